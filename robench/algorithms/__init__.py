@@ -1,0 +1,55 @@
+"""How attacks work. The algorithm `pgd` is `ALGORITHM` in `pgd.py`; adding one is adding a file."""
+
+import pkgutil
+from importlib import import_module
+
+from pydantic import ValidationError
+
+from robench.algorithms.base import Algorithm, ObjectiveName, State, Task, take
+from robench.errors import InputError, unknown
+from robench.specs import AttackSpec
+
+__all__ = [
+    "Algorithm",
+    "ObjectiveName",
+    "State",
+    "Task",
+    "algorithm_class",
+    "bind",
+    "list_algorithms",
+    "take",
+]
+
+
+def list_algorithms() -> list[str]:
+    """The names of all algorithms."""
+    return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
+
+
+def algorithm_class(name: str) -> type[Algorithm]:
+    """An algorithm by name.
+
+    Raises:
+        InputError: no such algorithm.
+    """
+    if name not in list_algorithms():
+        raise unknown("algorithm", name, list_algorithms())
+    found: type[Algorithm] = import_module(f"{__name__}.{name}").ALGORITHM
+    return found
+
+
+def bind(spec: AttackSpec) -> Algorithm:
+    """The algorithm of a stanza with the stanza's parameters.
+
+    Raises:
+        InputError: a parameter is missing, unknown or of the wrong kind, or the access differs.
+    """
+    kind = algorithm_class(spec.algorithm)
+    if spec.access != kind.access:
+        raise InputError(f"attack '{spec.name}', key 'access': algorithm '{spec.algorithm}' needs '{kind.access}'.")
+    try:
+        return kind(**spec.params)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"attack '{spec.name}', key 'params.{key}': {first['msg'].lower()}.") from error

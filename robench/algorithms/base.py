@@ -1,0 +1,102 @@
+"""What an attack algorithm is: it makes a state and proposes the next one. It decides nothing."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import ConfigDict
+from torch import Tensor
+
+from robench.ball import Ball
+from robench.losses import Objective
+from robench.noise import Noise
+from robench.oracle import Bounds, Oracle
+from robench.specs import NORMS, Access, Norm
+
+ObjectiveName = Literal["ce", "ce_scaled", "he_margin", "margin"]
+STRICT = ConfigDict(extra="forbid")
+"""For algorithms' parameters: what a stanza misspells is an error."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What an algorithm carries from step to step; every tensor has a leading example axis.
+
+    `x` is the proposal: the engine keeps it in its bounds and looks at it.
+    """
+
+    x: Tensor
+
+
+AnyState = TypeVar("AnyState", bound=State)
+
+
+def take(state: AnyState, rows: Tensor) -> AnyState:
+    """The state of some of the examples."""
+    return replace(state, **{field.name: getattr(state, field.name)[rows] for field in fields(state)})
+
+
+@dataclass(frozen=True)
+class Task:
+    """The active examples as an algorithm sees them.
+
+    Attributes:
+        x: clean images in [0, 1], (A, C, H, W).
+        y: labels, int64 (A,).
+        ball: the allowed points around them.
+        noise: their random numbers.
+        oracle: the model.
+        scale, margin: the constants of an HE head, None without one.
+    """
+
+    x: Tensor
+    y: Tensor
+    ball: Ball
+    noise: Noise
+    oracle: Oracle
+    scale: float | None
+    margin: float | None
+
+    def objective(self, name: str, scale: float, margin: float) -> Objective:
+        """An objective with the constants of the model's head, or with the given ones where it has none."""
+        if self.scale is None or self.margin is None:
+            return Objective(name, scale, margin)
+        return Objective(name, self.scale, self.margin)
+
+    def random_point(self, step: int, purpose: str) -> Tensor:
+        """A point drawn uniformly from each example's ball, clipped to [0, 1]."""
+        shape = tuple(self.x.shape[1:])
+        if self.ball.norm == "linf":
+            return self.ball.random_point(self.noise.uniform(shape, step, purpose))
+        radius = self.noise.uniform((), step, purpose)
+        return self.ball.random_point(radius, self.noise.normal(shape, step, purpose))
+
+    def take(self, rows: Tensor) -> "Task":
+        """The task with some of the examples."""
+        return replace(self, x=self.x[rows], y=self.y[rows], ball=self.ball.take(rows), noise=self.noise.take(rows))
+
+
+class Algorithm(ABC):
+    """An attack algorithm: a frozen set of parameters and two pure functions.
+
+    Class attributes:
+        version: raised when a change can alter verdicts; part of a record's hash.
+        access: what it asks of a model.
+        norms: for which it is defined.
+        bounds: who keeps its points inside the ball.
+        min_classes: fewer make it undefined.
+    """
+
+    version: ClassVar[int] = 1
+    access: ClassVar[Access] = "gradient"
+    norms: ClassVar[tuple[Norm, ...]] = NORMS
+    bounds: ClassVar[Bounds] = "engine"
+    min_classes: ClassVar[int] = 2
+
+    @abstractmethod
+    def init(self, task: Task) -> State:
+        """The state before the first step."""
+
+    @abstractmethod
+    def step(self, state: State, t: int, task: Task) -> State:
+        """The state after step t = 0, 1, ...; its `x` may lie anywhere if the engine bounds it."""

@@ -1,0 +1,91 @@
+"""The Python interface: evaluate any network, load a registered one."""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from robench.classifiers import load_model
+from robench.classifiers.precision import Precision
+from robench.data.split import Split
+from robench.errors import InputError
+from robench.progress import Quiet
+from robench.report import Evaluation
+from robench.request import CHUNK, Settings, Subject
+from robench.run import evaluate as run
+from robench.specs import AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
+from robench.store import Store
+
+__all__ = ["evaluate", "list_attacks", "list_models", "load_model"]
+
+
+def evaluate(
+    model: nn.Module,
+    x: Any,
+    y: Any,
+    *,
+    eps: str | float,
+    norm: str = "linf",
+    battery: str = "paper",
+    attacks: Sequence[str | AttackSpec] | None = None,
+    ids: Any = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Precision = "fp32",
+    batch_size: int | None = None,
+    chunk_size: int = CHUNK,
+    results: str | Path | None = None,
+) -> Evaluation:
+    """Attack a network and judge every success.
+
+    Args:
+        model: maps images in [0, 1] to logits (N, K); in evaluation mode. It comes back as it was.
+        x: images in [0, 1], float, (N, C, H, W); array or tensor.
+        y: class numbers, integers, (N,).
+        eps: the radius, "8/255" or a number.
+        norm: "linf" or "l2".
+        battery: which attacks, unless `attacks` names them.
+        attacks: names of declared attacks, or stanzas of your own.
+        ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
+        seed: of all random draws.
+        device: "auto", "cpu", "cuda", "cuda:1".
+        precision: of the search; verdicts are always given in float32.
+        batch_size: of micro-batches; found automatically by default, halved when memory runs out.
+        chunk_size: examples that advance, and are stored, together.
+        results: a folder that keeps the records, so that the same call resumes; none by default.
+
+    Raises:
+        InputError: anything is off with the network, the data or the settings; the message says what.
+    """
+    split = Split.checked("data", x, y, ids)
+    threat = ThreatModel.parse(norm, eps)
+    specs = battery_attacks(battery) if attacks is None else [_spec(attack) for attack in attacks]
+    settings = Settings(seed, precision, device, batch_size, chunk_size)
+    subject = Subject("data", f"data/{type(model).__name__}", _identity(model), lambda: model)
+    with ExitStack() as stack:
+        folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
+        outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet())
+    if results is None:
+        for result in outcome.results:
+            result.record.path = None
+    return Evaluation.of(outcome)
+
+
+def _spec(attack: str | AttackSpec) -> AttackSpec:
+    return attack if isinstance(attack, AttackSpec) else find_attack(attack)
+
+
+def _identity(model: nn.Module) -> dict[str, Any]:
+    """What of an arbitrary network can change a verdict: its structure, parameters and buffers."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
+    total = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n{model!r}".encode())
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        values = tensor.detach().cpu().contiguous()
+        total.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        total.update(values.double().numpy().tobytes())
+    return {"weights": total.hexdigest()}

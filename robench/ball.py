@@ -1,0 +1,88 @@
+"""The set of allowed points around each example, and the geometry of its norm.
+
+All tensors have a leading example axis: x is (N, C, H, W), distances are (N,).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robench.specs import Norm
+
+TINY = 1e-30
+
+
+def per_example(values: Tensor, like: Tensor) -> Tensor:
+    """Reshape (N,) so that it broadcasts against (N, ...)."""
+    return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def distance(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
+    """The distance of each example, (N,), in float64."""
+    difference = (a.double() - b.double()).flatten(1)
+    return difference.abs().amax(1) if norm == "linf" else difference.norm(dim=1)
+
+
+@dataclass(frozen=True)
+class Ball:
+    """All points of [0, 1] within `eps` of `center` (N, C, H, W) in `norm`."""
+
+    center: Tensor
+    norm: Norm
+    eps: float
+
+    def project(self, x: Tensor) -> Tensor:
+        """Bring points back: first into the ball, then into [0, 1], which keeps them in the ball."""
+        delta = x - self.center
+        if self.norm == "linf":
+            delta = delta.clamp(-self.eps, self.eps)
+        else:
+            length = delta.flatten(1).norm(dim=1).clamp_min(TINY)
+            delta = delta * per_example((self.eps / length).clamp_max(1.0), delta)
+        return (self.center + delta).clamp(0.0, 1.0)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """The unit-norm direction of steepest ascent (paper, Lemma 1): sign for linf, g/|g| for l2."""
+        if self.norm == "linf":
+            return gradient.sign()
+        # Scaled by the largest entry first: the square of a tiny gradient would underflow to zero.
+        largest = gradient.flatten(1).abs().amax(1).clamp_min(TINY)
+        scaled = gradient / per_example(largest, gradient)
+        return scaled / per_example(scaled.flatten(1).norm(dim=1).clamp_min(TINY), gradient)
+
+    def random_point(self, uniform: Tensor, normal: Tensor | None = None) -> Tensor:
+        """A point drawn uniformly from the ball, then clipped to [0, 1].
+
+        Args:
+            uniform: numbers in [0, 1), like `center` for linf, (N,) for l2 (the radius).
+            normal: standard normal numbers like `center`, for l2 (the direction).
+        """
+        if self.norm == "linf":
+            delta = self.eps * (2 * uniform - 1)
+        else:
+            if normal is None:
+                raise ValueError("a random point of an l2 ball needs normal numbers")
+            radius = self.eps * uniform.pow(1 / self.center[0].numel())
+            delta = self.steepest(normal) * per_example(radius, normal)
+        return (self.center + delta).clamp(0.0, 1.0)
+
+    def contains(self, x: Tensor) -> Tensor:
+        """Which points are inside, (N,) bool, up to rounding: 1e-6 absolute for linf, 1e-5 relative for l2."""
+        slack = 1e-6 if self.norm == "linf" else 1e-5 * self.eps
+        return distance(x, self.center, self.norm) <= self.eps + slack
+
+    def take(self, rows: Tensor) -> "Ball":
+        """The ball around some of the examples."""
+        return Ball(self.center[rows], self.norm, self.eps)
+
+
+def in_box(x: Tensor) -> Tensor:
+    """Which points have every value in [0, 1], (N,) bool."""
+    flat = x.flatten(1)
+    return (flat >= 0).all(1) & (flat <= 1).all(1)
+
+
+def finite(x: Tensor) -> Tensor:
+    """Which rows have no NaN and no infinity, (N,) bool."""
+    return torch.isfinite(x.flatten(1)).all(1)

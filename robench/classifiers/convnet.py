@@ -1,0 +1,36 @@
+"""A compact convolutional network for small images."""
+
+from torch import Tensor, nn
+
+
+class ConvNet(nn.Module):
+    """3x3 convolutions and a fully connected layer, each followed by ReLU: images to features.
+
+    Args:
+        shape: channels, height and width of an image.
+        channels: output channels of each convolution.
+        strides: of each convolution.
+        features: width of the penultimate layer.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        channels: tuple[int, ...] = (32, 64, 64, 128),
+        strides: tuple[int, ...] = (1, 2, 1, 2),
+        features: int = 64,
+    ) -> None:
+        super().__init__()
+        width, height, breadth = shape
+        layers: list[nn.Module] = []
+        for out, stride in zip(channels, strides, strict=True):
+            layers += [nn.Conv2d(width, out, 3, stride, padding=1), nn.ReLU()]
+            width, height, breadth = out, -(-height // stride), -(-breadth // stride)
+        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.project = nn.Sequential(nn.Linear(width * height * breadth, features), nn.ReLU())
+        self.features = features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) to features (N, D)."""
+        z: Tensor = self.project(self.body(x))
+        return z

@@ -1,0 +1,89 @@
+"""The network under attack, frozen, with what an evaluation must know of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robench.classifiers.classifier import Classifier
+from robench.classifiers.heads import HypersphereHead
+from robench.errors import InputError
+
+TWICE = 1e-4
+"""Two passes over the same input may differ by this much, relative to the largest logit."""
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A network in evaluation mode on its device, parameters frozen.
+
+    Attributes:
+        model: maps images in [0, 1] to logits (N, K).
+        device: where it lives.
+        scale, margin: the constants of an HE head, or None for any other network.
+    """
+
+    model: nn.Module
+    device: torch.device
+    scale: float | None = None
+    margin: float | None = None
+
+    @classmethod
+    def of(cls, model: nn.Module, device: torch.device) -> "Victim":
+        """Wrap a network; the constants come from its head if it is one of ours."""
+        head = model.head if isinstance(model, Classifier) else None
+        if isinstance(head, HypersphereHead):
+            return cls(model, device, head.scale, head.margin)
+        return cls(model, device)
+
+
+@contextmanager
+def frozen(model: nn.Module, device: torch.device) -> Iterator[Victim]:
+    """Lend a network to an evaluation; parameters' flags and device come back as they were, also after an error.
+
+    Raises:
+        InputError: the network is in training mode, where dropout and batch norm change its answers.
+    """
+    if any(module.training for module in model.modules()):
+        raise InputError("the network is in training mode: call model.eval() before evaluating it.")
+    parameters = list(model.parameters())
+    flags = [parameter.requires_grad for parameter in parameters]
+    home = parameters[0].device if parameters else None
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        yield Victim.of(model.to(device), device)
+    finally:
+        if home is not None:
+            model.to(home)
+        for parameter, flag in zip(parameters, flags, strict=True):
+            parameter.requires_grad_(flag)
+
+
+def check_logits(logits: object, n: int) -> Tensor:
+    """Logits as float32 (N, K), K at least 2.
+
+    Raises:
+        InputError: the network returned something else.
+    """
+    if not isinstance(logits, Tensor):
+        raise InputError(f"the network returns {type(logits).__name__}, expected a tensor of logits (N, K).")
+    if logits.dim() != 2 or logits.shape[0] != n or logits.shape[1] < 2:
+        raise InputError(f"the network returns shape {tuple(logits.shape)} for {n} images, expected logits ({n}, K).")
+    return logits.float()
+
+
+def check_repeatable(first: Tensor, second: Tensor) -> None:
+    """Two answers to the same input must agree.
+
+    Raises:
+        InputError: they do not: a verdict on a network that rolls dice cannot be re-judged.
+    """
+    off = (first - second).abs().max().item()
+    if off > TWICE * max(first.abs().max().item(), 1.0):
+        raise InputError(
+            f"the network answers differently twice on the same input (logits differ by {off:.2g}): "
+            "switch its randomness off, or evaluate a fixed draw of it."
+        )

@@ -1,0 +1,51 @@
+"""The command line's frame: one application, exit codes, one sentence for every error."""
+
+import sys
+import traceback
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from robench.errors import RobenchError
+
+INTERRUPTED = 130
+INTERNAL = 4
+
+app = typer.Typer(
+    name="robench",
+    help="Robustness evaluation of trained defenses: every counted example is re-judged.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    cls=TyperGroup,
+)
+
+
+def main() -> None:
+    """Run the command line and exit with the code its contract names."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except BrokenPipeError:
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("interrupted: what was finished is kept; the same command goes on from there.", INTERRUPTED)
+    except TyperException as error:
+        return _say(f"{error.format_message()} See `robench --help`.", 2)
+    except RobenchError as error:
+        return _say(str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001  (the last line of defence: it is shown whole)
+        traceback.print_exc()
+        return _say(f"internal fault ({type(error).__name__}); please report it with the lines above.", INTERNAL)
+    return code if isinstance(code, int) else 0
+
+
+def _say(message: str, code: int) -> int:
+    print(f"robench: {message}", file=sys.stderr)  # noqa: T201
+    return code

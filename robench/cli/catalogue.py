@@ -1,0 +1,123 @@
+"""`robench list` and `robench show`: what is declared. Never imports torch."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from robench.cli.app import app
+from robench.cli.screens import output, show
+from robench.report import Table
+
+listing = typer.Typer(no_args_is_help=True, help="List what is declared.")
+showing = typer.Typer(no_args_is_help=True, help="Show one declared thing in full.")
+app.add_typer(listing, name="list")
+app.add_typer(showing, name="show")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _list(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
+    rows = list(rows)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    columns = [key for key in rows[0] if key != "name"] if rows else []
+    table = Table(title=f"{len(rows)} {title}", corner="name", columns=columns)
+    for row in rows:
+        table.add(row["name"], {key: str(row[key]) for key in columns})
+    show(table, output(), wrap=True)
+
+
+@listing.command("models")
+def list_models(as_json: AsJson = False) -> None:
+    """Registered defenses."""
+    from robench.specs import find_card
+    from robench.specs import list_models as names
+
+    cards = {name: find_card(name) for name in names()}
+    rows = (
+        {
+            "name": name,
+            "head": card.head.kind,
+            "framework": card.recipe.framework,
+            "weights": "yes" if card.sha256 else "no",
+            "about": card.about,
+        }
+        for name, card in cards.items()
+    )
+    _list("models", rows, as_json)
+
+
+@listing.command("attacks")
+def list_attacks(as_json: AsJson = False) -> None:
+    """Declared attacks."""
+    from robench.specs import find_attack
+    from robench.specs import list_attacks as names
+
+    specs = [find_attack(name) for name in names()]
+    rows = ({"name": s.name, "access": s.access, "steps": s.steps, "about": s.about} for s in specs)
+    _list("attacks", rows, as_json)
+
+
+@listing.command("batteries")
+def list_batteries(as_json: AsJson = False) -> None:
+    """Named lists of attacks."""
+    from robench.specs import battery_attacks, find_battery
+    from robench.specs import list_batteries as names
+
+    rows = ({"name": n, "attacks": len(battery_attacks(n)), "about": find_battery(n).about} for n in names())
+    _list("batteries", rows, as_json)
+
+
+@listing.command("datasets")
+def list_datasets(as_json: AsJson = False) -> None:
+    """Known datasets."""
+    from robench.data import DATASETS
+
+    rows = (
+        {
+            "name": d.name,
+            "shape": "x".join(map(str, d.shape)),
+            "classes": d.classes,
+            "threat": str(d.threat),
+            "about": d.about,
+        }
+        for d in DATASETS.values()
+    )
+    _list("datasets", rows, as_json)
+
+
+@showing.command("model")
+def show_model(name: str) -> None:
+    """A defense: its card and its published verdicts."""
+    from robench.paths import default_results
+    from robench.report import load, robustness, select
+    from robench.specs import CARD, find_card
+
+    card = find_card(name)
+    typer.echo(f"# {card.folder / CARD}")
+    typer.echo((card.folder / CARD).read_text(encoding="utf-8").strip())
+    selection = select(load(default_results()), [card.name])
+    if selection.defenses:
+        typer.echo()
+        show(robustness(selection).transposed(), output())
+
+
+@showing.command("attack")
+def show_attack(name: str) -> None:
+    """An attack: its stanza in full."""
+    from robench.specs import find_attack
+
+    typer.echo(json.dumps(find_attack(name).model_dump(), indent=2))
+
+
+@showing.command("battery")
+def show_battery(name: str) -> None:
+    """A battery: its attacks in order."""
+    from robench.specs import battery_attacks, find_battery
+
+    typer.echo(f"{name}: {find_battery(name).about}")
+    for spec in battery_attacks(name):
+        typer.echo(f"  {spec.name:20} {spec.about}")

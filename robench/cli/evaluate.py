@@ -1,0 +1,174 @@
+"""`robench eval`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robench.cli.app import app
+from robench.cli.screens import ORIGIN, Screen, errors, output, show
+from robench.errors import FaultError, InputError
+from robench.report import Evaluation, Table, evaluations_json
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[list[str], typer.Option(help="A registered defense, or the path of a card.toml. Repeatable.")],
+    battery: Annotated[str | None, typer.Option(help="A named list of attacks.  [default: paper]")] = None,
+    attack: Annotated[list[str] | None, typer.Option(help="One attack, instead of a battery. Repeatable.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Its test split; the card's by default.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+    norm: Annotated[str | None, typer.Option(help="linf or l2; the dataset's by default.")] = None,
+    eps: Annotated[str | None, typer.Option(help="Like 8/255 or 0.031; the dataset's by default.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all random draws.")] = 0,
+    batch_size: Annotated[str, typer.Option(help="Of micro-batches: auto or N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of the search: fp32, tf32 or bf16.")] = "fp32",
+    engine: Annotated[str, typer.Option(help="Where chunks are computed: local.")] = "local",
+    results: Annotated[Path | None, typer.Option(help="Where records are kept.  [default: results]")] = None,
+    save_adversarial: Annotated[bool, typer.Option(help="Keep the adversarial images, for `robench verify`.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be computed, and stop.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write verdicts as JSON; - for standard output.")
+    ] = None,
+) -> None:
+    """Run attacks on defenses and show robust accuracies, worst case last."""
+    from robench.data import find_dataset
+    from robench.paths import default_results, require_writable
+    from robench.specs import ThreatModel, battery_attacks, find_attack, find_card
+
+    if battery and attack:
+        raise InputError("give --battery or --attack, not both.")
+    if engine != "local":
+        raise InputError(f"unknown engine '{engine}': use local.")
+    specs = [find_attack(name) for name in dict.fromkeys(attack)] if attack else battery_attacks(battery or "paper")
+    cards = [find_card(name) for name in dict.fromkeys(model)]
+    datasets = [find_dataset(dataset or card.dataset) for card in cards]
+    threats = [ThreatModel.parse(norm or d.threat.norm, eps or _default_eps(d.name, norm, d.threat)) for d in datasets]
+    if data_dir is not None and not data_dir.is_dir():
+        raise InputError(f"--data-dir '{data_dir}' is not a folder.")
+    folder = results or default_results()
+    if not dry_run:
+        require_writable(folder / "raw")
+
+    # Everything above answers at once; torch is loaded only now.
+    from robench.request import Settings, Subject
+    from robench.run import evaluate as run
+    from robench.run import plan
+    from robench.store import Store
+
+    settings = Settings(seed, precision, device, _batch_size(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
+    quiet = json_file is not None and str(json_file) == "-"
+    console, evaluations = output(), []
+    for card, data, threat in zip(cards, datasets, threats, strict=True):
+        split = data.load("test").limit(limit)
+        subject = Subject.of_card(card)
+        if dry_run:
+            show(_plan_table(card.name, plan(subject, split, specs, threat, settings, Store(folder))), console)
+            continue
+        with Screen(errors(), card.name) as screen:
+            outcome = run(subject, split, specs, threat, settings, Store(folder), screen)
+        evaluations.append(Evaluation.of(outcome))
+        for skipped in outcome.skipped:
+            errors().print(f"{card.name} {skipped.name}: skipped, {skipped.reason}.")
+        if not quiet:
+            show(_table(evaluations[-1]), console)
+    if dry_run:
+        return
+    _write_json(json_file, evaluations)
+    if not quiet:
+        console.print(f"Records: {folder / 'raw'}", markup=False, soft_wrap=True)
+    _require_sound(evaluations)
+
+
+def _table(evaluation: Evaluation) -> Table:
+    rows = [evaluation[result.record.header.attack.name] for result in evaluation.results]
+    columns = ["robust %", "95% CI", "forwards", "backwards", "seconds", "verdicts"]
+    if not rows:
+        return Table("No attack applies.", "attack", columns)
+    header, worst = rows[0].result.record.header, evaluation.worst_case
+    title = (
+        f"{header.model}: worst case {worst.robust_accuracy:.2f}% [{worst.interval[0]:.1f}, {worst.interval[1]:.1f}] "
+        f"robust, {rows[0].clean_accuracy:.2f}% clean\n{header.threat}, {header.n} examples, seed {header.seed}"
+    )
+    table = Table(title, "attack", columns)
+    for verdict in rows:
+        result = verdict.result
+        table.add(
+            result.record.header.attack.name,
+            {
+                "robust %": f"{verdict.robust_accuracy:.2f}",
+                "95% CI": f"{verdict.interval[0]:.1f}-{verdict.interval[1]:.1f}",
+                "forwards": f"{result.forwards:,}",
+                "backwards": f"{result.backwards:,}",
+                "seconds": f"{result.seconds:.1f}",
+                "verdicts": ORIGIN[result.source],
+            },
+        )
+        if result.record.header.faults:
+            faults = ", ".join(f"{count}x {fault}" for fault, count in result.record.header.faults.items())
+            table.notes.append(f"{result.record.header.attack.name}: the judge did not confirm {faults}.")
+    table.add(
+        "worst case",
+        {
+            "robust %": f"{worst.robust_accuracy:.2f}",
+            "95% CI": f"{worst.interval[0]:.1f}-{worst.interval[1]:.1f}",
+        },
+    )
+    return table
+
+
+def _plan_table(model: str, rows: list[dict[str, str]]) -> Table:
+    table = Table(
+        f"{model}: what would be computed",
+        "attack",
+        [key for key in rows[0] if key != "attack"] if rows else [],
+    )
+    for row in rows:
+        table.add(row["attack"], row)
+    return table
+
+
+def _write_json(path: Path | None, evaluations: list[Evaluation]) -> None:
+    if path is None:
+        return
+    text = json.dumps(evaluations_json(evaluations), indent=2)
+    if str(path) == "-":
+        typer.echo(text)
+        return
+    from robench.paths import write_text
+
+    try:
+        write_text(path, text + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write --json '{path}': {error.strerror}; the records are kept.") from error
+
+
+def _require_sound(evaluations: list[Evaluation]) -> None:
+    """An attack all of whose verdicts are void is an internal fault."""
+    for evaluation in evaluations:
+        for result in evaluation.results:
+            header, attacked = result.record.header, int(result.record.clean.sum())
+            if attacked and header.invalid >= attacked:
+                raise FaultError(
+                    f"every verdict of '{header.attack.name}' on '{header.model}' is void: {header.faults}."
+                )
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"--batch-size '{text}' is neither auto nor a positive number.")
+    return int(text)
+
+
+def _default_eps(dataset: str, norm: str | None, threat: object) -> str:
+    from robench.specs import ThreatModel
+
+    assert isinstance(threat, ThreatModel)
+    if norm and norm != threat.norm:
+        raise InputError(f"'{dataset}' has no default eps for {norm}: give one with --eps.")
+    return threat.text

@@ -1,0 +1,101 @@
+"""What people see: consoles, plain and live progress, tables that fit the screen."""
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from robench.outcome import Result
+from robench.report import Table, plain, terminal
+
+PIPE_WIDTH = 10_000
+"""Nothing is cut where nobody looks at a screen."""
+
+
+def output() -> Console:
+    """Standard output: rich on a terminal, plain and uncut in a pipe."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def errors() -> Console:
+    """Standard error, for progress and notices."""
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+
+
+def show(table: Table, console: Console, *, wrap: bool = False) -> None:
+    """Print a table and its notes: boxed on a terminal, turned on its side where it is too wide; plain in a pipe.
+
+    Args:
+        table: what to print.
+        console: where.
+        wrap: wrap long cells, for prose, rather than turn the table.
+    """
+    if not console.is_terminal:
+        console.print(plain(table), markup=False, end="")
+        return
+    rendered = terminal(table, wrap=wrap)
+    if not wrap and console.measure(rendered).minimum > console.width:
+        rendered = terminal(table.transposed(), wrap=True)
+    console.print(rendered)
+    for note in table.notes:
+        console.print(note, style="dim", markup=False)
+
+
+class Screen:
+    """Shows how an evaluation goes: a live bar on a terminal, one line an attack in a pipe."""
+
+    def __init__(self, console: Console, model: str) -> None:
+        self.console, self.model = console, model
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        if console.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("robust {task.fields[robust]}"),
+                TimeElapsedColumn(),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> "Screen":
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def waiting(self, name: str) -> None:
+        """Another process is making this record."""
+        self.console.print(f"{self.model} {name}: another run is computing it, waiting for its result")
+
+    def started(self, name: str, examples: int, steps: int) -> None:
+        """An attack begins."""
+        if self.bar:
+            self.task = self.bar.add_task(f"{self.model} {name}", total=1.0, robust="...")
+
+    def advanced(self, done: float, robust_accuracy: float) -> None:
+        """A step is over."""
+        if self.bar and self.task is not None:
+            self.bar.update(self.task, completed=done, robust=f"{robust_accuracy:.1f}%")
+
+    def finished(self, result: Result) -> None:
+        """A verdict on every example is there."""
+        if self.bar and self.task is not None:
+            self.bar.remove_task(self.task)
+            self.task = None
+        record = result.record
+        cost = f"{result.seconds:.1f} s" if result.source == "computed" else ORIGIN[result.source]
+        self.console.print(f"{self.model} {record.header.attack.name}: {record.robust_accuracy:.2f}% robust ({cost})")
+
+
+ORIGIN = {"computed": "now", "stored": "stored", "prefix": "from a longer run"}
+"""Where a verdict came from, in the words of tables."""

@@ -1,0 +1,39 @@
+"""Where an evaluation runs, in words."""
+
+import platform
+from importlib.metadata import version
+
+import torch
+
+from robench.errors import InputError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; 'auto' takes a GPU where there is one.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device '{name}' is not available here: use auto, cpu, or run `robench doctor`.") from error
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """What the device is, for the record."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def versions() -> dict[str, str]:
+    """Of what can change arithmetic or random numbers."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("robench", "torch", "numpy")},
+    }

@@ -1,0 +1,221 @@
+"""One attack on one chunk of examples: the loop, the bounds, the early stop, the restarts.
+
+The chunk advances together; only examples that are not yet broken are computed, packed by the oracle
+into full micro-batches. An example leaves the moment the judge confirms its candidate.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robench.algorithms import Algorithm, State, Task, bind, take
+from robench.ball import Ball
+from robench.classifiers.precision import Precision
+from robench.classifiers.victim import Victim
+from robench.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge
+from robench.noise import Noise
+from robench.oracle import Oracle
+from robench.packing import Packer
+from robench.specs import AttackSpec, ThreatModel
+from robench.store import Rows
+
+OnStep = Callable[[int, int, int], None]
+"""Called with the restart, the step and the number of examples still under attack."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done to every chunk alike."""
+
+    victim: Victim
+    spec: AttackSpec
+    threat: ThreatModel
+    seed: int
+    precision: Precision
+    packer: Packer
+    keep_adversarial: bool = False
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Examples to attack: x (N, C, H, W), and y, ids, clean predictions, all int64 (N,)."""
+
+    x: Tensor
+    y: Tensor
+    ids: Tensor
+    clean: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: Tensor) -> "Chunk":
+        """Some of the examples."""
+        return Chunk(self.x[rows], self.y[rows], self.ids[rows], self.clean[rows])
+
+
+@dataclass
+class Verdicts:
+    """The books of a chunk while it is attacked; every tensor is (N,) but `points`."""
+
+    broken: Tensor
+    faulty: Tensor
+    prediction: Tensor
+    restart: Tensor
+    step: Tensor
+    queries: Tensor
+    distance: Tensor
+    points: Tensor
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> tuple[Rows, Counter[str]]:
+    """Attack the correctly classified examples of a chunk.
+
+    Returns:
+        One row an example, in the chunk's order, and how often each fault of the algorithm was seen.
+
+    Raises:
+        InputError: the network returns NaN or infinity, or has no gradient where one is needed.
+    """
+    alive = (chunk.clean == chunk.y).nonzero().flatten()
+    attacked = chunk.take(alive)
+    assault = _Assault(job, attacked, judge, on_step)
+    assault.run()
+    return _rows(job, chunk, alive, assault), assault.books.faults
+
+
+class _Assault:
+    """The loop over restarts and steps for one chunk of correctly classified examples."""
+
+    def __init__(self, job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> None:
+        self.job, self.chunk, self.judge, self.on_step = job, chunk, judge, on_step
+        self.algorithm: Algorithm = bind(job.spec)
+        self.ball = Ball(chunk.x, job.threat.norm, job.threat.eps)
+        self.oracle = Oracle(
+            job.victim,
+            self.ball,
+            chunk.y,
+            chunk.ids,
+            access=job.spec.access,
+            bounds=self.algorithm.bounds,
+            packer=job.packer,
+            precision=job.precision,
+        )
+        absent = torch.full_like(chunk.y, -1)
+        nowhere = torch.full_like(chunk.y, float("nan"), dtype=torch.float64)
+        no = torch.zeros_like(chunk.y, dtype=torch.bool)
+        self.books = Verdicts(
+            no,
+            no.clone(),
+            chunk.clean.clone(),
+            absent,
+            absent.clone(),
+            absent.clone(),
+            nowhere,
+            chunk.x.clone(),
+        )
+
+    def run(self) -> None:
+        for restart in range(self.job.spec.restarts):
+            rows = (~self.books.broken).nonzero().flatten()
+            if not len(rows):
+                return
+            self.oracle.active = rows
+            self._descend(restart, self._task(restart, rows))
+
+    def _descend(self, restart: int, task: Task) -> None:
+        """All steps of one restart; what happens in step t looks at the iterate that t updates have made."""
+        any_counts = self.job.spec.success == "any"
+        state = self._bounded(self.algorithm.init(task), task)
+        for t in range(self.job.spec.steps):
+            self.oracle.watching = any_counts
+            self.on_step(restart, t, len(task.y))
+            state = self._bounded(self.algorithm.step(state, t, task), task)
+            state, task = self._settle(restart, t, state, task)
+            if not len(task.y):
+                return
+        self.oracle.watching = True
+        self._look_at_last(state, task)
+        self._settle(restart, self.job.spec.steps, state, task)
+
+    def _look_at_last(self, state: State, task: Task) -> None:
+        look = self.oracle.labels if self.job.spec.access == "decision" else self.oracle.logits
+        look(state.x, candidate=True)
+
+    def _settle(self, restart: int, t: int, state: State, task: Task) -> tuple[State, Task]:
+        """Let the judge rule on waiting candidates; what is confirmed leaves."""
+        rows = self.oracle.waiting()
+        if not len(rows):
+            return state, task
+        points = self.oracle.points[rows]
+        ruling = self.judge.rule(self.ball.take(rows), points, self.chunk.y[rows])
+        self._blame(rows, ruling.fault)
+        won = ruling.confirmed
+        done, books = rows[won], self.books
+        books.broken[done] = True
+        books.prediction[done], books.distance[done] = ruling.prediction[won], ruling.distance[won]
+        books.restart[done], books.step[done] = restart, t
+        books.queries[done], books.points[done] = self.oracle.queries[done], points[won]
+        self.oracle.settled()
+        stay = (~books.broken[self.oracle.active]).nonzero().flatten()
+        if len(stay) == len(task.y):
+            return state, task
+        self.oracle.keep(stay)
+        return take(state, stay), task.take(stay)
+
+    def _blame(self, rows: Tensor, fault: Tensor) -> None:
+        """Book what the judge did not confirm. A reduced-precision search may be honestly mistaken."""
+        blamed = fault != CONFIRMED
+        if self.job.precision != "fp32":
+            blamed &= fault != NOT_MISCLASSIFIED
+        self.books.faulty[rows[blamed]] = True
+        self.books.faults.update(FAULTS[code] for code in fault[blamed].tolist())
+
+    def _bounded(self, state: State, task: Task) -> State:
+        return replace(state, x=task.ball.project(state.x)) if self.algorithm.bounds == "engine" else state
+
+    def _task(self, restart: int, rows: Tensor) -> Task:
+        victim, chunk = self.job.victim, self.chunk.take(rows)
+        ids = tuple(chunk.ids.tolist())
+        noise = Noise(self.job.seed, self.job.spec.stream, ids, restart, chunk.x.device)
+        return Task(chunk.x, chunk.y, self.ball.take(rows), noise, self.oracle, victim.scale, victim.margin)
+
+
+def _rows(job: Job, chunk: Chunk, alive: Tensor, assault: _Assault) -> Rows:
+    """The attacked examples' books, set into the whole chunk's rows."""
+    books, oracle, where = assault.books, assault.oracle, alive.cpu().numpy()
+
+    def spread(values: Tensor, rest: Tensor | float) -> np.ndarray:
+        whole = torch.full_like(chunk.y, 0, dtype=values.dtype) + rest
+        whole[alive] = values
+        return whole.cpu().numpy()
+
+    broken = books.broken.cpu().numpy()
+    adversarial = np.full(len(chunk), None, dtype=object)
+    if job.keep_adversarial:
+        points = books.points.cpu().numpy().astype("<f4")
+        for row in np.flatnonzero(broken):
+            adversarial[where[row]] = points[row].tobytes()
+    robust = np.zeros(len(chunk), dtype=bool)
+    robust[where] = ~broken
+    valid = np.ones(len(chunk), dtype=bool)
+    valid[where] = broken | ~books.faulty.cpu().numpy()
+    return Rows(
+        id=chunk.ids.cpu().numpy(),
+        label=chunk.y.cpu().numpy(),
+        clean_prediction=chunk.clean.cpu().numpy(),
+        prediction=spread(books.prediction, chunk.clean),
+        robust=robust,
+        valid=valid,
+        restart=spread(books.restart, 0),
+        step=spread(books.step, 0),
+        queries=spread(books.queries, 0),
+        forwards=spread(oracle.forwards, 0),
+        backwards=spread(oracle.backwards, 0),
+        distance=spread(books.distance, float("nan")),
+        adversarial=adversarial,
+    )

@@ -1,0 +1,37 @@
+"""The ways a run can end badly, each with its exit code and one sentence for the user."""
+
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class RobenchError(Exception):
+    """Base of every error robench raises on purpose; the message is one sentence a user can act on."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class InputError(RobenchError, ValueError):
+    """Wrong usage or bad input: the message names the offending thing and the mend."""
+
+    exit_code = 2
+
+
+class IncompleteError(RobenchError):
+    """Nothing is wrong, but what was asked for is not there or cannot be compared."""
+
+    exit_code = 3
+
+
+class FaultError(RobenchError):
+    """robench or an algorithm broke its own promise."""
+
+    exit_code = 4
+
+
+def unknown(kind: str, name: str, known: list[str]) -> InputError:
+    """The error for a name that is not declared, with the nearest names that are."""
+    near = get_close_matches(name, known, n=3, cutoff=0.4) or get_close_matches(
+        name.rpartition("/")[2], known, n=3, cutoff=0.4
+    )
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}."
+    return InputError(f"unknown {kind} '{name}': {hint}")

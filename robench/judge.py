@@ -1,0 +1,91 @@
+"""The last word on every success: a fresh float32 forward pass of the stored point."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robench.ball import Ball, distance, finite, in_box
+from robench.classifiers.precision import arithmetic
+from robench.classifiers.victim import Victim, check_logits, check_repeatable
+from robench.errors import InputError
+from robench.packing import Packer
+
+FAULTS = ("", "not finite", "outside [0, 1]", "outside the ball", "not misclassified")
+"""What can be wrong with a claimed success, in the order in which it is looked for; 0 is confirmed."""
+CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, NOT_MISCLASSIFIED = range(len(FAULTS))
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The judge's word on some points.
+
+    Attributes:
+        fault: an index into `FAULTS` for each point, int64 (M,).
+        prediction: the class of each point, int64 (M,); -1 where the point is not finite.
+        distance: to the clean example in the ball's norm, float64 (M,).
+    """
+
+    fault: Tensor
+    prediction: Tensor
+    distance: Tensor
+
+    @property
+    def confirmed(self) -> Tensor:
+        """Which points are successes, bool (M,)."""
+        return self.fault == CONFIRMED
+
+
+class Judge:
+    """Rules on claimed successes, and on the clean examples, in float32 whatever the search used.
+
+    Attributes:
+        forwards: passes spent on judging.
+    """
+
+    def __init__(self, victim: Victim, packer: Packer) -> None:
+        self.victim, self.packer, self.forwards = victim, packer, 0
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Logits (M, K) in float32."""
+        with arithmetic("fp32", self.victim.device), torch.no_grad():
+            logits = self.packer(lambda part: check_logits(self.victim.model(part), len(part)), x)
+        self.forwards += len(x)
+        return logits
+
+    def clean(self, x: Tensor, y: Tensor, ids: Tensor) -> Tensor:
+        """Predicted classes (N,) of clean examples.
+
+        Raises:
+            InputError: NaN or infinite logits, labels the network does not know, or answers that change
+                when the question is repeated.
+        """
+        logits = self.predict(x)
+        bad = ids[~finite(logits).to(ids.device)].tolist()
+        if bad:
+            raise InputError(
+                f"the network returns NaN or infinite logits for {len(bad)} clean examples (ids {bad[:3]}): "
+                "mend the network first."
+            )
+        if y.max() >= logits.shape[1]:
+            raise InputError(
+                f"label {int(y.max())} is beyond the network's {logits.shape[1]} classes: "
+                "use the network's own class numbers."
+            )
+        # Ask again with the same company, so that only the network's own randomness can show.
+        again = x[: self.packer.size]
+        check_repeatable(logits[: len(again)], self.predict(again))
+        return logits.argmax(1)
+
+    def rule(self, ball: Ball, points: Tensor, y: Tensor) -> Ruling:
+        """Rule on points (M, C, H, W) claimed to be misclassified inside `ball`; y are the true labels."""
+        sound = finite(points)
+        logits = self.predict(torch.where(sound.view(-1, 1, 1, 1), points, ball.center))
+        prediction = torch.where(sound, logits.argmax(1), -1)
+        fault = torch.full_like(y, CONFIRMED)
+        # The first fault in the list is the one that is named, so it is written last.
+        fault[(prediction == y) | ~finite(logits)] = NOT_MISCLASSIFIED
+        fault[~ball.contains(points)] = OUTSIDE_BALL
+        fault[~in_box(points)] = OUTSIDE_BOX
+        fault[~sound] = NOT_FINITE
+        return Ruling(fault, prediction, distance(points, ball.center, ball.norm))

@@ -1,0 +1,78 @@
+"""Per-example losses and attack objectives: logits (N, K) and labels (N,) in, values (N,) out.
+
+Nothing is averaged: the value and the gradient of an example never depend on who shares its batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, where
+from torch.nn import functional as F
+
+
+def rivals(logits: Tensor, y: Tensor) -> Tensor:
+    """The logits with the labelled class at minus infinity, (N, K); right also when every logit is negative."""
+    labelled = F.one_hot(y, logits.shape[1]).bool()
+    return where(labelled, logits.new_tensor(float("-inf")), logits)
+
+
+def label_logit(logits: Tensor, y: Tensor) -> Tensor:
+    """Z_y, (N,)."""
+    return logits.gather(1, y[:, None]).squeeze(1)
+
+
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """Z_y - max_{i != y} Z_i (C&W's objective, appendix B.2 of the paper): negative when misclassified."""
+    return label_logit(logits, y) - rivals(logits, y).amax(1)
+
+
+def log_odds(logits: Tensor, y: Tensor) -> Tensor:
+    """log((1 - p_y) / p_y) for p = softmax(logits).
+
+    Cross-entropy is softplus of it, so steepest ascent takes the same direction on both; but where p_y
+    rounds to 1 the gradient of cross-entropy loses its term in Z_y and then vanishes, and this one does not.
+    """
+    return rivals(logits, y).logsumexp(1) - label_logit(logits, y)
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """-log softmax(logits)_y (Eq. 2), as softplus of the log odds: accurate to the last bits at any scale."""
+    return F.softplus(log_odds(logits, y))
+
+
+def with_margin(logits: Tensor, y: Tensor, scale: float, margin: float) -> Tensor:
+    """The logits inside Eq. (6): s (Z - m onehot(y))."""
+    if scale == 1.0 and margin == 0.0:
+        return logits
+    return scale * (logits - margin * F.one_hot(y, logits.shape[1]).to(logits.dtype))
+
+
+def he_cross_entropy(logits: Tensor, y: Tensor, scale: float, margin: float) -> Tensor:
+    """L^m_CE of Eq. (6): cross-entropy of s (cos theta - m onehot(y)). With s = 1, m = 0 it is Eq. (2)."""
+    return cross_entropy(with_margin(logits, y, scale, margin), y)
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What an attack increases: a name of `OBJECTIVES` with the constants of the model's head.
+
+    Cross-entropy objectives are given as log odds, which every steepest-ascent step treats alike.
+    """
+
+    name: str
+    scale: float = 1.0
+    margin: float = 0.0
+
+    def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
+        return OBJECTIVES[self.name](logits, y, self.scale, self.margin)
+
+
+OBJECTIVES: dict[str, Callable[[Tensor, Tensor, float, float], Tensor]] = {
+    "ce": lambda logits, y, _s, _m: log_odds(logits, y),
+    "ce_scaled": lambda logits, y, s, _m: log_odds(s * logits, y),
+    "he_margin": lambda logits, y, s, m: log_odds(with_margin(logits, y, s, m), y),
+    "margin": lambda logits, y, _s, _m: -margin(logits, y),
+}

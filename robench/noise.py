@@ -1,0 +1,62 @@
+"""Random numbers that belong to an example, not to a batch.
+
+Every draw comes from NumPy's Philox, a counter-based generator (Salmon et al. 2011), whose key is
+(seed, stream, purpose) and whose counter is (step, restart, example id). A draw is therefore the same
+whatever the batch size, the chunking, the order, the number of workers, or a resume.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Draw = Callable[[np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The random numbers of some examples in one restart of one attack.
+
+    Attributes:
+        seed: the user's seed.
+        stream: names the attack; equal for attacks that must share their draws.
+        ids: the examples' stable ids, (N,), non-negative.
+        restart: which restart.
+        device: where drawn tensors go.
+    """
+
+    seed: int
+    stream: str
+    ids: tuple[int, ...]
+    restart: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def uniform(self, shape: tuple[int, ...], step: int, purpose: str) -> Tensor:
+        """Numbers in [0, 1), float32, (N, *shape)."""
+        return self._draw(lambda generator: generator.random(shape, dtype=np.float32), step, purpose)
+
+    def normal(self, shape: tuple[int, ...], step: int, purpose: str) -> Tensor:
+        """Standard normal numbers, float32, (N, *shape)."""
+        return self._draw(lambda generator: generator.standard_normal(shape, dtype=np.float32), step, purpose)
+
+    def take(self, rows: Tensor) -> "Noise":
+        """The random numbers of some of the examples."""
+        ids = tuple(self.ids[row] for row in rows.tolist())
+        return Noise(self.seed, self.stream, ids, self.restart, self.device)
+
+    def _draw(self, draw: Draw, step: int, purpose: str) -> Tensor:
+        philox = np.random.Philox(key=self._key(purpose))
+        generator, state = np.random.Generator(philox), philox.state
+        drawn = []
+        for example in self.ids:
+            state["state"]["counter"][:] = (0, step, self.restart, example)
+            philox.state = state
+            drawn.append(draw(generator))
+        return torch.from_numpy(np.stack(drawn)).to(self.device)
+
+    def _key(self, purpose: str) -> np.ndarray:
+        text = f"{self.seed}|{self.stream}|{purpose}"
+        return np.frombuffer(hashlib.sha256(text.encode()).digest()[:16], dtype=np.uint64)

@@ -1,0 +1,170 @@
+"""The only way an algorithm touches a model: metered, limited, watched."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from robench.ball import Ball, finite
+from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.victim import Victim, check_logits
+from robench.errors import FaultError, InputError
+from robench.losses import Objective
+from robench.packing import Packer
+from robench.specs import Access
+
+Bounds = Literal["engine", "own", "none"]
+"""Who keeps an algorithm's points inside the ball: the engine projects them, the algorithm promises it,
+or nobody (minimum-norm attacks, for which a point outside is merely not a success)."""
+
+ALLOWED: dict[Access, tuple[Access, ...]] = {
+    "gradient": ("gradient", "score", "decision"),
+    "score": ("score", "decision"),
+    "decision": ("decision",),
+}
+
+
+class Oracle:
+    """Answers an algorithm's questions about the active examples of a chunk.
+
+    Every forward and backward pass is counted for its example. A point passed as a candidate that is
+    misclassified and inside the ball is remembered with its query count, for the judge to rule on.
+
+    Attributes:
+        active: positions in the chunk of the examples still under attack, int64 (A,).
+        forwards, backwards: passes spent on each example of the chunk, int64 (N,).
+        found: examples of the chunk with a candidate waiting for the judge, bool (N,).
+        points: those candidates, (N, C, H, W).
+        queries: forwards of an example up to and including its candidate, int64 (N,).
+        watching: whether candidates are looked for (off before the end when only the last iterate counts).
+    """
+
+    def __init__(
+        self,
+        victim: Victim,
+        ball: Ball,
+        y: Tensor,
+        ids: Tensor,
+        *,
+        access: Access,
+        bounds: Bounds,
+        packer: Packer,
+        precision: Precision,
+    ) -> None:
+        n = len(y)
+        self.victim, self.ball, self.y, self.ids = victim, ball, y, ids
+        self.access, self.bounds, self.packer, self.precision = access, bounds, packer, precision
+        self.active = torch.arange(n, device=y.device)
+        self.forwards, self.backwards, self.queries = (y.new_zeros(n) for _ in range(3))
+        self.found = torch.zeros(n, dtype=torch.bool, device=y.device)
+        self.points = ball.center.clone()
+        self.watching = True
+
+    def logits(self, x: Tensor, rows: Tensor | None = None, *, candidate: bool = False) -> Tensor:
+        """Logits (M, K) of points x (M, C, H, W).
+
+        Args:
+            x: the points.
+            rows: which active example each point belongs to, (M,); one each, in order, by default.
+            candidate: whether the points are proposals.
+
+        Raises:
+            FaultError: the attack declared less than score access.
+            InputError: the network returns NaN, infinity or a wrong shape.
+        """
+        self._require("score")
+        return self._forward(x, self._chunk_rows(rows), candidate)
+
+    def labels(self, x: Tensor, rows: Tensor | None = None, *, candidate: bool = False) -> Tensor:
+        """Predicted classes (M,), all that a decision-based attack sees."""
+        self._require("decision")
+        return self._forward(x, self._chunk_rows(rows), candidate).argmax(1)
+
+    def gradient(
+        self, x: Tensor, objective: Objective, rows: Tensor | None = None, *, candidate: bool = True
+    ) -> Tensor:
+        """The gradient of an objective at points x, like x. The forward pass doubles as a look at the points.
+
+        Raises:
+            FaultError: the attack declared less than gradient access.
+            InputError: the network is not differentiable, or returns NaN, infinity or a wrong shape.
+        """
+        self._require("gradient")
+        chunk_rows = self._chunk_rows(rows)
+        with arithmetic(self.precision, self.victim.device):
+            gradient, logits = self.packer(
+                lambda part, y: self._differentiate(part, y, objective), x, self.y[chunk_rows]
+            )
+        self.forwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
+        self.backwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
+        self._look(x, logits, chunk_rows, candidate)
+        return gradient
+
+    def claim(self, x: Tensor, rows: Tensor | None = None) -> None:
+        """Hand points to the judge as successes without looking; for algorithms that keep their own books."""
+        self._remember(x, self._chunk_rows(rows))
+
+    def keep(self, rows: Tensor) -> None:
+        """Narrow the active set to some of its rows."""
+        self.active = self.active[rows]
+
+    def waiting(self) -> Tensor:
+        """Positions in the chunk of the examples whose candidates wait for the judge."""
+        return self.found.nonzero().flatten()
+
+    def settled(self) -> None:
+        """Forget the waiting candidates: the judge has ruled."""
+        self.found.zero_()
+
+    def _chunk_rows(self, rows: Tensor | None) -> Tensor:
+        return self.active if rows is None else self.active[rows]
+
+    def _require(self, access: Access) -> None:
+        if access not in ALLOWED[self.access]:
+            raise FaultError(f"an attack with {self.access} access asked for a {access}: declare it in the stanza.")
+
+    def _forward(self, x: Tensor, chunk_rows: Tensor, candidate: bool) -> Tensor:
+        with arithmetic(self.precision, self.victim.device), torch.no_grad():
+            logits = self.packer(lambda part: check_logits(self.victim.model(part), len(part)), x)
+        self.forwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
+        self._look(x, logits, chunk_rows, candidate)
+        return logits
+
+    def _differentiate(self, x: Tensor, y: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            logits = check_logits(self.victim.model(x), len(x))
+            if not logits.requires_grad:
+                raise InputError(
+                    "the network gives no gradient for its input: remove no_grad or detach from it, "
+                    "or run a score-based attack."
+                )
+            (gradient,) = torch.autograd.grad(objective(logits, y).sum(), x)
+        return gradient, logits.detach()
+
+    def _look(self, x: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool) -> None:
+        """Check the answers, and remember each example's first new candidate."""
+        broken_points = ~finite(x)
+        bad = ~finite(logits) & ~broken_points
+        if bad.any():
+            named = self.ids[chunk_rows[bad]].unique().tolist()
+            raise InputError(
+                f"the network returns NaN or infinite logits for {len(named)} examples (ids {named[:3]}): "
+                "a NaN is neither robust nor broken, so mend the network first."
+            )
+        if not (candidate and self.watching):
+            return
+        wrong = (logits.argmax(1) != self.y[chunk_rows]) | broken_points
+        if self.bounds == "none" and wrong.any():
+            inside = self.ball.take(chunk_rows).contains(x)
+            wrong &= inside | broken_points
+        if wrong.any():
+            self._remember(x[wrong], chunk_rows[wrong])
+
+    def _remember(self, x: Tensor, chunk_rows: Tensor) -> None:
+        new = ~self.found[chunk_rows]
+        # Written backwards, so that of several points of one example the first stays.
+        rows, points = chunk_rows[new].flip(0), x[new].detach().flip(0)
+        self.points[rows] = points
+        self.queries[rows] = self.forwards[rows]
+        self.found[rows] = True

@@ -1,0 +1,33 @@
+"""What an evaluation answers. Never imports torch: reports read it."""
+
+from dataclasses import dataclass, field
+
+from robench.store import Record
+
+
+@dataclass(frozen=True)
+class Result:
+    """A record, where it came from, and what this run spent on it."""
+
+    record: Record
+    source: str
+    """`computed`, `stored` (its own record was there) or `prefix` (read from a longer run)."""
+    forwards: int
+    backwards: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An attack that does not apply, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What an evaluation gave, in the order that was asked for."""
+
+    results: list[Result] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)

@@ -1,0 +1,77 @@
+"""Where declared data lives (a checkout or an installed wheel) and how files are written whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from robench.errors import InputError
+
+PACKAGE = Path(__file__).parent
+TEMPORARY = ".tmp-"
+
+
+@cache
+def data_root() -> Path:
+    """The folder that holds attacks/, models/ and results/: the checkout's if there is one, else the wheel's."""
+    checkout = PACKAGE.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / "attacks" / "batteries.toml").is_file():
+        return checkout
+    return PACKAGE / "_data"
+
+
+def default_results() -> Path:
+    """Where runs are kept unless told otherwise: the checkout's results/, else ./results."""
+    root = data_root()
+    return Path("results") if root.is_relative_to(PACKAGE) else root / "results"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path`; on success it is synced and renamed, on error removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def require_writable(folder: Path) -> None:
+    """Fail now rather than after hours of work.
+
+    Raises:
+        InputError: the folder cannot be made, or nothing can be written in it.
+    """
+    try:
+        with atomic_path(folder / ".writable") as probe:
+            probe.write_bytes(b"\0" * 65536)
+        (folder / ".writable").unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to '{folder}' ({error.strerror}): free some space, mend its permissions, "
+            "or name another folder with --results."
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,107 @@
+"""How far an evaluation is: finished chunks, the share of the work, the running robust accuracy."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from robench.engine import Chunk
+from robench.outcome import Result
+from robench.specs import AttackSpec
+from robench.store import Rows, join
+
+
+class Watcher(Protocol):
+    """Hears how an evaluation goes."""
+
+    def waiting(self, name: str) -> None:
+        """Another process is making this record."""
+
+    def started(self, name: str, examples: int, steps: int) -> None:
+        """An attack begins: correctly classified examples, steps at most for each."""
+
+    def advanced(self, done: float, robust_accuracy: float) -> None:
+        """A step is over: share of the work done at most, running robust accuracy in percent."""
+
+    def finished(self, result: Result) -> None:
+        """A verdict on every example is there."""
+
+
+class Quiet:
+    """A watcher that says nothing."""
+
+    def waiting(self, name: str) -> None:
+        """Nothing."""
+
+    def started(self, name: str, examples: int, steps: int) -> None:
+        """Nothing."""
+
+    def advanced(self, done: float, robust_accuracy: float) -> None:
+        """Nothing."""
+
+    def finished(self, result: Result) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Tally:
+    """The sum of finished chunks."""
+
+    parts: list[Rows]
+    seconds: float = 0.0
+    judge_forwards: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def ids(self) -> set[int]:
+        return {int(i) for part in self.parts for i in part.id}
+
+    @property
+    def forwards(self) -> int:
+        return sum(int(part.forwards.sum()) for part in self.parts)
+
+    @property
+    def backwards(self) -> int:
+        return sum(int(part.backwards.sum()) for part in self.parts)
+
+    @property
+    def robust(self) -> int:
+        return sum(int(part.robust.sum()) for part in self.parts)
+
+    def rows(self, ids: Any) -> Rows:
+        return join(self.parts).ordered(ids)
+
+
+def tally(parts: Iterable[tuple[Rows, dict[str, Any]]]) -> Tally:
+    """Add up finished chunks."""
+    total = Tally([])
+    for rows, cost in parts:
+        total.parts.append(rows)
+        total.seconds += cost["seconds"]
+        total.judge_forwards += cost["judge_forwards"]
+        total.faults.update(cost["faults"])
+    return total
+
+
+class Progress:
+    """Turns steps of chunks into the share of the work and the running robust accuracy."""
+
+    def __init__(self, watcher: Watcher, before: Tally, n: int, spec: AttackSpec) -> None:
+        self.watcher, self.n, self.spec = watcher, n, spec
+        self.examples, self.robust = len(before.ids), before.robust
+        self.chunk = 0
+
+    def chunk_started(self, chunk: Chunk) -> None:
+        self.chunk = len(chunk)
+
+    def step(self, restart: int, t: int, active: int) -> None:
+        share = (restart * self.spec.steps + t) / (self.spec.restarts * self.spec.steps)
+        self._tell(self.examples + share * self.chunk, self.robust + active, self.examples + self.chunk)
+
+    def chunk_done(self, rows: Rows) -> None:
+        self.examples += len(rows)
+        self.robust += int(rows.robust.sum())
+        self._tell(self.examples, self.robust, self.examples)
+
+    def _tell(self, done: float, robust: int, seen: int) -> None:
+        self.watcher.advanced(done / self.n, 100.0 * robust / seen)

@@ -1,0 +1,27 @@
+"""From stored verdicts to what people read. Never imports torch."""
+
+from robench.report.evaluation import Evaluation, Verdict, evaluations_json
+from robench.report.robustness import robustness
+from robench.report.selection import Selection, load, select
+from robench.report.table import FORMATS, Table, plain, terminal
+from robench.report.worst_case import WorstCase, worst_case
+
+TABLES = {"robustness": robustness}
+"""Tables by name: each makes a `Table` from a `Selection`."""
+
+__all__ = [
+    "FORMATS",
+    "TABLES",
+    "Evaluation",
+    "Selection",
+    "Table",
+    "Verdict",
+    "WorstCase",
+    "evaluations_json",
+    "load",
+    "plain",
+    "robustness",
+    "select",
+    "terminal",
+    "worst_case",
+]

@@ -1,0 +1,127 @@
+"""The verdicts of an evaluation as an object: numbers, worst case, JSON, data frame."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from robench.errors import unknown
+from robench.outcome import Outcome, Result, Skipped
+from robench.report.worst_case import WorstCase, worst_case
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `robench.evaluate` and `robench eval` give; all accuracies in percent.
+
+    Attributes:
+        results: one for each attack, in the order asked for.
+        skipped: attacks that do not apply, with the reason.
+    """
+
+    results: tuple[Result, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "Evaluation":
+        """Freeze an outcome."""
+        return cls(tuple(outcome.results), tuple(outcome.skipped))
+
+    def __getitem__(self, attack: str) -> "Verdict":
+        """The verdict under one attack.
+
+        Raises:
+            InputError: that attack was not run.
+        """
+        for result in self.results:
+            if result.record.header.attack.name == attack:
+                return Verdict(result)
+        raise unknown("attack", attack, [result.record.header.attack.name for result in self.results])
+
+    @property
+    def worst_case(self) -> WorstCase:
+        """An example counts as robust only if it withstood every attack."""
+        return worst_case([result.record for result in self.results])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary for each attack, as in the JSON contract."""
+        return [Verdict(result).as_dict() for result in self.results]
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON contract for this network."""
+        return evaluations_json([self])
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row for each attack (pandas)."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One attack on one defense, in percent."""
+
+    result: Result
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Without an attack."""
+        return self.result.record.clean_accuracy
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Examples that are correct and were not broken."""
+        return self.result.record.robust_accuracy
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the robust accuracy."""
+        return self.result.record.interval
+
+    def accuracy_after(self, steps: int) -> float:
+        """Robust accuracy had the attack stopped after so many steps; free, from first-success steps.
+
+        Raises:
+            ValueError: the attack counts only its last iterate, or has several restarts.
+        """
+        record = self.result.record
+        if not record.header.attack.is_prefix_closed:
+            raise ValueError(f"'{record.header.attack.name}' has no curve: it needs success = 'any' and one restart")
+        survives = record.clean & (record.robust | (record.step > steps))
+        return 100.0 * float(survives.mean())
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the JSON contract."""
+        record, low_high = self.result.record, self.interval
+        header = record.header
+        return {
+            "dataset": header.dataset,
+            "model": header.model,
+            "attack": header.attack.name,
+            "norm": header.threat.norm,
+            "eps": header.threat.text,
+            "n": header.n,
+            "clean_accuracy": round(self.clean_accuracy, 4),
+            "robust_accuracy": round(self.robust_accuracy, 4),
+            "ci_low": round(low_high[0], 4),
+            "ci_high": round(low_high[1], 4),
+            "forwards": self.result.forwards,
+            "backwards": self.result.backwards,
+            "seconds": round(self.result.seconds, 3),
+            "valid": header.invalid == 0,
+            "spec_hash": header.hash,
+            "record": str(record.path) if record.path else "",
+        }
+
+
+def evaluations_json(evaluations: "list[Evaluation]") -> dict[str, Any]:
+    """The JSON contract of `robench eval --json`."""
+    return {
+        "schema": SCHEMA,
+        "results": [row for evaluation in evaluations for row in evaluation.rows()],
+        "worst_case": [evaluation.worst_case.as_dict() for evaluation in evaluations if evaluation.results],
+    }

@@ -1,0 +1,50 @@
+"""The table of defenses and attacks, worst case last."""
+
+from robench.report.selection import Selection
+from robench.report.table import Table
+from robench.report.worst_case import worst_case
+
+CLEAN, WORST = "clean", "worst case"
+
+
+def robustness(selection: Selection) -> Table:
+    """Accuracy in percent with Wilson's 95% interval, one row a defense, one column an attack."""
+    attacks = list(dict.fromkeys(r.header.attack.name for records in selection.defenses.values() for r in records))
+    table = Table(
+        title="Robust accuracy (%), 95% Wilson interval",
+        corner="defense",
+        columns=[CLEAN, *attacks, WORST],
+        notes=[
+            _threats(selection),
+            "Worst case: an example counts only if it withstands every attack shown.",
+        ],
+    )
+    for name, records in selection.defenses.items():
+        cells = {record.header.attack.name: (record.robust_accuracy, record.interval) for record in records}
+        worst = worst_case(records)
+        clean = records[0]
+        row = {CLEAN: _cell(clean.clean_accuracy), WORST: _cell(worst.robust_accuracy, worst.interval)}
+        row.update({attack: _cell(*cell) for attack, cell in cells.items()})
+        table.add(name, row)
+        if len(records) < len(attacks):
+            table.notes.append(f"{name}: fill the empty cells with `robench eval --model {name}`.")
+        void = [r.header.attack.name for r in records if r.header.invalid]
+        if void:
+            table.notes.append(f"{name}: the judge found faults in {', '.join(void)}; see the records.")
+    table.notes += [f"Left out: {count} records {why}." for why, count in selection.left_out.items()]
+    return table
+
+
+def _cell(value: float, interval: tuple[float, float] | None = None) -> str:
+    return f"{value:.2f}" if interval is None else f"{value:.2f} [{interval[0]:.1f}, {interval[1]:.1f}]"
+
+
+def _threats(selection: Selection) -> str:
+    """Defenses that share dataset, threat model and size are named together."""
+    shared: dict[str, list[str]] = {}
+    for name, records in selection.defenses.items():
+        header = records[0].header
+        shared.setdefault(f"{header.dataset}, {header.threat}, {header.n} examples", []).append(name)
+    if len(shared) == 1:
+        return f"{next(iter(shared))}."
+    return " ".join(f"{what}: {', '.join(names)}." for what, names in shared.items())

@@ -1,0 +1,60 @@
+"""The number to quote first: robust against every attack that was run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from robench.errors import IncompleteError
+from robench.store import Header, Record, interval, percent
+
+
+@dataclass(frozen=True)
+class WorstCase:
+    """The per-example AND of several attacks' verdicts; accuracies in percent.
+
+    Attributes:
+        header: of one of the records; dataset, model and threat model are common to all.
+        robust_accuracy: of examples that withstood every attack.
+        interval: Wilson's 95% interval.
+        attacks: the names of the attacks.
+    """
+
+    header: Header
+    robust_accuracy: float
+    interval: tuple[float, float]
+    attacks: tuple[str, ...]
+
+    def __float__(self) -> float:
+        return self.robust_accuracy
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the JSON contract."""
+        return {
+            "dataset": self.header.dataset,
+            "model": self.header.model,
+            "norm": self.header.threat.norm,
+            "eps": self.header.threat.text,
+            "n": self.header.n,
+            "robust_accuracy": round(self.robust_accuracy, 4),
+            "ci_low": round(self.interval[0], 4),
+            "ci_high": round(self.interval[1], 4),
+            "attacks": list(self.attacks),
+        }
+
+
+def worst_case(records: Sequence[Record]) -> WorstCase:
+    """Combine records of one network, one set of examples and one threat model.
+
+    Raises:
+        IncompleteError: there are none, or they belong to different things.
+    """
+    if not records:
+        raise IncompleteError("no attack was run, so there is no worst case.")
+    if len({record.header.group for record in records}) > 1:
+        raise IncompleteError("records of different networks, examples or threat models have no common worst case.")
+    robust = reduce(np.logical_and, [record.robust for record in records])
+    names = tuple(record.header.attack.name for record in records)
+    return WorstCase(records[0].header, percent(robust), interval(robust), names)

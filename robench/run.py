@@ -1,0 +1,255 @@
+"""An evaluation: which records are needed, which exist, and the making of those that do not."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import Timeout
+from torch import Tensor
+
+from robench.algorithms import algorithm_class, bind
+from robench.classifiers.victim import Victim, frozen
+from robench.data.split import Split
+from robench.devices import device_name, pick_device, versions
+from robench.engine import Chunk, Job
+from robench.executors.local import run_chunks
+from robench.judge import Judge
+from robench.outcome import Outcome, Result, Skipped
+from robench.packing import Packer
+from robench.progress import Progress, Quiet, Watcher, tally
+from robench.request import Settings, Subject
+from robench.specs import AttackSpec, ThreatModel, digest
+from robench.store import Header, Record, Rows, Store, read
+
+
+def evaluate(
+    subject: Subject,
+    split: Split,
+    specs: Sequence[AttackSpec],
+    threat: ThreatModel,
+    settings: Settings,
+    store: Store,
+    watcher: Watcher,
+) -> Outcome:
+    """Run attacks on a network, computing only what is missing.
+
+    Raises:
+        InputError: the network, the data or the settings are not fit to be evaluated.
+    """
+    outcome, made = Outcome(), {}
+    with ExitStack() as stack:
+        bench = _Bench(subject, split, threat, settings, store, watcher, stack)
+        applicable = []
+        for spec in specs:
+            reason = bench.refusal(spec)
+            if reason:
+                outcome.skipped.append(Skipped(spec.name, reason))
+            else:
+                applicable.append(spec)
+        # In the order asked for, but the longest of a family first: the others are its prefixes.
+        families = [spec.stream for spec in applicable]
+        for spec in sorted(applicable, key=lambda spec: (families.index(spec.stream), -spec.steps)):
+            made[spec.name] = bench.result(spec)
+            watcher.finished(made[spec.name])
+    outcome.results = [made[spec.name] for spec in applicable]
+    return outcome
+
+
+def plan(
+    subject: Subject,
+    split: Split,
+    specs: Sequence[AttackSpec],
+    threat: ThreatModel,
+    settings: Settings,
+    store: Store,
+) -> list[dict[str, str]]:
+    """What `evaluate` would do, without running the network: one dictionary an attack."""
+    rows: list[dict[str, str]] = []
+    with ExitStack() as stack:
+        bench = _Bench(subject, split, threat, settings, store, Quiet(), stack)
+        for spec in specs:
+            steps = spec.steps * spec.restarts * len(split)
+            source = bench.source(spec)
+            longer = next((s for s in specs if s.stream == spec.stream and s.steps > spec.steps), None)
+            if source == "compute" and longer and spec.is_prefix_closed:
+                source = f"read from {longer.name}"
+            cost = f"at most {steps:,}" if source == "compute" else "0"
+            rows.append({"attack": spec.name, "verdicts": source, "forwards": cost, "backwards": cost})
+    return rows
+
+
+class _Bench:
+    """One network, one split, one threat model; loads and asks only when something must be computed."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        split: Split,
+        threat: ThreatModel,
+        settings: Settings,
+        store: Store,
+        watcher: Watcher,
+        stack: ExitStack,
+    ) -> None:
+        self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
+        self.store, self.watcher, self.stack = store, watcher, stack
+        self.device = pick_device(settings.device)
+        self.packer = Packer(settings.batch_size) if settings.batch_size else Packer.auto(self.device)
+
+    def refusal(self, spec: AttackSpec) -> str:
+        """Why an attack does not apply, or nothing."""
+        kind = algorithm_class(spec.algorithm)
+        bind(spec)
+        if self.threat.norm not in kind.norms:
+            return f"{spec.algorithm} is not defined for {self.threat.norm}"
+        if kind.min_classes > 2 and self.classes < kind.min_classes:
+            return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
+        return ""
+
+    def result(self, spec: AttackSpec) -> Result:
+        """The record of an attack: found, cut from a longer one, or made."""
+        header = self._header(spec)
+        with self._locked(header):
+            path = self.store.find(header)
+            if path:
+                return _read(path)
+            path = self.store.family(header) if spec.is_prefix_closed else None
+            if path:
+                return self._cut(path, header)
+            return self._compute(header)
+
+    def source(self, spec: AttackSpec) -> str:
+        """Where the verdicts of an attack would come from as things stand."""
+        header = self._header(spec)
+        if self.store.find(header):
+            return "stored"
+        if spec.is_prefix_closed and self.store.family(header):
+            return "read from a longer run"
+        return "compute"
+
+    @cached_property
+    def victim(self) -> Victim:
+        """The network, frozen, on its device."""
+        return self.stack.enter_context(frozen(self.subject.load(), self.device))
+
+    @cached_property
+    def judge(self) -> Judge:
+        """For the clean pass."""
+        return Judge(self.victim, self.packer)
+
+    @cached_property
+    def clean(self) -> Tensor:
+        """The classes of the clean examples."""
+        x, y = self.split.x.to(self.device), self.split.y.to(self.device)
+        return self.judge.clean(x, y, self.split.ids)
+
+    @cached_property
+    def classes(self) -> int:
+        """How many the network knows."""
+        return self.judge.predict(self.split.x[:1].to(self.device)).shape[1]
+
+    def _header(self, spec: AttackSpec) -> Header:
+        identity: dict[str, Any] = {
+            "model": self.subject.identity,
+            "data": self.split.identity(),
+            "attack": {**spec.identity(), "version": algorithm_class(spec.algorithm).version},
+            "threat": {"norm": self.threat.norm, "eps": self.threat.eps},
+            "seed": self.settings.seed,
+            "precision": self.settings.precision,
+        }
+        kin = {key: value for key, value in identity["attack"].items() if key != "steps"}
+        return Header(
+            hash=digest(identity),
+            family=digest({**identity, "attack": kin}),
+            identity=identity,
+            dataset=self.subject.dataset,
+            model=self.subject.model,
+            attack=spec,
+            threat=self.threat,
+            seed=self.settings.seed,
+            n=len(self.split),
+            precision=self.settings.precision,
+            device=device_name(self.device),
+            versions=versions(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            has_adversarial=self.settings.save_adversarial,
+        )
+
+    def _cut(self, path: Path, header: Header) -> Result:
+        """Read an attack from a longer one of its family."""
+        longer, rows = read(path)
+        rows = rows.prefix(header.attack.steps)
+        header = header.model_copy(
+            update={"derived_from": longer.hash, "device": longer.device, "versions": longer.versions,
+                    "faults": longer.faults, "invalid": int((~rows.valid).sum())}
+        )  # fmt: skip
+        return Result(_record(header, rows, self.store), "prefix", 0, 0, 0.0)
+
+    def _compute(self, header: Header) -> Result:
+        chunks = self.store.chunks(header)
+        self.watcher.started(header.attack.name, int((self.clean.cpu() == self.split.y).sum()), header.attack.steps)
+        before = tally(chunks.read())
+        progress = Progress(self.watcher, before, len(self.split), header.attack)
+        job = Job(
+            self.victim, header.attack, self.threat, self.settings.seed, self.settings.precision, self.packer,
+            header.has_adversarial,
+        )  # fmt: skip
+
+        def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
+            chunks.write(position, rows, cost)
+            progress.chunk_done(rows)
+
+        run_chunks(job, self._missing(before.ids, progress), progress.step, finished)
+        whole = tally(chunks.read())
+        rows = whole.rows(self.split.ids.numpy())
+        header = header.model_copy(
+            update={"seconds": round(whole.seconds, 3), "forwards": int(rows.forwards.sum()),
+                    "backwards": int(rows.backwards.sum()), "clean_forwards": self.judge.forwards,
+                    "judge_forwards": whole.judge_forwards, "faults": dict(whole.faults),
+                    "invalid": int((~rows.valid).sum())}
+        )  # fmt: skip
+        record = _record(header, rows, self.store)
+        return Result(
+            record, "computed", header.forwards - before.forwards, header.backwards - before.backwards,
+            header.seconds - before.seconds,
+        )  # fmt: skip
+
+    def _missing(self, done: set[int], progress: "Progress") -> Iterator[tuple[int, Chunk]]:
+        """The examples that no finished chunk holds, in chunks of nearly equal size."""
+        todo = [position for position, i in enumerate(self.split.ids.tolist()) if i not in done]
+        parts = -(-len(todo) // self.settings.chunk_size)
+        for positions in np.array_split(np.array(todo, dtype=np.int64), parts) if parts else []:
+            at = torch.from_numpy(positions)
+            x, y, ids = self.split.x[at], self.split.y[at], self.split.ids[at]
+            chunk = Chunk(x.to(self.device), y.to(self.device), ids.to(self.device), self.clean[at.to(self.device)])
+            progress.chunk_started(chunk)
+            yield int(positions[0]), chunk
+
+    @contextmanager
+    def _locked(self, header: Header) -> Iterator[None]:
+        """Hold the record's lock; if another run is making the record, wait for it."""
+        lock = self.store.lock(header)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.watcher.waiting(header.attack.name)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _record(header: Header, rows: Rows, store: Store) -> Record:
+    path = store.write(header, rows)
+    return Record(header, rows.clean, rows.robust, rows.step, path)
+
+
+def _read(path: Path) -> Result:
+    header, rows = read(path, ["id", "label", "clean_prediction", "robust", "step"])
+    return Result(Record(header, rows.clean, rows.robust, rows.step, path), "stored", 0, 0, 0.0)

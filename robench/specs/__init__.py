@@ -1,0 +1,42 @@
+"""Declared things: threat models, cards, attacks, batteries. Never imports torch."""
+
+from robench.specs.attack import Access, AttackSpec, Battery
+from robench.specs.base import digest, file_sha256, fraction
+from robench.specs.card import CARD, WEIGHTS, Card, Head, Recipe, read_card
+from robench.specs.catalog import (
+    EMBEDDED,
+    battery_attacks,
+    find_attack,
+    find_battery,
+    find_card,
+    list_attacks,
+    list_batteries,
+    list_models,
+)
+from robench.specs.threat import NORMS, Norm, ThreatModel
+
+__all__ = [
+    "CARD",
+    "EMBEDDED",
+    "NORMS",
+    "WEIGHTS",
+    "Access",
+    "AttackSpec",
+    "Battery",
+    "Card",
+    "Head",
+    "Norm",
+    "Recipe",
+    "ThreatModel",
+    "battery_attacks",
+    "digest",
+    "file_sha256",
+    "find_attack",
+    "find_battery",
+    "find_card",
+    "fraction",
+    "list_attacks",
+    "list_batteries",
+    "list_models",
+    "read_card",
+]

@@ -1,0 +1,75 @@
+"""Attack stanzas and batteries: what is run, as data."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from robench.specs.base import Declared, digest, fraction
+
+Access = Literal["gradient", "score", "decision"]
+"""What an attack may ask of a model: gradients and logits; logits; labels."""
+
+
+class AttackSpec(Declared):
+    """One stanza of `attacks/*.toml`.
+
+    `params` go to the algorithm by name. Text such as "3/31" stands for its exact value; steps are
+    relative to eps (`rel_step`), so one stanza serves every dataset.
+    """
+
+    name: str
+    algorithm: str
+    steps: int = Field(gt=0)
+    restarts: int = Field(1, gt=0)
+    success: Literal["any", "last"] = "any"
+    access: Access = "gradient"
+    params: dict[str, Any] = Field(default_factory=dict)
+    about: str
+    cite: str
+
+    @field_validator("params")
+    @classmethod
+    def _fractions(cls, params: dict[str, Any]) -> dict[str, Any]:
+        return {key: _value(key, value) for key, value in params.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """What of the stanza can change a verdict (its name cannot)."""
+        return {**self.family_identity(), "steps": self.steps}
+
+    def family_identity(self) -> dict[str, Any]:
+        """The identity without the step count: attacks of one family share their starts and their path."""
+        return {
+            "algorithm": self.algorithm,
+            "restarts": self.restarts,
+            "success": self.success,
+            "access": self.access,
+            "params": self.params,
+        }
+
+    @property
+    def stream(self) -> str:
+        """The key of the attack's random numbers: equal within a family."""
+        return digest(self.family_identity())
+
+    @property
+    def is_prefix_closed(self) -> bool:
+        """Whether the first k steps of a longer run are this attack with k steps."""
+        return self.success == "any" and self.restarts == 1
+
+
+class Battery(Declared):
+    """A named list of attacks; `includes` takes those of other batteries first."""
+
+    name: str
+    about: str
+    includes: list[str] = Field(default_factory=list)
+    attacks: list[str] = Field(default_factory=list)
+
+
+def _value(key: str, value: Any) -> Any:
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    try:
+        return fraction(value)
+    except ValueError as error:
+        raise ValueError(f"params.{key}: {error}") from None

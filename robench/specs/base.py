@@ -1,0 +1,74 @@
+"""Reading declared things: TOML in, checked models out, one sentence when something is off."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from robench.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Declared(BaseModel):
+    """A frozen, closed model: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises:
+        InputError: the file is missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read '{path}': {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' is not valid TOML: {error}.") from error
+
+
+def build(kind: type[Model], data: Mapping[str, Any], where: str) -> Model:
+    """Check `data` against `kind`.
+
+    Raises:
+        InputError: names the place, the first key that is wrong, and what is expected there.
+    """
+    try:
+        return kind.model_validate(dict(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}, key '{key}': {message[:1].lower()}{message[1:].rstrip('.')}.") from error
+
+
+def fraction(text: str) -> float:
+    """The value of '3/31' or '0.25'; exact as far as float64 goes.
+
+    Raises:
+        ValueError: not a number or a fraction.
+    """
+    try:
+        return float(Fraction(text.replace(" ", "")))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"'{text}' is not a number or a fraction like 8/255") from None
+
+
+def digest(data: Any) -> str:
+    """The sha256 of a value's canonical JSON, in hex: the name of everything that can change a verdict."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

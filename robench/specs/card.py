@@ -1,0 +1,117 @@
+"""Model cards: one file that both rebuilds a defense and retrains it."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PrivateAttr
+
+from robench.errors import InputError
+from robench.paths import data_root
+from robench.specs.base import Declared, build, read_toml
+
+CARD = "card.toml"
+WEIGHTS = "weights.safetensors"
+
+
+class Architecture(Declared):
+    """A network by name, with the arguments of its constructor."""
+
+    name: str
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class Head(Declared):
+    """The last layer: `linear` (W^T z + b), or `he`, hypersphere embedding (Pang et al. 2020, Sec. 2.2).
+
+    `scale` and `margin` are the s and m of Eq. (6); they act in objectives, never in the prediction.
+    """
+
+    kind: Literal["linear", "he"] = "linear"
+    fn: bool = True
+    wn: bool = True
+    angular: Literal["cos", "arccos"] = "cos"
+    scale: float = Field(1.0, gt=0)
+    margin: float = Field(0.0, ge=0)
+
+
+class Input(Declared):
+    """Normalisation inside the network, one value a channel; attacks see [0, 1]."""
+
+    mean: list[float] = Field(default_factory=lambda: [0.0])
+    std: list[float] = Field(default_factory=lambda: [1.0])
+
+
+class Recipe(Declared):
+    """How the weights are made. `eps` and `rel_step` describe the perturbations of adversarial training."""
+
+    framework: str
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    lr: float = Field(gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    norm: Literal["linf", "l2"] = "linf"
+    eps: str = ""
+    steps: int = Field(0, ge=0)
+    rel_step: str = "1/4"
+    seed: int = 0
+    holdout: int = Field(0, ge=0)
+    """Training examples kept aside to choose hyper-parameters and to watch; never test examples."""
+
+
+class Card(Declared):
+    """A registered defense (`models/<dataset>/<name>/card.toml`)."""
+
+    dataset: str
+    about: str
+    paper_row: str = ""
+    """The row of results/paper/*.csv that this defense corresponds to."""
+    tried: str = ""
+    """What was tried on held-out training examples before the recipe was fixed."""
+    architecture: Architecture
+    head: Head = Head()
+    input: Input = Input()
+    recipe: Recipe
+    sha256: str = ""
+    """Of the weights file beside the card; empty while there are none."""
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        """The folder the card was read from."""
+        return self._folder
+
+    @property
+    def name(self) -> str:
+        """`<dataset>/<name>`; outside the registry `<dataset>/<name>@<weights>`, so that nothing is mixed up."""
+        name = f"{self.dataset}/{self._folder.name}"
+        return name if self._folder.is_relative_to(data_root() / "models") else f"{name}@{self.sha256[:8]}"
+
+    @property
+    def weights(self) -> Path:
+        """Where the weights lie, or would lie."""
+        return self._folder / WEIGHTS
+
+    def identity(self) -> dict[str, Any]:
+        """What of the card can change a verdict."""
+        return {
+            "architecture": self.architecture.model_dump(),
+            "head": self.head.model_dump(),
+            "input": self.input.model_dump(),
+            "weights": self.sha256,
+        }
+
+
+def read_card(path: Path) -> Card:
+    """Read `card.toml`, or the one in a folder.
+
+    Raises:
+        InputError: missing, malformed, or of another dataset than its folder says.
+    """
+    path = path / CARD if path.is_dir() else path
+    card = build(Card, read_toml(path), f"card '{path}'")
+    card._folder = path.resolve().parent
+    if len(card.input.mean) != len(card.input.std):
+        raise InputError(f"card '{path}', key 'input.std': expected {len(card.input.mean)} values, one a channel.")
+    return card

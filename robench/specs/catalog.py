@@ -1,0 +1,103 @@
+"""Finding declared things by name: cards, attacks, batteries."""
+
+from functools import cache
+from pathlib import Path
+
+from robench.errors import InputError, unknown
+from robench.paths import data_root
+from robench.specs.attack import AttackSpec, Battery
+from robench.specs.base import build, read_toml
+from robench.specs.card import CARD, Card, read_card
+
+EMBEDDED = "digits"
+"""The dataset that needs no download; a bare model name means one of its defenses."""
+BATTERIES = "batteries.toml"
+
+
+def list_models() -> list[str]:
+    """The names of all registered defenses, `<dataset>/<name>`, sorted."""
+    root = data_root() / "models"
+    return sorted(f"{card.parent.parent.name}/{card.parent.name}" for card in root.glob(f"*/*/{CARD}"))
+
+
+def find_card(name: str) -> Card:
+    """A card by `name` (embedded dataset), `dataset/name`, or the path of a card or its folder.
+
+    Raises:
+        InputError: no such card, or a malformed one.
+    """
+    full = name if "/" in name else f"{EMBEDDED}/{name}"
+    registered = data_root() / "models" / full / CARD
+    if registered.is_file() and full in list_models():
+        card = read_card(registered)
+        if card.dataset != registered.parent.parent.name:
+            raise InputError(f"card '{registered}', key 'dataset': expected '{registered.parent.parent.name}'.")
+        return card
+    if name.endswith(".toml") or (Path(name) / CARD).is_file():
+        return read_card(Path(name))
+    raise unknown("model", name, list_models())
+
+
+@cache
+def _attacks() -> dict[str, AttackSpec]:
+    found: dict[str, AttackSpec] = {}
+    for path in sorted((data_root() / "attacks").glob("*.toml")):
+        if path.name == BATTERIES:
+            continue
+        for name, stanza in read_toml(path).items():
+            if name in found:
+                raise InputError(f"'{path}': attack '{name}' is declared twice.")
+            found[name] = build(AttackSpec, {"name": name, **stanza}, f"'{path}', attack '{name}'")
+    return found
+
+
+@cache
+def _batteries() -> dict[str, Battery]:
+    path = data_root() / "attacks" / BATTERIES
+    return {
+        name: build(Battery, {"name": name, **stanza}, f"'{path}', battery '{name}'")
+        for name, stanza in read_toml(path).items()
+    }
+
+
+def list_attacks() -> list[str]:
+    """The names of all declared attacks, in the order of their files."""
+    return list(_attacks())
+
+
+def list_batteries() -> list[str]:
+    """The names of all declared batteries."""
+    return list(_batteries())
+
+
+def find_attack(name: str) -> AttackSpec:
+    """An attack by name.
+
+    Raises:
+        InputError: no such attack, with the nearest names.
+    """
+    try:
+        return _attacks()[name]
+    except KeyError:
+        raise unknown("attack", name, list_attacks()) from None
+
+
+def find_battery(name: str) -> Battery:
+    """A battery by name.
+
+    Raises:
+        InputError: no such battery, with the nearest names.
+    """
+    try:
+        return _batteries()[name]
+    except KeyError:
+        raise unknown("battery", name, list_batteries()) from None
+
+
+def battery_attacks(name: str) -> list[AttackSpec]:
+    """The attacks of a battery in their declared order, each once."""
+    battery = find_battery(name)
+    names: list[str] = []
+    for included in battery.includes:
+        names += [spec.name for spec in battery_attacks(included)]
+    return [find_attack(attack) for attack in dict.fromkeys(names + battery.attacks)]

@@ -1,0 +1,47 @@
+"""The threat model: which perturbations count."""
+
+from math import isfinite
+from typing import Literal
+
+from robench.errors import InputError
+from robench.specs.base import Declared, fraction
+
+Norm = Literal["linf", "l2"]
+NORMS: tuple[Norm, ...] = ("linf", "l2")
+LARGEST = {"linf": 1.0, "l2": 1000.0}
+"""Beyond these every image in [0, 1] is inside the ball (linf), or eps is a slip of the pen (l2)."""
+
+
+class ThreatModel(Declared):
+    """All perturbations of at most `eps` in `norm`, for images in [0, 1].
+
+    `text` keeps eps as it was written ("8/255" is not "0.031"); `eps` is its value.
+    """
+
+    norm: Norm
+    text: str
+    eps: float
+
+    @classmethod
+    def parse(cls, norm: str, eps: str | float) -> "ThreatModel":
+        """Read what a user wrote.
+
+        Raises:
+            InputError: unknown norm, or an eps that is not a positive number of the right size.
+        """
+        if norm not in NORMS:
+            raise InputError(f"unknown norm '{norm}': use {' or '.join(NORMS)}.")
+        text = eps.strip() if isinstance(eps, str) else repr(float(eps))
+        try:
+            value = fraction(text)
+        except (ValueError, OverflowError):
+            raise InputError(f"--eps '{text}' is not a number: write it like 8/255 or 0.031.") from None
+        if not isfinite(value) or value <= 0:
+            raise InputError(f"--eps '{text}' must be positive and finite: write it like 8/255 or 0.031.")
+        if value > LARGEST[norm]:
+            hint = f"did you mean {text}/255?" if norm == "linf" and value <= 255 else "images are in [0, 1]."
+            raise InputError(f"--eps '{text}' is too large for {norm} on images in [0, 1]: {hint}")
+        return cls(norm=norm, text=text, eps=value)
+
+    def __str__(self) -> str:
+        return f"{self.norm} {self.text}"

@@ -1,0 +1,20 @@
+"""Intervals and tests on counts of examples. Fractions in, fractions out; percentages are the reports' business."""
+
+from math import sqrt
+from statistics import NormalDist
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval for a binomial proportion (Wilson 1927), as fractions in [0, 1].
+
+    Raises:
+        ValueError: n is not positive or successes is outside [0, n].
+    """
+    if n <= 0 or not 0 <= successes <= n:
+        raise ValueError(f"need 0 <= successes <= n and n > 0, got {successes} of {n}")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, z2 = successes / n, z * z
+    middle = share + z2 / (2 * n)
+    spread = z * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    low, high = (middle - spread) / (1 + z2 / n), (middle + spread) / (1 + z2 / n)
+    return (0.0 if successes == 0 else low, 1.0 if successes == n else high)

@@ -1,0 +1,24 @@
+"""Records on disk: raw ones of runs and published ones. Never imports torch."""
+
+from robench.store.header import SCHEMA, SHORT, Header, Record, interval, percent
+from robench.store.published import read_file, read_published, write_file
+from robench.store.raw import Store, read, read_header
+from robench.store.rows import Column, Rows, join
+
+__all__ = [
+    "SCHEMA",
+    "SHORT",
+    "Column",
+    "Header",
+    "Record",
+    "Rows",
+    "Store",
+    "interval",
+    "join",
+    "percent",
+    "read",
+    "read_file",
+    "read_header",
+    "read_published",
+    "write_file",
+]

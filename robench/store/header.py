@@ -1,0 +1,123 @@
+"""The head of a record: everything that can change a verdict, and what it cost."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from robench.errors import InputError
+from robench.specs import AttackSpec, ThreatModel, digest
+from robench.specs.base import Declared, build
+from robench.stats import wilson
+from robench.store.rows import Column
+
+SCHEMA = 1
+SHORT = 16
+"""Hex digits of a hash in a file's name."""
+
+
+class Header(Declared):
+    """What is known of an attack on a defense.
+
+    `identity` holds whatever can change a verdict and `hash` is its digest; `family` is the same without
+    the attack's step count. `forwards` and `backwards` are what the run spent, in examples passed through
+    the network, without the clean pass and the judge's, which are counted apart.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: int = Field(SCHEMA, alias="schema")
+    hash: str
+    family: str
+    identity: dict[str, Any]
+    dataset: str
+    model: str
+    attack: AttackSpec
+    threat: ThreatModel
+    seed: int
+    n: int
+    precision: str
+    device: str
+    versions: dict[str, str]
+    created: str
+    seconds: float = 0.0
+    forwards: int = 0
+    backwards: int = 0
+    clean_forwards: int = 0
+    judge_forwards: int = 0
+    invalid: int = 0
+    faults: dict[str, int] = Field(default_factory=dict)
+    derived_from: str = ""
+    has_adversarial: bool = False
+
+    @property
+    def model_identity(self) -> str:
+        """The digest of the network the verdicts belong to."""
+        return digest(self.identity["model"])
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Records with equal groups are verdicts on the same network, examples and threat model."""
+        return (self.dataset, self.model, self.model_identity, digest(self.identity["data"]),
+                self.threat.norm, repr(self.threat.eps))  # fmt: skip
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return self.model_dump(by_alias=True)
+
+
+class Record:
+    """A header with the verdicts that tables, leaderboard and gate read; all columns are (N,).
+
+    Attributes:
+        header: what was run.
+        clean: correct on the clean example, bool.
+        robust: correct and not broken, bool.
+        step: of the first success, int64; -1 while robust, 0 where misclassified clean.
+        path: where it was read from.
+    """
+
+    def __init__(self, header: Header, clean: Column, robust: Column, step: Column, path: Path | None) -> None:
+        self.header, self.clean, self.robust, self.step, self.path = header, clean, robust, step, path
+
+    @property
+    def clean_accuracy(self) -> float:
+        """In percent."""
+        return percent(self.clean)
+
+    @property
+    def robust_accuracy(self) -> float:
+        """In percent."""
+        return percent(self.robust)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the robust accuracy, in percent."""
+        return interval(self.robust)
+
+
+def percent(mask: Column) -> float:
+    """The share of true values, in percent."""
+    return 100.0 * float(np.count_nonzero(mask)) / len(mask)
+
+
+def interval(mask: Column) -> tuple[float, float]:
+    """Wilson's 95% interval of the share of true values, in percent."""
+    low, high = wilson(int(np.count_nonzero(mask)), len(mask))
+    return 100.0 * low, 100.0 * high
+
+
+def check_header(data: dict[str, Any], where: str) -> Header:
+    """Build a header that was read from disk.
+
+    Raises:
+        InputError: malformed, of a newer schema, or its hash is not that of its contents.
+    """
+    schema = data.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise InputError(f"{where} has schema {schema}, this robench reads up to {SCHEMA}: update robench.")
+    header = build(Header, data, where)
+    if digest(header.identity) != header.hash:
+        raise InputError(f"{where}: its hash does not match its contents; delete it and run the same command again.")
+    return header

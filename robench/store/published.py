@@ -1,0 +1,81 @@
+"""Published records: results/<dataset>/<model>.jsonl, one line an attack, committed and diffable.
+
+A line is the header with three more keys: `clean` and `robust`, bit strings in hex (first example first),
+and `steps`, the first-success steps of the broken examples in order.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robench.errors import InputError
+from robench.paths import write_text
+from robench.store.header import Record, check_header
+from robench.store.rows import Column
+
+
+def to_line(record: Record) -> str:
+    """A record as one line of JSON."""
+    broken = record.clean & ~record.robust
+    data = {
+        **record.header.dump(),
+        "clean": _to_hex(record.clean),
+        "robust": _to_hex(record.robust),
+        "steps": record.step[broken].tolist(),
+    }
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+
+def from_line(line: str, where: str, path: Path | None = None) -> Record:
+    """A record from one line of JSON.
+
+    Raises:
+        InputError: not JSON, malformed, of a newer schema, or inconsistent.
+    """
+    try:
+        data: dict[str, Any] = json.loads(line)
+        clean_hex, robust_hex, steps = data.pop("clean"), data.pop("robust"), data.pop("steps")
+    except (json.JSONDecodeError, KeyError, AttributeError) as error:
+        raise InputError(f"{where} is not a published record ({error}): restore it or publish again.") from error
+    header = check_header(data, where)
+    clean, robust = (_from_hex(text, header.n, where) for text in (clean_hex, robust_hex))
+    broken = clean & ~robust
+    if len(steps) != np.count_nonzero(broken) or (robust & ~clean).any():
+        raise InputError(f"{where}: verdicts and steps disagree; restore the file or publish again.")
+    step = np.where(robust, -1, 0)
+    step[broken] = steps
+    return Record(header, clean, robust, step, path)
+
+
+def read_published(results: Path) -> Iterator[Record]:
+    """Every published record under a results folder, in the order of files and lines."""
+    for path in sorted(results.glob("*/*.jsonl")):
+        yield from read_file(path)
+
+
+def read_file(path: Path) -> Iterator[Record]:
+    """The records of one file."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        yield from_line(line, f"'{path}', line {number}", path)
+
+
+def write_file(path: Path, records: list[Record]) -> None:
+    """Write a file of records, one line each."""
+    write_text(path, "".join(to_line(record) + "\n" for record in records))
+
+
+def _to_hex(mask: Column) -> str:
+    return np.packbits(mask).tobytes().hex()
+
+
+def _from_hex(text: str, n: int, where: str) -> Column:
+    try:
+        bits = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
+        if len(bits) != -(-n // 8):
+            raise ValueError(f"{len(bits)} bytes for {n} verdicts")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{where}: damaged verdicts ({error}); restore the file or publish again.") from error
+    return np.unpackbits(bits, count=n).astype(bool)

@@ -1,0 +1,83 @@
+"""The body of a record: one row an example, as NumPy columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+Column = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Verdicts, one an example; all columns have length N.
+
+    Attributes:
+        id: the example's stable id, int64.
+        label, clean_prediction, prediction: classes, int64; `prediction` is that of the adversarial point,
+            or the clean one while robust.
+        robust: correct clean and not broken, bool.
+        valid: False where the algorithm broke its promises and the example has no confirmed success, bool.
+        restart, step, queries: of the first success, int64; -1 while robust, 0 where misclassified clean.
+        forwards, backwards: passes spent on the example, int64.
+        distance: of the adversarial point in the threat model's norm, float64; NaN where there is none.
+        adversarial: those points as float32 bytes, None where there is none or none were asked for.
+    """
+
+    id: Column
+    label: Column
+    clean_prediction: Column
+    prediction: Column
+    robust: Column
+    valid: Column
+    restart: Column
+    step: Column
+    queries: Column
+    forwards: Column
+    backwards: Column
+    distance: Column
+    adversarial: Column
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def columns(self) -> dict[str, Column]:
+        """The columns by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def take(self, positions: Column | slice) -> "Rows":
+        """Some of the rows."""
+        return Rows(**{name: column[positions] for name, column in self.columns().items()})
+
+    def ordered(self, ids: Column) -> "Rows":
+        """The rows of the given ids, in their order; every id must be present."""
+        order = np.argsort(self.id, kind="stable")
+        return self.take(order[np.searchsorted(self.id, ids, sorter=order)])
+
+    @property
+    def clean(self) -> Column:
+        """Correct on the clean example, bool."""
+        return np.asarray(self.clean_prediction == self.label)
+
+    def prefix(self, steps: int) -> "Rows":
+        """What the first `steps` steps alone would have found; nothing was spent on it."""
+        robust = self.clean & (self.robust | (self.step > steps))
+        undone = robust & ~self.robust
+        changed = {
+            "robust": robust,
+            "prediction": np.where(undone, self.clean_prediction, self.prediction),
+            "distance": np.where(undone, np.nan, self.distance),
+            "forwards": np.zeros_like(self.forwards),
+            "backwards": np.zeros_like(self.backwards),
+        }
+        changed["adversarial"] = self.adversarial.copy()
+        changed["adversarial"][undone] = None
+        for name in ("restart", "step", "queries"):
+            changed[name] = np.where(undone, -1, self.columns()[name])
+        return Rows(**{**self.columns(), **changed})
+
+
+def join(parts: Sequence[Rows]) -> Rows:
+    """Rows of several chunks, one after another."""
+    return Rows(**{f.name: np.concatenate([part.columns()[f.name] for part in parts]) for f in fields(Rows)})

@@ -1,0 +1,106 @@
+"""Stored adversarial examples, judged again from disk: nothing of the run that made them is reused."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from robench.ball import Ball
+from robench.classifiers import load_card
+from robench.classifiers.victim import frozen
+from robench.data import find_dataset
+from robench.errors import InputError
+from robench.judge import FAULTS, Judge
+from robench.packing import Packer
+from robench.specs import Card, digest, find_card, list_models
+from robench.store import Header, Rows, Store, read, read_header
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What became of one record.
+
+    Attributes:
+        header: of the record.
+        examples: stored adversarial examples.
+        confirmed: those that hold.
+        faults: the reasons of the others, and rows that contradict themselves, counted.
+        reason: why nothing could be checked, or nothing.
+    """
+
+    header: Header
+    examples: int
+    confirmed: int
+    faults: dict[str, int]
+    reason: str = ""
+
+
+def verify(results: Path, cards: list[Card] | None = None) -> list[Verification]:
+    """Judge every stored adversarial example again, on the CPU.
+
+    Args:
+        results: the folder of the records.
+        cards: only the records of these defenses; without them, those of all registered ones.
+
+    Raises:
+        InputError: a damaged record, or a card or data that cannot be loaded.
+    """
+    known = {card.name: card for card in cards or map(find_card, list_models())}
+    return [
+        _verify(path, known.get(read_header(path).model))
+        for path in Store(results).paths()
+        if cards is None or read_header(path).model in known
+    ]
+
+
+def _verify(path: Path, card: Card | None) -> Verification:
+    header, rows = read(path)
+    if not header.has_adversarial:
+        return Verification(header, 0, 0, {}, "stored without points: run with --save-adversarial")
+    if card is None:
+        return Verification(header, 0, 0, {}, "not a registered defense: name its card with --model")
+    split = find_dataset(header.dataset).load("test")
+    if digest(card.identity()) != header.model_identity:
+        return Verification(header, 0, 0, {}, "of other weights than the card's")
+    if split.sha256 != header.identity["data"]["sha256"]:
+        return Verification(header, 0, 0, {}, "of other data than the dataset's")
+    device = torch.device("cpu")
+    broken = np.flatnonzero(rows.clean & ~rows.robust)
+    positions = {int(i): place for place, i in enumerate(split.ids.tolist())}
+    at = torch.tensor([positions[int(i)] for i in rows.id[broken]], dtype=torch.int64)
+    faults = _contradictions(rows, header)
+    if not len(broken):
+        return Verification(header, 0, 0, dict(faults))
+    clean, y = split.x[at], split.y[at]
+    points = torch.stack([_point(blob, clean[0].shape, path) for blob in rows.adversarial[broken]])
+    with frozen(load_card(card), device) as victim:
+        ball = Ball(clean, header.threat.norm, header.threat.eps)
+        ruling = Judge(victim, Packer.auto(device)).rule(ball, points, y)
+    faults.update(FAULTS[code] for code in ruling.fault.tolist() if code)
+    return Verification(header, len(broken), int(ruling.confirmed.sum()), dict(faults))
+
+
+def _contradictions(rows: Rows, header: Header) -> Counter[str]:
+    """Rows that say one thing in one column and another in the next."""
+    limit = header.attack.steps
+    return Counter(
+        {
+            reason: int(mask.sum())
+            for reason, mask in {
+                "robust but misclassified clean": rows.robust & ~rows.clean,
+                "robust but with a first success": rows.robust & (rows.step >= 0),
+                "broken after the last step": ~rows.robust & (rows.step > limit),
+                "broken but classified correctly": ~rows.robust & (rows.prediction == rows.label),
+            }.items()
+            if mask.any()
+        }
+    )
+
+
+def _point(blob: bytes | None, shape: torch.Size, path: Path) -> torch.Tensor:
+    values = np.frombuffer(blob or b"", dtype="<f4")
+    if values.size != shape.numel():
+        raise InputError(f"record '{path}': a stored example has {values.size} values, expected {shape.numel()}.")
+    return torch.from_numpy(values.copy()).view(shape)
