@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.algorithms import Algorithm, State, Task, bind, take
+from robench.algorithms import Algorithm, State, Task, take
 from robench.ball import Ball
 from robench.classifiers.precision import Precision
 from robench.classifiers.victim import Victim
@@ -32,6 +32,7 @@ class Job:
     """What is to be done to every chunk alike."""
 
     victim: Victim
+    algorithm: Algorithm
     spec: AttackSpec
     threat: ThreatModel
     seed: int
@@ -93,7 +94,7 @@ class _Assault:
 
     def __init__(self, job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> None:
         self.job, self.chunk, self.judge, self.on_step = job, chunk, judge, on_step
-        self.algorithm: Algorithm = bind(job.spec)
+        self.algorithm = job.algorithm
         self.ball = Ball(chunk.x, job.threat.norm, job.threat.eps)
         self.oracle = Oracle(
             job.victim,

@@ -52,8 +52,8 @@ def evaluate(
             else:
                 applicable.append(spec)
         # In the order asked for, but the longest of a family first: the others are its prefixes.
-        families = [spec.stream for spec in applicable]
-        for spec in sorted(applicable, key=lambda spec: (families.index(spec.stream), -spec.steps)):
+        families = [spec.family_identity() for spec in applicable]
+        for spec in sorted(applicable, key=lambda spec: (families.index(spec.family_identity()), -spec.steps)):
             made[spec.name] = bench.result(spec)
             watcher.finished(made[spec.name])
     outcome.results = [made[spec.name] for spec in applicable]
@@ -75,7 +75,9 @@ def plan(
         for spec in specs:
             steps = spec.steps * spec.restarts * len(split)
             source = bench.source(spec)
-            longer = next((s for s in specs if s.stream == spec.stream and s.steps > spec.steps), None)
+            longer = next(
+                (s for s in specs if s.family_identity() == spec.family_identity() and s.steps > spec.steps), None
+            )
             if source == "compute" and longer and spec.is_prefix_closed:
                 source = f"read from {longer.name}"
             cost = f"at most {steps:,}" if source == "compute" else "0"
@@ -196,9 +198,15 @@ class _Bench:
         before = tally(chunks.read())
         progress = Progress(self.watcher, before, len(self.split), header.attack)
         job = Job(
-            self.victim, header.attack, self.threat, self.settings.seed, self.settings.precision, self.packer,
+            self.victim,
+            bind(header.attack),
+            header.attack,
+            self.threat,
+            self.settings.seed,
+            self.settings.precision,
+            self.packer,
             header.has_adversarial,
-        )  # fmt: skip
+        )
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
             chunks.write(position, rows, cost)

@@ -92,14 +92,13 @@ def list_datasets(as_json: AsJson = False) -> None:
 @showing.command("model")
 def show_model(name: str) -> None:
     """A defense: its card and its published verdicts."""
-    from robench.paths import default_results
     from robench.report import load, robustness, select
     from robench.specs import CARD, find_card
 
     card = find_card(name)
     typer.echo(f"# {card.folder / CARD}")
     typer.echo((card.folder / CARD).read_text(encoding="utf-8").strip())
-    selection = select(load(default_results()), [card.name])
+    selection = select(load(), [card.name])
     if selection.defenses:
         typer.echo()
         show(robustness(selection).transposed(), output())

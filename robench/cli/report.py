@@ -35,11 +35,10 @@ def report(
         raise unknown("format", format_, list(FORMATS))
     if out is not None and format_ is None:
         raise InputError("--out needs --format md, csv, latex or html.")
-    folder = results or default_results()
     models = [find_card(name).name for name in model] if model else None
-    selection = select(load(folder), models)
+    selection = select(load(results), models)
     if not selection.defenses:
-        raise IncompleteError(f"'{folder}' has no records to show: run `robench eval --model NAME` first.")
+        raise IncompleteError(f"'{results or default_results()}' has no records to show: run `robench eval --model NAME` first.")
     made = [TABLES[name](selection) for name in tables or TABLES]
     if format_ is None:
         for table in made:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robench.errors import InputError
+from robench.paths import data_root, default_results
 from robench.specs import battery_attacks, digest, find_card
 from robench.store import Record, Store, read_published
 
@@ -22,11 +23,15 @@ class Selection:
     left_out: dict[str, int]
 
 
-def load(results: Path) -> list[Record]:
-    """Raw and published records under a results folder; a raw one replaces its published copy."""
-    records = {(r.header.hash, r.header.attack.name): r for r in read_published(results)}
-    records.update({(r.header.hash, r.header.attack.name): r for r in Store(results).records()})
-    return list(records.values())
+def load(results: Path | None = None) -> list[Record]:
+    """Raw and published records under a results folder; a raw one replaces its published copy.
+
+    Without a folder, those of the default one and the published records that robench ships.
+    """
+    folders = [results] if results else [data_root() / "results", default_results()]
+    found = [record for folder in dict.fromkeys(folders) for record in read_published(folder)]
+    found += Store(folders[-1]).records()
+    return list({(record.header.hash, record.header.attack.name): record for record in found}.values())
 
 
 def select(records: Iterable[Record], models: list[str] | None = None) -> Selection:

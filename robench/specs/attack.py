@@ -48,8 +48,8 @@ class AttackSpec(Declared):
 
     @property
     def stream(self) -> str:
-        """The key of the attack's random numbers: equal within a family."""
-        return digest(self.family_identity())
+        """The key of the attack's random numbers: equal whatever the steps, the restarts and what counts."""
+        return digest({"algorithm": self.algorithm, "params": self.params})
 
     @property
     def is_prefix_closed(self) -> bool:

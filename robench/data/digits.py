@@ -1,0 +1,36 @@
+"""The embedded dataset: scikit-learn's 8x8 scans of handwritten digits (Alpaydin and Kaynak 1998).
+
+1,797 images that travel inside the scikit-learn wheel, values 0..16 divided by 16. Each class is split
+by the hash of its examples' numbers, so the 1,257 training and 540 test examples are the same everywhere.
+"""
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from robench.data.split import Split, stratified
+from robench.errors import InputError
+
+TEST = 540
+SHA256 = {
+    "train": "ad8f35b312de0431a56900ed4a8032670c59c3e427f875e1298befe59340e509",
+    "test": "a8046b5d8a64afa7f29935a9dd1bf8e10eb59d01836c337585459a8b0c296965",
+}
+
+
+def load(part: str) -> Split:
+    """The 'train' or 'test' split; ids are the examples' numbers in scikit-learn's order.
+
+    Raises:
+        InputError: the installed scikit-learn ships other data.
+    """
+    images, labels = load_digits(return_X_y=True)
+    test = np.array(stratified("digits", labels.tolist(), list(range(len(labels))), TEST))
+    ids = test if part == "test" else np.setdiff1d(np.arange(len(labels)), test)
+    x = (images[ids] / 16).astype(np.float32).reshape(-1, 1, 8, 8)
+    split = Split.checked("digits", x, labels[ids], ids)
+    if split.sha256 != SHA256[part]:
+        raise InputError(
+            f"digits ({part}) has sha256 {split.sha256[:12]}, expected {SHA256[part][:12]}: "
+            "install an unmodified scikit-learn."
+        )
+    return split

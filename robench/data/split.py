@@ -1,0 +1,127 @@
+"""A checked set of examples."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robench.errors import InputError
+
+IMAGE_DIMS = 4
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples that an evaluation can rely on.
+
+    Attributes:
+        name: the dataset's name.
+        x: images in [0, 1], float32, (N, C, H, W).
+        y: labels, int64, (N,).
+        ids: stable over runs, int64, (N,).
+        sha256: of the whole set's x, y and ids, in hex.
+    """
+
+    name: str
+    x: Tensor
+    y: Tensor
+    ids: Tensor
+    sha256: str
+
+    @classmethod
+    def checked(cls, name: str, x: Any, y: Any, ids: Any = None) -> "Split":
+        """Build a split from arrays or tensors.
+
+        Raises:
+            InputError: anything is off: dtype, range, NaN, shape, length, labels. The message says what.
+        """
+        images, labels = _images(name, x), _labels(name, y)
+        if not len(images):
+            raise InputError(f"'{name}' has no examples: give at least one.")
+        if len(labels) != len(images):
+            raise InputError(f"'{name}' has {len(images)} images but {len(labels)} labels: give one label an image.")
+        numbers = torch.arange(len(images)) if ids is None else torch.as_tensor(ids, dtype=torch.int64)
+        return cls(name, images, labels, numbers, _sha256(images, labels, numbers))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def limit(self, n: int | None) -> "Split":
+        """The first n examples.
+
+        Raises:
+            InputError: n is not positive.
+        """
+        if n is None or n >= len(self):
+            return self
+        if n < 1:
+            raise InputError(f"--limit {n} must be at least 1.")
+        return Split(self.name, self.x[:n], self.y[:n], self.ids[:n], self.sha256)
+
+    def identity(self) -> dict[str, Any]:
+        """What of the data can change a verdict."""
+        ids = hashlib.sha256(self.ids.numpy().astype("<i8").tobytes()).hexdigest()
+        return {"name": self.name, "sha256": self.sha256, "ids": ids, "n": len(self)}
+
+    def stratified(self, n: int) -> tuple["Split", "Split"]:
+        """Cut the split in two: all but n examples, and n examples with every class in proportion."""
+        ids = self.ids.tolist()
+        chosen = set(stratified(self.name, dict(zip(ids, self.y.tolist(), strict=True)), ids, n))
+        mask = torch.tensor([i in chosen for i in ids])
+        return self._where(~mask), self._where(mask)
+
+    def _where(self, mask: Tensor) -> "Split":
+        return Split(self.name, self.x[mask], self.y[mask], self.ids[mask], self.sha256)
+
+
+def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[int], n: int) -> list[int]:
+    """Choose n of the ids, every class in proportion, by the hash of each id: no generator, no seed.
+
+    Args:
+        name: the dataset's, part of what is hashed.
+        labels: the label of every id, indexed by id.
+        ids: the ids to choose from.
+        n: how many.
+    """
+    ranked = sorted(ids, key=lambda i: (labels[i], hashlib.sha256(f"{name}/{i}".encode()).hexdigest()))
+    total = len(ranked)
+    return sorted(i for p, i in enumerate(ranked) if (p + 1) * n // total > p * n // total)
+
+
+def _images(name: str, x: Any) -> Tensor:
+    images = torch.as_tensor(np.asarray(x) if not isinstance(x, Tensor) else x).detach().cpu()
+    if images.dim() != IMAGE_DIMS:
+        raise InputError(f"'{name}': images have shape {tuple(images.shape)}, expected (N, C, H, W).")
+    if not images.is_floating_point():
+        raise InputError(f"'{name}': images are {images.dtype}, expected floats in [0, 1]: divide by 255.")
+    images = images.float().contiguous()
+    if not torch.isfinite(images).all():
+        bad = (~torch.isfinite(images.flatten(1)).all(1)).nonzero().flatten().tolist()
+        raise InputError(f"'{name}': NaN or infinite pixels in example {bad[0]} ({len(bad)} in all): repair or drop them.")
+    if len(images) and (images.min() < 0 or images.max() > 1):
+        low, high = images.min().item(), images.max().item()
+        mend = "divide by 255" if high > 2 else "undo the normalisation; it belongs inside the network"
+        raise InputError(f"'{name}': pixels lie in [{low:g}, {high:g}], expected [0, 1]: {mend}.")
+    return images
+
+
+def _labels(name: str, y: Any) -> Tensor:
+    labels = torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y).detach().cpu()
+    if labels.dim() != 1:
+        raise InputError(f"'{name}': labels have shape {tuple(labels.shape)}, expected (N,) class numbers, not one-hot.")
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise InputError(f"'{name}': labels are {labels.dtype}, expected integers.")
+    if len(labels) and labels.min() < 0:
+        raise InputError(f"'{name}': label {int(labels.min())} is negative, expected class numbers from 0.")
+    return labels.long()
+
+
+def _sha256(x: Tensor, y: Tensor, ids: Tensor) -> str:
+    total = hashlib.sha256()
+    for tensor, kind in ((x, "<f4"), (y, "<i8"), (ids, "<i8")):
+        total.update(np.ascontiguousarray(tensor.numpy().astype(kind)).data)
+    return total.hexdigest()

@@ -1,0 +1,65 @@
+"""The whole catalogue: what is declared must bind, load and hold. Adding an entry needs no edit here."""
+
+import pytest
+import torch
+
+from robench.algorithms import bind, list_algorithms
+from robench.classifiers import load_card, make_classifier
+from robench.data import DATASETS
+from robench.specs import battery_attacks, find_attack, find_card, list_attacks, list_batteries, list_models
+from robench.training.frameworks import list_frameworks, make_framework
+
+LARGEST_WEIGHTS = 1_000_000
+
+
+@pytest.mark.parametrize("name", list_attacks())
+def test_attack_binds_to_its_algorithm(name):
+    spec = find_attack(name)
+    algorithm = bind(spec)
+    assert spec.algorithm in list_algorithms()
+    assert spec.access == algorithm.access
+    assert spec.about
+    assert spec.cite
+
+
+@pytest.mark.parametrize("name", list_batteries())
+def test_battery_names_known_attacks(name):
+    specs = battery_attacks(name)
+    assert specs
+    assert len({spec.name for spec in specs}) == len(specs)
+
+
+def test_every_attack_is_in_the_full_battery():
+    assert {spec.name for spec in battery_attacks("full")} == set(list_attacks())
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_card_builds_loads_and_says_how_to_retrain(name):
+    card = find_card(name)
+    dataset = DATASETS[card.dataset]
+    assert card.name == name
+    assert card.about
+    assert make_framework(card.recipe.framework)
+    if not card.sha256:
+        model = make_classifier(card).eval()
+    else:
+        model = load_card(card)
+        assert card.weights.stat().st_size < LARGEST_WEIGHTS
+        assert card.tried
+    with torch.no_grad():
+        assert model(torch.rand(2, *dataset.shape)).shape == (2, dataset.classes)
+
+
+@pytest.mark.parametrize("name", list_frameworks())
+def test_framework_is_documented(name):
+    assert type(make_framework(name)).__doc__
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_dataset_keeps_its_promises(name):
+    dataset = DATASETS[name]
+    for part in ("train", "test"):
+        split = dataset.load(part)
+        assert tuple(split.x.shape[1:]) == dataset.shape
+        assert int(split.y.max()) + 1 == dataset.classes
+        assert len(set(split.ids.tolist())) == len(split)

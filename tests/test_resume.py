@@ -1,0 +1,102 @@
+"""A run that is killed loses no finished chunk, and ends as if nothing had happened."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+from robench.store import Store, read
+
+SCRIPT = """
+import sys, robench
+from robench.data import find_dataset
+split = find_dataset("digits").load("test").limit(240)
+robench.evaluate(robench.load_model("pgdat"), split.x, split.y, ids=split.ids, attacks=["pgd-100"], eps="0.2",
+                 results=sys.argv[1], chunk_size=12, batch_size=4)
+"""
+
+
+def start(folder):
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], env=one_thread)
+
+
+def finished_chunks(folder):
+    found = {}
+    for path in folder.glob("raw/*/*/*.chunks/[0-9]*.parquet"):
+        with suppress(FileNotFoundError):  # the record was finished meanwhile
+            found[path.name] = (path.stat().st_ino, path.stat().st_mtime_ns)
+    return found
+
+
+def only_record(folder):
+    (path,) = Store(folder).paths()
+    return read(path)
+
+
+def wait_for_more(folder, known, process, limit=60):
+    end = time.monotonic() + limit
+    while process.poll() is None and time.monotonic() < end and len(finished_chunks(folder)) <= known:
+        time.sleep(0.005)
+
+
+def test_kill_9_in_a_loop(tmp_path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    assert start(undisturbed).wait() == 0
+
+    moments, kills, chunks = random.Random(0), 0, {}
+    while True:
+        process = start(killed)
+        wait_for_more(killed, len(chunks), process)
+        if process.poll() is None and kills < 5:
+            time.sleep(moments.random() * 0.1)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            now = finished_chunks(killed)
+            assert now or list(Store(killed).paths())
+            if now:
+                assert {name: now[name] for name in chunks} == chunks, "a finished chunk was computed again"
+            chunks = now
+            continue
+        assert process.wait() == 0
+        break
+    assert kills >= 3
+
+    (header, rows), (header_again, rows_again) = only_record(undisturbed), only_record(killed)
+    assert header.hash == header_again.hash
+    assert not finished_chunks(killed)
+    assert not list(killed.rglob("*.chunks"))
+    for name in ("id", "label", "robust", "step", "queries", "forwards", "backwards", "prediction"):
+        assert rows.columns()[name].tolist() == rows_again.columns()[name].tolist(), name
+    assert header.forwards == header_again.forwards
+
+
+def test_death_between_write_and_rename_leaves_nothing_that_is_read(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    from robench.paths import atomic_path
+
+    def die(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", die)
+        with pytest.raises(SystemExit), atomic_path(tmp_path / "raw" / "d" / "m" / "a-0.parquet") as temporary:
+            temporary.write_bytes(b"half")
+    (tmp_path / "raw" / "d" / "m" / ".tmp-left.parquet").write_bytes(b"half")
+    assert not list(Store(tmp_path).paths())
+
+
+def test_two_identical_runs_share_the_work(tmp_path):
+    first = start(tmp_path)
+    wait_for_more(tmp_path, 0, first)
+    second = start(tmp_path)
+    assert first.wait() == second.wait() == 0
+    header, rows = only_record(tmp_path)
+    assert len(rows) == header.n == 240

@@ -1,0 +1,84 @@
+"""Records: what is written is what is read."""
+
+import json
+
+import numpy as np
+import pytest
+
+import robench
+from robench.errors import InputError
+from robench.publish import publish
+from robench.report import load, select
+from robench.store import Store, read, read_file
+
+
+@pytest.fixture
+def folder(tmp_path, digits):
+    model = robench.load_model("pgdat")
+    robench.evaluate(
+        model,
+        digits.x[:50],
+        digits.y[:50],
+        ids=digits.ids[:50],
+        attacks=["pgd-20", "fgsm"],
+        eps="0.2",
+        results=tmp_path,
+    )
+    return tmp_path
+
+
+def test_published_record_keeps_verdicts_and_first_successes(folder):
+    raw = {record.header.attack.name: record for record in Store(folder).records()}
+    (path,) = publish(folder)
+    for record in read_file(path):
+        before = raw[record.header.attack.name]
+        for column in ("clean", "robust", "step"):
+            np.testing.assert_array_equal(getattr(record, column), getattr(before, column))
+        assert record.header == before.header
+        assert record.robust_accuracy == before.robust_accuracy
+
+
+def test_publishing_twice_changes_nothing(folder):
+    (path,) = publish(folder)
+    first = path.read_bytes()
+    publish(folder)
+    assert path.read_bytes() == first
+
+
+def test_raw_replaces_its_published_copy(folder):
+    publish(folder)
+    assert len(load(folder)) == 2
+
+
+def test_limits_are_not_mixed(folder, digits):
+    model = robench.load_model("pgdat")
+    robench.evaluate(
+        model, digits.x[:20], digits.y[:20], ids=digits.ids[:20], attacks=["fgsm"], eps="0.2", results=folder
+    )
+    selection = select(load(folder))
+    ((_, records),) = selection.defenses.items()
+    assert {record.header.n for record in records} == {50}
+    assert sum(selection.left_out.values()) == 1
+
+
+@pytest.mark.parametrize("key", ["robust", "steps", "hash"])
+def test_tampered_published_line_is_refused(folder, key):
+    (path,) = publish(folder)
+    lines = path.read_text().splitlines()
+    data = json.loads(lines[0])
+    data[key] = {"robust": data["robust"][2:], "steps": [*data["steps"], 1], "hash": "0" * 64}[key]
+    path.write_text("\n".join([json.dumps(data), *lines[1:]]) + "\n")
+    with pytest.raises(InputError, match="line 1"):
+        list(read_file(path))
+
+
+def test_rows_survive_parquet(folder):
+    for path in Store(folder).paths():
+        header, rows = read(path)
+        assert header.n == len(rows) == 50
+        assert (rows.step[rows.robust] == -1).all()
+        assert np.isnan(rows.distance[rows.robust]).all()
+        broken = rows.clean & ~rows.robust
+        assert (rows.distance[broken] <= 0.2 + 1e-6).all()
+        assert (rows.queries[broken] >= 1).all()
+        assert (rows.prediction[broken] != rows.label[broken]).all()
