@@ -41,10 +41,12 @@ class Judge:
 
     Attributes:
         forwards: passes spent on judging.
+        looks_like_probabilities: whether the clean logits are non-negative and sum to 1.
     """
 
     def __init__(self, victim: Victim, packer: Packer) -> None:
         self.victim, self.packer, self.forwards = victim, packer, 0
+        self.looks_like_probabilities = False
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits (M, K) in float32."""
@@ -75,6 +77,7 @@ class Judge:
         # Ask again with the same company, so that only the network's own randomness can show.
         again = x[: self.packer.size]
         check_repeatable(logits[: len(again)], self.predict(again))
+        self.looks_like_probabilities = bool(((logits >= 0).all() & ((logits.sum(1) - 1).abs() < 1e-4).all()).item())
         return logits.argmax(1)
 
     def rule(self, ball: Ball, points: Tensor, y: Tensor) -> Ruling:

@@ -1,5 +1,6 @@
 """How far an evaluation is: finished chunks, the share of the work, the running robust accuracy."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from robench.store import Rows, join
 
 class Watcher(Protocol):
     """Hears how an evaluation goes."""
+
+    def notice(self, text: str) -> None:
+        """Something the user should know about the network."""
 
     def waiting(self, name: str) -> None:
         """Another process is making this record."""
@@ -28,7 +32,11 @@ class Watcher(Protocol):
 
 
 class Quiet:
-    """A watcher that says nothing."""
+    """A watcher that only warns."""
+
+    def notice(self, text: str) -> None:
+        """As a Python warning."""
+        warnings.warn(text, stacklevel=2)
 
     def waiting(self, name: str) -> None:
         """Nothing."""

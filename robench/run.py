@@ -81,7 +81,7 @@ def plan(
             if source == "compute" and longer and spec.is_prefix_closed:
                 source = f"read from {longer.name}"
             cost = f"at most {steps:,}" if source == "compute" else "0"
-            rows.append({"attack": spec.name, "verdicts": source, "forwards": cost, "backwards": cost})
+            rows.append({"attack": spec.name, "source": source, "forwards": cost, "backwards": cost})
     return rows
 
 
@@ -148,7 +148,10 @@ class _Bench:
     def clean(self) -> Tensor:
         """The classes of the clean examples."""
         x, y = self.split.x.to(self.device), self.split.y.to(self.device)
-        return self.judge.clean(x, y, self.split.ids)
+        clean = self.judge.clean(x, y, self.split.ids)
+        if self.judge.looks_like_probabilities:
+            self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
+        return clean
 
     @cached_property
     def classes(self) -> int:

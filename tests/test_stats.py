@@ -6,9 +6,7 @@ from scipy.stats import binomtest
 from robench.stats import wilson
 
 
-@pytest.mark.parametrize(
-    ("k", "n"), [(0, 1), (1, 1), (0, 540), (3, 7), (270, 540), (539, 540), (540, 540)]
-)
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 540), (3, 7), (270, 540), (539, 540), (540, 540)])
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
 def test_wilson_equals_scipy(k, n, confidence):
     expected = binomtest(k, n).proportion_ci(confidence, method="wilson")

@@ -15,15 +15,8 @@ from robench.store import Store, read, read_file
 @pytest.fixture
 def folder(tmp_path, digits):
     model = robench.load_model("pgdat")
-    robench.evaluate(
-        model,
-        digits.x[:50],
-        digits.y[:50],
-        ids=digits.ids[:50],
-        attacks=["pgd-20", "fgsm"],
-        eps="0.2",
-        results=tmp_path,
-    )
+    few = digits.limit(50)
+    robench.evaluate(model, few.x, few.y, ids=few.ids, attacks=["pgd-20", "fgsm"], eps="0.2", results=tmp_path)
     return tmp_path
 
 
@@ -52,9 +45,8 @@ def test_raw_replaces_its_published_copy(folder):
 
 def test_limits_are_not_mixed(folder, digits):
     model = robench.load_model("pgdat")
-    robench.evaluate(
-        model, digits.x[:20], digits.y[:20], ids=digits.ids[:20], attacks=["fgsm"], eps="0.2", results=folder
-    )
+    fewer = digits.limit(20)
+    robench.evaluate(model, fewer.x, fewer.y, ids=fewer.ids, attacks=["fgsm"], eps="0.2", results=folder)
     selection = select(load(folder))
     ((_, records),) = selection.defenses.items()
     assert {record.header.n for record in records} == {50}

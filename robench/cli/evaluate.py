@@ -85,7 +85,7 @@ def evaluate(
 
 def _table(evaluation: Evaluation) -> Table:
     rows = [evaluation[result.record.header.attack.name] for result in evaluation.results]
-    columns = ["robust %", "95% CI", "forwards", "backwards", "seconds", "verdicts"]
+    columns = ["robust %", "95% CI", "forwards", "backwards", "seconds", "source"]
     if not rows:
         return Table("No attack applies.", "attack", columns)
     header, worst = rows[0].result.record.header, evaluation.worst_case
@@ -104,7 +104,7 @@ def _table(evaluation: Evaluation) -> Table:
                 "forwards": f"{result.forwards:,}",
                 "backwards": f"{result.backwards:,}",
                 "seconds": f"{result.seconds:.1f}",
-                "verdicts": ORIGIN[result.source],
+                "source": ORIGIN[result.source],
             },
         )
         if result.record.header.faults:

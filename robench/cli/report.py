@@ -38,7 +38,8 @@ def report(
     models = [find_card(name).name for name in model] if model else None
     selection = select(load(results), models)
     if not selection.defenses:
-        raise IncompleteError(f"'{results or default_results()}' has no records to show: run `robench eval --model NAME` first.")
+        where = results or default_results()
+        raise IncompleteError(f"'{where}' has no records to show: run `robench eval --model NAME` first.")
     made = [TABLES[name](selection) for name in tables or TABLES]
     if format_ is None:
         for table in made:

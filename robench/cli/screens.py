@@ -24,20 +24,19 @@ def errors() -> Console:
 
 
 def show(table: Table, console: Console, *, wrap: bool = False) -> None:
-    """Print a table and its notes: boxed on a terminal, turned on its side where it is too wide; plain in a pipe.
+    """Print a table and its notes: cut into blocks that fit a terminal, plain and whole in a pipe.
 
     Args:
         table: what to print.
         console: where.
-        wrap: wrap long cells, for prose, rather than turn the table.
+        wrap: wrap long cells, for prose, rather than cut the table.
     """
     if not console.is_terminal:
         console.print(plain(table), markup=False, end="")
         return
-    rendered = terminal(table, wrap=wrap)
-    if not wrap and console.measure(rendered).minimum > console.width:
-        rendered = terminal(table.transposed(), wrap=True)
-    console.print(rendered)
+    ways = [[table]] if wrap else [table.blocks(console.width), table.transposed().blocks(console.width)]
+    for block in min(ways, key=len):
+        console.print(terminal(block, wrap=wrap))
     for note in table.notes:
         console.print(note, style="dim", markup=False)
 
@@ -73,6 +72,10 @@ class Screen:
         if self.bar:
             self.bar.stop()
 
+    def notice(self, text: str) -> None:
+        """Something the user should know about the network."""
+        self.console.print(f"{self.model}: note: {text}", markup=False)
+
     def waiting(self, name: str) -> None:
         """Another process is making this record."""
         self.console.print(f"{self.model} {name}: another run is computing it, waiting for its result")
@@ -97,5 +100,5 @@ class Screen:
         self.console.print(f"{self.model} {record.header.attack.name}: {record.robust_accuracy:.2f}% robust ({cost})")
 
 
-ORIGIN = {"computed": "now", "stored": "stored", "prefix": "from a longer run"}
-"""Where a verdict came from, in the words of tables."""
+ORIGIN = {"computed": "now", "stored": "stored", "prefix": "longer run"}
+"""Where a verdict was read from, in the words of tables."""

@@ -1,5 +1,6 @@
 """`robench train`."""
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,8 +67,9 @@ class _Lines:
         """Print a finished epoch."""
         self.seconds.append(epoch.seconds)
         left = (self.epochs - epoch.epoch) * sum(self.seconds) / len(self.seconds)
+        robust = "" if isnan(epoch.robust_accuracy) else f"  robust {epoch.robust_accuracy:.1f}%"
         self.console.print(
-            f"epoch {epoch.epoch:3d}/{self.epochs}  loss {epoch.loss:.4f}  held-out clean {epoch.clean_accuracy:.1f}%  "
-            f"robust {epoch.robust_accuracy:.1f}%  {epoch.seconds:.1f} s  ETA {left:.0f} s"
+            f"epoch {epoch.epoch:3d}/{self.epochs}  loss {epoch.loss:.4f}  held-out clean {epoch.clean_accuracy:.1f}%"
+            f"{robust}  {epoch.seconds:.1f} s  ETA {left:.0f} s"
         )
         self.bar.update(self.task, completed=epoch.epoch)

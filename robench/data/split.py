@@ -101,7 +101,8 @@ def _images(name: str, x: Any) -> Tensor:
     images = images.float().contiguous()
     if not torch.isfinite(images).all():
         bad = (~torch.isfinite(images.flatten(1)).all(1)).nonzero().flatten().tolist()
-        raise InputError(f"'{name}': NaN or infinite pixels in example {bad[0]} ({len(bad)} in all): repair or drop them.")
+        count = f"{len(bad)} examples (first: {bad[0]})"
+        raise InputError(f"'{name}': NaN or infinite pixels in {count}: repair or drop them.")
     if len(images) and (images.min() < 0 or images.max() > 1):
         low, high = images.min().item(), images.max().item()
         mend = "divide by 255" if high > 2 else "undo the normalisation; it belongs inside the network"
@@ -112,7 +113,8 @@ def _images(name: str, x: Any) -> Tensor:
 def _labels(name: str, y: Any) -> Tensor:
     labels = torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y).detach().cpu()
     if labels.dim() != 1:
-        raise InputError(f"'{name}': labels have shape {tuple(labels.shape)}, expected (N,) class numbers, not one-hot.")
+        shape = tuple(labels.shape)
+        raise InputError(f"'{name}': labels have shape {shape}, expected class numbers (N,), not one-hot.")
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise InputError(f"'{name}': labels are {labels.dtype}, expected integers.")
     if len(labels) and labels.min() < 0:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 MISSING = "-"
+GAP = 2
+"""Blanks between columns on a screen."""
 
 
 @dataclass
@@ -41,6 +43,23 @@ class Table:
         for column in self.columns:
             turned.add(column, {name: cells[column] for name, cells in self.rows.items() if column in cells})
         return turned
+
+    def blocks(self, width: int) -> "list[Table]":
+        """The table cut between columns into pieces that fit a screen; each repeats the rows' names."""
+        grid = self.grid()
+        widths = [max(len(row[place]) for row in grid) + GAP for place in range(len(grid[0]))]
+        pieces: list[list[str]] = [[]]
+        used = widths[0]
+        for column, needed in zip(self.columns, widths[1:], strict=True):
+            if pieces[-1] and used + needed > width + GAP:
+                pieces.append([])
+                used = widths[0]
+            pieces[-1].append(column)
+            used += needed
+        return [
+            Table(self.title if place == 0 else "", self.corner, columns, self.notes, self.rows)
+            for place, columns in enumerate(pieces)
+        ]
 
     def grid(self, missing: str = MISSING) -> list[list[str]]:
         """The header row and all rows, as text."""
@@ -92,10 +111,13 @@ def plain(table: Table) -> str:
 
 def terminal(table: Table, *, wrap: bool = False) -> "RichTable":
     """For a rich console; `wrap` breaks long cells and aligns everything left, for prose."""
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table as RichTable
 
-    rich_table = RichTable(title=table.title, title_justify="left", caption_justify="left")
+    rich_table = RichTable(title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    rich_table.show_edge = rich_table.pad_edge = False
+    rich_table.collapse_padding = True
     head, *body = table.grid()
     for place, name in enumerate(head):
         rich_table.add_column(
