@@ -52,7 +52,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, option: str = "--results") -> None:
     """Fail now rather than after hours of work.
 
     Raises:
@@ -65,7 +65,7 @@ def require_writable(folder: Path) -> None:
     except OSError as error:
         raise InputError(
             f"cannot write to '{folder}' ({error.strerror}): free some space, mend its permissions, "
-            "or name another folder with --results."
+            f"or name another folder with {option}."
         ) from error
 
 

@@ -1,13 +1,25 @@
 """Shared networks and shortcuts: real parts only."""
 
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor, nn
 
 from robench.classifiers import load_model
 from robench.classifiers.victim import frozen
+from robench.cli import run
 from robench.data import find_dataset
 from robench.data.split import Split
+from robench.paths import data_root
 
 CPU = torch.device("cpu")
 
@@ -40,3 +52,92 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         f = x.flatten(1) @ self.w + self.b
         return torch.stack([torch.zeros_like(f), f], 1)
+
+
+# ---- The command line and its records (test_cli.py, test_faults.py) ----
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The only line on stderr: one sentence, no traceback."""
+        assert re.fullmatch(r"robench: \S[^\n]*[.?]\n", self.err), self.err
+        return self.err
+
+    @property
+    def last(self) -> str:
+        """The sentence below the progress lines."""
+        assert "Traceback" not in self.err, self.err
+        line = self.err.rpartition("\n")[0].rpartition("\n")[2]
+        assert re.fullmatch(r"robench: \S.*[.?]", line), self.err
+        return line
+
+
+@pytest.fixture
+def cli(capsys):
+    """Runs a command in this process, its output caught as a pipe would."""
+
+    def call(*arguments: object) -> Said:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        caught = capsys.readouterr()
+        return Said(code, caught.out, caught.err)
+
+    return call
+
+
+SMALL = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--attack", "mim-20", "--limit", 20, "--save-adversarial")
+"""The command whose records `results` holds."""
+
+
+@pytest.fixture(scope="session")
+def _small_results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    assert run([*map(str, SMALL), "--results", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def results(_small_results, tmp_path):
+    """A results folder with two finished records with points, the test's own."""
+    return shutil.copytree(_small_results, tmp_path / "results")
+
+
+def raw_record(results: Path, attack: str = "pgd-20") -> Path:
+    (path,) = (results / "raw").glob(f"*/*/{attack}-*.parquet")
+    return path
+
+
+def change_column(path: Path, name: str, change: Callable[[list[Any]], list[Any]]) -> None:
+    """Rewrite a column of a Parquet file and keep its metadata."""
+    table = pq.read_table(path)
+    field = table.schema.field(name)
+    changed = pa.array(change(table[name].to_pylist()), field.type)
+    pq.write_table(table.set_column(table.column_names.index(name), field, changed), path)
+
+
+def change_header(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Rewrite the header of a record and keep its rows; bytes are written as they are."""
+    table = pq.read_table(path)
+    header = change(json.loads(table.schema.metadata[b"robench"]))
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    pq.write_table(table.replace_schema_metadata({b"robench": text}), path)
+
+
+def copy_card(folder: Path, *changes: tuple[str, str], model: str = "pgdat") -> Path:
+    """A registered defense copied to `folder`, with changes to the text of its card."""
+    shutil.copytree(data_root() / "models" / "digits" / model, folder)
+    path = folder / "card.toml"
+    text = path.read_text()
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    path.write_text(text)
+    return path

@@ -11,6 +11,7 @@ from robench.losses import he_cross_entropy
 from robench.specs import find_card, read_card
 from robench.training import train
 from robench.training.frameworks import make_framework
+from robench.training.net import Net
 from robench.training.perturb import Perturber
 
 CPU = torch.device("cpu")
@@ -91,10 +92,11 @@ def test_pgd_at_objectives_follow_table_1(name, digits):
     model = make_classifier(card).train()
     x, y = digits.x[:16], digits.y[:16]
     s, m = (15.0, 0.2) if name == "pgdat_he" else (1.0, 0.0)
+    net = Net(model, model, "fp32", CPU)
     perturb = Perturber.of(card.recipe, torch.Generator().manual_seed(0))
-    (loss,) = make_framework("pgd_at").losses(model, x, y, perturb)
+    (loss,) = make_framework("pgd_at").losses(net, x, y, perturb)
     seen = Perturber.of(card.recipe, torch.Generator().manual_seed(0))
-    points = seen(model, x, lambda logits: torch.nn.functional.cross_entropy(s * logits, y, reduction="none"))
+    points = seen(net, x, lambda logits: torch.nn.functional.cross_entropy(s * logits, y, reduction="none"))
     assert (points - x).abs().max() <= 0.2 + 1e-6
     expected = he_cross_entropy(model(points), y, s, m).mean()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)

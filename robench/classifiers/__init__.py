@@ -1,16 +1,18 @@
 """Networks: architectures, heads, loading."""
 
-from robench.classifiers.classifier import ARCHITECTURES, Classifier, make_classifier
+from robench.classifiers.architectures import architecture, list_architectures
+from robench.classifiers.classifier import Classifier, make_classifier
 from robench.classifiers.heads import Constants, HypersphereHead, LinearHead
 from robench.classifiers.loading import fit, load_card, load_model, read_weights, save_weights
 
 __all__ = [
-    "ARCHITECTURES",
     "Classifier",
     "Constants",
     "HypersphereHead",
     "LinearHead",
+    "architecture",
     "fit",
+    "list_architectures",
     "load_card",
     "load_model",
     "make_classifier",

@@ -1,19 +1,13 @@
 """A whole network: normalisation, backbone, head."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from robench.classifiers.convnet import ConvNet
+from robench.classifiers.architectures import architecture
 from robench.classifiers.heads import Constants, HypersphereHead, LinearHead, make_head
 from robench.data import find_dataset
-from robench.errors import InputError, unknown
+from robench.errors import InputError
 from robench.specs import Card
-
-ARCHITECTURES: dict[str, Callable[..., Any]] = {"convnet": ConvNet}
-"""Backbones by name: called with `shape` and a card's arguments, they map images to features (N, D)."""
 
 
 class Classifier(nn.Module):
@@ -54,12 +48,11 @@ def make_classifier(card: Card) -> Classifier:
         InputError: unknown architecture, or arguments it does not take.
     """
     dataset, spec = find_dataset(card.dataset), card.architecture
-    if spec.name not in ARCHITECTURES:
-        raise unknown("architecture", spec.name, list(ARCHITECTURES))
+    backbone_class = architecture(spec.name)
     if len(card.input.mean) not in (1, dataset.shape[0]):
         raise InputError(f"card '{card.name}', key 'input.mean': expected {dataset.shape[0]} values, one a channel.")
     try:
-        backbone = ARCHITECTURES[spec.name](shape=dataset.shape, **spec.args)
+        backbone = backbone_class(shape=dataset.shape, **spec.args)
     except (TypeError, ValueError) as error:
         raise InputError(f"card '{card.name}', key 'architecture.args': {error}.") from error
     head = make_head(card.head, backbone.features, dataset.classes)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from robench.errors import unknown
 from robench.specs import ThreatModel
@@ -13,9 +14,23 @@ if TYPE_CHECKING:
 Part = Literal["train", "test"]
 
 
+DEFAULT_DIR = Path("data")
+"""Where downloaded datasets lie unless --data-dir says otherwise."""
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """What is known of a dataset without loading it. `loader` is a module with `load(part) -> Split`."""
+    """What is known of a dataset without loading it.
+
+    Attributes:
+        name: as on the command line.
+        about: one line.
+        shape: channels, height, width.
+        classes: how many.
+        threat: the usual threat model.
+        loader: a module with `load(part, data_dir) -> Split`; with `files` and `held_out` too if `in_files`.
+        in_files: whether training images are decoded from files while training, not kept in memory.
+    """
 
     name: str
     about: str
@@ -23,11 +38,24 @@ class Dataset:
     classes: int
     threat: ThreatModel
     loader: str
+    in_files: bool = False
 
-    def load(self, part: Part = "test") -> "Split":
-        """Load a split, checked."""
-        split: Split = import_module(self.loader).load(part)
-        return split
+    def load(self, part: Part = "test", data_dir: Path | None = None, limit: int | None = None) -> "Split":
+        """A split, checked; its first `limit` examples if there is a limit.
+
+        Raises:
+            InputError: the data is not there or damaged.
+        """
+        if self.in_files:
+            split: Split = self.module.load(part, data_dir or DEFAULT_DIR, limit)
+            return split
+        split = self.module.load(part, data_dir or DEFAULT_DIR)
+        return split.limit(limit)
+
+    @property
+    def module(self) -> Any:
+        """The loader, imported only now."""
+        return import_module(self.loader)
 
 
 DATASETS = {
@@ -40,6 +68,23 @@ DATASETS = {
             classes=10,
             threat=ThreatModel.parse("linf", "0.2"),
             loader="robench.data.digits",
+        ),
+        Dataset(
+            name="cifar10",
+            about="32x32 colour images of 10 classes, 50,000 training and 10,000 test",
+            shape=(3, 32, 32),
+            classes=10,
+            threat=ThreatModel.parse("linf", "8/255"),
+            loader="robench.data.cifar10",
+        ),
+        Dataset(
+            name="imagenet",
+            about="ILSVRC 2012, 1,000 classes, resized to 256 and cropped to 224; validation images as test",
+            shape=(3, 224, 224),
+            classes=1000,
+            threat=ThreatModel.parse("linf", "4/255"),
+            loader="robench.data.imagenet",
+            in_files=True,
         ),
     )
 }

@@ -4,6 +4,8 @@
 by the hash of its examples' numbers, so the 1,257 training and 540 test examples are the same everywhere.
 """
 
+from pathlib import Path
+
 import numpy as np
 from sklearn.datasets import load_digits
 
@@ -17,8 +19,8 @@ SHA256 = {
 }
 
 
-def load(part: str) -> Split:
-    """The 'train' or 'test' split; ids are the examples' numbers in scikit-learn's order.
+def load(part: str, data_dir: Path | None = None) -> Split:
+    """The 'train' or 'test' split; ids are the examples' numbers in scikit-learn's order; `data_dir` is not needed.
 
     Raises:
         InputError: the installed scikit-learn ships other data.

@@ -42,22 +42,38 @@ class Input(Declared):
 
 
 class Recipe(Declared):
-    """How the weights are made. `eps` and `rel_step` describe the perturbations of adversarial training."""
+    """How the weights are made. `eps`, `steps` and `rel_step` describe the perturbations of adversarial training.
+
+    Schedules: `one_cycle` (up to lr over a fifth of the updates, cosine to zero), `cyclic` (linear up over
+    two fifths, linear to zero), `step` (lr x0.1 at each of `milestones`), `constant`.
+    """
 
     framework: str
+    args: dict[str, Any] = Field(default_factory=dict)
+    """Of the framework: TRADES' beta, ALP's alpha and weight, FreeAT's replays."""
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    schedule: Literal["one_cycle", "cyclic", "step", "constant"] = "one_cycle"
+    milestones: list[int] = Field(default_factory=list)
+    augment: Literal["none", "crop_flip", "resized_crop_flip"] = "none"
     norm: Literal["linf", "l2"] = "linf"
     eps: str = ""
     steps: int = Field(0, ge=0)
     rel_step: str = "1/4"
+    perturb_mode: Literal["eval", "train"] = "eval"
+    """Whether batch norm uses its running statistics while perturbations are made."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    channels_last: bool = False
     seed: int = 0
     holdout: int = Field(0, ge=0)
     """Training examples kept aside to choose hyper-parameters and to watch; never test examples."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights the card gets; best means highest held-out robust accuracy."""
+    patience: int = Field(0, ge=0)
+    """Stop after so many epochs without a better held-out robust accuracy; 0 never stops."""
 
 
 class Card(Declared):

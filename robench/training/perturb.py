@@ -1,14 +1,15 @@
 """The inner maximisation of adversarial training (paper, Eq. 3)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robench.ball import Ball
+from robench.errors import InputError
 from robench.specs import Recipe, ThreatModel, fraction
+from robench.training.net import Net, in_mode
 
 AttackLoss = Callable[[Tensor], Tensor]
 """From logits (N, K) to the per-example loss that a perturbation increases, (N,)."""
@@ -19,15 +20,17 @@ class Perturber:
     """PGD as a recipe declares it: radius, steps, step size, uniform start.
 
     Attributes:
-        threat: norm and eps.
+        threat: norm and eps, or None in a recipe without perturbations.
         steps: of steepest ascent.
         rel_step: step size / eps.
+        train_mode: whether batch norm is in training mode meanwhile.
         generator: of the random starts.
     """
 
-    threat: ThreatModel
+    threat: ThreatModel | None
     steps: int
     rel_step: float
+    train_mode: bool
     generator: torch.Generator
 
     @classmethod
@@ -37,19 +40,33 @@ class Perturber:
         Raises:
             InputError: the recipe's eps is not one.
         """
-        return cls(ThreatModel.parse(recipe.norm, recipe.eps), recipe.steps, fraction(recipe.rel_step), generator)
+        threat = ThreatModel.parse(recipe.norm, recipe.eps) if recipe.eps else None
+        return cls(threat, recipe.steps, fraction(recipe.rel_step), recipe.perturb_mode == "train", generator)
 
-    def __call__(self, model: nn.Module, x: Tensor, loss: AttackLoss) -> Tensor:
-        """Adversarial images like x, made with the network in evaluation mode."""
-        ball = Ball(x, self.threat.norm, self.threat.eps)
+    def __call__(self, net: Net, x: Tensor, loss: AttackLoss) -> Tensor:
+        """Adversarial images like x."""
+        ball = self.ball(x)
         perturbed = self._start(ball)
-        with evaluating(model):
+        with in_mode(net.module, self.train_mode):
             for _ in range(self.steps):
                 perturbed = perturbed.detach().requires_grad_()
-                (gradient,) = torch.autograd.grad(loss(model(perturbed)).sum(), perturbed)
-                step = self.rel_step * ball.eps * ball.steepest(gradient)
-                perturbed = ball.project(perturbed.detach() + step)
+                (gradient,) = torch.autograd.grad(loss(net.look(perturbed)).sum(), perturbed)
+                perturbed = ball.project(perturbed.detach() + self.move(ball, gradient))
         return perturbed.detach()
+
+    def ball(self, x: Tensor) -> Ball:
+        """The allowed points around x.
+
+        Raises:
+            InputError: the recipe declares none.
+        """
+        if self.threat is None or not self.steps:
+            raise InputError("recipe, keys 'eps' and 'steps': adversarial training needs both.")
+        return Ball(x, self.threat.norm, self.threat.eps)
+
+    def move(self, ball: Ball, gradient: Tensor) -> Tensor:
+        """One step of steepest ascent."""
+        return self.rel_step * ball.eps * ball.steepest(gradient)
 
     def _start(self, ball: Ball) -> Tensor:
         shape = ball.center.shape
@@ -57,14 +74,3 @@ class Perturber:
             return ball.random_point(torch.rand(shape, generator=self.generator).to(ball.center))
         radius = torch.rand(shape[0], generator=self.generator).to(ball.center)
         return ball.random_point(radius, torch.randn(shape, generator=self.generator).to(ball.center))
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the body, then the mode it was in."""
-    mode = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(mode)

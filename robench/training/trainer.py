@@ -2,31 +2,55 @@
 
 import time
 from collections.abc import Callable
-from math import isfinite, nan
+from math import ceil, isfinite, nan
 from pathlib import Path
 
 import tomlkit
 import torch
 from torch import Tensor
 
-from robench.classifiers import Classifier, make_classifier, save_weights
+from robench.classifiers import make_classifier, save_weights
+from robench.classifiers.loading import fit, read_weights
 from robench.data import find_dataset
 from robench.errors import InputError
 from robench.paths import write_text
 from robench.specs import CARD, WEIGHTS, Card, digest
 from robench.training import checkpoint
 from robench.training.checkpoint import Epoch
+from robench.training.examples import Examples, examples
 from robench.training.frameworks import make_framework
 from robench.training.frameworks.base import Framework, attack_loss
-from robench.training.perturb import Perturber, evaluating
+from robench.training.net import Net, in_mode
+from robench.training.perturb import Perturber
+from robench.training.processes import Team, team
+from robench.training.schedule import schedule
 
 OnEpoch = Callable[[Epoch], None]
+BEST = "best.safetensors"
+BATCH = 500
+"""Held-out examples looked at together."""
 
 
-def train(card: Card, folder: Path, device: torch.device, on_epoch: OnEpoch) -> Path:
+def train(
+    card: Card,
+    folder: Path,
+    device: torch.device,
+    on_epoch: OnEpoch,
+    *,
+    data_dir: Path | None = None,
+    resume: bool = True,
+) -> Path:
     """Train what a card declares; write weights, log and the card with the new checksum into `folder`.
 
     Interrupted, the same call goes on after the last finished epoch and ends with the same weights.
+
+    Args:
+        card: what to train.
+        folder: where to write.
+        device: of the first process; under `torchrun` each takes its own.
+        on_epoch: hears of every finished epoch.
+        data_dir: where downloaded datasets lie.
+        resume: False starts over.
 
     Returns:
         The path of the new card.
@@ -34,122 +58,138 @@ def train(card: Card, folder: Path, device: torch.device, on_epoch: OnEpoch) -> 
     Raises:
         InputError: the recipe does not fit, the loss is not finite, or a checkpoint is of another recipe.
     """
-    trainer = _Trainer(card, folder, device)
-    for epoch in trainer.history:
-        on_epoch(epoch)
-    while len(trainer.history) < card.recipe.epochs:
-        on_epoch(trainer.epoch())
-    return trainer.publish()
+    with team(device) as members:
+        trainer = _Trainer(card, folder, members, data_dir)
+        if resume:
+            trainer.resume()
+        for epoch in trainer.history:
+            on_epoch(epoch)
+        while not trainer.finished:
+            on_epoch(trainer.epoch())
+        if members.leads:
+            trainer.publish()
+        members.wait()
+    return folder / CARD
 
 
 class _Trainer:
     """Network, optimiser and history of one training run."""
 
-    def __init__(self, card: Card, folder: Path, device: torch.device) -> None:
-        self.card, self.folder, self.device = card, folder, device
-        self.framework: Framework = make_framework(card.recipe.framework)
-        if self.framework.adversarial and not (card.recipe.eps and card.recipe.steps):
-            raise InputError(f"card '{card.name}', key 'recipe': '{card.recipe.framework}' needs eps and steps.")
-        split = find_dataset(card.dataset).load("train")
-        self.fit, self.held = split.stratified(card.recipe.holdout)
-        torch.manual_seed(card.recipe.seed)
-        self.model: Classifier = make_classifier(card).to(device)
-        recipe = card.recipe
+    def __init__(self, card: Card, folder: Path, members: Team, data_dir: Path | None) -> None:
+        self.card, self.recipe, self.folder, self.team = card, card.recipe, folder, members
+        self.adversarial = make_framework(self.recipe.framework, self.recipe.args).adversarial
+        self.examples: Examples = examples(find_dataset(card.dataset), self.recipe, data_dir)
+        torch.manual_seed(self.recipe.seed)
+        module = make_classifier(card).to(members.device)
+        if self.recipe.channels_last:
+            module = module.to(memory_format=torch.channels_last)
+        self.net = Net(module, members.wrap(module), self.recipe.precision, members.device, self.recipe.channels_last)
         self.optimizer = torch.optim.SGD(
-            self.model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
+            module.parameters(), self.recipe.lr, self.recipe.momentum, weight_decay=self.recipe.weight_decay
         )
-        batches = -(-len(self.fit) // recipe.batch_size)
-        self.schedule = _schedule(recipe.schedule, self.optimizer, recipe.lr, recipe.epochs * batches)
-        self.key = digest({**card.identity(), "weights": "", "recipe": recipe.model_dump()})
+        batches = ceil(len(self.examples) / self.recipe.batch_size)
+        self.schedule = schedule(self.recipe, self.optimizer, batches)
+        self.key = digest({**card.identity(), "weights": "", "recipe": self.recipe.model_dump()})
         self.history: list[Epoch] = []
-        self._resume()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or patience is over."""
+        done, patience = len(self.history), self.recipe.patience
+        if patience and done and done - self._best() > patience:
+            return True
+        return done >= self.recipe.epochs
 
     def epoch(self) -> Epoch:
         """One pass over the training examples, then a look at the held-out ones and a checkpoint."""
         begin, number = time.perf_counter(), len(self.history) + 1
-        generator = torch.Generator().manual_seed(self.card.recipe.seed * 1_000_003 + number)
-        perturb = Perturber.of(self.card.recipe, generator) if self.framework.adversarial else None
-        self.model.train()
-        losses = []
-        for rows in torch.randperm(len(self.fit), generator=generator).split(self.card.recipe.batch_size):
-            losses += self._batch(self.fit.x[rows].to(self.device), self.fit.y[rows].to(self.device), perturb)
+        seed = self.recipe.seed * 1_000_003 + number
+        order = torch.Generator().manual_seed(seed)
+        draws = torch.Generator().manual_seed(seed + 500_000_000 * (self.team.rank + 1))
+        framework = make_framework(self.recipe.framework, self.recipe.args)
+        perturb = Perturber.of(self.recipe, draws)
+        self.net.module.train()
+        size = self.recipe.batch_size
+        rows = [self.team.share(at) for at in torch.randperm(len(self.examples), generator=order).split(size)]
+        losses: list[float] = []
+        for x, y in self.examples.batches(rows, draws):
+            losses += self._update(framework, x.to(self.team.device), y.to(self.team.device), perturb)
             self.schedule.step()
-        clean, robust = self._look(generator)
-        self.history.append(
-            Epoch(
-                epoch=number,
-                lr=float(self.schedule.get_last_lr()[0]),
-                loss=sum(losses) / len(losses),
-                clean_accuracy=clean,
-                robust_accuracy=robust,
-                seconds=time.perf_counter() - begin,
-            )
-        )
-        self._save()
+        trained = time.perf_counter() - begin
+        clean, robust = self._look(draws)
+        lr = float(self.schedule.get_last_lr()[0])
+        self.history.append(Epoch(number, lr, sum(losses) / len(losses), clean, robust, trained))
+        if self.team.leads:
+            self._save()
         return self.history[-1]
 
-    def publish(self) -> Path:
+    def publish(self) -> None:
         """Write weights, log and card; the checkpoint has done its work."""
-        sha256 = save_weights(self.model, self.folder / WEIGHTS)
+        if self.recipe.keep == "best":
+            fit(self.net.module, read_weights(self.folder / BEST), BEST)
+        sha256 = save_weights(self.net.module, self.folder / WEIGHTS)
         document = tomlkit.parse((self.card.folder / CARD).read_text(encoding="utf-8"))
         document["sha256"] = sha256
-        path = self.folder / CARD
-        write_text(path, tomlkit.dumps(document))
         checkpoint.write_log(self.folder / checkpoint.LOG, self.history)
+        write_text(self.folder / CARD, tomlkit.dumps(document))
         (self.folder / checkpoint.CHECKPOINT).unlink(missing_ok=True)
-        return path
+        (self.folder / BEST).unlink(missing_ok=True)
 
-    def _batch(self, x: Tensor, y: Tensor, perturb: Perturber | None) -> list[float]:
+    def resume(self) -> None:
+        """Go on after the last finished epoch, if there is one."""
+        found = checkpoint.load(self.folder, self.key)
+        if found:
+            self.history, state = found
+            self.net.module.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+
+    def _update(self, framework: Framework, x: Tensor, y: Tensor, perturb: Perturber) -> list[float]:
         losses = []
-        for loss in self.framework.losses(self.model, x, y, perturb):
-            if not isfinite(loss.item()):
+        for loss in framework.losses(self.net, x, y, perturb):
+            value = loss.item()
+            if not isfinite(value):
                 raise InputError(
-                    f"'{self.card.name}': the loss is {loss.item()} in epoch {len(self.history) + 1}: "
+                    f"'{self.card.name}': the loss is {value} in epoch {len(self.history) + 1}: "
                     "lower recipe.lr; the last finished epoch is kept."
                 )
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
-            losses.append(loss.item())
+            losses.append(value)
         return losses
 
-    def _look(self, generator: torch.Generator) -> tuple[float, float]:
-        """Clean and robust accuracy in percent on the held-out training examples."""
-        if not len(self.held):
+    def _look(self, draws: torch.Generator) -> tuple[float, float]:
+        """Clean and robust accuracy in percent on the held-out training examples; NaN for what there is not."""
+        if not len(self.examples.held):
             return nan, nan
-        x, y = self.held.x.to(self.device), self.held.y.to(self.device)
-        with evaluating(self.model):
-            clean = self._accuracy(x, y)
-            if not self.framework.adversarial:
-                return clean, nan
-            perturb = Perturber.of(self.card.recipe, generator)
-            return clean, self._accuracy(perturb(self.model, x, attack_loss(y, self.model.constants)), y)
+        correct, withstood = 0, 0
+        perturb = Perturber.of(self.recipe, draws)
+        with in_mode(self.net.module, False):
+            for start in range(0, len(self.examples.held), BATCH):
+                x = self.examples.held.x[start : start + BATCH].to(self.team.device)
+                y = self.examples.held.y[start : start + BATCH].to(self.team.device)
+                correct += self._count(x, y)
+                if self.adversarial:
+                    withstood += self._count(perturb(self.net, x, attack_loss(y, self.net.constants)), y)
+        share = 100.0 / len(self.examples.held)
+        return correct * share, withstood * share if self.adversarial else nan
 
-    def _accuracy(self, x: Tensor, y: Tensor) -> float:
+    def _count(self, x: Tensor, y: Tensor) -> int:
         with torch.no_grad():
-            return 100.0 * float((self.model(x).argmax(1) == y).double().mean())
+            return int((self.net.look(x).argmax(1) == y).sum())
+
+    def _best(self) -> int:
+        """The number of the best epoch so far; the first of equals."""
+        score = [e.robust_accuracy if self.adversarial else e.clean_accuracy for e in self.history]
+        return score.index(max(score)) + 1
 
     def _save(self) -> None:
+        if self.recipe.keep == "best" and self._best() == len(self.history):
+            save_weights(self.net.module, self.folder / BEST)
         state = {
-            "model": self.model.state_dict(),
+            "model": self.net.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
         checkpoint.save(self.folder, self.key, self.history, state)
-
-    def _resume(self) -> None:
-        found = checkpoint.load(self.folder, self.key)
-        if found:
-            self.history, state = found
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
-
-
-def _schedule(
-    name: str, optimizer: torch.optim.Optimizer, lr: float, updates: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """`one_cycle` (Smith and Topin 2018): up to `lr` over a fifth of all mini-batches, then down to nearly 0."""
-    if name == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    return torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, updates, pct_start=0.2, cycle_momentum=False)

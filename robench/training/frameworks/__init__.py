@@ -2,8 +2,11 @@
 
 import pkgutil
 from importlib import import_module
+from typing import Any
 
-from robench.errors import unknown
+from pydantic import ValidationError
+
+from robench.errors import InputError, unknown
 from robench.training.frameworks.base import Framework
 
 
@@ -12,13 +15,18 @@ def list_frameworks() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
 
 
-def make_framework(name: str) -> Framework:
-    """A framework by name.
+def make_framework(name: str, args: dict[str, Any] | None = None) -> Framework:
+    """A framework by name, with its arguments.
 
     Raises:
-        InputError: no such framework.
+        InputError: no such framework, or an argument it does not take.
     """
     if name not in list_frameworks():
         raise unknown("framework", name, list_frameworks())
     kind: type[Framework] = import_module(f"{__name__}.{name}").FRAMEWORK
-    return kind()
+    try:
+        return kind(**(args or {}))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"recipe, key 'args.{key}': {first['msg'].lower()}.") from error

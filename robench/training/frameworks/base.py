@@ -3,11 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
+from pydantic import ConfigDict
 from torch import Tensor
 
-from robench.classifiers import Classifier, Constants
+from robench.classifiers import Constants
 from robench.losses import he_cross_entropy, log_odds
+from robench.training.net import Net
 from robench.training.perturb import AttackLoss, Perturber
+
+STRICT = ConfigDict(extra="forbid")
+"""For frameworks' arguments: what a recipe misspells is an error."""
 
 
 class Framework(ABC):
@@ -19,7 +24,7 @@ class Framework(ABC):
     adversarial: bool = True
 
     @abstractmethod
-    def losses(self, model: Classifier, x: Tensor, y: Tensor, perturb: Perturber | None) -> Iterator[Tensor]:
+    def losses(self, net: Net, x: Tensor, y: Tensor, perturb: Perturber) -> Iterator[Tensor]:
         """Yield the loss of each update that a mini-batch gives; the trainer takes the step in between."""
 
 

@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from robench.classifiers import Classifier
-from robench.training.frameworks.base import Framework, attack_loss, training_loss
+from robench.training.frameworks.base import STRICT, Framework, attack_loss, training_loss
+from robench.training.net import Net
 from robench.training.perturb import Perturber
 
 
+@dataclass(frozen=True, config=STRICT)
 class PGDAT(Framework):
     """L_T = CE(f(x*), y), L_A = CE(f(x'), y) (Madry et al. 2018; paper, Table 1)."""
 
-    def losses(self, model: Classifier, x: Tensor, y: Tensor, perturb: Perturber | None) -> Iterator[Tensor]:
+    def losses(self, net: Net, x: Tensor, y: Tensor, perturb: Perturber) -> Iterator[Tensor]:
         """One update on the perturbed images."""
-        assert perturb is not None
-        perturbed = perturb(model, x, attack_loss(y, model.constants))
-        yield training_loss(model(perturbed), y, model.constants)
+        yield training_loss(net(perturb(net, x, attack_loss(y, net.constants))), y, net.constants)
 
 
 FRAMEWORK = PGDAT

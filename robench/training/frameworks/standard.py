@@ -2,21 +2,23 @@
 
 from collections.abc import Iterator
 
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from robench.classifiers import Classifier
-from robench.training.frameworks.base import Framework, training_loss
+from robench.training.frameworks.base import STRICT, Framework, training_loss
+from robench.training.net import Net
 from robench.training.perturb import Perturber
 
 
+@dataclass(frozen=True, config=STRICT)
 class Standard(Framework):
     """L_T = CE(f(x), y)."""
 
     adversarial = False
 
-    def losses(self, model: Classifier, x: Tensor, y: Tensor, perturb: Perturber | None) -> Iterator[Tensor]:
+    def losses(self, net: Net, x: Tensor, y: Tensor, perturb: Perturber) -> Iterator[Tensor]:
         """One update on the clean images."""
-        yield training_loss(model(x), y, model.constants)
+        yield training_loss(net(x), y, net.constants)
 
 
 FRAMEWORK = Standard

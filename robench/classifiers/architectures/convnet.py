@@ -34,3 +34,6 @@ class ConvNet(nn.Module):
         """Images (N, C, H, W) to features (N, D)."""
         z: Tensor = self.project(self.body(x))
         return z
+
+
+BACKBONE = ConvNet

@@ -1,0 +1,63 @@
+"""ImageNet (ILSVRC 2012) from its folders of JPEG files, a class a folder: train/ and val/."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robench.data.split import Split, stratified
+from robench.errors import InputError
+
+FOLDERS = {"train": "train", "test": "val"}
+RESIZE, CROP = 256, 224
+
+
+def load(part: str, data_dir: Path, limit: int | None = None) -> Split:
+    """Images resized to 256 and cropped to the central 224, in the order of class folders and file names.
+
+    Args:
+        part: 'train' or 'test' (the validation images).
+        data_dir: holds train/ and val/.
+        limit: only so many; all of them need 30 GB.
+
+    Raises:
+        InputError: the folders are not there.
+    """
+    folder = files(part, data_dir, augmented=False)
+    return take(folder, list(range(len(folder)))[:limit])
+
+
+def files(part: str, data_dir: Path, augmented: bool) -> Any:
+    """The image files as a torchvision ImageFolder, randomly cropped and flipped if `augmented`.
+
+    Raises:
+        InputError: the folders are not there.
+    """
+    from torchvision import transforms
+    from torchvision.datasets import ImageFolder
+
+    if augmented:
+        steps = [transforms.RandomResizedCrop(CROP), transforms.RandomHorizontalFlip()]
+    else:
+        steps = [transforms.Resize(RESIZE), transforms.CenterCrop(CROP)]
+    try:
+        return ImageFolder(str(data_dir / FOLDERS[part]), transforms.Compose([*steps, transforms.ToTensor()]))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"ImageNet is not in '{data_dir}': it needs {FOLDERS[part]}/<class>/*.JPEG there, "
+            "or name its folder with --data-dir."
+        ) from error
+
+
+def held_out(labels: Sequence[int], n: int, data_dir: Path) -> Split:
+    """N training images, every class in proportion, cropped as for testing."""
+    ids = stratified("imagenet", labels, list(range(len(labels))), n)
+    return take(files("train", data_dir, augmented=False), ids)
+
+
+def take(folder: Any, ids: list[int]) -> Split:
+    """Some images of a folder as a split; ids are their places in it."""
+    pairs = [folder[i] for i in ids]
+    x = torch.stack([image for image, _ in pairs]) if pairs else torch.empty(0, 3, CROP, CROP)
+    return Split.checked("imagenet", x, torch.tensor([label for _, label in pairs], dtype=torch.int64), ids)

@@ -1,0 +1,61 @@
+"""The network in training: the module, the way to call it, and the mode of its perturbations."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robench.classifiers import Classifier, Constants
+from robench.classifiers.precision import Precision, arithmetic
+
+
+@dataclass(frozen=True)
+class Net:
+    """A classifier and, with several processes, the wrapper that averages their gradients.
+
+    Attributes:
+        module: the classifier itself.
+        wrapped: what losses are computed through (DistributedDataParallel, or the module).
+        precision: of the forward pass; logits come back in float32.
+        device: where it lives.
+        channels_last: whether images are laid out for tensor cores.
+    """
+
+    module: Classifier
+    wrapped: nn.Module
+    precision: Precision
+    device: torch.device
+    channels_last: bool = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits for a loss that updates the weights."""
+        return self._forward(self.wrapped, x)
+
+    def look(self, x: Tensor) -> Tensor:
+        """Logits for perturbations and accuracies: no gradient of the weights is exchanged."""
+        return self._forward(self.module, x)
+
+    @property
+    def constants(self) -> Constants:
+        """Scale and margin of the head."""
+        return self.module.constants
+
+    def _forward(self, module: nn.Module, x: Tensor) -> Tensor:
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with arithmetic(self.precision, self.device):
+            logits: Tensor = module(x).float()
+        return logits
+
+
+@contextmanager
+def in_mode(module: nn.Module, training: bool) -> Iterator[None]:
+    """The given mode for the body, then the mode it was in."""
+    mode = module.training
+    module.train(training)
+    try:
+        yield
+    finally:
+        module.train(mode)
