@@ -1,5 +1,19 @@
-"""`python -m robench`."""
+"""`robench` and `python -m robench`."""
 
-from robench.cli import main
+import sys
 
-main()
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and exit with the code its contract names."""
+    try:
+        from robench.cli import run
+
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:  # before the command began, or after it ended
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

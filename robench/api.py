@@ -63,9 +63,9 @@ def evaluate(
     """
     split = Split.checked("data", x, y, ids)
     threat = ThreatModel.parse(norm, eps)
-    specs = battery_attacks(battery) if attacks is None else [_spec(attack) for attack in attacks]
+    specs = battery_attacks(battery) if attacks is None else _specs(attacks)
     settings = Settings(seed, precision, device, batch_size, chunk_size)
-    subject = Subject("data", f"data/{type(model).__name__}", _identity(model), lambda: model)
+    subject = Subject(f"data/{type(model).__name__}", _identity(model), lambda: model)
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet())
@@ -75,15 +75,26 @@ def evaluate(
     return Evaluation.of(outcome)
 
 
-def _spec(attack: str | AttackSpec) -> AttackSpec:
-    return attack if isinstance(attack, AttackSpec) else find_attack(attack)
+def _specs(attacks: Sequence[str | AttackSpec]) -> list[AttackSpec]:
+    if isinstance(attacks, str):
+        raise InputError(f"attacks is the text '{attacks}', expected a list: attacks=['{attacks}'].")
+    specs = [attack if isinstance(attack, AttackSpec) else find_attack(attack) for attack in attacks]
+    specs = [spec for at, spec in enumerate(specs) if spec not in specs[:at]]
+    names = [spec.name for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two different attacks are called '{name}': give each its own name.")
+    return specs
 
 
 def _identity(model: nn.Module) -> dict[str, Any]:
-    """What of an arbitrary network can change a verdict: its structure, parameters and buffers."""
+    """What of an arbitrary network can change a verdict: its structure, parameters, buffers and plain attributes."""
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
     total = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n{model!r}".encode())
+    for name, module in model.named_modules():
+        plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
+        total.update(f"{name} {sorted(plain.items())}".encode())
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         values = tensor.detach().cpu().contiguous()
         total.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())

@@ -7,6 +7,8 @@ import torch
 
 from robench.errors import InputError
 
+KINDS = ("cpu", "cuda", "mps", "xpu")
+
 
 def pick_device(name: str) -> torch.device:
     """The device of that name; 'auto' takes a GPU where there is one.
@@ -18,6 +20,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in KINDS:
+            raise RuntimeError("not a device that computes")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device '{name}' is not available here: use auto, cpu, or run `robench doctor`.") from error

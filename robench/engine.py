@@ -16,13 +16,15 @@ from robench.algorithms import Algorithm, State, Task, take
 from robench.ball import Ball
 from robench.classifiers.precision import Precision
 from robench.classifiers.victim import Victim
-from robench.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge
+from robench.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, Ruling
 from robench.noise import Noise
 from robench.oracle import Oracle
 from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel
 from robench.store import Rows
 
+VERSION = 1
+"""Raised when a change to the engine, the judge, the oracle, the losses or the noise can alter verdicts."""
 OnStep = Callable[[int, int, int], None]
 """Called with the restart, the step and the number of examples still under attack."""
 
@@ -63,7 +65,7 @@ class Verdicts:
     """The books of a chunk while it is attacked; every tensor is (N,) but `points`."""
 
     broken: Tensor
-    faulty: Tensor
+    first_fault: Tensor
     prediction: Tensor
     restart: Tensor
     step: Tensor
@@ -107,17 +109,15 @@ class _Assault:
             precision=job.precision,
         )
         absent = torch.full_like(chunk.y, -1)
-        nowhere = torch.full_like(chunk.y, float("nan"), dtype=torch.float64)
-        no = torch.zeros_like(chunk.y, dtype=torch.bool)
         self.books = Verdicts(
-            no,
-            no.clone(),
-            chunk.clean.clone(),
-            absent,
-            absent.clone(),
-            absent.clone(),
-            nowhere,
-            chunk.x.clone(),
+            broken=torch.zeros_like(chunk.y, dtype=torch.bool),
+            first_fault=absent.clone(),
+            prediction=chunk.clean.clone(),
+            restart=absent.clone(),
+            step=absent.clone(),
+            queries=absent.clone(),
+            distance=torch.full_like(chunk.y, float("nan"), dtype=torch.float64),
+            points=chunk.x.clone(),
         )
 
     def run(self) -> None:
@@ -133,13 +133,13 @@ class _Assault:
         any_counts = self.job.spec.success == "any"
         state = self._bounded(self.algorithm.init(task), task)
         for t in range(self.job.spec.steps):
-            self.oracle.watching = any_counts
+            self.oracle.watching, self.oracle.step = any_counts, t
             self.on_step(restart, t, len(task.y))
             state = self._bounded(self.algorithm.step(state, t, task), task)
             state, task = self._settle(restart, t, state, task)
             if not len(task.y):
                 return
-        self.oracle.watching = True
+        self.oracle.watching, self.oracle.step = True, self.job.spec.steps
         self._look_at_last(state, task)
         self._settle(restart, self.job.spec.steps, state, task)
 
@@ -154,7 +154,7 @@ class _Assault:
             return state, task
         points = self.oracle.points[rows]
         ruling = self.judge.rule(self.ball.take(rows), points, self.chunk.y[rows])
-        self._blame(rows, ruling.fault)
+        self._blame(rows, ruling, t)
         won = ruling.confirmed
         done, books = rows[won], self.books
         books.broken[done] = True
@@ -168,13 +168,13 @@ class _Assault:
         self.oracle.keep(stay)
         return take(state, stay), task.take(stay)
 
-    def _blame(self, rows: Tensor, fault: Tensor) -> None:
-        """Book what the judge did not confirm. A reduced-precision search may be honestly mistaken."""
-        blamed = fault != CONFIRMED
-        if self.job.precision != "fp32":
-            blamed &= fault != NOT_MISCLASSIFIED
-        self.books.faulty[rows[blamed]] = True
-        self.books.faults.update(FAULTS[code] for code in fault[blamed].tolist())
+    def _blame(self, rows: Tensor, ruling: Ruling, t: int) -> None:
+        """Book what the judge did not confirm; rounding and reduced precision may be honestly mistaken."""
+        honest = ruling.tied if self.job.precision == "fp32" else ruling.fault == NOT_MISCLASSIFIED
+        blamed = (ruling.fault != CONFIRMED) & ~honest
+        fresh = rows[blamed & (self.books.first_fault[rows] < 0)]
+        self.books.first_fault[fresh] = t
+        self.books.faults.update(FAULTS[code] for code in ruling.fault[blamed].tolist())
 
     def _bounded(self, state: State, task: Task) -> State:
         return replace(state, x=task.ball.project(state.x)) if self.algorithm.bounds == "engine" else state
@@ -203,15 +203,15 @@ def _rows(job: Job, chunk: Chunk, alive: Tensor, assault: _Assault) -> Rows:
             adversarial[where[row]] = points[row].tobytes()
     robust = np.zeros(len(chunk), dtype=bool)
     robust[where] = ~broken
-    valid = np.ones(len(chunk), dtype=bool)
-    valid[where] = broken | ~books.faulty.cpu().numpy()
+    first_fault = spread(books.first_fault, -1)
     return Rows(
         id=chunk.ids.cpu().numpy(),
         label=chunk.y.cpu().numpy(),
         clean_prediction=chunk.clean.cpu().numpy(),
         prediction=spread(books.prediction, chunk.clean),
         robust=robust,
-        valid=valid,
+        valid=~robust | (first_fault < 0),
+        first_fault=first_fault,
         restart=spread(books.restart, 0),
         step=spread(books.step, 0),
         queries=spread(books.queries, 0),

@@ -30,8 +30,8 @@ class FaultError(RobenchError):
 
 def unknown(kind: str, name: str, known: list[str]) -> InputError:
     """The error for a name that is not declared, with the nearest names that are."""
-    near = get_close_matches(name, known, n=3, cutoff=0.4) or get_close_matches(
-        name.rpartition("/")[2], known, n=3, cutoff=0.4
-    )
+    ends = [each.rpartition("/")[2].lower() for each in known]
+    close = get_close_matches(name.rpartition("/")[2].lower(), set(ends), n=3)
+    near = [known[at] for end in close for at, each in enumerate(ends) if each == end][:3]
     hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}."
     return InputError(f"unknown {kind} '{name}': {hint}")

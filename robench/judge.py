@@ -9,10 +9,13 @@ from robench.ball import Ball, distance, finite, in_box
 from robench.classifiers.precision import arithmetic
 from robench.classifiers.victim import Victim, check_logits, check_repeatable
 from robench.errors import InputError
-from robench.packing import Packer
+from robench.losses import margin
+from robench.packing import Packer, out_of_memory
 
 FAULTS = ("", "not finite", "outside [0, 1]", "outside the ball", "not misclassified")
 """What can be wrong with a claimed success, in the order in which it is looked for; 0 is confirmed."""
+TIE = 1e-4
+"""A lead of the true class below this, relative to the largest logit, is within rounding."""
 CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, NOT_MISCLASSIFIED = range(len(FAULTS))
 
 
@@ -24,11 +27,13 @@ class Ruling:
         fault: an index into `FAULTS` for each point, int64 (M,).
         prediction: the class of each point, int64 (M,); -1 where the point is not finite.
         distance: to the clean example in the ball's norm, float64 (M,).
+        tied: not misclassified, but so closely that rounding may decide, bool (M,).
     """
 
     fault: Tensor
     prediction: Tensor
     distance: Tensor
+    tied: Tensor
 
     @property
     def confirmed(self) -> Tensor:
@@ -49,11 +54,27 @@ class Judge:
         self.looks_like_probabilities = False
 
     def predict(self, x: Tensor) -> Tensor:
-        """Logits (M, K) in float32."""
+        """Logits (M, K) in float32, on the network's device wherever x is.
+
+        Raises:
+            InputError: the network cannot take such images, or returns something else than logits.
+        """
         with arithmetic("fp32", self.victim.device), torch.no_grad():
-            logits = self.packer(lambda part: check_logits(self.victim.model(part), len(part)), x)
+            logits = self.packer(self._ask, x)
         self.forwards += len(x)
         return logits
+
+    def _ask(self, x: Tensor) -> Tensor:
+        try:
+            return check_logits(self.victim.model(x.to(self.victim.device)), len(x))
+        except (RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, InputError) or out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"the network cannot take {x.dtype} images of shape {tuple(x.shape[1:])} ({reason.rstrip('.')}): "
+                "give it images of its own shape, and float32 weights."
+            ) from error
 
     def clean(self, x: Tensor, y: Tensor, ids: Tensor) -> Tensor:
         """Predicted classes (N,) of clean examples.
@@ -69,7 +90,7 @@ class Judge:
                 f"the network returns NaN or infinite logits for {len(bad)} clean examples (ids {bad[:3]}): "
                 "mend the network first."
             )
-        if y.max() >= logits.shape[1]:
+        if len(y) and y.max() >= logits.shape[1]:
             raise InputError(
                 f"label {int(y.max())} is beyond the network's {logits.shape[1]} classes: "
                 "use the network's own class numbers."
@@ -91,4 +112,6 @@ class Judge:
         fault[~ball.contains(points)] = OUTSIDE_BALL
         fault[~in_box(points)] = OUTSIDE_BOX
         fault[~sound] = NOT_FINITE
-        return Ruling(fault, prediction, distance(points, ball.center, ball.norm))
+        gap = margin(logits, y) <= TIE * logits.abs().amax(1).clamp_min(1.0)
+        tied = (fault == NOT_MISCLASSIFIED) & gap & finite(logits)
+        return Ruling(fault, prediction, distance(points, ball.center, ball.norm), tied)

@@ -17,6 +17,9 @@ Bounds = Literal["engine", "own", "none"]
 """Who keeps an algorithm's points inside the ball: the engine projects them, the algorithm promises it,
 or nobody (minimum-norm attacks, for which a point outside is merely not a success)."""
 
+NO_GRADIENT = (
+    "the network gives no gradient for its input: remove no_grad or detach from it, or run a score-based attack."
+)
 ALLOWED: dict[Access, tuple[Access, ...]] = {
     "gradient": ("gradient", "score", "decision"),
     "score": ("score", "decision"),
@@ -37,6 +40,7 @@ class Oracle:
         points: those candidates, (N, C, H, W).
         queries: forwards of an example up to and including its candidate, int64 (N,).
         watching: whether candidates are looked for (off before the end when only the last iterate counts).
+        step: of the engine, for messages.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class Oracle:
         self.forwards, self.backwards, self.queries = (y.new_zeros(n) for _ in range(3))
         self.found = torch.zeros(n, dtype=torch.bool, device=y.device)
         self.points = ball.center.clone()
-        self.watching = True
+        self.watching, self.step = True, 0
 
     def logits(self, x: Tensor, rows: Tensor | None = None, *, candidate: bool = False) -> Tensor:
         """Logits (M, K) of points x (M, C, H, W).
@@ -98,11 +102,13 @@ class Oracle:
         self.forwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
         self.backwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
         self._look(x, logits, chunk_rows, candidate)
+        self._require_finite(gradient, "gradients", x, chunk_rows)
         return gradient
 
     def claim(self, x: Tensor, rows: Tensor | None = None) -> None:
         """Hand points to the judge as successes without looking; for algorithms that keep their own books."""
-        self._remember(x, self._chunk_rows(rows))
+        if self.watching:
+            self._remember(x, self._chunk_rows(rows))
 
     def keep(self, rows: Tensor) -> None:
         """Narrow the active set to some of its rows."""
@@ -135,25 +141,18 @@ class Oracle:
         with torch.enable_grad():
             logits = check_logits(self.victim.model(x), len(x))
             if not logits.requires_grad:
-                raise InputError(
-                    "the network gives no gradient for its input: remove no_grad or detach from it, "
-                    "or run a score-based attack."
-                )
-            (gradient,) = torch.autograd.grad(objective(logits, y).sum(), x)
+                raise InputError(NO_GRADIENT)
+            (gradient,) = torch.autograd.grad(objective(logits, y).sum(), x, allow_unused=True)
+        if gradient is None:
+            raise InputError(NO_GRADIENT)
         return gradient, logits.detach()
 
     def _look(self, x: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool) -> None:
         """Check the answers, and remember each example's first new candidate."""
-        broken_points = ~finite(x)
-        bad = ~finite(logits) & ~broken_points
-        if bad.any():
-            named = self.ids[chunk_rows[bad]].unique().tolist()
-            raise InputError(
-                f"the network returns NaN or infinite logits for {len(named)} examples (ids {named[:3]}): "
-                "a NaN is neither robust nor broken, so mend the network first."
-            )
+        self._require_finite(logits, "logits", x, chunk_rows)
         if not (candidate and self.watching):
             return
+        broken_points = ~finite(x)
         wrong = (logits.argmax(1) != self.y[chunk_rows]) | broken_points
         if self.bounds == "none" and wrong.any():
             inside = self.ball.take(chunk_rows).contains(x)
@@ -161,10 +160,21 @@ class Oracle:
         if wrong.any():
             self._remember(x[wrong], chunk_rows[wrong])
 
+    def _require_finite(self, values: Tensor, what: str, x: Tensor, chunk_rows: Tensor) -> None:
+        """NaN answers to finite questions are the network's fault."""
+        bad = ~finite(values) & finite(x)
+        if bad.any():
+            named = self.ids[chunk_rows[bad]].unique().tolist()
+            raise InputError(
+                f"the network gives NaN or infinite {what} for {len(named)} examples (ids {named[:3]}) "
+                f"in step {self.step}: a NaN is neither robust nor broken, so mend the network first."
+            )
+
     def _remember(self, x: Tensor, chunk_rows: Tensor) -> None:
-        new = ~self.found[chunk_rows]
-        # Written backwards, so that of several points of one example the first stays.
-        rows, points = chunk_rows[new].flip(0), x[new].detach().flip(0)
-        self.points[rows] = points
+        # Of several points of one example the first is kept.
+        first = torch.full_like(self.y, len(x))
+        first.scatter_reduce_(0, chunk_rows, torch.arange(len(x), device=x.device), "amin")
+        rows = ((first < len(x)) & ~self.found).nonzero().flatten()
+        self.points[rows] = x[first[rows]].detach()
         self.queries[rows] = self.forwards[rows]
         self.found[rows] = True

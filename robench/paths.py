@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robench.errors import InputError
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
 TEMPORARY = ".tmp-"
 
 
@@ -30,20 +30,30 @@ def default_results() -> Path:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path`; on success it is synced and renamed, on error removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    """Yield a temporary file beside `path`; on success it is synced and renamed, on error removed.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written.
+    """
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write '{path}' ({error.strerror or error}): free some space, mend its folder's permissions, "
+            "or name another place; what was finished before is kept."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,21 +62,23 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def require_writable(folder: Path, option: str = "--results") -> None:
+def require_writable(folder: Path, option: str) -> None:
     """Fail now rather than after hours of work.
 
     Raises:
-        InputError: the folder cannot be made, or nothing can be written in it.
+        InputError: the folder cannot be made, or nothing can be written in it; names the option that chose it.
     """
+    probe = folder / ".writable"
     try:
-        with atomic_path(folder / ".writable") as probe:
-            probe.write_bytes(b"\0" * 65536)
-        (folder / ".writable").unlink(missing_ok=True)
-    except OSError as error:
+        with atomic_path(probe) as temporary:
+            temporary.write_bytes(b"\0" * 65536)
+    except InputError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error.__cause__
         raise InputError(
-            f"cannot write to '{folder}' ({error.strerror}): free some space, mend its permissions, "
-            f"or name another folder with {option}."
+            f"cannot write to '{folder}' ({reason}): free some space, mend its permissions, "
+            f"or name another place with {option}."
         ) from error
+    probe.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

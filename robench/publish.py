@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from robench.errors import IncompleteError
-from robench.report.selection import select
-from robench.store import Store, read_file, write_file
+from robench.report.selection import current, in_order
+from robench.store import Record, Store, read_file, write_file
 
 
 def publish(results: Path, models: list[str] | None = None) -> list[Path]:
@@ -16,19 +18,28 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
         IncompleteError: there is nothing to publish.
     """
     raw = list(Store(results).records())
-    chosen = select(raw, models).defenses
-    if not chosen:
+    if not current(raw, models):
         wanted = f" of {', '.join(models)}" if models else ""
         raise IncompleteError(f"'{results}' has no raw records{wanted}: run `robench eval --model NAME` first.")
     written = []
-    for records in chosen.values():
-        header = records[0].header
-        path = results / header.dataset / f"{header.model.rpartition('/')[2]}.jsonl"
-        before = list(read_file(path)) if path.is_file() else []
-        known = {record.header.hash: record for record in before}
-        fresh = [known.get(record.header.hash, record) for record in records]
-        kept = [record for record in before if record.header.hash not in {r.header.hash for r in records}]
-        merged = select([*fresh, *kept]).defenses[header.model]
-        write_file(path, merged)
+    for name, fresh in current(raw, models).items():
+        dataset, _, model = name.rpartition("/")
+        path = results / dataset / f"{model}.jsonl"
+        before = current(read_file(path), [name]).get(name, []) if path.is_file() else []
+        merged = {_key(record): record for record in before}
+        for record in fresh:
+            if not _same(merged.get(_key(record)), record):
+                merged[_key(record)] = record
+        write_file(path, in_order(merged.values()))
         written.append(path)
     return written
+
+
+def _key(record: Record) -> tuple[str, str]:
+    return record.header.hash, record.header.attack.name
+
+
+def _same(before: Record | None, now: Record) -> bool:
+    return before is not None and all(
+        np.array_equal(getattr(before, column), getattr(now, column)) for column in ("clean", "robust", "step")
+    )

@@ -19,7 +19,6 @@ CHUNK = 1024
 class Subject:
     """A network to evaluate: its name, what of it can change a verdict, and how to get it."""
 
-    dataset: str
     model: str
     identity: dict[str, Any]
     load: Callable[[], nn.Module]
@@ -27,7 +26,7 @@ class Subject:
     @classmethod
     def of_card(cls, card: Card) -> "Subject":
         """A registered defense."""
-        return cls(card.dataset, card.name, card.identity(), lambda: load_card(card))
+        return cls(card.name, card.identity(), lambda: load_card(card))
 
 
 @dataclass(frozen=True)

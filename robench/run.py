@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +13,11 @@ import torch
 from filelock import Timeout
 from torch import Tensor
 
-from robench.algorithms import algorithm_class, bind
+from robench.algorithms import bind
 from robench.classifiers.victim import Victim, frozen
 from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
-from robench.engine import Chunk, Job
+from robench.engine import VERSION, Chunk, Job
 from robench.executors.local import run_chunks
 from robench.judge import Judge
 from robench.outcome import Outcome, Result, Skipped
@@ -73,15 +74,19 @@ def plan(
     with ExitStack() as stack:
         bench = _Bench(subject, split, threat, settings, store, Quiet(), stack)
         for spec in specs:
-            steps = spec.steps * spec.restarts * len(split)
+            looks = spec.restarts * len(split)
             source = bench.source(spec)
             longer = next(
                 (s for s in specs if s.family_identity() == spec.family_identity() and s.steps > spec.steps), None
             )
             if source == "compute" and longer and spec.is_prefix_closed:
                 source = f"read from {longer.name}"
-            cost = f"at most {steps:,}" if source == "compute" else "0"
-            rows.append({"attack": spec.name, "source": source, "forwards": cost, "backwards": cost})
+            forwards, backwards = (
+                (f"at most {(spec.steps + 1) * looks:,}", f"at most {spec.steps * looks:,}")
+                if source == "compute"
+                else ("0", "0")
+            )
+            rows.append({"attack": spec.name, "source": source, "forwards": forwards, "backwards": backwards})
     return rows
 
 
@@ -105,8 +110,7 @@ class _Bench:
 
     def refusal(self, spec: AttackSpec) -> str:
         """Why an attack does not apply, or nothing."""
-        kind = algorithm_class(spec.algorithm)
-        bind(spec)
+        kind = bind(spec)
         if self.threat.norm not in kind.norms:
             return f"{spec.algorithm} is not defined for {self.threat.norm}"
         if kind.min_classes > 2 and self.classes < kind.min_classes:
@@ -119,8 +123,9 @@ class _Bench:
         with self._locked(header):
             path = self.store.find(header)
             if path:
+                self.store.chunks(header).remove()  # left by a run that died between writing and removing
                 return _read(path)
-            path = self.store.family(header) if spec.is_prefix_closed else None
+            path = self.store.family(header, self.watcher.notice) if spec.is_prefix_closed else None
             if path:
                 return self._cut(path, header)
             return self._compute(header)
@@ -130,7 +135,7 @@ class _Bench:
         header = self._header(spec)
         if self.store.find(header):
             return "stored"
-        if spec.is_prefix_closed and self.store.family(header):
+        if spec.is_prefix_closed and self.store.family(header, self.watcher.notice):
             return "read from a longer run"
         return "compute"
 
@@ -147,8 +152,7 @@ class _Bench:
     @cached_property
     def clean(self) -> Tensor:
         """The classes of the clean examples."""
-        x, y = self.split.x.to(self.device), self.split.y.to(self.device)
-        clean = self.judge.clean(x, y, self.split.ids)
+        clean = self.judge.clean(self.split.x, self.split.y, self.split.ids)
         if self.judge.looks_like_probabilities:
             self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
         return clean
@@ -156,13 +160,15 @@ class _Bench:
     @cached_property
     def classes(self) -> int:
         """How many the network knows."""
-        return self.judge.predict(self.split.x[:1].to(self.device)).shape[1]
+        return self.judge.predict(self.split.x[:1]).shape[1]
 
     def _header(self, spec: AttackSpec) -> Header:
+        algorithm = bind(spec)
         identity: dict[str, Any] = {
+            "engine": VERSION,
             "model": self.subject.identity,
             "data": self.split.identity(),
-            "attack": {**spec.identity(), "version": algorithm_class(spec.algorithm).version},
+            "attack": {**spec.identity(), "params": vars(algorithm), "version": algorithm.version},
             "threat": {"norm": self.threat.norm, "eps": self.threat.eps},
             "seed": self.settings.seed,
             "precision": self.settings.precision,
@@ -172,7 +178,7 @@ class _Bench:
             hash=digest(identity),
             family=digest({**identity, "attack": kin}),
             identity=identity,
-            dataset=self.subject.dataset,
+            dataset=self.split.name,
             model=self.subject.model,
             attack=spec,
             threat=self.threat,
@@ -189,9 +195,11 @@ class _Bench:
         """Read an attack from a longer one of its family."""
         longer, rows = read(path)
         rows = rows.prefix(header.attack.steps)
+        if not header.has_adversarial:
+            rows = replace(rows, adversarial=np.full(len(rows), None, dtype=object))
         header = header.model_copy(
             update={"derived_from": longer.hash, "device": longer.device, "versions": longer.versions,
-                    "faults": longer.faults, "invalid": int((~rows.valid).sum())}
+                    "invalid": int((~rows.valid).sum())}
         )  # fmt: skip
         return Result(_record(header, rows, self.store), "prefix", 0, 0, 0.0)
 

@@ -20,6 +20,8 @@ from robench.cli import run
 from robench.data import find_dataset
 from robench.data.split import Split
 from robench.paths import data_root
+from robench.specs import digest
+from robench.store import raw
 
 CPU = torch.device("cpu")
 
@@ -116,18 +118,28 @@ def raw_record(results: Path, attack: str = "pgd-20") -> Path:
 
 
 def change_column(path: Path, name: str, change: Callable[[list[Any]], list[Any]]) -> None:
-    """Rewrite a column of a Parquet file and keep its metadata."""
+    """Rewrite a column of a record and seal it again, as a careful forger would."""
     table = pq.read_table(path)
     field = table.schema.field(name)
     changed = pa.array(change(table[name].to_pylist()), field.type)
-    pq.write_table(table.set_column(table.column_names.index(name), field, changed), path)
+    seal(path, table.set_column(table.column_names.index(name), field, changed))
 
 
 def change_header(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Rewrite the header of a record and keep its rows; bytes are written as they are."""
+    """Rewrite the header of a record, keep its rows and seal it again; bytes are written as they are."""
     table = pq.read_table(path)
-    header = change(json.loads(table.schema.metadata[b"robench"]))
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    header = change(json.loads(table.schema.metadata[b"robench"])["header"])
+    if isinstance(header, bytes):
+        pq.write_table(table.replace_schema_metadata({b"robench": header}), path)
+    else:
+        seal(path, table, header)
+
+
+def seal(path: Path, table: pa.Table, header: Any = None) -> None:
+    header = json.loads(table.schema.metadata[b"robench"])["header"] if header is None else header
+    columns = {name: raw.checksum(table[name].to_numpy()) for name in table.column_names if name != "adversarial"}
+    body = {"header": header, "columns": columns}
+    text = json.dumps({**body, "seal": digest(body)}).encode()
     pq.write_table(table.replace_schema_metadata({b"robench": text}), path)
 
 

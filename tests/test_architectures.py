@@ -275,11 +275,11 @@ def test_wide_resnet_starts_as_its_family_does():
 
 def test_dropout_lies_before_the_second_convolution_and_acts_in_training_only():
     """With everything dropped, only the shortcut is left of a block."""
-    block = build("wide_resnet", depth=10, widen_factor=1, drop_rate=1.0).block1.layer[0]
-    x = images(2, 16, 8, 8)
+    block = lived_in(build("wide_resnet", depth=10, widen_factor=1, drop_rate=1.0)).block1.layer[0]
+    x = images(2, 16, 8, 8, dtype=torch.float64)
     torch.testing.assert_close(block.train()(x), x, rtol=0, atol=0)
     assert not torch.equal(block.eval()(x), x)
-    plain = build("wide_resnet", depth=10, widen_factor=1).block1.layer[0].eval()
+    plain = build("wide_resnet", depth=10, widen_factor=1).block1.layer[0].double().eval()
     plain.load_state_dict(block.state_dict())
     torch.testing.assert_close(block(x), plain(x), rtol=0, atol=0)
 
@@ -343,7 +343,7 @@ def test_features_do_not_depend_on_who_shares_the_batch(name):
     ],
 )
 def test_bad_arguments_name_card_and_key(name, args, said, tmp_path):
-    with pytest.raises(InputError, match=rf"^card 'digits/a@', key 'architecture\.args': .*{said}.*\.$"):
+    with pytest.raises(InputError, match=rf"^card '.*a/card\.toml', key 'architecture\.args': .*{said}.*\.$"):
         make_classifier(card(tmp_path / "a", name, args))
 
 

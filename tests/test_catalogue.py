@@ -6,7 +6,8 @@ import torch
 from robench.algorithms import bind, list_algorithms
 from robench.classifiers import load_card, make_classifier
 from robench.data import DATASETS
-from robench.specs import battery_attacks, find_attack, find_card, list_attacks, list_batteries, list_models
+from robench.errors import InputError
+from robench.specs import EMBEDDED, battery_attacks, find_attack, find_card, list_attacks, list_batteries, list_models
 from robench.training.frameworks import list_frameworks, make_framework
 
 LARGEST_WEIGHTS = 1_000_000
@@ -56,10 +57,16 @@ def test_framework_is_documented(name):
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
-def test_dataset_keeps_its_promises(name):
+def test_dataset_keeps_its_promises(name, tmp_path):
     dataset = DATASETS[name]
     for part in ("train", "test"):
-        split = dataset.load(part)
+        try:
+            split = dataset.load(part, tmp_path)
+        except InputError as error:  # it must be fetched first, and says where to
+            assert name != EMBEDDED
+            assert f"'{tmp_path}'" in str(error)
+            assert "--data-dir" in str(error)
+            continue
         assert tuple(split.x.shape[1:]) == dataset.shape
         assert int(split.y.max()) + 1 == dataset.classes
         assert len(set(split.ids.tolist())) == len(split)

@@ -44,12 +44,14 @@ def bind(spec: AttackSpec) -> Algorithm:
     Raises:
         InputError: a parameter is missing, unknown or of the wrong kind, or the access differs.
     """
+    if spec.algorithm not in list_algorithms():
+        raise InputError(f"{spec.where}, key 'algorithm': {unknown('algorithm', spec.algorithm, list_algorithms())}")
     kind = algorithm_class(spec.algorithm)
     if spec.access != kind.access:
-        raise InputError(f"attack '{spec.name}', key 'access': algorithm '{spec.algorithm}' needs '{kind.access}'.")
+        raise InputError(f"{spec.where}, key 'access': algorithm '{spec.algorithm}' needs '{kind.access}'.")
     try:
         return kind(**spec.params)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"attack '{spec.name}', key 'params.{key}': {first['msg'].lower()}.") from error
+        raise InputError(f"{spec.where}, key 'params.{key}': {first['msg'].lower()}.") from error

@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from robench.ball import Ball
@@ -13,6 +13,8 @@ from robench.noise import Noise
 from robench.oracle import Bounds, Oracle
 from robench.specs import NORMS, Access, Norm
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A step size or another finite number above 0."""
 ObjectiveName = Literal["ce", "ce_scaled", "he_margin", "margin"]
 STRICT = ConfigDict(extra="forbid")
 """For algorithms' parameters: what a stanza misspells is an error."""

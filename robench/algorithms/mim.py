@@ -6,7 +6,7 @@ from typing import cast
 from pydantic.dataclasses import dataclass
 from torch import Tensor, zeros_like
 
-from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, State, Task
+from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
 from robench.ball import TINY, per_example
 
 
@@ -27,10 +27,10 @@ class MIM(Algorithm):
         objective, scale, margin: as for PGD.
     """
 
-    rel_step: float
+    rel_step: Positive
     decay: float = 1.0
     objective: ObjectiveName = "ce"
-    scale: float = 15.0
+    scale: Positive = 15.0
     margin: float = 0.2
 
     def init(self, task: Task) -> State:

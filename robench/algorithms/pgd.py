@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, State, Task
+from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -22,10 +22,10 @@ class PGD(Algorithm):
         scale, margin: the s and m of J on a model whose head has none of its own.
     """
 
-    rel_step: float
+    rel_step: Positive
     start: Literal["uniform", "clean"] = "uniform"
     objective: ObjectiveName = "ce"
-    scale: float = 15.0
+    scale: Positive = 15.0
     margin: float = 0.2
 
     def init(self, task: Task) -> State:

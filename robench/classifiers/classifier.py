@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from robench.classifiers.architectures import architecture
 from robench.classifiers.heads import Constants, HypersphereHead, LinearHead, make_head
-from robench.data import find_dataset
+from robench.data import dataset_of
 from robench.errors import InputError
 from robench.specs import Card
 
@@ -45,15 +45,21 @@ def make_classifier(card: Card) -> Classifier:
     """Build the network a card declares, with fresh weights.
 
     Raises:
-        InputError: unknown architecture, or arguments it does not take.
+        InputError: names the card's file and the key that does not fit.
     """
-    dataset, spec = find_dataset(card.dataset), card.architecture
-    backbone_class = architecture(spec.name)
+    dataset = dataset_of(card)
     if len(card.input.mean) not in (1, dataset.shape[0]):
-        raise InputError(f"card '{card.name}', key 'input.mean': expected {dataset.shape[0]} values, one a channel.")
+        raise InputError(f"{card.where}, key 'input.mean': expected {dataset.shape[0]} values, one a channel.")
     try:
-        backbone = backbone_class(shape=dataset.shape, **spec.args)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"card '{card.name}', key 'architecture.args': {error}.") from error
-    head = make_head(card.head, backbone.features, dataset.classes)
+        backbone_class = architecture(card.architecture.name)
+    except InputError as error:
+        raise InputError(f"{card.where}, key 'architecture.name': {error}") from error
+    try:
+        backbone = backbone_class(shape=dataset.shape, **card.architecture.args)
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise InputError(f"{card.where}, key 'architecture.args': {str(error).rstrip('.')}.") from error
+    try:
+        head = make_head(card.head, backbone.features, dataset.classes)
+    except InputError as error:
+        raise InputError(f"{card.where}, key 'head.angular': {error}") from error
     return Classifier(backbone, head, card.input.mean, card.input.std)

@@ -49,7 +49,7 @@ class HypersphereHead(nn.Module):
     def __init__(self, features: int, classes: int, spec: Head) -> None:
         super().__init__()
         if spec.angular == "arccos" and not (spec.fn and spec.wn):
-            raise InputError("head: angular = 'arccos' needs the cosines that fn = true and wn = true give.")
+            raise InputError("'arccos' needs the cosines that fn = true and wn = true give.")
         self.weight = nn.Parameter(torch.empty(classes, features))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         self.fn, self.wn, self.angular = spec.fn, spec.wn, spec.angular

@@ -10,17 +10,25 @@ Precision = Literal["fp32", "tf32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 
 
+KNOBS = (
+    torch.backends.cuda.matmul,
+    torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+    torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
+    torch.backends.mkldnn.conv,  # type: ignore[attr-defined]
+)
+"""Where torch keeps the arithmetic of float32 products and convolutions; a GPU's convolutions default to TF32."""
+
+
 @contextmanager
 def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Run the body in full float32, with TF32 matrix units, or under bfloat16 autocast.
-
-    Convolutions on a GPU use TF32 unless told otherwise, so "fp32" switches that off.
-    """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
+    """Run the body in full float32, with TF32 matrix units, or under bfloat16 autocast; then as before."""
+    before = [knob.fp32_precision for knob in KNOBS]
+    gpu = "tf32" if precision == "tf32" else "ieee"
     try:
+        for knob, wanted in zip(KNOBS, (gpu, gpu, "ieee", "ieee"), strict=True):
+            knob.fp32_precision = wanted
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        for knob, was in zip(KNOBS, before, strict=True):
+            knob.fp32_precision = was

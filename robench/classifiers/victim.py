@@ -44,22 +44,25 @@ def frozen(model: nn.Module, device: torch.device) -> Iterator[Victim]:
     """Lend a network to an evaluation; parameters' flags and device come back as they were, also after an error.
 
     Raises:
-        InputError: the network is in training mode, where dropout and batch norm change its answers.
+        InputError: the network is in training mode, where dropout and batch norm change its answers, or
+            it is spread over several devices.
     """
     if any(module.training for module in model.modules()):
         raise InputError("the network is in training mode: call model.eval() before evaluating it.")
-    parameters = list(model.parameters())
-    flags = [parameter.requires_grad for parameter in parameters]
-    home = parameters[0].device if parameters else None
+    tensors = [*model.parameters(), *model.buffers()]
+    homes = {tensor.device for tensor in tensors}
+    if len(homes) > 1:
+        raise InputError(f"the network is spread over {len(homes)} devices: move it to one with model.to(...).")
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
-        for parameter in parameters:
+        for parameter, _ in flags:
             parameter.requires_grad_(False)
         yield Victim.of(model.to(device), device)
     finally:
-        if home is not None:
-            model.to(home)
-        for parameter, flag in zip(parameters, flags, strict=True):
+        for parameter, flag in flags:
             parameter.requires_grad_(flag)
+        for home in homes:
+            model.to(home)
 
 
 def check_logits(logits: object, n: int) -> Tensor:

@@ -1,5 +1,6 @@
 """The command line's frame: one application, exit codes, one sentence for every error."""
 
+import os
 import sys
 import traceback
 
@@ -24,26 +25,24 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run the command line and exit with the code its contract names."""
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     try:
         code = app(arguments, standalone_mode=False)
-    except BrokenPipeError:
+    except SystemExit:  # how the argument parser ends when its reader has left (a closed pipe)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
         return 0
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted: what was finished is kept; the same command goes on from there.", INTERRUPTED)
+        code = INTERRUPTED
     except TyperException as error:
-        return _say(f"{error.format_message()} See `robench --help`.", 2)
+        return _say(f"{error.format_message().rstrip('.')}: see `robench --help`.", 2)
     except RobenchError as error:
         return _say(str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001  (the last line of defence: it is shown whole)
         traceback.print_exc()
         return _say(f"internal fault ({type(error).__name__}); please report it with the lines above.", INTERNAL)
+    if code == INTERRUPTED:
+        return _say("interrupted: what was finished is kept; the same command goes on from there.", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

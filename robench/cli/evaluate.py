@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from robench.cli.app import app
 from robench.cli.screens import ORIGIN, Screen, errors, output, show
-from robench.errors import FaultError, InputError
+from robench.data import Dataset
+from robench.errors import FaultError, IncompleteError, InputError
 from robench.report import Evaluation, Table, evaluations_json
+from robench.specs import NORMS
 
 
 @app.command("eval")
@@ -35,7 +37,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Run attacks on defenses and show robust accuracies, worst case last."""
-    from robench.data import find_dataset
+    from robench.data import dataset_of, find_dataset
     from robench.paths import default_results, require_writable
     from robench.specs import ThreatModel, battery_attacks, find_attack, find_card
 
@@ -44,14 +46,21 @@ def evaluate(
     if engine != "local":
         raise InputError(f"unknown engine '{engine}': use local.")
     specs = [find_attack(name) for name in dict.fromkeys(attack)] if attack else battery_attacks(battery or "paper")
-    cards = [find_card(name) for name in dict.fromkeys(model)]
-    datasets = [find_dataset(dataset or card.dataset) for card in cards]
-    threats = [ThreatModel.parse(norm or d.threat.norm, eps or _default_eps(d.name, norm, d.threat)) for d in datasets]
+    cards = list({card.name: card for card in map(find_card, model)}.values())
+    datasets = [find_dataset(dataset) if dataset else dataset_of(card) for card in cards]
+    threats = [
+        ThreatModel.parse(norm or d.threat.norm, _default_eps(d, norm) if eps is None else eps) for d in datasets
+    ]
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir '{data_dir}' is not a folder.")
     folder = results or default_results()
     if not dry_run:
-        require_writable(folder / "raw")
+        require_writable(folder / "raw", "--results")
+    quiet = json_file is not None and str(json_file) == "-"
+    if json_file is not None and not quiet:
+        if json_file.is_dir():
+            raise InputError(f"--json '{json_file}' is a folder: name a file.")
+        require_writable(json_file.parent, "--json")
 
     # Everything above answers at once; torch is loaded only now.
     from robench.request import Settings, Subject
@@ -60,13 +69,12 @@ def evaluate(
     from robench.store import Store
 
     settings = Settings(seed, precision, device, _batch_size(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
-    quiet = json_file is not None and str(json_file) == "-"
-    console, evaluations = output(), []
+    console, evaluations, plans = output(), [], {}
     for card, data, threat in zip(cards, datasets, threats, strict=True):
-        split = data.load("test").limit(limit)
+        split = data.load("test", data_dir, limit)
         subject = Subject.of_card(card)
         if dry_run:
-            show(_plan_table(card.name, plan(subject, split, specs, threat, settings, Store(folder))), console)
+            plans[card.name] = plan(subject, split, specs, threat, settings, Store(folder))
             continue
         with Screen(errors(), card.name) as screen:
             outcome = run(subject, split, specs, threat, settings, Store(folder), screen)
@@ -76,8 +84,9 @@ def evaluate(
         if not quiet:
             show(_table(evaluations[-1]), console)
     if dry_run:
+        _show_plans(plans, json_file, quiet)
         return
-    _write_json(json_file, evaluations)
+    _write_json(json_file, evaluations_json(evaluations))
     if not quiet:
         console.print(f"Records: {folder / 'raw'}", markup=False, soft_wrap=True)
     _require_sound(evaluations)
@@ -120,6 +129,13 @@ def _table(evaluation: Evaluation) -> Table:
     return table
 
 
+def _show_plans(plans: dict[str, list[dict[str, str]]], json_file: Path | None, quiet: bool) -> None:
+    _write_json(json_file, {"schema": 1, "plans": plans})
+    if not quiet:
+        for name, rows in plans.items():
+            show(_plan_table(name, rows), output())
+
+
 def _plan_table(model: str, rows: list[dict[str, str]]) -> Table:
     table = Table(
         f"{model}: what would be computed",
@@ -131,23 +147,22 @@ def _plan_table(model: str, rows: list[dict[str, str]]) -> Table:
     return table
 
 
-def _write_json(path: Path | None, evaluations: list[Evaluation]) -> None:
+def _write_json(path: Path | None, data: Any) -> None:
     if path is None:
         return
-    text = json.dumps(evaluations_json(evaluations), indent=2)
+    text = json.dumps(data, indent=2)
     if str(path) == "-":
         typer.echo(text)
         return
     from robench.paths import write_text
 
-    try:
-        write_text(path, text + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write --json '{path}': {error.strerror}; the records are kept.") from error
+    write_text(path, text + "\n")
 
 
 def _require_sound(evaluations: list[Evaluation]) -> None:
-    """An attack all of whose verdicts are void is an internal fault."""
+    """No verdict at all is an incomplete run; an attack all of whose verdicts are void is an internal fault."""
+    if not any(evaluation.results for evaluation in evaluations):
+        raise IncompleteError("no attack applies, so there is no verdict: choose others with --attack.")
     for evaluation in evaluations:
         for result in evaluation.results:
             header, attacked = result.record.header, int(result.record.clean.sum())
@@ -160,15 +175,12 @@ def _require_sound(evaluations: list[Evaluation]) -> None:
 def _batch_size(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise InputError(f"--batch-size '{text}' is neither auto nor a positive number.")
     return int(text)
 
 
-def _default_eps(dataset: str, norm: str | None, threat: object) -> str:
-    from robench.specs import ThreatModel
-
-    assert isinstance(threat, ThreatModel)
-    if norm and norm != threat.norm:
-        raise InputError(f"'{dataset}' has no default eps for {norm}: give one with --eps.")
-    return threat.text
+def _default_eps(dataset: Dataset, norm: str | None) -> str:
+    if norm in NORMS and norm != dataset.threat.norm:
+        raise InputError(f"'{dataset.name}' has no default eps for {norm}: give one with --eps.")
+    return dataset.threat.text

@@ -2,6 +2,8 @@
 
 import platform
 import shutil
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +13,7 @@ import typer
 from robench.cli.app import app
 from robench.cli.report import Models, Results
 from robench.cli.screens import output, show
+from robench.data import Dataset
 from robench.errors import IncompleteError, RobenchError
 from robench.report import Table
 
@@ -40,7 +43,7 @@ def verify(model: Models = None, results: Results = None) -> None:
         )
     show(table, output())
     if any(v.faults for v in checked):
-        typer.echo("some stored examples do not hold: do not trust these records.", err=True)
+        typer.echo("robench: some stored examples do not hold: do not trust these records.", err=True)
         raise typer.Exit(FAILED)
 
 
@@ -53,33 +56,33 @@ def doctor(
     import torch
 
     from robench.data import DATASETS
-    from robench.paths import data_root, default_results, require_writable
-    from robench.specs import find_card, list_models
+    from robench.paths import data_root, default_results
+    from robench.specs import EMBEDDED, list_models
 
     folder = results or default_results()
-    lines = [("python", platform.python_version()), ("platform", platform.platform())]
-    for name in ("robench", "torch", "numpy", "scikit-learn", "pyarrow", "pandas", "safetensors"):
-        lines.append((name, _version(name)))
-    lines.append(("cpu", f"{torch.get_num_threads()} threads"))
+    say = typer.echo
+    say(f"{'python':22} {platform.python_version()}\n{'platform':22} {platform.platform()}")
+    for name in ("robench", "torch", "torchvision", "numpy", "scikit-learn", "pyarrow", "pandas", "safetensors"):
+        say(f"{name:22} {_version(name)}")
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    lines.append(("gpu", ", ".join(gpus) or "none found; everything works on the CPU"))
-    lines.append(("declared in", str(data_root())))
+    say(f"{'cpu':22} {torch.get_num_threads()} threads")
+    say(f"{'gpu':22} {', '.join(gpus) or 'none found; everything works on the CPU'}")
+    say(f"{'declared in':22} {data_root()}")
+    sound = True
     for name, dataset in DATASETS.items():
-        lines.append(
-            (
-                f"data {name}",
-                _attempt(lambda d=dataset: f"{len(d.load('test'))} test examples, checksum holds"),
-            )
-        )
+        found, what = _attempt(partial(_examples, dataset, data_dir))
+        if name != EMBEDDED:  # the others must be fetched first
+            found, what = True, what.replace("PROBLEM", "not ready")
+        sound &= found
+        say(f"{'data ' + name:22} {what}")
     for name in list_models():
-        lines.append((f"model {name}", _attempt(lambda n=name: _weights(find_card(n)))))
-    free = shutil.disk_usage(folder if folder.is_dir() else Path()).free / 2**30
-    require_writable(folder / "raw")
-    lines.append(("results", f"{folder}, {free:.0f} GiB free"))
-    if data_dir is not None:
-        lines.append(("data dir", str(data_dir) if data_dir.is_dir() else f"'{data_dir}' is not a folder"))
-    for name, what in lines:
-        typer.echo(f"{name:22} {what}")
+        found, what = _attempt(partial(_weights, name))
+        sound &= found
+        say(f"{'model ' + name:22} {what}")
+    found, what = _attempt(partial(_room, folder))
+    say(f"{'results':22} {what}")
+    if not (sound and found):
+        raise IncompleteError("something is missing or damaged: mend the lines marked PROBLEM.")
 
 
 def _version(package: str) -> str:
@@ -89,20 +92,32 @@ def _version(package: str) -> str:
         return "missing: pip install robench again"
 
 
-def _attempt(look: "object") -> str:
-    assert callable(look)
+def _attempt(look: Callable[[], str]) -> tuple[bool, str]:
     try:
-        return str(look())
+        return True, look()
     except RobenchError as error:
-        return f"PROBLEM: {error}"
+        return False, f"PROBLEM: {error}"
 
 
-def _weights(card: "object") -> str:
+def _examples(dataset: Dataset, data_dir: Path | None) -> str:
+    split = dataset.load("test", data_dir, limit=100 if dataset.in_files else None)
+    return f"{len(split)} test examples{' looked at' if dataset.in_files else ''}, checksum holds"
+
+
+def _weights(name: str) -> str:
     from robench.classifiers import load_card
-    from robench.specs import Card
+    from robench.classifiers.loading import how_to_train
+    from robench.specs import find_card
 
-    assert isinstance(card, Card)
+    card = find_card(name)
     if not card.sha256:
-        return f"no weights; make them with `robench train --model {card.name}`"
+        return f"no weights yet: {how_to_train(card)}"
     load_card(card)
     return "weights found, checksum holds"
+
+
+def _room(folder: Path) -> str:
+    from robench.paths import require_writable
+
+    require_writable(folder / "raw", "--results")
+    return f"{folder}, {shutil.disk_usage(folder).free / 2**30:.0f} GiB free"

@@ -39,7 +39,8 @@ def report(
     selection = select(load(results), models)
     if not selection.defenses:
         where = results or default_results()
-        raise IncompleteError(f"'{where}' has no records to show: run `robench eval --model NAME` first.")
+        name = models[0] if models else "NAME"
+        raise IncompleteError(f"'{where}' has no records of {name} to show: run `robench eval --model {name}` first.")
     made = [TABLES[name](selection) for name in tables or TABLES]
     if format_ is None:
         for table in made:
@@ -49,10 +50,7 @@ def report(
     if out is None:
         typer.echo(text, nl=False)
         return
-    try:
-        write_text(out, text)
-    except OSError as error:
-        raise InputError(f"cannot write --out '{out}': {error.strerror}.") from error
+    write_text(out, text)
     typer.echo(f"wrote {out}")
 
 

@@ -5,8 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from robench.errors import unknown
-from robench.specs import ThreatModel
+from robench.errors import InputError, unknown
+from robench.specs import Card, ThreatModel
 
 if TYPE_CHECKING:
     from robench.data.split import Split
@@ -100,3 +100,15 @@ def find_dataset(name: str) -> Dataset:
         return DATASETS[name]
     except KeyError:
         raise unknown("dataset", name, list(DATASETS)) from None
+
+
+def dataset_of(card: Card) -> Dataset:
+    """The dataset of a card.
+
+    Raises:
+        InputError: no such dataset; names the card.
+    """
+    try:
+        return find_dataset(card.dataset)
+    except InputError as error:
+        raise InputError(f"{card.where}, key 'dataset': {error}") from error

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robench.errors import InputError
+from robench.store import ids_sha256
 
 IMAGE_DIMS = 4
 
@@ -44,7 +45,7 @@ class Split:
             raise InputError(f"'{name}' has no examples: give at least one.")
         if len(labels) != len(images):
             raise InputError(f"'{name}' has {len(images)} images but {len(labels)} labels: give one label an image.")
-        numbers = torch.arange(len(images)) if ids is None else torch.as_tensor(ids, dtype=torch.int64)
+        numbers = _ids(name, ids, len(images))
         return cls(name, images, labels, numbers, _sha256(images, labels, numbers))
 
     def __len__(self) -> int:
@@ -64,8 +65,7 @@ class Split:
 
     def identity(self) -> dict[str, Any]:
         """What of the data can change a verdict."""
-        ids = hashlib.sha256(self.ids.numpy().astype("<i8").tobytes()).hexdigest()
-        return {"name": self.name, "sha256": self.sha256, "ids": ids, "n": len(self)}
+        return {"name": self.name, "sha256": self.sha256, "ids": ids_sha256(self.ids.numpy()), "n": len(self)}
 
     def stratified(self, n: int) -> tuple["Split", "Split"]:
         """Cut the split in two: all but n examples, and n examples with every class in proportion."""
@@ -93,8 +93,8 @@ def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[i
 
 
 def _images(name: str, x: Any) -> Tensor:
-    images = torch.as_tensor(np.asarray(x) if not isinstance(x, Tensor) else x).detach().cpu()
-    if images.dim() != IMAGE_DIMS:
+    images = _tensor(name, "images", x)
+    if images.dim() != IMAGE_DIMS or 0 in images.shape[1:]:
         raise InputError(f"'{name}': images have shape {tuple(images.shape)}, expected (N, C, H, W).")
     if not images.is_floating_point():
         raise InputError(f"'{name}': images are {images.dtype}, expected floats in [0, 1]: divide by 255.")
@@ -111,15 +111,40 @@ def _images(name: str, x: Any) -> Tensor:
 
 
 def _labels(name: str, y: Any) -> Tensor:
-    labels = torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y).detach().cpu()
+    labels = _tensor(name, "labels", y)
     if labels.dim() != 1:
         shape = tuple(labels.shape)
         raise InputError(f"'{name}': labels have shape {shape}, expected class numbers (N,), not one-hot.")
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise InputError(f"'{name}': labels are {labels.dtype}, expected integers.")
+    labels = _integers(name, "labels", labels)
     if len(labels) and labels.min() < 0:
         raise InputError(f"'{name}': label {int(labels.min())} is negative, expected class numbers from 0.")
-    return labels.long()
+    return labels
+
+
+def _ids(name: str, ids: Any, n: int) -> Tensor:
+    if ids is None:
+        return torch.arange(n)
+    numbers = _integers(name, "ids", _tensor(name, "ids", ids))
+    if numbers.shape != (n,):
+        raise InputError(f"'{name}': ids have shape {tuple(numbers.shape)}, expected ({n},): one an image.")
+    if numbers.min() < 0 or len(numbers.unique()) != n:
+        raise InputError(f"'{name}': ids must be different numbers from 0: they key the random draws.")
+    return numbers
+
+
+def _integers(name: str, what: str, values: Tensor) -> Tensor:
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise InputError(f"'{name}': {what} are {values.dtype}, expected integers.")
+    return values.to(torch.int64)
+
+
+def _tensor(name: str, what: str, values: Any) -> Tensor:
+    try:
+        tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = getattr(values, "dtype", type(values).__name__)
+        raise InputError(f"'{name}': {what} are {kind}, expected a tensor or an array of numbers.") from error
+    return tensor.detach().cpu()
 
 
 def _sha256(x: Tensor, y: Tensor, ids: Tensor) -> str:

@@ -86,9 +86,11 @@ class Verdict:
         """Robust accuracy had the attack stopped after so many steps; free, from first-success steps.
 
         Raises:
-            ValueError: the attack counts only its last iterate, or has several restarts.
+            ValueError: the attack counts only its last iterate, has several restarts, or took fewer steps.
         """
         record = self.result.record
+        if not 0 <= steps <= record.header.attack.steps:
+            raise ValueError(f"'{record.header.attack.name}' took {record.header.attack.steps} steps, not {steps}")
         if not record.header.attack.is_prefix_closed:
             raise ValueError(f"'{record.header.attack.name}' has no curve: it needs success = 'any' and one restart")
         survives = record.clean & (record.robust | (record.step > steps))

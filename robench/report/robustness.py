@@ -26,12 +26,22 @@ def robustness(selection: Selection) -> Table:
         row = {CLEAN: _cell(clean.clean_accuracy), WORST: _cell(worst.robust_accuracy, worst.interval)}
         row.update({attack: _cell(*cell) for attack, cell in cells.items()})
         table.add(name, row)
-        if len(records) < len(attacks):
-            table.notes.append(f"{name}: fill the empty cells with `robench eval --model {name}`.")
+        missing = [attack for attack in attacks if attack not in cells]
+        if missing:
+            command = " ".join(f"--attack {attack}" for attack in missing)
+            table.notes.append(f"{name}: fill the empty cells with `robench eval --model {name} {command}`.")
         void = [r.header.attack.name for r in records if r.header.invalid]
         if void:
             table.notes.append(f"{name}: the judge found faults in {', '.join(void)}; see the records.")
-    table.notes += [f"Left out: {count} records {why}." for why, count in selection.left_out.items()]
+    last = sorted(
+        {r.header.attack.name for rs in selection.defenses.values() for r in rs if r.header.attack.success == "last"}
+    )
+    if last:
+        table.notes.append(f"Only the last iterate counts for {', '.join(last)}.")
+    if selection.left_out:
+        table.notes.append(
+            f"Left out: {selection.left_out} records of other weights, examples, threat models, seeds or precisions."
+        )
     return table
 
 
@@ -44,7 +54,10 @@ def _threats(selection: Selection) -> str:
     shared: dict[str, list[str]] = {}
     for name, records in selection.defenses.items():
         header = records[0].header
-        shared.setdefault(f"{header.dataset}, {header.threat}, {header.n} examples", []).append(name)
+        searched = "" if header.precision == "fp32" else f", searched in {header.precision}"
+        shared.setdefault(
+            f"{header.dataset}, {header.threat}, {header.n} examples, seed {header.seed}{searched}", []
+        ).append(name)
     if len(shared) == 1:
         return f"{next(iter(shared))}."
     return " ".join(f"{what}: {', '.join(names)}." for what, names in shared.items())

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from robench.errors import InputError
 from robench.paths import data_root, default_results
-from robench.specs import battery_attacks, digest, find_card
+from robench.specs import battery_attacks, digest, find_card, list_models
 from robench.store import Record, Store, read_published
 
 
@@ -16,11 +16,11 @@ class Selection:
 
     Attributes:
         defenses: the records of each defense, in the order of the catalogue.
-        left_out: how many records were not of the chosen kind, by reason.
+        left_out: how many records were of other weights, examples, threat models, seeds or precisions.
     """
 
     defenses: dict[str, list[Record]]
-    left_out: dict[str, int]
+    left_out: int
 
 
 def load(results: Path | None = None) -> list[Record]:
@@ -31,51 +31,55 @@ def load(results: Path | None = None) -> list[Record]:
     folders = [results] if results else [data_root() / "results", default_results()]
     found = [record for folder in dict.fromkeys(folders) for record in read_published(folder)]
     found += Store(folders[-1]).records()
-    return list({(record.header.hash, record.header.attack.name): record for record in found}.values())
+    return list(
+        {(record.header.model, record.header.hash, record.header.attack.name): record for record in found}.values()
+    )
+
+
+def current(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
+    """The records of each defense that belong to its card's weights, by name."""
+    digests = {name: digest(find_card(name).identity()) for name in list_models()}
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        name = record.header.model
+        # What is not registered has no card to be older than.
+        if (models is None or name in models) and digests.get(name, record.header.model_identity) == (
+            record.header.model_identity
+        ):
+            found.setdefault(name, []).append(record)
+    return found
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Records by threat model, size, seed and precision, then in the order of the `full` battery."""
+    place = {spec.name: at for at, spec in enumerate(battery_attacks("full"))}
+
+    def key(record: Record) -> tuple[Any, ...]:
+        h = record.header
+        name = h.attack.name
+        return h.threat.norm, h.threat.eps, -h.n, h.precision != "fp32", h.seed, place.get(name, len(place)), name
+
+    return sorted(records, key=key)
 
 
 def select(records: Iterable[Record], models: list[str] | None = None) -> Selection:
     """For each defense the verdicts that belong together.
 
-    A record of other weights than its card's is stale and left out. Of what remains the group with the
-    most examples is taken, then the one with the most attacks; within it each attack once, full precision
-    and the lowest seed first.
+    A record of other weights than its card's is stale and left out. What remains is grouped by examples,
+    threat model, seed and precision; the group with the most examples is taken, then the one with the most
+    attacks, then full precision and the lowest seed.
     """
-    left_out: dict[str, int] = {}
-    groups: dict[str, dict[tuple[str, ...], list[Record]]] = {}
-    for record in records:
-        name = record.header.model
-        if models and name not in models:
-            continue
-        if not _is_current(record):
-            left_out["of other weights than the card's"] = left_out.get("of other weights than the card's", 0) + 1
-            continue
-        groups.setdefault(name, {}).setdefault(record.header.group, []).append(record)
+    records = list(records)
     chosen: dict[str, list[Record]] = {}
-    for name in sorted(groups, key=_catalogue_order):
-        best = max(groups[name].values(), key=lambda group: (group[0].header.n, len(group)))
-        others = sum(len(group) for group in groups[name].values()) - len(best)
-        if others:
-            key = "on fewer examples or under another threat model"
-            left_out[key] = left_out.get(key, 0) + others
-        chosen[name] = _each_attack_once(best)
-    return Selection(chosen, left_out)
-
-
-def _each_attack_once(records: list[Record]) -> list[Record]:
-    order = {spec.name: place for place, spec in enumerate(battery_attacks("full"))}
-    once: dict[str, Record] = {}
-    for record in sorted(records, key=lambda r: (r.header.precision != "fp32", r.header.seed)):
-        once.setdefault(record.header.attack.name, record)
-    return sorted(once.values(), key=lambda r: (order.get(r.header.attack.name, len(order)), r.header.attack.name))
-
-
-def _is_current(record: Record) -> bool:
-    try:
-        card = find_card(record.header.model)
-    except InputError:
-        return True  # not a registered defense: there is no card to be older than
-    return digest(card.identity()) == record.header.model_identity
+    for name, mine in current(records, models).items():
+        groups: dict[tuple[Any, ...], list[Record]] = {}
+        for record in in_order(mine):
+            h = record.header
+            groups.setdefault((h.group, h.seed, h.precision), []).append(record)
+        chosen[name] = max(groups.values(), key=lambda group: (group[0].header.n, len(group)))
+    wanted = sum(models is None or record.header.model in models for record in records)
+    left_out = wanted - sum(map(len, chosen.values()))
+    return Selection({name: chosen[name] for name in sorted(chosen, key=_catalogue_order)}, left_out)
 
 
 def _catalogue_order(name: str) -> tuple[str, bool, str]:

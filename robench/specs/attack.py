@@ -1,8 +1,9 @@
 """Attack stanzas and batteries: what is run, as data."""
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from robench.specs.base import Declared, digest, fraction
 
@@ -26,6 +27,17 @@ class AttackSpec(Declared):
     params: dict[str, Any] = Field(default_factory=dict)
     about: str
     cite: str
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def where(self) -> str:
+        """The file and name, for messages."""
+        return f"'{self._path}', attack '{self.name}'" if self._path else f"attack '{self.name}'"
+
+    def declared_in(self, path: Path) -> None:
+        """Remember the file, for messages."""
+        self._path = path
 
     @field_validator("params")
     @classmethod

@@ -1,7 +1,7 @@
 """Model cards: one file that both rebuilds a defense and retrains it."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -38,7 +38,7 @@ class Input(Declared):
     """Normalisation inside the network, one value a channel; attacks see [0, 1]."""
 
     mean: list[float] = Field(default_factory=lambda: [0.0])
-    std: list[float] = Field(default_factory=lambda: [1.0])
+    std: list[Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: [1.0])
 
 
 class Recipe(Declared):
@@ -103,6 +103,11 @@ class Card(Declared):
         """`<dataset>/<name>`; outside the registry `<dataset>/<name>@<weights>`, so that nothing is mixed up."""
         name = f"{self.dataset}/{self._folder.name}"
         return name if self._folder.is_relative_to(data_root() / "models") else f"{name}@{self.sha256[:8]}"
+
+    @property
+    def where(self) -> str:
+        """The file, for messages."""
+        return f"card '{self._folder / CARD}'"
 
     @property
     def weights(self) -> Path:

@@ -1,7 +1,9 @@
 """Finding declared things by name: cards, attacks, batteries."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from robench.errors import InputError, unknown
 from robench.paths import data_root
@@ -44,20 +46,50 @@ def _attacks() -> dict[str, AttackSpec]:
     for path in sorted((data_root() / "attacks").glob("*.toml")):
         if path.name == BATTERIES:
             continue
-        for name, stanza in read_toml(path).items():
+        for name, stanza in _stanzas(path):
             if name in found:
                 raise InputError(f"'{path}': attack '{name}' is declared twice.")
-            found[name] = build(AttackSpec, {"name": name, **stanza}, f"'{path}', attack '{name}'")
+            found[name] = build(AttackSpec, stanza, f"'{path}', attack '{name}'")
+            found[name].declared_in(path)
     return found
 
 
 @cache
 def _batteries() -> dict[str, Battery]:
     path = data_root() / "attacks" / BATTERIES
-    return {
-        name: build(Battery, {"name": name, **stanza}, f"'{path}', battery '{name}'")
-        for name, stanza in read_toml(path).items()
-    }
+    found = {name: build(Battery, stanza, f"'{path}', battery '{name}'") for name, stanza in _stanzas(path)}
+    for name, battery in found.items():
+        where = f"'{path}', battery '{name}'"
+        for attack in battery.attacks:
+            if attack not in _attacks():
+                raise InputError(f"{where}, key 'attacks': {unknown('attack', attack, list_attacks())}")
+        for included in battery.includes:
+            if included not in found:
+                raise InputError(f"{where}, key 'includes': {unknown('battery', included, list(found))}")
+        if name in _reach(found, battery):
+            raise InputError(f"{where}, key 'includes': it includes itself; take one of them out.")
+    return found
+
+
+def _reach(batteries: dict[str, Battery], battery: Battery) -> set[str]:
+    """The names of all batteries that one includes, directly or through others."""
+    seen: set[str] = set()
+    todo = list(battery.includes)
+    while todo:
+        name = todo.pop()
+        if name not in seen and name in batteries:
+            seen.add(name)
+            todo += batteries[name].includes
+    return seen
+
+
+def _stanzas(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, stanza in read_toml(path).items():
+        if not isinstance(stanza, dict):
+            raise InputError(f"'{path}', key '{name}': it stands outside every stanza; put it below a [name].")
+        if "name" in stanza:
+            raise InputError(f"'{path}', stanza '{name}', key 'name': the name stands in brackets; take the key out.")
+        yield name, {"name": name, **stanza}
 
 
 def list_attacks() -> list[str]:

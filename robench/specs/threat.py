@@ -31,7 +31,7 @@ class ThreatModel(Declared):
         """
         if norm not in NORMS:
             raise InputError(f"unknown norm '{norm}': use {' or '.join(NORMS)}.")
-        text = eps.strip() if isinstance(eps, str) else repr(float(eps))
+        text = eps.strip() if isinstance(eps, str) else str(eps)
         try:
             value = fraction(text)
         except (ValueError, OverflowError):

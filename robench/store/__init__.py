@@ -3,7 +3,7 @@
 from robench.store.header import SCHEMA, SHORT, Header, Record, interval, percent
 from robench.store.published import read_file, read_published, write_file
 from robench.store.raw import Store, read, read_header
-from robench.store.rows import Column, Rows, join
+from robench.store.rows import Column, Rows, ids_sha256, join
 
 __all__ = [
     "SCHEMA",
@@ -13,6 +13,7 @@ __all__ = [
     "Record",
     "Rows",
     "Store",
+    "ids_sha256",
     "interval",
     "join",
     "percent",

@@ -1,5 +1,6 @@
 """The head of a record: everything that can change a verdict, and what it cost."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,13 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from robench.errors import InputError
-from robench.specs import AttackSpec, ThreatModel, digest
+from robench.specs import AttackSpec, ThreatModel, digest, fraction
 from robench.specs.base import Declared, build
 from robench.stats import wilson
 from robench.store.rows import Column
 
 SCHEMA = 1
+MEND = "delete it and run the same command again, or publish again"
 SHORT = 16
 """Hex digits of a hash in a file's name."""
 
@@ -59,8 +61,8 @@ class Header(Declared):
     @property
     def group(self) -> tuple[str, ...]:
         """Records with equal groups are verdicts on the same network, examples and threat model."""
-        return (self.dataset, self.model, self.model_identity, digest(self.identity["data"]),
-                self.threat.norm, repr(self.threat.eps))  # fmt: skip
+        data = digest(self.identity["data"])
+        return self.dataset, self.model, self.model_identity, data, self.threat.norm, repr(self.threat.eps)
 
     def dump(self) -> dict[str, Any]:
         """As JSON-ready data."""
@@ -108,16 +110,37 @@ def interval(mask: Column) -> tuple[float, float]:
     return 100.0 * low, 100.0 * high
 
 
-def check_header(data: dict[str, Any], where: str) -> Header:
+def check_header(data: Any, where: str) -> Header:
     """Build a header that was read from disk.
 
     Raises:
-        InputError: malformed, of a newer schema, or its hash is not that of its contents.
+        InputError: malformed, of a newer schema, or its parts contradict each other.
     """
+    if not isinstance(data, dict):
+        raise InputError(f"{where} has no header: {MEND}.")
     schema = data.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise InputError(f"{where} has schema {schema}, this robench reads up to {SCHEMA}: update robench.")
     header = build(Header, data, where)
     if digest(header.identity) != header.hash:
-        raise InputError(f"{where}: its hash does not match its contents; delete it and run the same command again.")
+        raise InputError(f"{where}: its hash does not match its contents: {MEND}.")
+    for field in _contradictions(header):
+        raise InputError(f"{where}: its {field} is not the one in its identity: {MEND}.")
     return header
+
+
+def _contradictions(header: Header) -> Iterator[str]:
+    """Fields beside the identity that say something else than it does."""
+    identity = header.identity
+    attack, threat, data = (identity.get(key, {}) for key in ("attack", "threat", "data"))
+    said = {**header.attack.identity(), "params": {**attack.get("params", {}), **header.attack.params}}
+    pairs = {
+        "attack": (said, {key: value for key, value in attack.items() if key != "version"}),
+        "eps": ((header.threat.norm, header.threat.eps), (threat.get("norm"), threat.get("eps"))),
+        "written eps": (fraction(header.threat.text), header.threat.eps),
+        "seed": (header.seed, identity.get("seed")),
+        "precision": (header.precision, identity.get("precision")),
+        "dataset": (header.dataset, data.get("name")),
+        "number of examples": (header.n, data.get("n")),
+    }
+    return (field for field, (beside, inside) in pairs.items() if beside != inside)

@@ -16,6 +16,8 @@ from robench.paths import write_text
 from robench.store.header import Record, check_header
 from robench.store.rows import Column
 
+MEND = "restore the file, or delete it and run `robench publish`"
+
 
 def to_line(record: Record) -> str:
     """A record as one line of JSON."""
@@ -38,27 +40,32 @@ def from_line(line: str, where: str, path: Path | None = None) -> Record:
     try:
         data: dict[str, Any] = json.loads(line)
         clean_hex, robust_hex, steps = data.pop("clean"), data.pop("robust"), data.pop("steps")
-    except (json.JSONDecodeError, KeyError, AttributeError) as error:
-        raise InputError(f"{where} is not a published record ({error}): restore it or publish again.") from error
+        first = np.array(steps, dtype=np.int64)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{where} is not a published record: {MEND}.") from error
     header = check_header(data, where)
     clean, robust = (_from_hex(text, header.n, where) for text in (clean_hex, robust_hex))
     broken = clean & ~robust
-    if len(steps) != np.count_nonzero(broken) or (robust & ~clean).any():
-        raise InputError(f"{where}: verdicts and steps disagree; restore the file or publish again.")
+    if first.shape != (np.count_nonzero(broken),) or (robust & ~clean).any():
+        raise InputError(f"{where}: verdicts and steps disagree: {MEND}.")
     step = np.where(robust, -1, 0)
-    step[broken] = steps
+    step[broken] = first
     return Record(header, clean, robust, step, path)
 
 
 def read_published(results: Path) -> Iterator[Record]:
     """Every published record under a results folder, in the order of files and lines."""
-    for path in sorted(results.glob("*/*.jsonl")):
+    for path in sorted(results.glob("*/[!.]*.jsonl")):
         yield from read_file(path)
 
 
 def read_file(path: Path) -> Iterator[Record]:
     """The records of one file."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"published records '{path}' cannot be read: {MEND}.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         yield from_line(line, f"'{path}', line {number}", path)
 
 
@@ -77,5 +84,5 @@ def _from_hex(text: str, n: int, where: str) -> Column:
         if len(bits) != -(-n // 8):
             raise ValueError(f"{len(bits)} bytes for {n} verdicts")
     except (ValueError, TypeError) as error:
-        raise InputError(f"{where}: damaged verdicts ({error}); restore the file or publish again.") from error
+        raise InputError(f"{where}: damaged verdicts ({error}): {MEND}.") from error
     return np.unpackbits(bits, count=n).astype(bool)

@@ -4,9 +4,10 @@ results/raw/<dataset>/<model>/<attack>-<hash>.parquet     a finished record
 results/raw/<dataset>/<model>/<attack>-<hash>.chunks/     the finished chunks of an unfinished one
 """
 
+import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,15 @@ from filelock import FileLock
 
 from robench.errors import InputError
 from robench.paths import atomic_path
-from robench.store.header import SHORT, Header, Record, check_header
-from robench.store.rows import Rows
+from robench.specs import digest
+from robench.store.header import SCHEMA, SHORT, Header, Record, check_header
+from robench.store.rows import Column, Rows, ids_sha256
 
 META = b"robench"
+POINTS = "adversarial"
+MEND = "delete it and run the same command again"
+DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError)
+"""What pyarrow raises for files that are not whole."""
 
 
 class Store:
@@ -52,11 +58,18 @@ class Store:
             return None
         return path if read_header(path).has_adversarial or not header.has_adversarial else None
 
-    def family(self, header: Header) -> Path | None:
-        """A finished record of the same family with at least as many steps, the shortest of them."""
+    def family(self, header: Header, notice: Callable[[str], None]) -> Path | None:
+        """A finished record of the same family with at least as many steps, the shortest of them.
+
+        A record that cannot be read is passed over with a notice: another attack's damage is no obstacle.
+        """
         fitting: list[tuple[int, Path]] = []
         for path in self._paths(self._folder(header)):
-            other = read_header(path)
+            try:
+                other = read_header(path)
+            except InputError as error:
+                notice(str(error))
+                continue
             enough = other.has_adversarial or not header.has_adversarial
             if other.family == header.family and other.attack.steps >= header.attack.steps and enough:
                 fitting.append((other.attack.steps, path))
@@ -103,7 +116,7 @@ class Chunks:
         """All finished chunks, each with what it cost."""
         for path in sorted(self.folder.glob("[0-9]*.parquet")):
             table, meta = _read(path)
-            if meta.get("hash") != self.hash:
+            if meta["hash"] != self.hash:
                 raise InputError(f"chunk '{path}' belongs to another record: delete its folder and run again.")
             yield _from_table(table), meta
 
@@ -118,64 +131,98 @@ def read(path: Path, columns: list[str] | None = None) -> tuple[Header, Rows]:
     Raises:
         InputError: truncated, damaged, of a newer schema, or named by another hash than its own.
     """
-    table, meta = _read(path, columns)
-    header = _header(path, meta)
+    header = read_header(path)
+    table, _ = _read(path, columns)
     if table.num_rows != header.n:
-        raise InputError(f"record '{path}' has {table.num_rows} of {header.n} rows: delete it and run again.")
-    return header, _from_table(table)
+        raise InputError(f"record '{path}' has {table.num_rows} of {header.n} rows: {MEND}.")
+    rows = _from_table(table)
+    if len(rows.id) and ids_sha256(rows.id) != header.identity["data"]["ids"]:
+        raise InputError(f"record '{path}' holds other examples than its header says, or another order: {MEND}.")
+    return header, rows
 
 
 def read_header(path: Path) -> Header:
     """Only the head of a record."""
-    return _header(path, _meta(path, _damaged(path, pq.read_schema).metadata))
-
-
-def _header(path: Path, meta: dict[str, Any]) -> Header:
-    header = check_header(meta, f"record '{path}'")
+    meta = _meta(path)
+    header = check_header(meta["header"], f"record '{path}'")
     if not path.stem.endswith(header.hash[:SHORT]):
-        raise InputError(f"record '{path}' holds hash {header.hash[:SHORT]}, not the one in its name: delete it.")
+        raise InputError(f"record '{path}' holds hash {header.hash[:SHORT]}, not the one in its name: {MEND}.")
     return header
 
 
-def _write(path: Path, rows: Rows, meta: dict[str, Any]) -> None:
-    columns = {name: pa.array(column.tolist() if column.dtype == object else column,
-                              type=pa.binary() if name == "adversarial" else None)
-               for name, column in rows.columns().items()}  # fmt: skip
-    table = pa.table(columns).replace_schema_metadata({META: json.dumps(meta).encode()})
+def _write(path: Path, rows: Rows, header: dict[str, Any]) -> None:
+    """Rows with a sealed header: a checksum of every column, and one of header and checksums together."""
+    checksums = {name: checksum(column) for name, column in rows.columns().items()}
+    body = {"header": header, "columns": checksums}
+    meta = {META: json.dumps({**body, "seal": digest(body)}).encode()}
+    columns = {
+        name: pa.array(column.tolist(), pa.binary()) if name == POINTS else pa.array(column)
+        for name, column in rows.columns().items()
+    }
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        pq.write_table(
+            pa.table(columns).replace_schema_metadata(meta), temporary, compression="zstd", write_page_checksum=True
+        )
 
 
 def _read(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, dict[str, Any]]:
-    table = _damaged(path, lambda p: pq.read_table(p, columns=columns, page_checksum_verification=True))
-    return table, _meta(path, table.schema.metadata)
-
-
-def _damaged(path: Path, reader: Any) -> Any:
+    meta = _meta(path)
     try:
-        return reader(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"record '{path}' is damaged or cut short: delete it and run the same command again."
-        ) from error
+        table = pq.read_table(path, columns=columns)
+    except DAMAGE as error:
+        raise _damaged(path) from error
+    rows = _from_table(table).columns()
+    for name in meta["columns"] if columns is None else columns:
+        absent = name not in table.column_names or (rows[name].dtype == object and name != POINTS)
+        if absent or checksum(rows[name]) != meta["columns"].get(name):
+            raise _damaged(path)
+    return table, meta["header"]
 
 
-def _meta(path: Path, metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
-    if not metadata or META not in metadata:
+def _meta(path: Path) -> dict[str, Any]:
+    """The sealed metadata of a record."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except DAMAGE as error:
+        raise _damaged(path) from error
+    if META not in metadata:
         raise InputError(f"'{path}' is a Parquet file but not a robench record: move it elsewhere.")
-    meta: dict[str, Any] = json.loads(metadata[META])
+    try:
+        meta: dict[str, Any] = json.loads(metadata[META])
+        body = {"header": meta["header"], "columns": meta["columns"]}
+        sealed = meta["seal"] == digest(body)
+    except (ValueError, TypeError, KeyError) as error:
+        raise _damaged(path) from error
+    schema = meta["header"].get("schema", SCHEMA) if isinstance(meta["header"], dict) else SCHEMA
+    if not sealed and not (isinstance(schema, int) and schema > SCHEMA):
+        raise _damaged(path)
     return meta
 
 
+def _damaged(path: Path) -> InputError:
+    return InputError(f"record '{path}' is damaged or cut short: {MEND}.")
+
+
+def checksum(column: Column) -> str:
+    """The sha256 of a column's type, length and values."""
+    total = hashlib.sha256(f"{column.dtype.str} {len(column)}".encode())
+    if column.dtype == object:
+        for value in column.tolist():
+            total.update(b"none" if value is None else f"{len(value)} ".encode() + value)
+    else:
+        total.update(np.ascontiguousarray(column).tobytes())
+    return total.hexdigest()
+
+
 def _from_table(table: pa.Table) -> Rows:
-    def column(name: str) -> np.ndarray[Any, np.dtype[Any]]:
+    def column(name: str) -> Column:
         if name not in table.column_names:
             return np.empty(0)
-        if name == "adversarial":
+        if name == POINTS:
             values = np.empty(table.num_rows, dtype=object)
             values[:] = table[name].to_pylist()
             return values
-        array: np.ndarray[Any, np.dtype[Any]] = table[name].to_numpy()
+        array: Column = table[name].to_numpy()
         return array
 
     return Rows(**{name: column(name) for name in Rows.__dataclass_fields__})

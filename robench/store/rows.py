@@ -1,5 +1,6 @@
 """The body of a record: one row an example, as NumPy columns."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -19,6 +20,7 @@ class Rows:
             or the clean one while robust.
         robust: correct clean and not broken, bool.
         valid: False where the algorithm broke its promises and the example has no confirmed success, bool.
+        first_fault: the step at which it first did, int64; -1 where it never did.
         restart, step, queries: of the first success, int64; -1 while robust, 0 where misclassified clean.
         forwards, backwards: passes spent on the example, int64.
         distance: of the adversarial point in the threat model's norm, float64; NaN where there is none.
@@ -31,6 +33,7 @@ class Rows:
     prediction: Column
     robust: Column
     valid: Column
+    first_fault: Column
     restart: Column
     step: Column
     queries: Column
@@ -64,8 +67,11 @@ class Rows:
         """What the first `steps` steps alone would have found; nothing was spent on it."""
         robust = self.clean & (self.robust | (self.step > steps))
         undone = robust & ~self.robust
+        first_fault = np.where(self.first_fault > steps, -1, self.first_fault)
         changed = {
             "robust": robust,
+            "first_fault": first_fault,
+            "valid": ~robust | (first_fault < 0),
             "prediction": np.where(undone, self.clean_prediction, self.prediction),
             "distance": np.where(undone, np.nan, self.distance),
             "forwards": np.zeros_like(self.forwards),
@@ -76,6 +82,11 @@ class Rows:
         for name in ("restart", "step", "queries"):
             changed[name] = np.where(undone, -1, self.columns()[name])
         return Rows(**{**self.columns(), **changed})
+
+
+def ids_sha256(ids: Column) -> str:
+    """The sha256 of example ids in their order."""
+    return hashlib.sha256(np.ascontiguousarray(ids.astype("<i8")).tobytes()).hexdigest()
 
 
 def join(parts: Sequence[Rows]) -> Rows:

@@ -21,6 +21,8 @@ class ConvNet(nn.Module):
         features: int = 64,
     ) -> None:
         super().__init__()
+        if len(channels) != len(strides):
+            raise ValueError(f"{len(channels)} channels but {len(strides)} strides, expected one each a convolution")
         width, height, breadth = shape
         layers: list[nn.Module] = []
         for out, stride in zip(channels, strides, strict=True):
