@@ -66,6 +66,11 @@ class Objective:
     scale: float = 1.0
     margin: float = 0.0
 
+    @property
+    def normalized(self) -> bool:
+        """Whether it sees the logits of normalised features (paper, Table 7)."""
+        return self.name == "ce_fn"
+
     def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
         return OBJECTIVES[self.name](logits, y, self.scale, self.margin)
 
@@ -74,5 +79,6 @@ OBJECTIVES: dict[str, Callable[[Tensor, Tensor, float, float], Tensor]] = {
     "ce": lambda logits, y, _s, _m: log_odds(logits, y),
     "ce_scaled": lambda logits, y, s, _m: log_odds(s * logits, y),
     "he_margin": lambda logits, y, s, m: log_odds(with_margin(logits, y, s, m), y),
+    "ce_fn": lambda logits, y, _s, _m: log_odds(logits, y),
     "margin": lambda logits, y, _s, _m: -margin(logits, y),
 }

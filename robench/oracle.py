@@ -139,10 +139,10 @@ class Oracle:
     def _differentiate(self, x: Tensor, y: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits = check_logits(self.victim.model(x), len(x))
-            if not logits.requires_grad:
+            logits, seen = self.victim.answer(x, objective.normalized)
+            if not seen.requires_grad:
                 raise InputError(NO_GRADIENT)
-            (gradient,) = torch.autograd.grad(objective(logits, y).sum(), x, allow_unused=True)
+            (gradient,) = torch.autograd.grad(objective(seen.float(), y).sum(), x, allow_unused=True)
         if gradient is None:
             raise InputError(NO_GRADIENT)
         return gradient, logits.detach()

@@ -1,6 +1,6 @@
 """Intervals and tests on counts of examples. Fractions in, fractions out; percentages are the reports' business."""
 
-from math import sqrt
+from math import comb, sqrt
 from statistics import NormalDist
 
 
@@ -18,3 +18,19 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     spread = z * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     low, high = (middle - spread) / (1 + z2 / n), (middle + spread) / (1 + z2 / n)
     return (0.0 if successes == 0 else low, 1.0 if successes == n else high)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The two-sided exact p value of McNemar's test (1947) on paired verdicts.
+
+    Args:
+        only_first: examples that only the first is right on.
+        only_second: examples that only the second is right on.
+
+    Raises:
+        ValueError: a count is negative.
+    """
+    if min(only_first, only_second) < 0:
+        raise ValueError(f"counts must not be negative, got {only_first} and {only_second}")
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    return min(1.0, 2 * sum(comb(n, k) for k in range(fewer + 1)) / 2**n)

@@ -15,7 +15,7 @@ from robench.specs import NORMS, Access, Norm
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A step size or another finite number above 0."""
-ObjectiveName = Literal["ce", "ce_scaled", "he_margin", "margin"]
+ObjectiveName = Literal["ce", "ce_scaled", "he_margin", "ce_fn", "margin"]
 STRICT = ConfigDict(extra="forbid")
 """For algorithms' parameters: what a stanza misspells is an error."""
 

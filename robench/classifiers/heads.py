@@ -38,6 +38,10 @@ class LinearHead(nn.Module):
         """Features (N, D) to logits (N, K)."""
         return F.linear(z, self.weight, self.bias)
 
+    def normalized(self, z: Tensor) -> Tensor:
+        """The logits W^T z/|z| of an attack with feature normalisation (paper, Sec. 3.3 and Table 7)."""
+        return F.linear(F.normalize(z, dim=1), self.weight)
+
 
 class HypersphereHead(nn.Module):
     """Hypersphere embedding, Eqs. (4) and (5): feature and weight normalisation, no bias.
@@ -62,6 +66,11 @@ class HypersphereHead(nn.Module):
         logits = F.linear(z, weight)
         if self.angular == "arccos":
             return -logits.clamp(-1 + CLAMP, 1 - CLAMP).arccos()
+        return logits
+
+    def normalized(self, z: Tensor) -> Tensor:
+        """The logits with feature normalisation, whether or not the head has it."""
+        logits: Tensor = self(F.normalize(z, dim=1))
         return logits
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from robench.classifiers.classifier import Classifier, make_classifier
 from robench.errors import InputError
 from robench.paths import atomic_path
-from robench.specs import CARD, Card, file_sha256, find_card
+from robench.specs import Card, file_sha256, find_card
 
 NAMED = 3
 """How many offending keys a message names."""
@@ -26,23 +26,16 @@ def load_model(name: str) -> Classifier:
 
 def load_card(card: Card) -> Classifier:
     """The network of a card with its weights, in evaluation mode."""
-    if not card.sha256 or not card.weights.is_file():
-        raise InputError(f"'{card.name}' has no weights: {how_to_train(card)}.")
+    card.require_weights()
     actual = file_sha256(card.weights)
     if actual != card.sha256:
         raise InputError(
             f"'{card.weights}' has sha256 {actual[:12]}, its card says {card.sha256[:12]}: "
-            f"restore the file, or {how_to_train(card)}."
+            f"restore the file, or {card.how_to_train}."
         )
     model = make_classifier(card)
     fit(model, read_weights(card.weights), str(card.weights))
     return model.eval()
-
-
-def how_to_train(card: Card) -> str:
-    """The command that makes a card's weights."""
-    name = card.name if "@" not in card.name else str(card.folder / CARD)
-    return f"make them with `robench train --model {name} --out {card.folder.parent.parent}`"
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -38,6 +38,20 @@ class Victim:
             return cls(model, device, head.scale, head.margin)
         return cls(model, device)
 
+    def answer(self, x: Tensor, normalized: bool) -> tuple[Tensor, Tensor]:
+        """The logits (N, K) that decide, and those an objective sees: with normalised features if asked for.
+
+        Raises:
+            InputError: features are asked for and the network does not show them, or it returns no logits.
+        """
+        if not normalized:
+            logits = check_logits(self.model(x), len(x))
+            return logits, logits
+        if not isinstance(self.model, Classifier):
+            raise InputError("an objective with feature normalisation needs a network whose features robench knows.")
+        z = self.model.features(x)
+        return self.model.head(z), self.model.head.normalized(z)
+
 
 @contextmanager
 def frozen(model: nn.Module, device: torch.device) -> Iterator[Victim]:

@@ -8,10 +8,11 @@ import typer
 
 from robench.cli.app import app
 from robench.cli.screens import ORIGIN, Screen, errors, output, show
-from robench.data import Dataset
+from robench.data import Dataset, dataset_of, find_dataset
 from robench.errors import FaultError, IncompleteError, InputError
+from robench.paths import default_results, require_writable, write_text
 from robench.report import Evaluation, Table, evaluations_json
-from robench.specs import NORMS
+from robench.specs import NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
 
 
 @app.command("eval")
@@ -37,30 +38,15 @@ def evaluate(
     ] = None,
 ) -> None:
     """Run attacks on defenses and show robust accuracies, worst case last."""
-    from robench.data import dataset_of, find_dataset
-    from robench.paths import default_results, require_writable
-    from robench.specs import ThreatModel, battery_attacks, find_attack, find_card
-
-    if battery and attack:
-        raise InputError("give --battery or --attack, not both.")
     if engine != "local":
         raise InputError(f"unknown engine '{engine}': use local.")
-    specs = [find_attack(name) for name in dict.fromkeys(attack)] if attack else battery_attacks(battery or "paper")
-    cards = list({card.name: card for card in map(find_card, model)}.values())
-    datasets = [find_dataset(dataset) if dataset else dataset_of(card) for card in cards]
-    threats = [
-        ThreatModel.parse(norm or d.threat.norm, _default_eps(d, norm) if eps is None else eps) for d in datasets
-    ]
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir '{data_dir}' is not a folder.")
+    specs = _specs(battery, attack)
+    subjects = [_subject(name, dataset, norm, eps) for name in model]
     folder = results or default_results()
-    if not dry_run:
-        require_writable(folder / "raw", "--results")
     quiet = json_file is not None and str(json_file) == "-"
-    if json_file is not None and not quiet:
-        if json_file.is_dir():
-            raise InputError(f"--json '{json_file}' is a folder: name a file.")
-        require_writable(json_file.parent, "--json")
+    _require_places(None if dry_run else folder, None if quiet else json_file)
 
     # Everything above answers at once; torch is loaded only now.
     from robench.request import Settings, Subject
@@ -70,7 +56,7 @@ def evaluate(
 
     settings = Settings(seed, precision, device, _batch_size(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
     console, evaluations, plans = output(), [], {}
-    for card, data, threat in zip(cards, datasets, threats, strict=True):
+    for card, data, threat in {subject[0].name: subject for subject in subjects}.values():
         split = data.load("test", data_dir, limit)
         subject = Subject.of_card(card)
         if dry_run:
@@ -90,6 +76,32 @@ def evaluate(
     if not quiet:
         console.print(f"Records: {folder / 'raw'}", markup=False, soft_wrap=True)
     _require_sound(evaluations)
+
+
+def _specs(battery: str | None, attack: list[str] | None) -> list[AttackSpec]:
+    if battery and attack:
+        raise InputError("give --battery or --attack, not both.")
+    return [find_attack(name) for name in dict.fromkeys(attack)] if attack else battery_attacks(battery or "paper")
+
+
+def _subject(name: str, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Card, Dataset, ThreatModel]:
+    """The card, the data and the threat model that one --model stands for."""
+    card = find_card(name)
+    card.require_weights()
+    data = find_dataset(dataset) if dataset else dataset_of(card)
+    if eps is None and norm in NORMS and norm != data.threat.norm:
+        raise InputError(f"'{data.name}' has no default eps for {norm}: give one with --eps.")
+    return card, data, ThreatModel.parse(norm or data.threat.norm, data.threat.text if eps is None else eps)
+
+
+def _require_places(results: Path | None, json_file: Path | None) -> None:
+    """Be sure that everything can be written before anything is computed."""
+    if results is not None:
+        require_writable(results / "raw", "--results")
+    if json_file is not None:
+        if json_file.is_dir():
+            raise InputError(f"--json '{json_file}' is a folder: name a file.")
+        require_writable(json_file.parent, "--json")
 
 
 def _table(evaluation: Evaluation) -> Table:
@@ -154,8 +166,6 @@ def _write_json(path: Path | None, data: Any) -> None:
     if str(path) == "-":
         typer.echo(text)
         return
-    from robench.paths import write_text
-
     write_text(path, text + "\n")
 
 
@@ -178,9 +188,3 @@ def _batch_size(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise InputError(f"--batch-size '{text}' is neither auto nor a positive number.")
     return int(text)
-
-
-def _default_eps(dataset: Dataset, norm: str | None) -> str:
-    if norm in NORMS and norm != dataset.threat.norm:
-        raise InputError(f"'{dataset.name}' has no default eps for {norm}: give one with --eps.")
-    return dataset.threat.text

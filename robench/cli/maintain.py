@@ -106,12 +106,11 @@ def _examples(dataset: Dataset, data_dir: Path | None) -> str:
 
 def _weights(name: str) -> str:
     from robench.classifiers import load_card
-    from robench.classifiers.loading import how_to_train
     from robench.specs import find_card
 
     card = find_card(name)
     if not card.sha256:
-        return f"no weights yet: {how_to_train(card)}"
+        return f"no weights yet: {card.how_to_train}"
     load_card(card)
     return "weights found, checksum holds"
 

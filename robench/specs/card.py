@@ -114,6 +114,25 @@ class Card(Declared):
         """Where the weights lie, or would lie."""
         return self._folder / WEIGHTS
 
+    def require_weights(self) -> None:
+        """Be sure there are weights.
+
+        Raises:
+            InputError: there are none; says how to make them.
+        """
+        if not self.sha256 or not self.weights.is_file():
+            raise InputError(f"'{self.name}' has no weights: {self.how_to_train}.")
+
+    @property
+    def how_to_train(self) -> str:
+        """The command that makes the weights."""
+        name = self.name if "@" not in self.name else str(self._folder / CARD)
+        return f"make them with `robench train --model {name} --out {self._folder.parent.parent}`"
+
+    def recipe_identity(self) -> dict[str, Any]:
+        """What of the card decides its weights."""
+        return {**self.identity(), "weights": "", "recipe": self.recipe.model_dump()}
+
     def identity(self) -> dict[str, Any]:
         """What of the card can change a verdict."""
         return {

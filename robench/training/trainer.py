@@ -27,6 +27,8 @@ from robench.training.schedule import schedule
 
 OnEpoch = Callable[[Epoch], None]
 BEST = "best.safetensors"
+LOOK = {"steps": 10, "rel_step": "1/4", "perturb_mode": "eval"}
+"""How held-out examples are perturbed, whatever the framework: one-step training must not hide its overfitting."""
 BATCH = 500
 """Held-out examples looked at together."""
 
@@ -89,7 +91,7 @@ class _Trainer:
         )
         batches = ceil(len(self.examples) / self.recipe.batch_size)
         self.schedule = schedule(self.recipe, self.optimizer, batches)
-        self.key = digest({**card.identity(), "weights": "", "recipe": self.recipe.model_dump()})
+        self.key = digest(card.recipe_identity())
         self.history: list[Epoch] = []
 
     @property
@@ -164,7 +166,7 @@ class _Trainer:
         if not len(self.examples.held):
             return nan, nan
         correct, withstood = 0, 0
-        perturb = Perturber.of(self.recipe, draws)
+        perturb = Perturber.of(self.recipe.model_copy(update=LOOK), draws)
         with in_mode(self.net.module, False):
             for start in range(0, len(self.examples.held), BATCH):
                 x = self.examples.held.x[start : start + BATCH].to(self.team.device)
