@@ -33,4 +33,5 @@ def mcnemar(only_first: int, only_second: int) -> float:
     if min(only_first, only_second) < 0:
         raise ValueError(f"counts must not be negative, got {only_first} and {only_second}")
     n, fewer = only_first + only_second, min(only_first, only_second)
-    return min(1.0, 2 * sum(comb(n, k) for k in range(fewer + 1)) / 2**n)
+    tail: int = sum(comb(n, k) for k in range(fewer + 1))
+    return min(1.0, tail / 2 ** (n - 1)) if n else 1.0

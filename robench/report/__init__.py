@@ -3,7 +3,7 @@
 from robench.report.evaluation import Evaluation, Verdict, evaluations_json
 from robench.report.robustness import robustness
 from robench.report.selection import Selection, load, select
-from robench.report.table import FORMATS, Table, plain, terminal
+from robench.report.table import FORMATS, Table, csv_text, markdown, plain, terminal
 from robench.report.worst_case import WorstCase, worst_case
 
 TABLES = {"robustness": robustness}
@@ -17,8 +17,10 @@ __all__ = [
     "Table",
     "Verdict",
     "WorstCase",
+    "csv_text",
     "evaluations_json",
     "load",
+    "markdown",
     "plain",
     "robustness",
     "select",

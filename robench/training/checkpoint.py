@@ -64,3 +64,17 @@ def write_log(path: Path, history: Sequence[Epoch]) -> None:
              f"{e.seconds:.2f}"]
         )  # fmt: skip
     write_text(path, stream.getvalue())
+
+
+def read_log(path: Path) -> list[Epoch]:
+    """The epochs of a CSV log.
+
+    Raises:
+        InputError: there is none, or it is not one.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        return [Epoch(int(row.pop("epoch")), **{key: float(value) for key, value in row.items()}) for row in rows]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"training log '{path}' cannot be read: train the defense again.") from error

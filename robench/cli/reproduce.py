@@ -1,0 +1,42 @@
+"""`robench reproduce`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robench.cli.app import app
+from robench.cli.screens import errors, output, show
+from robench.data import find_dataset
+from robench.paths import default_results, require_writable
+from robench.specs import EMBEDDED
+
+
+@app.command("reproduce")
+def reproduce(
+    targets: Annotated[list[str], typer.Argument(help="Tables and figures: table3, table7, fig2, seeds, ...")],
+    dataset: Annotated[str, typer.Option(help="Whose defenses.")] = EMBEDDED,
+    results: Annotated[Path | None, typer.Option(help="Where tables are written.  [default: results]")] = None,
+    trained: Annotated[Path, typer.Option(help="Where derived defenses are kept.")] = Path("trained"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+) -> None:
+    """Measure the paper's tables and figures; trains what is missing and reuses what is there."""
+    find_dataset(dataset)
+    folder = results or default_results()
+    require_writable(folder / "tables", "--results")
+
+    from robench.devices import pick_device
+    from robench.reproduce import Workshop, find_target
+
+    makers = [find_target(name) for name in targets]
+    console = errors()
+    shop = Workshop(
+        dataset, folder, trained, pick_device(device), data_dir, lambda text: console.print(text, markup=False)
+    )
+    for make in makers:
+        products = make(shop)
+        for product in products:
+            show(product.table, output())
+        for path in shop.write(products):
+            typer.echo(f"wrote {path}")

@@ -1,0 +1,98 @@
+"""What gradients show: hard examples in training (Fig. 3), feature normalisation in the attack (Table 7)."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+
+from robench.classifiers import Classifier, load_card
+from robench.data import find_dataset
+from robench.losses import he_cross_entropy
+from robench.report import Table
+from robench.reproduce.workshop import PAPER, Product, Workshop, published
+from robench.specs import Card
+from robench.training.frameworks.base import attack_loss
+from robench.training.net import Net
+from robench.training.perturb import Perturber
+
+EXAMPLES = 256
+
+
+def hard_examples(shop: Workshop) -> list[Product]:
+    """Fig. 3: E(|grad L(x*)| / |grad L(x)|) for each group of parameters, x* made by the training attack."""
+    ratios = {name: _ratios(shop, shop.card(name)) for name in ("pgdat", "pgdat_he")}
+    groups = list(ratios["pgdat"])
+    table = Table(
+        "Weight-gradient norm on adversarial over clean examples, mean ratio (Fig. 3)",
+        "parameters",
+        list(ratios),
+        [shop.setting(), f"The first {EXAMPLES} training examples; the head's bias exists without HE only.",
+         "The paper prints no numbers for this figure; it reports higher ratios with HE."],
+    )  # fmt: skip
+    for group in groups:
+        table.add(group, {name: f"{mine[group]:.3f}" for name, mine in ratios.items() if group in mine})
+    shared = [group for group in groups if all(group in mine for mine in ratios.values())]
+
+    def draw(path: Path) -> None:
+        from robench.reproduce.figures import bars
+
+        bars(
+            path, shared, {name: [mine[g] for g in shared] for name, mine in ratios.items()}, "mean gradient-norm ratio"
+        )
+
+    return [Product("fig3", table, draw)]
+
+
+def _ratios(shop: Workshop, card: Card) -> dict[str, float]:
+    model = load_card(card).to(shop.device)
+    split = find_dataset(shop.dataset).load("train", shop.data_dir, EXAMPLES)
+    x, y = split.x.to(shop.device), split.y.to(shop.device)
+    net = Net(model, model, "fp32", shop.device)
+    perturb = Perturber.of(card.recipe, torch.Generator().manual_seed(0))
+    perturbed = perturb(net, x, attack_loss(y, net.constants))
+    sums: dict[str, float] = defaultdict(float)
+    for at in range(len(x)):
+        one = slice(at, at + 1)
+        clean, adversarial = (_norms(model, images[one], y[one]) for images in (x, perturbed))
+        for name, norm in adversarial.items():
+            sums[name] += norm / max(clean[name], 1e-30) / len(x)
+    return dict(sums)
+
+
+def _norms(model: Classifier, x: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
+    """The norm of the training loss's gradient for each parameter, in float64."""
+    model = model.double()
+    head = model.constants
+    loss = he_cross_entropy(model(x.double()), y, head.scale, head.margin).sum()
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(loss, parameters)
+    return {name: float(gradient.norm()) for name, gradient in zip(names, gradients, strict=True)}
+
+
+def normalised_attack(shop: Workshop) -> list[Product]:
+    """Table 7: feature normalisation in the attack on a standardly trained network."""
+    card = shop.card("standard")
+    names = {
+        ("pgd-1", "no"): "pgd-1",
+        ("pgd-1", "yes"): "fn-pgd-1",
+        ("pgd-2", "no"): "pgd-2",
+        ("pgd-2", "yes"): "fn-pgd-2",
+    }
+    evaluation = shop.evaluate(card, list(names.values()))
+    table = Table(
+        "Feature normalisation in the attack's objective, standardly trained network (Table 7)",
+        "attack",
+        ["accuracy", "95% CI", "accuracy (paper)"],
+        [shop.setting(), f"{PAPER} The network is trained on clean images."],
+    )
+    for row in published("table7_fn_in_the_attack"):
+        verdict = evaluation[names[row["attack"], row["fn_in_objective"]]]
+        table.add(
+            f"{row['attack']}, {'with' if row['fn_in_objective'] == 'yes' else 'without'} FN",
+            {
+                "accuracy": f"{verdict.robust_accuracy:.2f}",
+                "95% CI": f"{verdict.interval[0]:.1f}-{verdict.interval[1]:.1f}",
+                "accuracy (paper)": row["accuracy"],
+            },
+        )
+    return [Product("table7", table)]
