@@ -36,9 +36,8 @@ def hard_examples(shop: Workshop) -> list[Product]:
     def draw(path: Path) -> None:
         from robench.reproduce.figures import bars
 
-        bars(
-            path, shared, {name: [mine[g] for g in shared] for name, mine in ratios.items()}, "mean gradient-norm ratio"
-        )
+        series = {name: [mine[group] for group in shared] for name, mine in ratios.items()}
+        bars(path, shared, series, "mean gradient-norm ratio")
 
     return [Product("fig3", table, draw)]
 
@@ -72,21 +71,17 @@ def _norms(model: Classifier, x: torch.Tensor, y: torch.Tensor) -> dict[str, flo
 def normalised_attack(shop: Workshop) -> list[Product]:
     """Table 7: feature normalisation in the attack on a standardly trained network."""
     card = shop.card("standard")
-    names = {
-        ("pgd-1", "no"): "pgd-1",
-        ("pgd-1", "yes"): "fn-pgd-1",
-        ("pgd-2", "no"): "pgd-2",
-        ("pgd-2", "yes"): "fn-pgd-2",
-    }
-    evaluation = shop.evaluate(card, list(names.values()))
+    rows = published("table7_fn_in_the_attack")
+    names = [f"fn-{row['attack']}" if row["fn_in_objective"] == "yes" else row["attack"] for row in rows]
+    evaluation = shop.evaluate(card, names)
     table = Table(
         "Feature normalisation in the attack's objective, standardly trained network (Table 7)",
         "attack",
         ["accuracy", "95% CI", "accuracy (paper)"],
         [shop.setting(), f"{PAPER} The network is trained on clean images."],
     )
-    for row in published("table7_fn_in_the_attack"):
-        verdict = evaluation[names[row["attack"], row["fn_in_objective"]]]
+    for row, name in zip(rows, names, strict=True):
+        verdict = evaluation[name]
         table.add(
             f"{row['attack']}, {'with' if row['fn_in_objective'] == 'yes' else 'without'} FN",
             {

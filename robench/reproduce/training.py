@@ -40,14 +40,14 @@ def scale_margin(shop: Workshop) -> list[Product]:
 
 def fewer_steps(shop: Workshop) -> list[Product]:
     """Fig. 2, left: PGD-1 to PGD-7 in training, PGD-20 at test."""
-    curves: dict[str, list[float]] = {"pgdat": [], "pgdat_he": []}
-    worst: dict[str, list[float]] = {"pgdat": [], "pgdat_he": []}
-    for name in curves:
-        for steps in STEPS:
-            card = shop.derived(name, f"{name}-steps{steps}", {"recipe.steps": steps})
-            evaluation = shop.evaluate(card, ["pgd-20", "scaled-pgd-500", "adaptive-pgd-500"])
-            curves[name].append(evaluation["pgd-20"].robust_accuracy)
-            worst[name].append(evaluation.worst_case.robust_accuracy)
+    attacks = ["pgd-20", "scaled-pgd-500", "adaptive-pgd-500"]
+    curves: dict[str, list[float]] = {}
+    worst: dict[str, list[float]] = {}
+    for name in ("pgdat", "pgdat_he"):
+        cards = [shop.derived(name, f"{name}-steps{steps}", {"recipe.steps": steps}) for steps in STEPS]
+        evaluations = [shop.evaluate(card, attacks) for card in cards]
+        curves[name] = [evaluation["pgd-20"].robust_accuracy for evaluation in evaluations]
+        worst[name] = [evaluation.worst_case.robust_accuracy for evaluation in evaluations]
     paper = {row["training"]: row["accuracy"] for row in published("fig2_fewer_steps")}
     table = Table(
         "Fewer steps in training (Fig. 2, left): accuracy (%) under PGD-20 and in the worst case",

@@ -1,4 +1,4 @@
-"""What every reproduction needs: defenses (registered or derived), verdicts, published numbers, and a place to write."""
+"""What every reproduction needs: defenses, registered or derived, verdicts, published numbers, a place to write."""
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
