@@ -1,0 +1,247 @@
+"""`robench verify`, `publish` and `report`."""
+
+import csv
+import io
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from conftest import change_column, change_header, raw_record
+from shell import EVAL
+
+from robench.data import find_dataset
+from robench.report import FORMATS, TABLES
+from robench.specs import EMBEDDED
+from robench.store import read
+
+# ---- verify ----
+
+
+def test_verify_confirms_what_was_saved(cli, results):
+    said = cli("verify", "--results", results)
+    assert (said.code, said.err) == (0, "")
+    for attack in ("pgd-20", "mim-20"):
+        header, rows = read(raw_record(results, attack))
+        broken = int((rows.clean & ~rows.robust).sum())
+        line = next(line for line in said.out.splitlines() if f"{attack} ({header.hash[:8]})" in line)
+        assert broken > 0
+        assert line.split()[-3:] == [str(broken), str(broken), "none"]
+
+
+def first_point(change):
+    def apply(points):
+        place = next(place for place, point in enumerate(points) if point)
+        points[place] = change(np.frombuffer(points[place], "<f4")).astype("<f4").tobytes()
+        return points
+
+    return apply
+
+
+def clean_image(path):
+    _, rows = read(path)
+    split = find_dataset(EMBEDDED).load("test")
+    identifier = rows.id[np.flatnonzero(rows.clean & ~rows.robust)[0]]
+    return split.x[split.ids == int(identifier)].numpy().ravel()
+
+
+def below_zero(point, clean):
+    return np.where(clean == 0, np.float32(-0.01), point)
+
+
+TAMPERED = {
+    "outside the ball": lambda point, clean: 1 - clean,
+    "outside [0, 1]": below_zero,
+    "not misclassified": lambda point, clean: clean,
+    "not finite": lambda point, clean: point * np.nan,
+}
+
+
+@pytest.mark.parametrize("fault", TAMPERED)
+def test_verify_names_a_tampered_point(cli, results, fault):
+    path = raw_record(results)
+    clean = clean_image(path)
+    change_column(path, "adversarial", first_point(lambda point: TAMPERED[fault](point, clean)))
+    said = cli("verify", "--results", results)
+    assert said.code == 1
+    assert f"1x {fault}" in said.out
+    assert "do not trust" in said.err
+
+
+def test_verify_catches_a_verdict_turned_robust(cli, results):
+    change_column(raw_record(results), "robust", lambda column: [True] * len(column))
+    said = cli("verify", "--results", results)
+    assert said.code == 1
+    assert "robust but with a first success" in said.out
+
+
+def test_verify_catches_rows_in_another_order(cli, results):
+    def turned(column):
+        return column[::-1]
+
+    for name in read(raw_record(results))[1].columns():
+        change_column(raw_record(results), name, turned)
+    assert cli("verify", "--results", results).code in (1, 2)
+
+
+def test_verify_does_not_believe_a_widened_ball(cli, results):
+    path = raw_record(results)
+    clean = clean_image(path)
+    change_column(path, "adversarial", first_point(lambda point: np.clip(clean + 2 * (point - clean), 0, 1)))
+    change_header(path, lambda header: {**header, "threat": {"norm": "linf", "text": "1", "eps": 1.0}})
+    assert cli("verify", "--results", results).code in (1, 2)
+
+
+def test_verify_of_unknown_ids_is_no_internal_fault(cli, results):
+    change_column(raw_record(results), "id", lambda column: [5000 + i for i in column])
+    assert cli("verify", "--results", results).code in (1, 2)
+
+
+def test_verify_without_stored_points_is_incomplete(cli, tmp_path):
+    assert cli(*EVAL, "--results", tmp_path).code == 0
+    said = cli("verify", "--results", tmp_path)
+    assert said.code == 3
+    assert "--save-adversarial" in said.sentence
+
+
+def test_points_are_added_to_a_record_that_has_none(cli, tmp_path):
+    assert cli(*EVAL, "--results", tmp_path).code == 0
+    assert cli(*EVAL, "--results", tmp_path, "--save-adversarial").code == 0
+    assert cli("verify", "--results", tmp_path).code == 0
+
+
+def test_verify_checks_only_the_named_defense(cli, results):
+    change_column(raw_record(results), "adversarial", first_point(lambda point: point * np.nan))
+    assert cli("verify", "--results", results, "--model", "pgdat").code == 1
+    said = cli("verify", "--results", results, "--model", "standard")
+    assert said.code == 3
+
+
+# ---- publish and report ----
+
+
+def test_report_needs_only_published_records(cli, results):
+    from_raw = cli("report", "--results", results)
+    assert cli("publish", "--results", results).code == 0
+    shutil.rmtree(results / "raw")
+    published = cli("report", "--results", results)
+    assert published.code == 0
+    assert published.out == from_raw.out
+    assert "pgd-20" in published.out
+
+
+def test_publishing_again_changes_nothing(cli, results):
+    assert cli("publish", "--results", results).code == 0
+    path = results / "digits" / "pgdat.jsonl"
+    before = path.read_bytes()
+    assert before.count(b"\n") == 2
+    assert all(len(line) < 2048 for line in before.splitlines())
+    said = cli("publish", "--results", results)
+    assert said.out == f"wrote {path}\n"
+    assert path.read_bytes() == before
+
+
+def test_publish_takes_only_the_named_defense(cli, results):
+    command = ("eval", "--model", "standard", "--attack", "fgsm", "--limit", 20)
+    assert cli(*command, "--results", results).code == 0
+    assert cli("publish", "--results", results, "--model", "standard").code == 0
+    assert [path.name for path in results.glob("digits/*.jsonl")] == ["standard.jsonl"]
+
+
+@pytest.mark.parametrize("command", ["report", "publish", "verify"])
+def test_an_empty_folder_is_incomplete(cli, tmp_path, command):
+    said = cli(command, "--results", tmp_path / "nothing")
+    assert said.code == 3
+    assert str(tmp_path / "nothing") in said.sentence
+    assert "robench eval" in said.sentence
+
+
+@pytest.mark.parametrize("command", ["report", "publish"])
+def test_a_defense_without_records_is_named(cli, results, command):
+    said = cli(command, "--results", results, "--model", "standard")
+    assert said.code == 3
+    assert "digits/standard" in said.sentence
+
+
+def cells(cli, results):
+    out = cli("report", "--results", results, "--format", "csv").out
+    return list(csv.reader(io.StringIO(out)))
+
+
+def test_csv_holds_the_accuracies_of_the_records(cli, results):
+    head, row = cells(cli, results)
+    assert head == ["defense", "clean", "pgd-20", "mim-20", "worst case"]
+    assert row[0] == "digits/pgdat"
+    for attack in ("pgd-20", "mim-20"):
+        _, rows = read(raw_record(results, attack))
+        assert row[head.index(attack)].startswith(f"{100 * rows.robust.mean():.2f} [")
+
+
+def test_markdown_is_a_pipe_table(cli, results):
+    lines = cli("report", "--results", results, "--format", "md").out.splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert [table[0], *table[2:]] == cells(cli, results)
+    assert all(set(cell) <= {"-", ":"} for cell in table[1])
+
+
+def test_latex_is_a_booktabs_table(cli, results):
+    command = ("eval", "--model", "pgdat_he", "--attack", "pgd-20", "--limit", 20)
+    assert cli(*command, "--results", results).code == 0
+    lines = [
+        line
+        for line in cli("report", "--results", results, "--format", "latex").out.splitlines()
+        if not line.startswith("%")
+    ]
+    assert lines[0].startswith(r"\begin{tabular}")
+    assert lines[-1] == r"\end{tabular}"
+    assert r"\toprule" in lines
+    assert r"pgdat\_he" in "\n".join(lines)
+    body = [line for line in lines if line.endswith(r"\\")]
+    assert len(body) == 3
+    assert all(line.count("&") == 4 for line in body)
+
+
+class Cells(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.rows = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1].append(data.strip())
+
+
+def test_html_is_a_balanced_table(cli, results):
+    parser = Cells()
+    parser.feed(cli("report", "--results", results, "--format", "html").out)
+    assert parser.open == []
+    assert parser.rows == cells(cli, results)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_report_writes_a_file(cli, results, tmp_path, name):
+    path = tmp_path / "new" / "table"
+    said = cli("report", "--results", results, "--format", name, "--out", path)
+    assert (said.code, said.err) == (0, "")
+    assert said.out == f"wrote {path}\n"
+    assert path.read_text() == cli("report", "--results", results, "--format", name).out
+
+
+def test_report_that_cannot_write_names_the_file(cli, results, tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "table.md"
+    said = cli("report", "--results", results, "--format", "md", "--out", path)
+    assert said.code == 2
+    assert str(path) in said.sentence
+
+
+def test_every_table_can_be_asked_for_by_name(cli, results):
+    assert cli("report", *TABLES, "--results", results).out == cli("report", "--results", results).out

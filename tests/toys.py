@@ -1,0 +1,78 @@
+"""A toy network and shortcuts for tests of faults."""
+
+import pytest
+import torch
+from torch import nn
+
+import robench
+from robench.errors import InputError
+
+EVAL = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--limit", 20)
+
+
+def identity(logits, x):
+    return logits
+
+
+class Toy(nn.Module):
+    """A linear network on 1x4x4 images; `answer(logits, x)` is what it returns."""
+
+    def __init__(self, answer=identity, classes=4):
+        super().__init__()
+        weight = torch.randn(classes, 16, generator=torch.Generator().manual_seed(0))
+        self.weight = nn.Parameter(weight)
+        self.answer = answer
+        self.eval()
+
+    def forward(self, x):
+        return self.answer(x.flatten(1) @ self.weight.T, x)
+
+
+X = torch.rand(12, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+Y = Toy()(X).argmax(1)
+
+
+def evaluate(model=None, x=X, y=Y, **options):
+    return robench.evaluate(model or Toy(), x, y, **{"eps": 0.1, "attacks": ["pgd-20"], "device": "cpu", **options})
+
+
+def refusal(model=None, **options):
+    """The sentence of the InputError that an evaluation ends in."""
+    with pytest.raises(InputError) as caught:
+        evaluate(model, **options)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text[-1] in ".?"
+    return text
+
+
+def refused(cli, card, *words):
+    said = cli("eval", "--model", card, "--attack", "fgsm", "--limit", 5, "--results", card.parent / "results")
+    assert said.code == 2
+    for word in words:
+        assert word in said.last
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+class Interrupted(Toy):
+    """A network at which the user presses Ctrl-C after so many calls; the calls are no part of its identity."""
+
+    left = 10**9
+
+    def forward(self, x):
+        Interrupted.left -= 1
+        if Interrupted.left < 0:
+            raise KeyboardInterrupt
+        return super().forward(x)
+
+
+def interrupted(folder, monkeypatch):
+    """An evaluation in chunks of three, interrupted in its third chunk or so; its finished chunks."""
+    monkeypatch.setattr(Interrupted, "left", 60)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Interrupted(), chunk_size=3, results=folder)
+    monkeypatch.setattr(Interrupted, "left", 10**9)
+    return sorted(folder.rglob("*.chunks*/*.parquet"))
