@@ -24,6 +24,8 @@ def load(part: str, data_dir: Path, limit: int | None = None) -> Split:
     Raises:
         InputError: the folders are not there.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit} must be at least 1.")
     folder = files(part, data_dir, augmented=False)
     return take(folder, list(range(len(folder)))[:limit])
 
@@ -58,6 +60,12 @@ def held_out(labels: Sequence[int], n: int, data_dir: Path) -> Split:
 
 def take(folder: Any, ids: list[int]) -> Split:
     """Some images of a folder as a split; ids are their places in it."""
-    pairs = [folder[i] for i in ids]
+    try:
+        pairs = [folder[i] for i in ids]
+    except OSError as error:  # Pillow's word for a damaged picture
+        raise InputError(f"an image file is damaged ({error}): restore it or take it out.") from error
     x = torch.stack([image for image, _ in pairs]) if pairs else torch.empty(0, 3, CROP, CROP)
+    if not pairs:
+        labels = torch.empty(0, dtype=torch.int64)
+        return Split("imagenet", x, labels, labels, "")
     return Split.checked("imagenet", x, torch.tensor([label for _, label in pairs], dtype=torch.int64), ids)

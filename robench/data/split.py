@@ -69,6 +69,8 @@ class Split:
 
     def stratified(self, n: int) -> tuple["Split", "Split"]:
         """Cut the split in two: all but n examples, and n examples with every class in proportion."""
+        if n > len(self):
+            raise InputError(f"recipe, key 'holdout': {n} of {len(self)} examples cannot be held out.")
         ids = self.ids.tolist()
         chosen = set(stratified(self.name, dict(zip(ids, self.y.tolist(), strict=True)), ids, n))
         mask = torch.tensor([i in chosen for i in ids])

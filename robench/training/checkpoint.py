@@ -14,11 +14,15 @@ from robench.paths import atomic_path, write_text
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
+PARTS = ("model", "optimizer", "schedule")
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the training log; accuracies in percent on held-out training examples, NaN without any."""
+    """One line of the training log; accuracies in percent on held-out training examples, NaN without any.
+
+    `lr` is the rate at which the next epoch would begin, `seconds` those of training alone.
+    """
 
     epoch: int
     lr: float
@@ -45,12 +49,15 @@ def load(folder: Path, key: str) -> tuple[list[Epoch], dict[str, Any]] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        history = [Epoch(**epoch) for epoch in state.pop("history")]
+        found = state.pop("key")
+        state = {part: state[part] for part in PARTS}
     except Exception as error:  # torch raises several kinds for a damaged file, all of them final here
         raise InputError(f"checkpoint '{path}' cannot be read: delete it and train again.") from error
-    if state.pop("key", None) != key:
+    if found != key:
         raise InputError(f"checkpoint '{path}' belongs to another recipe: delete it, or choose another --out.")
-    return [Epoch(**epoch) for epoch in state.pop("history")], state
+    return history, state
 
 
 def write_log(path: Path, history: Sequence[Epoch]) -> None:

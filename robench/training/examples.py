@@ -1,5 +1,6 @@
 """Where mini-batches come from: tensors in memory, or image files decoded by worker processes."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +16,6 @@ from robench.specs import Recipe
 from robench.training.augment import AUGMENTS
 
 WORKERS = 4
-EVALUATED = 5000
-"""Held-out examples looked at after an epoch, at most."""
 
 
 class Examples(Protocol):
@@ -62,7 +61,7 @@ class _InFiles:
         folder = data_dir or DEFAULT_DIR
         files: Any = dataset.module.files("train", folder, augmented=True)
         labels = list(files.targets)
-        self.held = dataset.module.held_out(labels, min(recipe.holdout, EVALUATED), folder)
+        self.held = dataset.module.held_out(labels, recipe.holdout, folder)
         held = set(self.held.ids.tolist())
         self.fit = Subset(files, [i for i in range(len(labels)) if i not in held])
 
@@ -73,4 +72,10 @@ class _InFiles:
         seed = int(torch.randint(2**31, (), generator=generator))
         workers = torch.Generator().manual_seed(seed)
         sampler = [at.tolist() for at in rows]
-        yield from DataLoader(self.fit, batch_sampler=sampler, num_workers=WORKERS, generator=workers, pin_memory=True)
+        yield from DataLoader(
+            self.fit,
+            batch_sampler=sampler,
+            num_workers=min(WORKERS, len(os.sched_getaffinity(0))),
+            generator=workers,
+            pin_memory=torch.cuda.is_available(),
+        )

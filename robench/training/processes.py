@@ -1,8 +1,8 @@
 """One process or several, started by `torchrun`."""
 
+import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -32,11 +32,29 @@ class Team:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module, with gradients averaged over the processes; buffers stay each process's own."""
-        return DistributedDataParallel(module, broadcast_buffers=False) if self.size > 1 else module
+        if self.size == 1:
+            return module
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of the argument's coming name
+            return DistributedDataParallel(module, broadcast_buffers=False)
 
-    def share(self, rows: Tensor) -> Tensor:
-        """This process's part of a mini-batch."""
-        return rows[self.rank :: self.size]
+    def share(self, rows: Tensor) -> tuple[Tensor, float]:
+        """This process's part of a mini-batch, and the weight of its mean loss in the mean over all examples.
+
+        A mini-batch with fewer examples than processes goes whole to each of them.
+        """
+        if len(rows) < self.size:
+            return rows, 1.0
+        mine = rows[self.rank :: self.size]
+        return mine, self.size * len(mine) / len(rows)
+
+    def agree(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        """The leader's numbers, in every process: what they decide must be decided alike."""
+        if self.size == 1:
+            return values
+        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.broadcast(shared, 0)
+        return tuple(shared.tolist())
 
     def wait(self) -> None:
         """Until every process is here."""
@@ -44,18 +62,15 @@ class Team:
             dist.barrier()
 
 
-@contextmanager
-def team(device: torch.device) -> Iterator[Team]:
-    """Join the other processes if `torchrun` started several, else be alone."""
+def team(device: torch.device) -> Team:
+    """Join the other processes if `torchrun` started several, else be alone; joined once, left at exit."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Team(0, 1, device)
-        return
+        return Team(0, 1, device)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Team(dist.get_rank(), size, device)
-    finally:
-        dist.destroy_process_group()
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(dist.destroy_process_group)
+    return Team(dist.get_rank(), size, device)

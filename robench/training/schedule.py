@@ -17,7 +17,8 @@ def schedule(recipe: Recipe, optimizer: Optimizer, batches: int) -> LRScheduler:
     """The schedule of a recipe for `batches` mini-batches an epoch."""
     total = recipe.epochs * batches
     if recipe.schedule == "one_cycle":  # Smith and Topin 2018
-        return OneCycleLR(optimizer, recipe.lr, total, pct_start=WARM, cycle_momentum=False)
+        warm = WARM if WARM * total != 1 else 2 * WARM  # torch divides by the warm updates less one
+        return OneCycleLR(optimizer, recipe.lr, total, pct_start=warm, cycle_momentum=False)
     factors: dict[str, Callable[[int], float]] = {
         "cyclic": lambda update: float(np.interp(update / total, [0, CYCLE_TOP, 1], [0, 1, 0])),  # Wong et al. 2020
         "step": lambda update: DECAY ** sum(update // batches >= epoch for epoch in recipe.milestones),

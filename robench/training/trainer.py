@@ -60,21 +60,21 @@ def train(
     Raises:
         InputError: the recipe does not fit, the loss is not finite, or a checkpoint is of another recipe.
     """
-    with team(device) as members:
-        trainer = _Trainer(card, folder, members, data_dir)
-        if resume:
-            trainer.resume()
-        for epoch in trainer.history:
-            on_epoch(epoch)
-        while not trainer.finished:
-            on_epoch(trainer.epoch())
-        if members.leads:
-            trainer.publish()
-        members.wait()
+    members = team(device)
+    trainer = Trainer(card, folder, members, data_dir)
+    if resume:
+        trainer.resume()
+    for epoch in trainer.history:
+        on_epoch(epoch)
+    while not trainer.finished:
+        on_epoch(trainer.epoch())
+    if members.leads:
+        trainer.publish()
+    members.wait()
     return folder / CARD
 
 
-class _Trainer:
+class Trainer:
     """Network, optimiser and history of one training run."""
 
     def __init__(self, card: Card, folder: Path, members: Team, data_dir: Path | None) -> None:
@@ -89,6 +89,10 @@ class _Trainer:
         self.optimizer = torch.optim.SGD(
             module.parameters(), self.recipe.lr, self.recipe.momentum, weight_decay=self.recipe.weight_decay
         )
+        if not len(self.examples):
+            raise InputError(f"{card.where}, key 'recipe.holdout': nothing is left to train on.")
+        if not len(self.examples.held) and (self.recipe.patience or self.recipe.keep == "best"):
+            raise InputError(f"{card.where}, key 'recipe.holdout': patience and keep = 'best' need held-out examples.")
         batches = ceil(len(self.examples) / self.recipe.batch_size)
         self.schedule = schedule(self.recipe, self.optimizer, batches)
         self.key = digest(card.recipe_identity())
@@ -98,7 +102,7 @@ class _Trainer:
     def finished(self) -> bool:
         """Whether all epochs are done, or patience is over."""
         done, patience = len(self.history), self.recipe.patience
-        if patience and done and done - self._best() > patience:
+        if patience and done and done - self._best() >= patience:
             return True
         return done >= self.recipe.epochs
 
@@ -112,13 +116,14 @@ class _Trainer:
         perturb = Perturber.of(self.recipe, draws)
         self.net.module.train()
         size = self.recipe.batch_size
-        rows = [self.team.share(at) for at in torch.randperm(len(self.examples), generator=order).split(size)]
+        parts = [self.team.share(at) for at in torch.randperm(len(self.examples), generator=order).split(size)]
+        batches = self.examples.batches([rows for rows, _ in parts], draws)
         losses: list[float] = []
-        for x, y in self.examples.batches(rows, draws):
-            losses += self._update(framework, x.to(self.team.device), y.to(self.team.device), perturb)
+        for (x, y), (_, weight) in zip(batches, parts, strict=True):
+            losses += self._update(framework, x.to(self.team.device), y.to(self.team.device), perturb, weight)
             self.schedule.step()
         trained = time.perf_counter() - begin
-        clean, robust = self._look(draws)
+        clean, robust = self.team.agree(self._look(draws))
         lr = float(self.schedule.get_last_lr()[0])
         self.history.append(Epoch(number, lr, sum(losses) / len(losses), clean, robust, trained))
         if self.team.leads:
@@ -146,7 +151,7 @@ class _Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
 
-    def _update(self, framework: Framework, x: Tensor, y: Tensor, perturb: Perturber) -> list[float]:
+    def _update(self, framework: Framework, x: Tensor, y: Tensor, perturb: Perturber, weight: float) -> list[float]:
         losses = []
         for loss in framework.losses(self.net, x, y, perturb):
             value = loss.item()
@@ -156,7 +161,7 @@ class _Trainer:
                     "lower recipe.lr; the last finished epoch is kept."
                 )
             self.optimizer.zero_grad()
-            loss.backward()
+            (weight * loss).backward()
             self.optimizer.step()
             losses.append(value)
         return losses

@@ -10,7 +10,7 @@ import torch
 from robench.paths import write_text
 from robench.specs import CARD, Card, read_card
 from robench.specs.base import build
-from robench.training.checkpoint import Epoch
+from robench.training.checkpoint import CHECKPOINT, Epoch
 from robench.training.trainer import train
 
 
@@ -40,6 +40,7 @@ def variant(card: Card, folder: Path, changes: Mapping[str, Any], device: torch.
     path = folder / CARD
     there = read_card(path) if path.is_file() else None
     if there is None or there.recipe_identity() != wanted.recipe_identity():
+        (folder / CHECKPOINT).unlink(missing_ok=True)  # of the recipe that was there before
         write_text(path, tomlkit.dumps(document))
         there = read_card(path)
     if not there.sha256 or not there.weights.is_file():
