@@ -10,7 +10,7 @@ STEPS = range(1, 8)
 
 def scale_margin(shop: Workshop) -> list[Product]:
     """Appendix Table 1: TRADES+HE at other scales and margins."""
-    attacks = ["pgd-20", "scaled-pgd-500", "adaptive-pgd-500"]
+    attacks = ["pgd-20", "scaled-pgd-100", "adaptive-pgd-100"]
     table = Table(
         "Scale and margin of TRADES+HE (appendix, Table 1)",
         "scale, margin",
@@ -40,7 +40,7 @@ def scale_margin(shop: Workshop) -> list[Product]:
 
 def fewer_steps(shop: Workshop) -> list[Product]:
     """Fig. 2, left: PGD-1 to PGD-7 in training, PGD-20 at test."""
-    attacks = ["pgd-20", "scaled-pgd-500", "adaptive-pgd-500"]
+    attacks = ["pgd-20", "scaled-pgd-100", "adaptive-pgd-100"]
     curves: dict[str, list[float]] = {}
     worst: dict[str, list[float]] = {}
     for name in ("pgdat", "pgdat_he"):
@@ -54,7 +54,7 @@ def fewer_steps(shop: Workshop) -> list[Product]:
         "training steps",
         [f"{name} {kind}" for name in curves for kind in ("pgd-20", "pgd-20 (paper)", "worst case")],
         [shop.setting(), PAPER, "Published values are read off the figure.",
-         "Worst case of pgd-20, scaled-pgd-500 and adaptive-pgd-500."],
+         "Worst case of pgd-20, scaled-pgd-100 and adaptive-pgd-100."],
     )  # fmt: skip
     for at, steps in enumerate(STEPS):
         cells = {}
