@@ -42,6 +42,8 @@ def robustness(selection: Selection) -> Table:
         table.notes.append(
             f"Left out: {selection.left_out} records of other weights, examples, threat models, seeds or precisions."
         )
+    if selection.unshown:
+        table.notes.append(f"{selection.unshown} more defenses have records; name their cards with --model.")
     return table
 
 

@@ -16,11 +16,13 @@ class Selection:
 
     Attributes:
         defenses: the records of each defense, in the order of the catalogue.
-        left_out: how many records were of other weights, examples, threat models, seeds or precisions.
+        left_out: how many of their records were of other weights, examples, threat models, seeds or precisions.
+        unshown: how many other defenses have records.
     """
 
     defenses: dict[str, list[Record]]
     left_out: int
+    unshown: int = 0
 
 
 def load(results: Path | None = None) -> list[Record]:
@@ -37,15 +39,21 @@ def load(results: Path | None = None) -> list[Record]:
 
 
 def current(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
-    """The records of each defense that belong to its card's weights, by name."""
+    """The records of each defense that belong to its card's weights, by name.
+
+    Unless `models` names others, defenses outside the registry (variants made on the way, say) stay out
+    where there are registered ones.
+    """
+    records = list(records)
     digests = {name: digest(find_card(name).identity()) for name in list_models()}
+    if models is None:
+        present = {record.header.model for record in records}
+        models = sorted(present & digests.keys() or present)
     found: dict[str, list[Record]] = {}
     for record in records:
         name = record.header.model
         # What is not registered has no card to be older than.
-        if (models is None or name in models) and digests.get(name, record.header.model_identity) == (
-            record.header.model_identity
-        ):
+        if name in models and digests.get(name, record.header.model_identity) == (record.header.model_identity):
             found.setdefault(name, []).append(record)
     return found
 
@@ -77,9 +85,10 @@ def select(records: Iterable[Record], models: list[str] | None = None) -> Select
             h = record.header
             groups.setdefault((h.group, h.seed, h.precision), []).append(record)
         chosen[name] = max(groups.values(), key=lambda group: (group[0].header.n, len(group)))
-    wanted = sum(models is None or record.header.model in models for record in records)
-    left_out = wanted - sum(map(len, chosen.values()))
-    return Selection({name: chosen[name] for name in sorted(chosen, key=_catalogue_order)}, left_out)
+    candidates = sum(record.header.model in chosen for record in records)
+    others = {record.header.model for record in records} - chosen.keys() if models is None else set()
+    left_out = candidates - sum(map(len, chosen.values()))
+    return Selection({name: chosen[name] for name in sorted(chosen, key=_catalogue_order)}, left_out, len(others))
 
 
 def _catalogue_order(name: str) -> tuple[str, bool, str]:

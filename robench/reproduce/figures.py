@@ -26,7 +26,7 @@ def lines(path: Path, x: Sequence[float], curves: Mapping[str, Sequence[float]],
 
 
 def bars(path: Path, groups: Sequence[str], series: Mapping[str, Sequence[float]], y_label: str) -> None:
-    """Bars side by side in groups."""
+    """Bars side by side in groups, on a logarithmic axis, with a line at 1."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         axes = figure.add_subplot()
@@ -37,6 +37,7 @@ def bars(path: Path, groups: Sequence[str], series: Mapping[str, Sequence[float]
             )
         axes.set_xticks(range(len(groups)), groups, rotation=30, ha="right")
         axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
+        axes.set_yscale("log")
         axes.set_ylabel(y_label)
         axes.legend(frameon=False)
         _save(figure, path)
