@@ -6,7 +6,7 @@ All tensors have a leading example axis: x is (N, C, H, W), distances are (N,).
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, where
 
 from robench.specs import Norm
 
@@ -51,6 +51,11 @@ class Ball:
         scaled = gradient / per_example(largest, gradient)
         return scaled / per_example(scaled.flatten(1).norm(dim=1).clamp_min(TINY), gradient)
 
+    def dual(self, gradient: Tensor) -> Tensor:
+        """The dual norm of each gradient, (N,): how fast a linear function grows along `steepest`."""
+        flat = gradient.flatten(1).double()
+        return (flat.abs().sum(1) if self.norm == "linf" else flat.norm(dim=1)).to(gradient.dtype)
+
     def random_point(self, uniform: Tensor, normal: Tensor | None = None) -> Tensor:
         """A point drawn uniformly from the ball, then clipped to [0, 1].
 
@@ -75,6 +80,40 @@ class Ball:
     def take(self, rows: Tensor) -> "Ball":
         """The ball around some of the examples."""
         return Ball(self.center[rows], self.norm, self.eps)
+
+
+def onto_hyperplane(x: Tensor, w: Tensor, change: Tensor, norm: Norm) -> Tensor:
+    """The smallest d with w . d = change and x + d in [0, 1] (Croce & Hein 2020a, Eq. 6), exactly.
+
+    Every pixel moves towards its wall, at the same speed for linf and at speed |w_i| for l2, and stops there.
+    What w . d has gained is piecewise linear in the time, with a knot at each stop.
+
+    Args:
+        x, w: images in [0, 1] and normals (N, C, H, W).
+        change: (N,).
+        norm: which the size of d is.
+
+    Returns:
+        d like x; where no point of [0, 1] lies on the hyperplane, the d that comes closest to it.
+    """
+    flat, normal, need = x.flatten(1).double(), w.flatten(1).double(), change.double()[:, None]
+    toward = need.sign() * normal.sign()
+    slope = normal.abs()
+    room = where(toward > 0, 1 - flat, flat).clamp_min(0) * toward.abs()
+    speed = slope if norm == "l2" else toward.abs()
+    knots, order = where(speed > 0, room / speed.clamp_min(TINY), 0.0).sort(dim=1)
+    gain, full = (slope * speed).gather(1, order), (slope * room).gather(1, order)
+    stopped = full.cumsum(1)
+    moving = gain.flip(1).cumsum(1).flip(1)
+    gained = stopped + knots * (moving - gain)
+    # The time lies before the first knot at which enough has been gained.
+    knot = (gained < need.abs()).sum(1, keepdim=True)
+    inside = knot.clamp_max(knots.shape[1] - 1)
+    missing = need.abs() - (stopped - full).gather(1, inside)
+    time = missing / moving.gather(1, inside).clamp_min(TINY)
+    time = where(knot < knots.shape[1], time, float("inf"))
+    d = toward * (time * speed).nan_to_num(0.0, posinf=float("inf")).minimum(room)
+    return d.to(x.dtype).view_as(x)
 
 
 def in_box(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.algorithms import Algorithm, State, Task, take
+from robench.algorithms import Algorithm, Pool, State, Task, take
 from robench.ball import Ball
 from robench.classifiers.precision import Precision
 from robench.classifiers.victim import Victim
@@ -41,6 +41,7 @@ class Job:
     precision: Precision
     packer: Packer
     keep_adversarial: bool = False
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,10 @@ class _Assault:
         victim, chunk = self.job.victim, self.chunk.take(rows)
         ids = tuple(chunk.ids.tolist())
         noise = Noise(self.job.seed, self.job.spec.stream, ids, restart, chunk.x.device)
-        return Task(chunk.x, chunk.y, self.ball.take(rows), noise, self.oracle, victim.scale, victim.margin)
+        ball, job = self.ball.take(rows), self.job
+        return Task(
+            chunk.x, chunk.y, ball, noise, self.oracle, victim.scale, victim.margin, job.spec.steps, job.pool
+        )  # fmt: skip
 
 
 def _rows(job: Job, chunk: Chunk, alive: Tensor, assault: _Assault) -> Rows:

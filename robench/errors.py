@@ -3,6 +3,9 @@
 from difflib import get_close_matches
 from typing import ClassVar
 
+SHOWN = 20
+"""How many known names a message lists."""
+
 
 class RobenchError(Exception):
     """Base of every error robench raises on purpose; the message is one sentence a user can act on."""
@@ -29,9 +32,12 @@ class FaultError(RobenchError):
 
 
 def unknown(kind: str, name: str, known: list[str]) -> InputError:
-    """The error for a name that is not declared, with the nearest names that are."""
-    ends = [each.rpartition("/")[2].lower() for each in known]
-    close = get_close_matches(name.rpartition("/")[2].lower(), set(ends), n=3)
-    near = [known[at] for end in close for at, each in enumerate(ends) if each == end][:3]
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}."
+    """The error for a name that is not declared, with the nearest names that are, or the first of all."""
+    folder, _, end = name.lower().rpartition("/")
+    ends: dict[str, str] = {}
+    for each in sorted(known, key=lambda each: each.rpartition("/")[0].lower() != folder) if folder else known:
+        ends.setdefault(each.rpartition("/")[2].lower(), each)
+    near = [ends[close] for close in get_close_matches(end, ends, n=3)]
+    more = f", ... ({len(known)} in all)" if len(known) > SHOWN else ""
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known[:SHOWN]) or 'none'}{more}."
     return InputError(f"unknown {kind} '{name}': {hint}")

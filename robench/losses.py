@@ -5,9 +5,14 @@ Nothing is averaged: the value and the gradient of an example never depend on wh
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import Tensor, where
 from torch.nn import functional as F
+
+FLAT = 1e-12
+"""Added to the spread of logits below, so that a network with equal logits divides by it and not by zero."""
 
 
 def rivals(logits: Tensor, y: Tensor) -> Tensor:
@@ -24,6 +29,28 @@ def label_logit(logits: Tensor, y: Tensor) -> Tensor:
 def margin(logits: Tensor, y: Tensor) -> Tensor:
     """Z_y - max_{i != y} Z_i (C&W's objective, appendix B.2 of the paper): negative when misclassified."""
     return label_logit(logits, y) - rivals(logits, y).amax(1)
+
+
+def wrong_classes(y: Tensor, classes: int) -> Tensor:
+    """All classes but the labelled one, ascending, int64 (N, K - 1)."""
+    k = torch.arange(classes - 1, device=y.device).expand(len(y), -1)
+    return k + (k >= y[:, None]).long()
+
+
+def dlr(logits: Tensor, y: Tensor) -> Tensor:
+    """Difference of logits ratio, -(Z_y - max_{i != y} Z_i) / (Z_(1) - Z_(3)) (Croce & Hein 2020b, Eq. 6).
+
+    Z_(i) is the i-th largest logit. A positive scaling or a shift of the logits changes nothing.
+    """
+    top = logits.topk(3, dim=1).values
+    return -margin(logits, y) / (top[:, 0] - top[:, 2] + FLAT)
+
+
+def targeted_dlr(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
+    """-(Z_y - Z_t) / (Z_(1) - (Z_(3) + Z_(4)) / 2) for target classes t (N,) (Croce & Hein 2020b, Eq. 7)."""
+    top = logits.topk(4, dim=1).values
+    lead = label_logit(logits, y) - label_logit(logits, target)
+    return -lead / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + FLAT)
 
 
 def log_odds(logits: Tensor, y: Tensor) -> Tensor:
@@ -53,6 +80,9 @@ def he_cross_entropy(logits: Tensor, y: Tensor, scale: float, margin: float) -> 
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Sees = Literal["logits", "normalized", "features"]
+"""What an objective is computed from: the logits that decide, those of normalised features (paper, Table 7),
+or the penultimate features themselves."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +97,29 @@ class Objective:
     margin: float = 0.0
 
     @property
-    def normalized(self) -> bool:
-        """Whether it sees the logits of normalised features (paper, Table 7)."""
-        return self.name == "ce_fn"
+    def sees(self) -> Sees:
+        """What it is computed from."""
+        return SEES.get(self.name, "logits")
 
-    def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
-        return OBJECTIVES[self.name](logits, y, self.scale, self.margin)
+    @property
+    def min_classes(self) -> int:
+        """Fewer make it undefined."""
+        return MIN_CLASSES.get(self.name, 2)
+
+    def __call__(self, seen: Tensor, y: Tensor, *given: Tensor) -> Tensor:
+        """Values (N,) of what it sees and the labels; `given` are further per-example tensors that it needs."""
+        return OBJECTIVES[self.name](seen, y, self.scale, self.margin, *given)
 
 
-OBJECTIVES: dict[str, Callable[[Tensor, Tensor, float, float], Tensor]] = {
+OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "ce": lambda logits, y, _s, _m: log_odds(logits, y),
     "ce_scaled": lambda logits, y, s, _m: log_odds(s * logits, y),
     "he_margin": lambda logits, y, s, m: log_odds(with_margin(logits, y, s, m), y),
     "ce_fn": lambda logits, y, _s, _m: log_odds(logits, y),
     "margin": lambda logits, y, _s, _m: -margin(logits, y),
+    "dlr": lambda logits, y, _s, _m: dlr(logits, y),
+    "dlr_targeted": lambda logits, y, _s, _m, target: targeted_dlr(logits, y, target),
+    "feature": lambda z, _y, _s, _m, aim: F.cosine_similarity(z, aim, dim=1),
 }
+SEES: dict[str, Sees] = {"ce_fn": "normalized", "feature": "features"}
+MIN_CLASSES = {"dlr": 3, "dlr_targeted": 4}

@@ -1,6 +1,6 @@
 """The only way an algorithm touches a model: metered, limited, watched."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from robench.ball import Ball, finite
 from robench.classifiers.precision import Precision, arithmetic
 from robench.classifiers.victim import Victim, check_logits
 from robench.errors import FaultError, InputError
-from robench.losses import Objective
+from robench.losses import Objective, label_logit, wrong_classes
 from robench.packing import Packer
 from robench.specs import Access
 
@@ -27,6 +27,26 @@ ALLOWED: dict[Access, tuple[Access, ...]] = {
 }
 
 
+class Slope(NamedTuple):
+    """An objective at some points: its gradient (M, C, H, W), value (M,), and the logits (M, K) of the same pass."""
+
+    gradient: Tensor
+    value: Tensor
+    logits: Tensor
+
+
+class Jacobian(NamedTuple):
+    """The leads Z_k - Z_y of classes k over the label, (M, J), and their gradients (M, J, C, H, W).
+
+    A lead is negative while the label wins; `classes` are the k (M, J), `logits` (M, K) those of the same pass.
+    """
+
+    gradients: Tensor
+    leads: Tensor
+    classes: Tensor
+    logits: Tensor
+
+
 class Oracle:
     """Answers an algorithm's questions about the active examples of a chunk.
 
@@ -38,7 +58,8 @@ class Oracle:
         forwards, backwards: passes spent on each example of the chunk, int64 (N,).
         found: examples of the chunk with a candidate waiting for the judge, bool (N,).
         points: those candidates, (N, C, H, W).
-        queries: forwards of an example up to and including its candidate, int64 (N,).
+        queries: forwards of an example up to and including its candidate, int64 (N,); where a call asks
+            about several points of one example, they count in their order.
         watching: whether candidates are looked for (off before the end when only the last iterate counts).
         step: of the engine, for messages.
     """
@@ -84,10 +105,35 @@ class Oracle:
         self._require("decision")
         return self._forward(x, self._chunk_rows(rows), candidate).argmax(1)
 
+    def features(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Penultimate features (M, D) of points x, which are no candidates: they may show other examples.
+
+        Raises:
+            FaultError: the attack declared less than gradient access.
+            InputError: the network does not show its features.
+        """
+        self._require("gradient")
+        self._count(self._chunk_rows(rows))
+        with arithmetic(self.precision, self.victim.device), torch.no_grad():
+            return self.packer(lambda part: self.victim.answer(part, "features")[1].float(), x)
+
     def gradient(
-        self, x: Tensor, objective: Objective, rows: Tensor | None = None, *, candidate: bool = True
-    ) -> Tensor:
-        """The gradient of an objective at points x, like x. The forward pass doubles as a look at the points.
+        self,
+        x: Tensor,
+        objective: Objective,
+        rows: Tensor | None = None,
+        *,
+        given: tuple[Tensor, ...] = (),
+        candidate: bool = True,
+    ) -> Slope:
+        """An objective and its gradient at points x. The forward pass doubles as a look at the points.
+
+        Args:
+            x: the points.
+            objective: what is differentiated.
+            rows: which active example each point belongs to, (M,); one each, in order, by default.
+            given: what else the objective needs of each point (targets, say), each with leading axis M.
+            candidate: whether the points are proposals.
 
         Raises:
             FaultError: the attack declared less than gradient access.
@@ -96,19 +142,44 @@ class Oracle:
         self._require("gradient")
         chunk_rows = self._chunk_rows(rows)
         with arithmetic(self.precision, self.victim.device):
-            gradient, logits = self.packer(
-                lambda part, y: self._differentiate(part, y, objective), x, self.y[chunk_rows]
+            gradient, value, logits = self.packer(
+                lambda *parts: self._differentiate(objective, *parts), x, self.y[chunk_rows], *given
             )
-        self.forwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
-        self.backwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
-        self._look(x, logits, chunk_rows, candidate)
+        numbers = self._count(chunk_rows, backwards=1)
+        self._look(x, logits, chunk_rows, candidate, numbers)
         self._require_finite(gradient, "gradients", x, chunk_rows)
-        return gradient
+        return Slope(gradient, value, logits)
+
+    def jacobian(
+        self, x: Tensor, classes: Tensor | None = None, rows: Tensor | None = None, *, candidate: bool = True
+    ) -> Jacobian:
+        """The leads of classes (M, J) over the label, and their gradients: one forward, J backwards a point.
+
+        Args:
+            x: the points.
+            classes: whose leads; all wrong ones by default.
+            rows: which active example each point belongs to, (M,); one each, in order, by default.
+            candidate: whether the points are proposals.
+
+        Raises:
+            FaultError: the attack declared less than gradient access.
+            InputError: the network is not differentiable, or returns NaN, infinity or a wrong shape.
+        """
+        self._require("gradient")
+        chunk_rows = self._chunk_rows(rows)
+        with arithmetic(self.precision, self.victim.device):
+            parts = self.packer(self._lead_slopes, x, self.y[chunk_rows], *(() if classes is None else (classes,)))
+        answer = Jacobian(*parts)
+        numbers = self._count(chunk_rows, backwards=answer.leads.shape[1])
+        self._look(x, answer.logits, chunk_rows, candidate, numbers)
+        self._require_finite(answer.gradients, "gradients", x, chunk_rows)
+        return answer
 
     def claim(self, x: Tensor, rows: Tensor | None = None) -> None:
         """Hand points to the judge as successes without looking; for algorithms that keep their own books."""
         if self.watching:
-            self._remember(x, self._chunk_rows(rows))
+            chunk_rows = self._chunk_rows(rows)
+            self._remember(x, chunk_rows, self.forwards[chunk_rows])
 
     def keep(self, rows: Tensor) -> None:
         """Narrow the active set to some of its rows."""
@@ -132,22 +203,34 @@ class Oracle:
     def _forward(self, x: Tensor, chunk_rows: Tensor, candidate: bool) -> Tensor:
         with arithmetic(self.precision, self.victim.device), torch.no_grad():
             logits = self.packer(lambda part: check_logits(self.victim.model(part), len(part)), x)
-        self.forwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
-        self._look(x, logits, chunk_rows, candidate)
+        self._look(x, logits, chunk_rows, candidate, self._count(chunk_rows))
         return logits
 
-    def _differentiate(self, x: Tensor, y: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+    def _count(self, chunk_rows: Tensor, backwards: int = 0) -> Tensor:
+        """Book one forward and so many backwards a point; the number of each point's query, (M,)."""
+        numbers = self.forwards[chunk_rows] + _occurrence(chunk_rows)
+        self.forwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
+        self.backwards.index_add_(0, chunk_rows, torch.full_like(chunk_rows, backwards))
+        return numbers
+
+    def _differentiate(self, objective: Objective, x: Tensor, y: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits, seen = self.victim.answer(x, objective.normalized)
-            if not seen.requires_grad:
-                raise InputError(NO_GRADIENT)
-            (gradient,) = torch.autograd.grad(objective(seen.float(), y).sum(), x, allow_unused=True)
-        if gradient is None:
-            raise InputError(NO_GRADIENT)
-        return gradient, logits.detach()
+            logits, seen = self.victim.answer(x, objective.sees)
+            value = objective(seen.float(), y, *given)
+            gradient = _gradient(value, x)
+        return gradient, value.detach(), logits.detach()
 
-    def _look(self, x: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool) -> None:
+    def _lead_slopes(self, x: Tensor, y: Tensor, classes: Tensor | None = None) -> tuple[Tensor, ...]:
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            logits, _ = self.victim.answer(x, "logits")
+            classes = wrong_classes(y, logits.shape[1]) if classes is None else classes
+            leads = logits.gather(1, classes) - label_logit(logits, y)[:, None]
+            slopes = [_gradient(lead, x, keep=True) for lead in leads.unbind(1)]
+        return torch.stack(slopes, 1), leads.detach(), classes, logits.detach()
+
+    def _look(self, x: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool, numbers: Tensor) -> None:
         """Check the answers, and remember each example's first new candidate."""
         self._require_finite(logits, "logits", x, chunk_rows)
         if not (candidate and self.watching):
@@ -158,7 +241,7 @@ class Oracle:
             inside = self.ball.take(chunk_rows).contains(x)
             wrong &= inside | broken_points
         if wrong.any():
-            self._remember(x[wrong], chunk_rows[wrong])
+            self._remember(x[wrong], chunk_rows[wrong], numbers[wrong])
 
     def _require_finite(self, values: Tensor, what: str, x: Tensor, chunk_rows: Tensor) -> None:
         """NaN answers to finite questions are the network's fault."""
@@ -170,11 +253,27 @@ class Oracle:
                 f"in step {self.step}: a NaN is neither robust nor broken, so mend the network first."
             )
 
-    def _remember(self, x: Tensor, chunk_rows: Tensor) -> None:
+    def _remember(self, x: Tensor, chunk_rows: Tensor, numbers: Tensor) -> None:
         # Of several points of one example the first is kept.
         first = torch.full_like(self.y, len(x))
         first.scatter_reduce_(0, chunk_rows, torch.arange(len(x), device=x.device), "amin")
         rows = ((first < len(x)) & ~self.found).nonzero().flatten()
         self.points[rows] = x[first[rows]].detach()
-        self.queries[rows] = self.forwards[rows]
+        self.queries[rows] = numbers[first[rows]]
         self.found[rows] = True
+
+
+def _gradient(values: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
+    if not values.requires_grad:
+        raise InputError(NO_GRADIENT)
+    (gradient,) = torch.autograd.grad(values.sum(), x, retain_graph=keep, allow_unused=True)
+    if gradient is None:
+        raise InputError(NO_GRADIENT)
+    return gradient
+
+
+def _occurrence(rows: Tensor) -> Tensor:
+    """1 for the first point of an example, 2 for its second, and so on, (M,)."""
+    ordered, order = rows.sort(stable=True)
+    places = torch.arange(len(rows), device=rows.device) - torch.searchsorted(ordered, ordered)
+    return torch.empty_like(rows).scatter_(0, order, places + 1)

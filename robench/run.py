@@ -13,7 +13,7 @@ import torch
 from filelock import Timeout
 from torch import Tensor
 
-from robench.algorithms import bind
+from robench.algorithms import Pool, bind
 from robench.classifiers.victim import Victim, frozen
 from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
@@ -74,17 +74,16 @@ def plan(
     with ExitStack() as stack:
         bench = _Bench(subject, split, threat, settings, store, Quiet(), stack)
         for spec in specs:
-            looks = spec.restarts * len(split)
+            cost = bind(spec).cost(spec.steps, int(split.y.max()) + 1)
             source = bench.source(spec)
             longer = next(
                 (s for s in specs if s.family_identity() == spec.family_identity() and s.steps > spec.steps), None
             )
-            if source == "compute" and longer and spec.is_prefix_closed:
+            if source == "compute" and longer and _prefix_closed(spec):
                 source = f"read from {longer.name}"
             forwards, backwards = (
-                (f"at most {(spec.steps + 1) * looks:,}", f"at most {spec.steps * looks:,}")
-                if source == "compute"
-                else ("0", "0")
+                f"at most {passes * spec.restarts * len(split):,}" if source == "compute" and passes else "0"
+                for passes in cost
             )
             rows.append({"attack": spec.name, "source": source, "forwards": forwards, "backwards": backwards})
     return rows
@@ -115,6 +114,10 @@ class _Bench:
             return f"{spec.algorithm} is not defined for {self.threat.norm}"
         if kind.min_classes > 2 and self.classes < kind.min_classes:
             return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
+        if kind.needs_features and not self.victim.shows_features:
+            return f"{spec.algorithm} needs a network whose features robench knows"
+        if kind.needs_features and len(self.pool.y.unique()) < 2:
+            return f"{spec.algorithm} needs correctly classified examples of at least two classes"
         return ""
 
     def result(self, spec: AttackSpec) -> Result:
@@ -125,7 +128,7 @@ class _Bench:
             if path:
                 self.store.chunks(header).remove()  # left by a run that died between writing and removing
                 return _read(path)
-            path = self.store.family(header, self.watcher.notice) if spec.is_prefix_closed else None
+            path = self.store.family(header, self.watcher.notice) if _prefix_closed(spec) else None
             if path:
                 return self._cut(path, header)
             return self._compute(header)
@@ -135,7 +138,7 @@ class _Bench:
         header = self._header(spec)
         if self.store.find(header):
             return "stored"
-        if spec.is_prefix_closed and self.store.family(header, self.watcher.notice):
+        if _prefix_closed(spec) and self.store.family(header, self.watcher.notice):
             return "read from a longer run"
         return "compute"
 
@@ -161,6 +164,13 @@ class _Bench:
     def classes(self) -> int:
         """How many the network knows."""
         return self.judge.predict(self.split.x[:1]).shape[1]
+
+    @cached_property
+    def pool(self) -> Pool:
+        """Reference examples for the algorithms that need them."""
+        clean = self.clean.to(self.split.y.device)
+        pool = Pool.of(self.split.x, self.split.y, self.split.ids, clean)
+        return Pool(pool.x.to(self.device), pool.y.to(self.device))
 
     def _header(self, spec: AttackSpec) -> Header:
         algorithm = bind(spec)
@@ -208,15 +218,17 @@ class _Bench:
         self.watcher.started(header.attack.name, int((self.clean.cpu() == self.split.y).sum()), header.attack.steps)
         before = tally(chunks.read())
         progress = Progress(self.watcher, before, len(self.split), header.attack)
+        algorithm = bind(header.attack)
         job = Job(
             self.victim,
-            bind(header.attack),
+            algorithm,
             header.attack,
             self.threat,
             self.settings.seed,
             self.settings.precision,
             self.packer,
             header.has_adversarial,
+            self.pool if algorithm.needs_features else None,
         )
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
@@ -262,6 +274,11 @@ class _Bench:
             yield
         finally:
             lock.release()
+
+
+def _prefix_closed(spec: AttackSpec) -> bool:
+    """Whether a longer run of its family holds the attack: the stanza and the algorithm must agree."""
+    return spec.is_prefix_closed and bind(spec).prefix
 
 
 def _record(header: Header, rows: Rows, store: Store) -> Record:

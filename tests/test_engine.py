@@ -9,7 +9,7 @@ from conftest import CPU, Linear
 from torch import nn
 
 import robench
-from robench.algorithms import bind
+from robench.algorithms import Pool, bind
 from robench.classifiers import load_model
 from robench.classifiers.victim import frozen
 from robench.engine import Chunk, Job, attack_chunk
@@ -19,19 +19,23 @@ from robench.specs import AttackSpec, ThreatModel, find_attack, list_attacks
 
 FAMILIES = sorted(
     {
-        find_attack(name).stream: find_attack(name).model_copy(update={"steps": min(find_attack(name).steps, 10)})
-        for name in list_attacks()
+        spec.stream: spec.model_copy(update={"steps": min(spec.steps, 10), "restarts": min(spec.restarts, 2)})
+        for spec in map(find_attack, list_attacks())
     }.values(),
     key=lambda spec: spec.name,
 )
-"""One attack of each family, cut to ten steps: those with more steps take the same path."""
+"""One attack of each family, cut to ten steps and two restarts: those with more take the same path."""
 
 
-def attack(victim, split, spec, batch_size=128, order=None, chunk_size=540, seed=0, threat="0.2"):
+def attack(victim, split, spec, batch_size=128, order=None, chunk_size=540, seed=0, threat="0.2", norm="linf"):
     """All verdicts in the split's own order, whatever order and chunks they were computed in."""
-    job = Job(victim, bind(spec), spec, ThreatModel.parse("linf", threat), seed, "fp32", Packer(batch_size), True)
+    packer = Packer(batch_size)
+    judge, parts = Judge(victim, packer), []
+    algorithm, pool = bind(spec), None
+    if algorithm.needs_features:
+        pool = Pool.of(split.x, split.y, split.ids, judge.predict(split.x).argmax(1))
+    job = Job(victim, algorithm, spec, ThreatModel.parse(norm, threat), seed, "fp32", packer, True, pool)
     order = torch.arange(len(split)) if order is None else order
-    judge, parts = Judge(victim, job.packer), []
     for at in order.split(chunk_size):
         x, y, ids = split.x[at], split.y[at], split.ids[at]
         clean = judge.predict(x).argmax(1)

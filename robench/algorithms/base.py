@@ -4,17 +4,19 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, ClassVar, Literal, TypeVar
 
+import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from robench.ball import Ball
-from robench.losses import Objective
+from robench.losses import Objective, rivals
 from robench.noise import Noise
 from robench.oracle import Bounds, Oracle
 from robench.specs import NORMS, Access, Norm
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A step size or another finite number above 0."""
+Count = Annotated[int, Field(gt=0)]
 ObjectiveName = Literal["ce", "ce_scaled", "he_margin", "ce_fn", "margin"]
 STRICT = ConfigDict(extra="forbid")
 """For algorithms' parameters: what a stanza misspells is an error."""
@@ -39,6 +41,27 @@ def take(state: AnyState, rows: Tensor) -> AnyState:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Reference examples x (P, C, H, W) and their labels y (P,): a fixed choice from the whole split.
+
+    They are the same for every chunk, batch and order, so what an algorithm draws from them with an
+    example's own random numbers does not depend on the example's company.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, ids: Tensor, clean: Tensor, size: int = 256) -> "Pool":
+        """At most `size` correctly classified examples (clean == y), evenly spread over the sorted ids."""
+        correct = (clean == y).nonzero().flatten()
+        correct = correct[ids[correct].argsort()]
+        spread = torch.linspace(0, len(correct) - 1, min(size, len(correct))).round().long()
+        rows = correct[spread.to(correct.device)]
+        return cls(x[rows], y[rows])
+
+
+@dataclass(frozen=True)
 class Task:
     """The active examples as an algorithm sees them.
 
@@ -49,6 +72,8 @@ class Task:
         noise: their random numbers.
         oracle: the model.
         scale, margin: the constants of an HE head, None without one.
+        steps: how many steps there will be in all.
+        pool: reference examples of the split, for algorithms with `needs_features`.
     """
 
     x: Tensor
@@ -58,6 +83,8 @@ class Task:
     oracle: Oracle
     scale: float | None
     margin: float | None
+    steps: int
+    pool: Pool | None = None
 
     def objective(self, name: str, scale: float, margin: float) -> Objective:
         """An objective with the constants of the model's head, or with the given ones where it has none."""
@@ -73,6 +100,15 @@ class Task:
         radius = self.noise.uniform((), step, purpose)
         return self.ball.random_point(radius, self.noise.normal(shape, step, purpose))
 
+    def target(self) -> tuple[Tensor, int]:
+        """The wrong class that this restart aims at, (A,), and how often all have had their turn.
+
+        The first restart takes the most likely by the clean logits, the next the next.
+        """
+        order = rivals(self.oracle.logits(self.x), self.y).argsort(dim=1, descending=True, stable=True)
+        rounds, place = divmod(self.noise.restart, order.shape[1] - 1)
+        return order[:, place], rounds
+
     def take(self, rows: Tensor) -> "Task":
         """The task with some of the examples."""
         return replace(self, x=self.x[rows], y=self.y[rows], ball=self.ball.take(rows), noise=self.noise.take(rows))
@@ -86,14 +122,25 @@ class Algorithm(ABC):
         access: what it asks of a model.
         norms: for which it is defined.
         bounds: who keeps its points inside the ball.
-        min_classes: fewer make it undefined.
+        prefix: whether its first k steps are the same however many follow; not where `Task.steps` shapes them.
+        needs_features: whether it works on penultimate features, towards those of other examples.
     """
 
     version: ClassVar[int] = 1
     access: ClassVar[Access] = "gradient"
     norms: ClassVar[tuple[Norm, ...]] = NORMS
     bounds: ClassVar[Bounds] = "engine"
-    min_classes: ClassVar[int] = 2
+    prefix: ClassVar[bool] = True
+    needs_features: ClassVar[bool] = False
+
+    @property
+    def min_classes(self) -> int:
+        """Fewer make it undefined."""
+        return 2
+
+    def cost(self, steps: int, classes: int) -> tuple[int, int]:
+        """Forwards and backwards of one restart on one example, at most, the engine's last look included."""
+        return steps + 1, steps if self.access == "gradient" else 0
 
     @abstractmethod
     def init(self, task: Task) -> State:

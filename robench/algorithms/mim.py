@@ -41,7 +41,7 @@ class MIM(Algorithm):
         """One step along the accumulated gradient."""
         momentum = cast(Momentum, state)
         objective = task.objective(self.objective, self.scale, self.margin)
-        gradient = task.oracle.gradient(momentum.x, objective)
+        gradient = task.oracle.gradient(momentum.x, objective).gradient
         # Divided by the largest entry first, so that tiny gradients keep their direction.
         gradient = gradient / per_example(gradient.flatten(1).abs().amax(1).clamp_min(TINY), gradient)
         length = gradient.flatten(1).abs().sum(1).clamp_min(TINY)

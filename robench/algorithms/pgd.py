@@ -35,7 +35,7 @@ class PGD(Algorithm):
     def step(self, state: State, t: int, task: Task) -> State:
         """One step of steepest ascent."""
         objective = task.objective(self.objective, self.scale, self.margin)
-        gradient = task.oracle.gradient(state.x, objective)
+        gradient = task.oracle.gradient(state.x, objective).gradient
         return replace(state, x=state.x + self.rel_step * task.ball.eps * task.ball.steepest(gradient))
 
 

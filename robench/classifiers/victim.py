@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from robench.classifiers.classifier import Classifier
 from robench.classifiers.heads import HypersphereHead
 from robench.errors import InputError
+from robench.losses import Sees
 
 TWICE = 1e-4
 """Two passes over the same input may differ by this much, relative to the largest logit."""
@@ -38,19 +39,24 @@ class Victim:
             return cls(model, device, head.scale, head.margin)
         return cls(model, device)
 
-    def answer(self, x: Tensor, normalized: bool) -> tuple[Tensor, Tensor]:
-        """The logits (N, K) that decide, and those an objective sees: with normalised features if asked for.
+    @property
+    def shows_features(self) -> bool:
+        """Whether it has penultimate features that robench knows."""
+        return isinstance(self.model, Classifier)
+
+    def answer(self, x: Tensor, sees: Sees) -> tuple[Tensor, Tensor]:
+        """The logits (N, K) that decide, and what an objective sees.
 
         Raises:
             InputError: features are asked for and the network does not show them, or it returns no logits.
         """
-        if not normalized:
+        if sees == "logits":
             logits = check_logits(self.model(x), len(x))
             return logits, logits
         if not isinstance(self.model, Classifier):
-            raise InputError("an objective with feature normalisation needs a network whose features robench knows.")
+            raise InputError("an objective on features needs a network whose features robench knows.")
         z = self.model.features(x)
-        return self.model.head(z), self.model.head.normalized(z)
+        return self.model.head(z), z if sees == "features" else self.model.head.normalized(z)
 
 
 @contextmanager

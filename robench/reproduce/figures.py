@@ -39,7 +39,7 @@ def bars(path: Path, groups: Sequence[str], series: Mapping[str, Sequence[float]
         axes.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
         axes.set_yscale("log")
         axes.set_ylabel(y_label)
-        axes.legend(frameon=False)
+        figure.legend(loc="outside upper right", ncols=len(series), frameon=False)
         _save(figure, path)
 
 

@@ -37,7 +37,7 @@ def find_card(name: str) -> Card:
         return card
     if name.endswith(".toml") or (Path(name) / CARD).is_file():
         return read_card(Path(name))
-    raise unknown("model", name, list_models())
+    raise unknown("model", name, sorted(list_models(), key=lambda each: not each.startswith(f"{EMBEDDED}/")))
 
 
 @cache

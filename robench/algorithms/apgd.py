@@ -1,0 +1,161 @@
+"""Auto-PGD: projected gradient ascent that sets its own step size."""
+
+import dataclasses
+from dataclasses import replace
+from typing import ClassVar, Literal, cast
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, where
+
+from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
+from robench.ball import per_example
+from robench.losses import Objective
+from robench.oracle import Bounds
+
+PATIENCE = 0.75
+"""rho: fewer increases than this share of a period's steps halve the step size (condition 1)."""
+MOMENTUM = 0.75
+"""alpha: the weight of the new step against the step before."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ascent(State):
+    """What Algorithm 1 remembers; images are (N, C, H, W), all else is (N,).
+
+    Attributes:
+        last: the iterate before x.
+        best, best_gradient, best_value: the point of largest objective so far.
+        value: the objective at `last`.
+        step_size: eta.
+        rises: increases of the objective since the last checkpoint.
+        checked_value: `best_value` at the last checkpoint.
+        halved: whether the last checkpoint halved the step size.
+        target: the class a targeted objective leads to.
+    """
+
+    last: Tensor
+    best: Tensor
+    best_gradient: Tensor
+    best_value: Tensor
+    value: Tensor
+    step_size: Tensor
+    rises: Tensor
+    checked_value: Tensor
+    halved: Tensor
+    target: Tensor
+
+
+@dataclass(frozen=True, config=STRICT)
+class APGD(Algorithm):
+    """Algorithm 1 of Croce & Hein 2020b (Reliable evaluation of adversarial robustness, ICML 2020).
+
+    x_{t+1} = P(x_t + a (z_{t+1} - x_t) + (1 - a) (x_t - x_{t-1})), z_{t+1} = P(x_t + eta u(grad J(x_t))).
+    At the checkpoints of Sec. 3.1 eta is halved, and the search goes back to its best point, for each
+    example by itself, if (1) the objective rose in too few of the steps since the last checkpoint, or
+    (2) eta was not halved there and the best objective is still the same.
+
+    The checkpoints are fractions of the number of steps, so a short run is no prefix of a long one.
+    Each restart of a targeted objective takes the next of the wrong classes in the order of the clean
+    logits, and begins again when all of them have been taken.
+
+    Attributes:
+        objective: J; `dlr` (Eq. 6) and `dlr_targeted` (Eq. 7) do not change under a scaling of the logits.
+        scale, margin: the s and m of J on a model whose head has none of its own.
+    """
+
+    objective: Literal["ce", "ce_scaled", "he_margin", "ce_fn", "margin", "dlr", "dlr_targeted"] = "ce"
+    scale: Positive = 15.0
+    margin: float = 0.2
+
+    bounds: ClassVar[Bounds] = "own"
+    prefix: ClassVar[bool] = False
+
+    @property
+    def min_classes(self) -> int:
+        """As many as the objective needs."""
+        return Objective(self.objective).min_classes
+
+    def cost(self, steps: int, classes: int) -> tuple[int, int]:
+        """One forward more for the targets."""
+        return steps + 1 + (self.objective == "dlr_targeted"), steps
+
+    def init(self, task: Task) -> State:
+        """A random point of the ball, with the step size 2 eps."""
+        x = task.random_point(0, "start")
+        lowest = torch.full_like(x[:, 0, 0, 0], float("-inf"))
+        return Ascent(
+            x=x,
+            last=x,
+            best=x,
+            best_gradient=torch.zeros_like(x),
+            best_value=lowest,
+            value=lowest,
+            step_size=torch.full_like(lowest, 2 * task.ball.eps),
+            rises=torch.zeros_like(task.y),
+            checked_value=lowest,
+            halved=torch.zeros_like(task.y, dtype=torch.bool),
+            target=task.target()[0] if self.objective == "dlr_targeted" else task.y,
+        )
+
+    def step(self, state: State, t: int, task: Task) -> State:
+        """Look at x_t, at a checkpoint judge the step size, and take the step."""
+        ascent = cast(Ascent, state)
+        objective = task.objective(self.objective, self.scale, self.margin)
+        given = (ascent.target,) if self.objective == "dlr_targeted" else ()
+        gradient, value, _ = task.oracle.gradient(ascent.x, objective, given=given)
+        ascent = _booked(ascent, gradient, value, t)
+        before = [0, *checkpoints(task.steps)]
+        if t in before[1:]:
+            ascent, gradient = _checked(ascent, gradient, t - before[before.index(t) - 1])
+        # Where the search went back to its best point, `ascent.x` is that point.
+        ball, eta, a = task.ball, per_example(ascent.step_size, gradient), MOMENTUM if t else 1.0
+        z = ball.project(ascent.x + eta * ball.steepest(gradient))
+        x = ball.project(ascent.x + a * (z - ascent.x) + (1 - a) * (ascent.x - ascent.last))
+        return replace(ascent, x=x, last=state.x)
+
+
+def checkpoints(steps: int) -> list[int]:
+    """w_j = ceil(p_j N), p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06) (Sec. 3.1)."""
+    share, length, found = 22, 22, []
+    while share < 100:
+        found.append(-(-share * steps // 100))
+        length = max(length - 3, 6)
+        share += length
+    return found
+
+
+def _booked(ascent: Ascent, gradient: Tensor, value: Tensor, t: int) -> Ascent:
+    """The books after a look at x: is it the best so far, did the objective rise?"""
+    better = value > ascent.best_value
+    image = per_example(better, gradient)
+    best_value = where(better, value, ascent.best_value)
+    return replace(
+        ascent,
+        best=where(image, ascent.x, ascent.best),
+        best_gradient=where(image, gradient, ascent.best_gradient),
+        best_value=best_value,
+        rises=ascent.rises + (value > ascent.value) if t else ascent.rises,
+        checked_value=ascent.checked_value if t else best_value,
+        value=value,
+    )
+
+
+def _checked(ascent: Ascent, gradient: Tensor, length: int) -> tuple[Ascent, Tensor]:
+    """The verdict of a checkpoint, `length` steps after the one before, on each example's step size."""
+    few = ascent.rises < PATIENCE * length
+    stuck = ~ascent.halved & (ascent.best_value == ascent.checked_value)
+    halve = few | stuck
+    image = per_example(halve, gradient)
+    ascent = replace(
+        ascent,
+        x=where(image, ascent.best, ascent.x),
+        step_size=where(halve, ascent.step_size / 2, ascent.step_size),
+        rises=torch.zeros_like(ascent.rises),
+        checked_value=ascent.best_value,
+        halved=halve,
+    )
+    return ascent, where(image, ascent.best_gradient, gradient)
+
+
+ALGORITHM = APGD

@@ -1,0 +1,80 @@
+"""DeepFool: step after step to the nearest linearised boundary."""
+
+import dataclasses
+from dataclasses import replace
+from typing import ClassVar, cast
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
+from robench.ball import TINY, per_example
+from robench.oracle import Bounds
+
+
+@dataclasses.dataclass(frozen=True)
+class Path(State):
+    """The iterate x_i, its overshot proposal x (N, C, H, W), and who has crossed the boundary, bool (N,)."""
+
+    iterate: Tensor
+    crossed: Tensor
+
+
+@dataclass(frozen=True, config=STRICT)
+class DeepFool(Algorithm):
+    """Algorithm 2 of Moosavi-Dezfooli et al. 2016 (DeepFool, CVPR 2016), for p = 2 and for p = infinity (Eq. 11).
+
+    Of all classes k, with f'_k = Z_k - Z_y and gradients w'_k, the one with the smallest |f'_k| / |w'_k|_q is
+    the closest to x_i, and x_{i+1} = x_i + |f'_k| / |w'_k|_q u(w'_k), u the steepest direction, lies on its
+    linearised boundary. The proposal is x + (1 + overshoot) (x_i - x): the overshoot applies to the whole
+    perturbation, once, and carries it across the boundary that the x_i converge to. An example stops at its
+    first misclassified proposal. It is a minimum-norm attack: the proposal is a success under eps if it
+    lies inside the ball. Pixels stay in [0, 1].
+
+    Attributes:
+        overshoot: eta.
+    """
+
+    overshoot: Positive = 0.02
+
+    bounds: ClassVar[Bounds] = "none"
+
+    def cost(self, steps: int, classes: int) -> tuple[int, int]:
+        """The proposal and the iterate, and a backward for each wrong class."""
+        return 2 * steps + 1, steps * (classes - 1)
+
+    def init(self, task: Task) -> State:
+        """The clean point."""
+        return Path(task.x, iterate=task.x, crossed=torch.zeros_like(task.y, dtype=torch.bool))
+
+    def step(self, state: State, t: int, task: Task) -> State:
+        """Stop where the proposal is misclassified; elsewhere on to the nearest linearised boundary."""
+        path = cast(Path, state)
+        crossed = path.crossed if t == 0 or path.crossed.all() else self._looked(path, task)
+        rows = (~crossed).nonzero().flatten()
+        if not len(rows):
+            return replace(path, crossed=crossed)
+        clean, start = task.x[rows], path.iterate[rows]
+        iterate = (start + _nearest_boundary(start, rows, task)).clamp(0, 1)
+        proposal = (clean + (1 + self.overshoot) * (iterate - clean)).clamp(0, 1)
+        return Path(
+            path.x.index_copy(0, rows, proposal), iterate=path.iterate.index_copy(0, rows, iterate), crossed=crossed
+        )
+
+    def _looked(self, path: Path, task: Task) -> Tensor:
+        rows = (~path.crossed).nonzero().flatten()
+        wrong = task.oracle.logits(path.x[rows], rows, candidate=True).argmax(1) != task.y[rows]
+        return path.crossed.index_copy(0, rows, wrong)
+
+
+def _nearest_boundary(x: Tensor, rows: Tensor, task: Task) -> Tensor:
+    """The smallest steps that lead to a linearised boundary from points x of some of the examples."""
+    gradients, leads, _, _ = task.oracle.jacobian(x, rows=rows)
+    away = leads.abs() / task.ball.dual(gradients.flatten(0, 1)).view_as(leads).clamp_min(TINY)
+    length, nearest = away.min(dim=1)
+    slope = gradients[torch.arange(len(x), device=x.device), nearest]
+    return per_example(length, slope) * task.ball.steepest(slope)
+
+
+ALGORITHM = DeepFool

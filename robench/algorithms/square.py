@@ -1,0 +1,167 @@
+"""The Square attack: random search with squares."""
+
+import dataclasses
+from typing import ClassVar, cast
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, where
+
+from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
+from robench.ball import TINY, per_example
+from robench.losses import margin
+from robench.specs import Access
+
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""After each of these queries the share of changed pixels is halved, for a budget of 10,000 (paper and its code)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Search(State):
+    """The proposal x, the best point so far (N, C, H, W) and its margin (N,)."""
+
+    best: Tensor
+    margin: Tensor
+
+
+@dataclass(frozen=True, config=STRICT)
+class Square(Algorithm):
+    """Algorithm 1 of Andriushchenko et al. 2020 (Square attack, ECCV 2020).
+
+    Each query changes one square window of the best point so far, chosen at random, and is kept if the
+    margin Z_y - max Z_k falls. For linf the window moves by +-2 eps a channel before the projection
+    (Alg. 2), and the start is vertical stripes of +-eps. For l2 a second window gives its budget to the
+    first (Alg. 3), and the start is a grid of bumps; see `_bump`. All draws are the example's own.
+
+    The sides of the squares follow the paper's schedule for 10,000 queries whatever the budget, as in
+    AutoAttack, so a short run is the beginning of a long one. The engine's look at the last proposal is
+    a query too: `steps` s mean s + 1 queries.
+
+    Attributes:
+        share: p, the share of pixels that a square covers at first.
+    """
+
+    share: Positive = 0.8
+
+    access: ClassVar[Access] = "score"
+
+    def init(self, task: Task) -> State:
+        """The paper's start, not yet asked about."""
+        start = _stripes(task) if task.ball.norm == "linf" else _grid(task)
+        return Search(start, best=task.x, margin=torch.full_like(task.x[:, 0, 0, 0], float("inf")))
+
+    def step(self, state: State, t: int, task: Task) -> State:
+        """Ask about the proposal, keep it if it is better, and make the next one."""
+        search = cast(Search, state)
+        found = margin(task.oracle.logits(search.x, candidate=True), task.y)
+        better = found < search.margin
+        best = where(per_example(better, task.x), search.x, search.best)
+        propose = _one_square if task.ball.norm == "linf" else _two_squares
+        x = propose(best, self._covered(t + 1), t + 1, task)
+        return Search(x, best=best, margin=where(better, found, search.margin))
+
+    def _covered(self, query: int) -> float:
+        """The share of pixels that the square of a query covers."""
+        return self.share * 0.5 ** sum(query > after for after in HALVINGS)
+
+
+def _signs(uniform: Tensor) -> Tensor:
+    return (uniform < 0.5).to(uniform.dtype) * 2 - 1
+
+
+def _stripes(task: Task) -> Tensor:
+    """+-eps, alike along each column of each channel."""
+    _, channels, _, width = task.x.shape
+    return task.x + task.ball.eps * _signs(task.noise.uniform((channels, 1, width), 0, "start"))
+
+
+def _one_square(best: Tensor, share: float, query: int, task: Task) -> Tensor:
+    """Alg. 2: a window of the best point moves by +-2 eps, one sign a channel; the engine projects."""
+    _, channels, height, width = best.shape
+    side = min(max(round((share * height * width) ** 0.5), 1), height, width)
+    draws = task.noise.uniform((2 + channels,), query, "square")
+    rows, columns = _window(draws[:, :2], side, height, width)
+    inside = _mask(rows, height)[:, None, :, None] & _mask(columns, width)[:, None, None, :]
+    return best + 2 * task.ball.eps * _signs(draws[:, 2:])[:, :, None, None] * inside
+
+
+def _two_squares(best: Tensor, share: float, query: int, task: Task) -> Tensor:
+    """Alg. 3: the perturbation in a window is renewed with the budget of another, which is emptied."""
+    n, channels, height, width = best.shape
+    limit = min(height, width) - (1 - min(height, width) % 2)
+    side = min(max(round((share * height * width) ** 0.5), 3) // 2 * 2 + 1, limit)
+    draws = task.noise.uniform((5 + channels,), query, "square")
+    delta = best - task.x
+    here, there = (
+        (_mask(rows, height)[:, None, :, None] & _mask(columns, width)[:, None, None, :], rows, columns)
+        for rows, columns in (_window(draws[:, at : at + 2], side, height, width) for at in (0, 2))
+    )
+    unused = (task.ball.eps**2 - _length(delta, (1, 2, 3)) ** 2).clamp_min(0) / channels
+    budget = (unused + _length(delta * (here[0] | there[0])) ** 2).sqrt()
+    at = (
+        torch.arange(n, device=best.device)[:, None, None, None],
+        torch.arange(channels, device=best.device)[None, :, None, None],
+        here[1][:, None, :, None],
+        here[2][:, None, None, :],
+    )
+    old = delta[at]
+    bump = _bump(side, best)
+    bump = where((draws[:, 4] < 0.5)[:, None, None, None], bump, bump.T)
+    new = bump * _signs(draws[:, 5:])[:, :, None, None] + old / _length(old).clamp_min(TINY)
+    delta = delta * ~there[0]
+    delta[at] = new / _length(new).clamp_min(TINY) * budget
+    return task.x + delta / _length(delta, (1, 2, 3)).clamp_min(TINY) * task.ball.eps
+
+
+def _grid(task: Task) -> Tensor:
+    """Bumps of random sign a channel on a grid of five tiles a side, scaled to length eps."""
+    _, channels, height, width = task.x.shape
+    side = max(height // 5, 1)
+    down, across = range(0, height - side + 1, side), range(0, width - side + 1, side)
+    draws = task.noise.uniform((channels, len(down), len(across)), 0, "start")
+    turned = task.noise.uniform((len(down), len(across)), 0, "turn") < 0.5
+    bump, delta = _bump(side, task.x), torch.zeros_like(task.x)
+    for i, top in enumerate(down):
+        for j, left in enumerate(across):
+            tile = where(turned[:, None, i, j, None, None], bump, bump.T)
+            delta[:, :, top : top + side, left : left + side] = tile * _signs(draws[:, :, i, j])[:, :, None, None]
+    return task.x + delta / _length(delta, (1, 2, 3)).clamp_min(TINY) * task.ball.eps
+
+
+def _bump(side: int, like: Tensor) -> Tensor:
+    """The eta of Sec. 3.3: two rectangular bumps of opposite signs, one above the other, of length 1 in all."""
+    upper = _rectangles(side // 2, side, like)
+    lower = _rectangles(side - side // 2, side, like)
+    bump = torch.cat([upper, -lower])
+    return bump / _length(bump, (0, 1)).clamp_min(TINY)
+
+
+def _rectangles(height: int, width: int, like: Tensor) -> Tensor:
+    """A pyramid of centred rectangles, the k-th of weight 1 / k^2, of length 1."""
+    pyramid = like.new_zeros(height, width)
+    row, column = height // 2, width // 2
+    for k in range(max(height, width) // 2 + 1):
+        pyramid[max(row - k, 0) : row + k + 1, max(column - k, 0) : column + k + 1] += 1 / (k + 1) ** 2
+    return pyramid / _length(pyramid, (0, 1)).clamp_min(TINY)
+
+
+def _window(draws: Tensor, side: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns (N, side) of a window placed by two numbers in [0, 1) an example."""
+    span = torch.arange(side, device=draws.device)
+    top = (draws[:, :1] * (height - side + 1)).long()
+    left = (draws[:, 1:] * (width - side + 1)).long()
+    return top + span, left + span
+
+
+def _mask(places: Tensor, size: int) -> Tensor:
+    """Which of `size` places are in the window, bool (N, size)."""
+    at = torch.arange(size, device=places.device)
+    return (at >= places[:, :1]) & (at <= places[:, -1:])
+
+
+def _length(x: Tensor, over: tuple[int, ...] = (2, 3)) -> Tensor:
+    """The l2 norm of each channel, or over the given axes, which stay as ones."""
+    return x.square().sum(over, keepdim=True).sqrt()
+
+
+ALGORITHM = Square
