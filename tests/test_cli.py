@@ -176,7 +176,8 @@ def test_a_process_evaluates_and_writes_plain_text(tmp_path):
 def test_a_process_ends_a_mistake_with_one_line_and_2():
     done = shell("eval", "--model", "pgdta")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "robench: unknown model 'pgdta': did you mean digits/pgdat, digits/pgdat_he?\n"
+    assert done.stderr.startswith("robench: unknown model 'pgdta': did you mean digits/pgdat, digits/pgdat_")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_reader_that_leaves_early_is_no_failure():

@@ -12,14 +12,14 @@ from toys import EVAL, cut, refused
 
 from robench import paths
 from robench.errors import InputError
-from robench.specs import ThreatModel, catalog
+from robench.specs import ThreatModel, catalog, list_models
 
 # ---- 17: unknown names ----
 
 UNKNOWN = [
     (["eval", "--model", "pgdta"], "model", "digits/pgdat"),
     (["eval", "--model", "PGDAT"], "model", "digits/pgdat"),
-    (["eval", "--model", "cifar10/pgdat_h"], "model", "digits/pgdat_he"),
+    (["eval", "--model", "cifar10/pgdat_h"], "model", "cifar10/pgdat_he"),
     (["eval", "--model", "pgdat", "--attack", "pgd20"], "attack", "pgd-20"),
     (["eval", "--model", "pgdat", "--battery", "papr"], "battery", "paper"),
     (["eval", "--model", "pgdat", "--dataset", "digit"], "dataset", "digits"),
@@ -45,7 +45,8 @@ def test_an_unknown_name_suggests_the_nearest(cli, arguments, kind, nearest):
 
 def test_an_unknown_name_like_no_other_lists_the_known(cli):
     said = cli("eval", "--model", "zzz")
-    assert "known: digits/pgdat, digits/pgdat_he, digits/standard" in said.sentence
+    assert "known: digits/alp, digits/alp_he, " in said.sentence
+    assert f"({len(list_models())} in all)" in said.sentence
 
 
 def test_a_path_that_is_not_there_is_named(cli, tmp_path):
@@ -59,7 +60,7 @@ def test_a_path_that_is_not_there_is_named(cli, tmp_path):
 CARDS = {
     "an unknown key": (("momentum = 0.9", "momentun = 0.9"), ["recipe.momentun"]),
     "a missing key": (('dataset = "digits"', ""), ["'dataset'", "required"]),
-    "a word for a number": (("epochs = 100", 'epochs = "many"'), ["recipe.epochs", "integer"]),
+    "a word for a number": (("epochs = 60", 'epochs = "many"'), ["recipe.epochs", "integer"]),
     "out of range": (("lr = 0.1", "lr = -0.1"), ["recipe.lr", "greater than 0"]),
     "no such choice": (('schedule = "one_cycle"', 'schedule = "bicycle"'), ["recipe.schedule", "one_cycle"]),
     "no TOML": (("[architecture]", "[architecture"), ["not valid TOML"]),
@@ -178,7 +179,7 @@ def test_a_card_in_another_datasets_folder_is_refused(cli, checkout):
 
 
 def test_doctor_names_every_defense_that_is_broken_and_goes_on(cli, checkout, tmp_path):
-    copy_card(checkout / "models" / "digits" / "broken", ("epochs = 100", "epochs = 0"))
+    copy_card(checkout / "models" / "digits" / "broken", ("epochs = 60", "epochs = 0"))
     cut(checkout / "models" / "digits" / "standard" / "weights.safetensors")
     lines = cli("doctor", "--results", tmp_path / "results").out.splitlines()
     about = {line[:22].strip(): line for line in lines}
