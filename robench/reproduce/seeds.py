@@ -65,12 +65,16 @@ def _paired(shop: Workshop, verdicts: dict[str, list[Evaluation]]) -> Product:
                 {
                     "seed": str(seed),
                     "pgd-20 difference": f"{raw[0]:+.2f}",
-                    "pgd-20 p": f"{raw[1]:.3f}",
+                    "pgd-20 p": _p(raw[1]),
                     "worst-case difference": f"{worst[0]:+.2f}",
-                    "worst-case p": f"{worst[1]:.3f}",
+                    "worst-case p": _p(worst[1]),
                 },
             )
     return Product("he-paired", table)
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _robust(evaluation: Evaluation, attacks: tuple[str, ...]) -> Column:
