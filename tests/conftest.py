@@ -1,6 +1,7 @@
 """Shared networks and shortcuts: real parts only."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -24,6 +25,9 @@ from robench.specs import digest
 from robench.store import raw
 
 CPU = torch.device("cpu")
+# One thread: the networks are tiny, and several processes of several threads on few cores hold each other up.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -188,10 +188,16 @@ def test_a_reader_that_leaves_early_is_no_failure():
     assert (process.returncode, error) == (0, b"")
 
 
+def heed_ctrl_c():
+    """As in a terminal: a job in the background inherits that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_exits_130_and_keeps_finished_attacks(cli, tmp_path):
     options = ("--model", "pgdat", "--limit", "100", "--results", str(tmp_path))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     command = [*PYTHON, "eval", *options, "--attack", "mim-20", "--attack", "adaptive-pgd-500"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, **pipes, preexec_fn=heed_ctrl_c) as process:  # noqa: PLW1509
         assert "mim-20" in process.stderr.readline()
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)

@@ -199,7 +199,9 @@ def test_keep_best_publishes_the_best_epoch(tmp_path):
     assert apart(weights(tmp_path), states[best]) == 0
     assert apart(weights(tmp_path), states[-1]) > 0
     assert load_card(read_card(tmp_path)).training is False
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.toml", "log.csv", "weights.safetensors"]
+    assert apart(load_file(tmp_path / "last.safetensors"), states[-1]) == 0
+    kept = ["card.toml", "last.safetensors", "log.csv", "weights.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
 def test_best_means_robust_where_training_is_adversarial(tmp_path):

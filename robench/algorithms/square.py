@@ -33,6 +33,9 @@ class Square(Algorithm):
     (Alg. 2), and the start is vertical stripes of +-eps. For l2 a second window gives its budget to the
     first (Alg. 3), and the start is a grid of bumps; see `_bump`. All draws are the example's own.
 
+    Windows reach every pixel, as the paper says (positions 0 to w - h inclusive); its code and AutoAttack's
+    never touch the last row and column, which on small images costs them a few points.
+
     The sides of the squares follow the paper's schedule for 10,000 queries whatever the budget, as in
     AutoAttack, so a short run is the beginning of a long one. The engine's look at the last proposal is
     a query too: `steps` s mean s + 1 queries.

@@ -71,7 +71,7 @@ class Recipe(Declared):
     holdout: int = Field(0, ge=0)
     """Training examples kept aside to choose hyper-parameters and to watch; never test examples."""
     keep: Literal["last", "best"] = "last"
-    """Which weights the card gets; best means highest held-out robust accuracy."""
+    """Which weights the card gets; best means highest held-out robust accuracy, and leaves the last beside them."""
     patience: int = Field(0, ge=0)
     """Stop after so many epochs without a better held-out robust accuracy; 0 never stops."""
 

@@ -26,7 +26,7 @@ from robench.training.processes import Team, team
 from robench.training.schedule import schedule
 
 OnEpoch = Callable[[Epoch], None]
-BEST = "best.safetensors"
+BEST, LAST = "best.safetensors", "last.safetensors"
 LOOK = {"steps": 10, "rel_step": "1/4", "perturb_mode": "eval"}
 """How held-out examples are perturbed, whatever the framework: one-step training must not hide its overfitting."""
 BATCH = 500
@@ -131,8 +131,9 @@ class Trainer:
         return self.history[-1]
 
     def publish(self) -> None:
-        """Write weights, log and card; the checkpoint has done its work."""
+        """Write weights, log and card; the checkpoint has done its work. The last weights stay beside the best."""
         if self.recipe.keep == "best":
+            save_weights(self.net.module, self.folder / LAST)
             fit(self.net.module, read_weights(self.folder / BEST), BEST)
         sha256 = save_weights(self.net.module, self.folder / WEIGHTS)
         document = tomlkit.parse((self.card.folder / CARD).read_text(encoding="utf-8"))
