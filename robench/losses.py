@@ -117,6 +117,8 @@ OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "he_margin": lambda logits, y, s, m: log_odds(with_margin(logits, y, s, m), y),
     "ce_fn": lambda logits, y, _s, _m: log_odds(logits, y),
     "margin": lambda logits, y, _s, _m: -margin(logits, y),
+    "probability_margin": lambda logits, y, _s, _m: -margin(logits.softmax(1), y),
+    "lead": lambda logits, y, _s, _m, target: label_logit(logits, target) - label_logit(logits, y),
     "dlr": lambda logits, y, _s, _m: dlr(logits, y),
     "dlr_targeted": lambda logits, y, _s, _m, target: targeted_dlr(logits, y, target),
     "feature": lambda z, _y, _s, _m, aim: F.cosine_similarity(z, aim, dim=1),

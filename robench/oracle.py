@@ -1,9 +1,11 @@
 """The only way an algorithm touches a model: metered, limited, watched."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robench.ball import Ball, finite
 from robench.classifiers.precision import Precision, arithmetic
@@ -145,9 +147,7 @@ class Oracle:
             gradient, value, logits = self.packer(
                 lambda *parts: self._differentiate(objective, *parts), x, self.y[chunk_rows], *given
             )
-        numbers = self._count(chunk_rows, backwards=1)
-        self._look(x, logits, chunk_rows, candidate, numbers)
-        self._require_finite(gradient, "gradients", x, chunk_rows)
+        self._differentiated(x, gradient, logits, chunk_rows, candidate, backwards=1)
         return Slope(gradient, value, logits)
 
     def jacobian(
@@ -170,9 +170,7 @@ class Oracle:
         with arithmetic(self.precision, self.victim.device):
             parts = self.packer(self._lead_slopes, x, self.y[chunk_rows], *(() if classes is None else (classes,)))
         answer = Jacobian(*parts)
-        numbers = self._count(chunk_rows, backwards=answer.leads.shape[1])
-        self._look(x, answer.logits, chunk_rows, candidate, numbers)
-        self._require_finite(answer.gradients, "gradients", x, chunk_rows)
+        self._differentiated(x, answer.gradients, answer.logits, chunk_rows, candidate, answer.leads.shape[1])
         return answer
 
     def claim(self, x: Tensor, rows: Tensor | None = None) -> None:
@@ -180,6 +178,22 @@ class Oracle:
         if self.watching:
             chunk_rows = self._chunk_rows(rows)
             self._remember(x, chunk_rows, self.forwards[chunk_rows])
+
+    @contextmanager
+    def lent(self) -> Iterator["Lent"]:
+        """The network itself, counted, for another library's attack; afterwards its passes are booked.
+
+        Such an attack does not say which example a pass is for, so they are spread evenly over the active ones.
+        """
+        self._require("gradient")
+        lent = Lent(self.victim, self.precision)
+        try:
+            yield lent
+        finally:
+            for books, passes in ((self.forwards, lent.forwards), (self.backwards, lent.backwards)):
+                share, rest = divmod(passes, len(self.active))
+                books[self.active] += share
+                books[self.active[:rest]] += 1
 
     def keep(self, rows: Tensor) -> None:
         """Narrow the active set to some of its rows."""
@@ -205,6 +219,14 @@ class Oracle:
             logits = self.packer(lambda part: check_logits(self.victim.model(part), len(part)), x)
         self._look(x, logits, chunk_rows, candidate, self._count(chunk_rows))
         return logits
+
+    def _differentiated(
+        self, x: Tensor, gradient: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool, backwards: int
+    ) -> None:
+        """Book a differentiation, look at its points and check its gradients."""
+        numbers = self._count(chunk_rows, backwards)
+        self._look(x, logits, chunk_rows, candidate, numbers)
+        self._require_finite(gradient, "gradients", x, chunk_rows)
 
     def _count(self, chunk_rows: Tensor, backwards: int = 0) -> Tensor:
         """Book one forward and so many backwards a point; the number of each point's query, (M,)."""
@@ -261,6 +283,33 @@ class Oracle:
         self.points[rows] = x[first[rows]].detach()
         self.queries[rows] = numbers[first[rows]]
         self.found[rows] = True
+
+
+class Lent(nn.Module):
+    """A network as other libraries want it, images to logits, that counts examples passed through it."""
+
+    def __init__(self, victim: Victim, precision: Precision) -> None:
+        super().__init__()
+        self.victim, self.precision = victim, precision
+        self.forwards = self.backwards = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (M, K).
+
+        Raises:
+            InputError: the network returns NaN, infinity or a wrong shape.
+        """
+        with arithmetic(self.precision, self.victim.device):
+            logits = check_logits(self.victim.model(x), len(x))
+        self.forwards += len(x)
+        if not finite(logits).all() and finite(x).all():
+            raise InputError("the network gives NaN or infinite logits: mend the network first.")
+        if logits.requires_grad:
+            logits.register_hook(self._passed_back)
+        return logits
+
+    def _passed_back(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)
 
 
 def _gradient(values: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:

@@ -114,9 +114,11 @@ class _Bench:
             return f"{spec.algorithm} is not defined for {self.threat.norm}"
         if kind.min_classes > 2 and self.classes < kind.min_classes:
             return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
-        if kind.needs_features and not self.victim.shows_features:
-            return f"{spec.algorithm} needs a network whose features robench knows"
-        if kind.needs_features and len(self.pool.y.unique()) < 2:
+        if kind.sees != "logits" and not self.victim.shows_features:
+            return f"{spec.name} needs a network whose features robench knows"
+        if kind.sees == "normalized" and self.victim.normalizes_features:
+            return "the network normalises its features itself"
+        if kind.sees == "features" and len(self.pool.y.unique()) < 2:
             return f"{spec.algorithm} needs correctly classified examples of at least two classes"
         return ""
 
@@ -228,7 +230,7 @@ class _Bench:
             self.settings.precision,
             self.packer,
             header.has_adversarial,
-            self.pool if algorithm.needs_features else None,
+            self.pool if algorithm.sees == "features" else None,
         )
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:

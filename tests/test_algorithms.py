@@ -10,9 +10,10 @@ from test_engine import Counting, attack
 from torch import nn
 
 import robench
+from robench.algorithms import bind
 from robench.algorithms.apgd import checkpoints
 from robench.ball import onto_hyperplane
-from robench.classifiers import Classifier
+from robench.classifiers import Classifier, load_model
 from robench.classifiers.heads import make_head
 from robench.classifiers.victim import frozen
 from robench.data.split import Split
@@ -110,6 +111,33 @@ def test_apgd_reaches_the_optimum_on_a_linear_network(name, norm):
                 model, x[one], y[one], attacks=[name], norm=norm, eps=factor * float(optimum[place])
             )[name]
             assert (verdict.robust_accuracy == 100.0) is survive
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("how", [{}, {"scale": 15.0}, {"shift": -50.0}], ids=["s1", "s15", "negative"])
+def test_cascade_reaches_the_optimum_on_a_linear_network(norm, how):
+    model, x, y = linear(**how)
+    optimum = exact(model, x, y, norm)
+    for factor, survive in ((0.999, True), (1.01, False)):
+        for place in range(6):
+            one = slice(place, place + 1)
+            verdict = robench.evaluate(
+                model, x[one], y[one], attacks=["cascade"], norm=norm, eps=factor * float(optimum[place])
+            )["cascade"]
+            assert (verdict.robust_accuracy == 100.0) is survive
+
+
+def test_a_cascade_is_stronger_than_its_opening_and_gives_up_what_is_hopeless(digits):
+    model = load_model("pgdat_he")
+    report = robench.evaluate(
+        model, digits.x[:150], digits.y[:150], ids=digits.ids[:150], attacks=["cascade"], eps="0.2"
+    )
+    verdict = report["cascade"]
+    accuracies = [verdict.accuracy_after(steps) for steps in (10, 73, 150, verdict.result.record.header.attack.steps)]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[0] > accuracies[-1]
+    forwards, _ = bind(find_attack("cascade")).cost(verdict.result.record.header.attack.steps, 10)
+    assert verdict.result.forwards < forwards * verdict.result.record.robust.sum() / 2
 
 
 def toy(seed: int = 0, head: str = "he", n: int = 96):

@@ -38,7 +38,7 @@ def distances(model: Linear, x: torch.Tensor, norm: str) -> torch.Tensor:
     return f.abs() / (w.abs().sum() if norm == "linf" else w.norm())
 
 
-@pytest.mark.parametrize("objective", ["ce", "ce_scaled", "he_margin", "margin"])
+@pytest.mark.parametrize("objective", ["ce", "ce_scaled", "he_margin", "margin", "probability_margin"])
 @pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "mim"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_success_flips_at_the_analytic_eps(norm, name, objective):

@@ -130,6 +130,12 @@ STANZAS = {
     "an objective misspelt": (("0.1", '0.1, objective = "ec"'), ["params.objective", "ce"]),
     "no TOML": (("[mine]", "[mine"), ["not valid TOML"]),
     "a key outside every stanza": (("[mine]", "loose = 1\n[mine]"), ["loose"]),
+    "an unknown base": (("algorithm", 'base = "pdg-20"\nalgorithm'), ["'base'", "'pdg-20'", "pgd-20"]),
+    "a base with a base": (("algorithm", 'base = "scaled-pgd-20"\nalgorithm'), ["'base'", "scaled-pgd-20", "'pgd-20'"]),
+    "a base and params in words": (
+        ('algorithm = "pgd"\nsteps = 3\nparams = { rel_step = 0.1 }', 'base = "pgd-20"\nparams = "none"'),
+        ["params", "dict"],
+    ),
     "declared twice": (("[mine]", "[pgd-20]"), ["'pgd-20'", "twice"]),
 }
 
@@ -148,6 +154,15 @@ def test_a_malformed_stanza_names_file_key_and_what_is_expected(cli, checkout, t
 def test_the_stanza_itself_is_sound(cli, checkout, tmp_path):
     (checkout / "attacks" / "mine.toml").write_text(STANZA)
     assert cli("eval", "--model", "pgdat", "--attack", "mine", "--limit", 5, "--results", tmp_path / "r").code == 0
+
+
+def test_a_base_gives_what_a_stanza_does_not_say(checkout):
+    text = '[mine]\nbase = "pgd-20"\nsteps = 7\nparams = { objective = "margin" }\nabout = "of the test"\n'
+    (checkout / "attacks" / "mine.toml").write_text(text)
+    mine, base = catalog.find_attack("mine"), catalog.find_attack("pgd-20")
+    assert (mine.name, mine.steps, mine.about) == ("mine", 7, "of the test")
+    assert mine.params == {**base.params, "objective": "margin"}
+    assert (mine.algorithm, mine.cite) == (base.algorithm, base.cite)
 
 
 BATTERIES = {

@@ -6,6 +6,8 @@ import torch
 
 from robench.losses import Objective, cross_entropy, he_cross_entropy, log_odds, margin
 
+UNTARGETED = ["ce", "ce_scaled", "he_margin", "margin", "probability_margin"]
+
 
 def cosines(seed: int = 0, n: int = 64, k: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
@@ -65,7 +67,7 @@ def test_log_odds_ascend_as_cross_entropy_does():
     torch.testing.assert_close(odds / odds.norm(dim=1, keepdim=True), (ce / ce.norm(dim=1, keepdim=True)).float())
 
 
-@pytest.mark.parametrize("name", ["ce", "ce_scaled", "he_margin", "margin"])
+@pytest.mark.parametrize("name", UNTARGETED)
 def test_objectives_are_per_example(name):
     logits, y = cosines(3)
     objective = Objective(name, 15.0, 0.2)
@@ -77,6 +79,13 @@ def test_objectives_are_per_example(name):
 def test_objectives_increase_towards_misclassification():
     y = torch.tensor([0])
     right, wrong = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.1, 0.9]])
-    for name in ("ce", "ce_scaled", "he_margin", "margin"):
+    for name in UNTARGETED:
         objective = Objective(name, 15.0, 0.2)
         assert objective(wrong, y) > objective(right, y)
+
+
+def test_margin_of_probabilities_against_float64():
+    logits, y = cosines(5)
+    p = torch.softmax(15 * logits.double(), 1)
+    expected = torch.where(torch.nn.functional.one_hot(y, 10).bool(), -1.0, p).amax(1) - p.gather(1, y[:, None])[:, 0]
+    torch.testing.assert_close(Objective("probability_margin")(15 * logits, y).double(), expected, atol=1e-6, rtol=1e-5)

@@ -45,9 +45,10 @@ def bind(spec: AttackSpec) -> Algorithm:
     Raises:
         InputError: a parameter is missing, unknown or of the wrong kind, or the access differs.
     """
-    if spec.algorithm not in list_algorithms():
-        raise InputError(f"{spec.where}, key 'algorithm': {unknown('algorithm', spec.algorithm, list_algorithms())}")
-    kind = algorithm_class(spec.algorithm)
+    try:
+        kind = algorithm_class(spec.algorithm)
+    except InputError as error:
+        raise InputError(f"{spec.where}, key 'algorithm': {error}") from None
     if spec.access != kind.access:
         raise InputError(f"{spec.where}, key 'access': algorithm '{spec.algorithm}' needs '{kind.access}'.")
     try:

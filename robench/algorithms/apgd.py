@@ -8,7 +8,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
-from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
+from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
 from robench.ball import per_example
 from robench.losses import Objective
 from robench.oracle import Bounds
@@ -64,7 +64,7 @@ class APGD(Algorithm):
         scale, margin: the s and m of J on a model whose head has none of its own.
     """
 
-    objective: Literal["ce", "ce_scaled", "he_margin", "ce_fn", "margin", "dlr", "dlr_targeted"] = "ce"
+    objective: ObjectiveName | Literal["dlr", "dlr_targeted"] = "ce"
     scale: Positive = 15.0
     margin: float = 0.2
 
@@ -72,9 +72,9 @@ class APGD(Algorithm):
     prefix: ClassVar[bool] = False
 
     @property
-    def min_classes(self) -> int:
-        """As many as the objective needs."""
-        return Objective(self.objective).min_classes
+    def ascends(self) -> Objective:
+        """J."""
+        return Objective(self.objective)
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """One forward more for the targets."""

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from robench.ball import Ball
-from robench.losses import Objective, rivals
+from robench.losses import Objective, Sees, rivals
 from robench.noise import Noise
 from robench.oracle import Bounds, Oracle
 from robench.specs import NORMS, Access, Norm
@@ -17,7 +17,8 @@ from robench.specs import NORMS, Access, Norm
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A step size or another finite number above 0."""
 Count = Annotated[int, Field(gt=0)]
-ObjectiveName = Literal["ce", "ce_scaled", "he_margin", "ce_fn", "margin"]
+ObjectiveName = Literal["ce", "ce_scaled", "he_margin", "ce_fn", "margin", "probability_margin"]
+"""What the gradient attacks can ascend, untargeted."""
 STRICT = ConfigDict(extra="forbid")
 """For algorithms' parameters: what a stanza misspells is an error."""
 
@@ -38,6 +39,12 @@ AnyState = TypeVar("AnyState", bound=State)
 def take(state: AnyState, rows: Tensor) -> AnyState:
     """The state of some of the examples."""
     return replace(state, **{field.name: getattr(state, field.name)[rows] for field in fields(state)})
+
+
+def put(state: AnyState, rows: Tensor, part: AnyState) -> AnyState:
+    """The state with some of the examples' replaced."""
+    pairs = {field.name: (getattr(state, field.name), getattr(part, field.name)) for field in fields(state)}
+    return replace(state, **{name: whole.index_copy(0, rows, new) for name, (whole, new) in pairs.items()})
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Task:
         oracle: the model.
         scale, margin: the constants of an HE head, None without one.
         steps: how many steps there will be in all.
-        pool: reference examples of the split, for algorithms with `needs_features`.
+        pool: reference examples of the split, for algorithms that see features.
     """
 
     x: Tensor
@@ -123,7 +130,6 @@ class Algorithm(ABC):
         norms: for which it is defined.
         bounds: who keeps its points inside the ball.
         prefix: whether its first k steps are the same however many follow; not where `Task.steps` shapes them.
-        needs_features: whether it works on penultimate features, towards those of other examples.
     """
 
     version: ClassVar[int] = 1
@@ -131,12 +137,21 @@ class Algorithm(ABC):
     norms: ClassVar[tuple[Norm, ...]] = NORMS
     bounds: ClassVar[Bounds] = "engine"
     prefix: ClassVar[bool] = True
-    needs_features: ClassVar[bool] = False
+
+    @property
+    def ascends(self) -> Objective | None:
+        """What it differentiates and increases, if that is one of the declared objectives."""
+        return None
+
+    @property
+    def sees(self) -> Sees:
+        """What of a network it works on; `features` needs reference examples, too."""
+        return self.ascends.sees if self.ascends else "logits"
 
     @property
     def min_classes(self) -> int:
         """Fewer make it undefined."""
-        return 2
+        return self.ascends.min_classes if self.ascends else 2
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Forwards and backwards of one restart on one example, at most, the engine's last look included."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import cast
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -34,7 +34,10 @@ class Feature(Algorithm):
 
     rel_step: Positive
 
-    needs_features: ClassVar[bool] = True
+    @property
+    def ascends(self) -> Objective:
+        """The cosine to the target's features."""
+        return Objective("feature")
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """One forward more for the target's features."""
@@ -53,7 +56,7 @@ class Feature(Algorithm):
     def step(self, state: State, t: int, task: Task) -> State:
         """One step of steepest ascent."""
         approach = cast(Approach, state)
-        gradient, _, _ = task.oracle.gradient(approach.x, Objective("feature"), given=(approach.aim,))
+        gradient, _, _ = task.oracle.gradient(approach.x, self.ascends, given=(approach.aim,))
         return replace(approach, x=approach.x + self.rel_step * task.ball.eps * task.ball.steepest(gradient))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, zeros_like
 
 from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
 from robench.ball import TINY, per_example
+from robench.losses import Objective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,11 @@ class MIM(Algorithm):
     objective: ObjectiveName = "ce"
     scale: Positive = 15.0
     margin: float = 0.2
+
+    @property
+    def ascends(self) -> Objective:
+        """J."""
+        return Objective(self.objective)
 
     def init(self, task: Task) -> State:
         """The clean point, at rest."""

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
+from robench.losses import Objective
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -27,6 +28,11 @@ class PGD(Algorithm):
     objective: ObjectiveName = "ce"
     scale: Positive = 15.0
     margin: float = 0.2
+
+    @property
+    def ascends(self) -> Objective:
+        """J."""
+        return Objective(self.objective)
 
     def init(self, task: Task) -> State:
         """The clean point or a random one."""

@@ -44,6 +44,12 @@ class Victim:
         """Whether it has penultimate features that robench knows."""
         return isinstance(self.model, Classifier)
 
+    @property
+    def normalizes_features(self) -> bool:
+        """Whether its own logits are those of normalised features."""
+        head = self.model.head if isinstance(self.model, Classifier) else None
+        return isinstance(head, HypersphereHead) and head.fn
+
     def answer(self, x: Tensor, sees: Sees) -> tuple[Tensor, Tensor]:
         """The logits (N, K) that decide, and what an objective sees.
 

@@ -42,16 +42,37 @@ def find_card(name: str) -> Card:
 
 @cache
 def _attacks() -> dict[str, AttackSpec]:
-    found: dict[str, AttackSpec] = {}
+    stanzas: dict[str, tuple[Path, dict[str, Any]]] = {}
     for path in sorted((data_root() / "attacks").glob("*.toml")):
         if path.name == BATTERIES:
             continue
         for name, stanza in _stanzas(path):
-            if name in found:
+            if name in stanzas:
                 raise InputError(f"'{path}': attack '{name}' is declared twice.")
-            found[name] = build(AttackSpec, stanza, f"'{path}', attack '{name}'")
-            found[name].declared_in(path)
+            stanzas[name] = path, stanza
+    found: dict[str, AttackSpec] = {}
+    for name, (path, stanza) in stanzas.items():
+        where = f"'{path}', attack '{name}'"
+        found[name] = build(AttackSpec, _with_base(stanza, stanzas, where), where)
+        found[name].declared_in(path)
     return found
+
+
+def _with_base(stanza: dict[str, Any], stanzas: dict[str, tuple[Path, dict[str, Any]]], where: str) -> dict[str, Any]:
+    """A stanza that names a `base` takes from it what it does not say itself, parameter by parameter."""
+    name = stanza.get("base")
+    if name is None:
+        return stanza
+    if name not in stanzas:
+        raise InputError(f"{where}, key 'base': {unknown('attack', str(name), list(stanzas))}")
+    base = stanzas[name][1]
+    if "base" in base:
+        raise InputError(f"{where}, key 'base': '{name}' has a base itself; name '{base['base']}'.")
+    merged = {**base, **{key: value for key, value in stanza.items() if key != "base"}}
+    params = [each.get("params", {}) for each in (base, stanza)]
+    if all(isinstance(each, dict) for each in params):  # else `merged` says what is wrong
+        merged["params"] = {**params[0], **params[1]}
+    return merged
 
 
 @cache

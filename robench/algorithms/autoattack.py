@@ -1,0 +1,95 @@
+"""AutoAttack as its authors publish it, through `pyautoattack`: the reference, in one opaque step."""
+
+import warnings
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from robench.algorithms.base import STRICT, Algorithm, Count, State, Task
+from robench.oracle import Bounds
+from robench.specs import Norm
+
+Part = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
+STANDARD: tuple[Part, ...] = ("apgd-ce", "apgd-t", "fab-t", "square")
+TARGETS, ITERATIONS, QUERIES = 9, 100, 5000
+"""Of the standard version: target classes, iterations of APGD and of FAB, queries of Square."""
+CHECKS = 10
+"""Looks at an example around the attacks: for randomness, range and graph, clean accuracy, and the engine's last."""
+NORM_NAMES: dict[Norm, Literal["Linf", "L2"]] = {"linf": "Linf", "l2": "L2"}
+
+
+@dataclass(frozen=True, config=STRICT)
+class AutoAttack(Algorithm):
+    """The standard version of Croce & Hein 2020b, or some of its parts, unchanged.
+
+    It sees the model through the oracle's counters, and what it calls adversarial goes to the judge like any
+    other claim. It draws from torch's global generator, once a batch, so unlike every other algorithm here
+    its verdicts depend on the batch size, which is therefore a parameter, and on how examples fall into
+    chunks. It does not say which example a pass was for: passes are spread evenly over the chunk, and their
+    sum is exact. With fewer than ten classes it aims at all wrong ones.
+
+    Attributes:
+        parts: attacks in the order in which they run, each on what the ones before left.
+        batch_size: the package's default.
+    """
+
+    parts: tuple[Part, ...] = STANDARD
+    batch_size: Count = 250
+
+    bounds: ClassVar[Bounds] = "own"
+    prefix: ClassVar[bool] = False
+
+    @property
+    def min_classes(self) -> int:
+        """Four, for the targeted DLR loss."""
+        return 4 if "apgd-t" in self.parts else 3 if "apgd-dlr" in self.parts else 2
+
+    def cost(self, steps: int, classes: int) -> tuple[int, int]:
+        """Passes for an example that withstands everything."""
+        targets = min(TARGETS, classes - 1)
+        each: dict[Part, tuple[int, int]] = {
+            "apgd-ce": (ITERATIONS + 3, ITERATIONS + 1),
+            "apgd-dlr": (ITERATIONS + 3, ITERATIONS + 1),
+            "apgd-t": (2 + targets * (ITERATIONS + 3), targets * (ITERATIONS + 1)),
+            "fab": (2 + 2 * ITERATIONS + 3, classes * ITERATIONS),
+            "fab-t": (2 + targets * (2 * ITERATIONS + 3), targets * ITERATIONS),
+            "square": (QUERIES + 4, 0),
+        }
+        forwards, backwards = (sum(each[part][which] for part in self.parts) for which in (0, 1))
+        return CHECKS + forwards, backwards
+
+    def init(self, task: Task) -> State:
+        """The clean point."""
+        return State(task.x)
+
+    def step(self, state: State, t: int, task: Task) -> State:
+        """Everything at once; what it calls broken goes to the judge."""
+        x, wrong = self._run(task)
+        rows = wrong.nonzero().flatten()
+        if len(rows):
+            task.oracle.claim(x[rows], rows)
+        return replace(state, x=x)
+
+    def _run(self, task: Task) -> tuple[Tensor, Tensor]:
+        """Its points (A, C, H, W), and which it calls misclassified, bool (A,)."""
+        from pyautoattack import AutoAttack as Reference
+
+        device, seed = task.x.device, task.noise.seed
+        cards = [device] if device.type == "cuda" else []
+        with task.oracle.lent() as model, torch.random.fork_rng(cards), warnings.catch_warnings():
+            # It warns of what the diagnostics of an evaluation say in better words.
+            warnings.simplefilter("ignore")
+            reference = Reference(
+                model, norm=NORM_NAMES[task.ball.norm], eps=task.ball.eps, seed=seed, device=device, version="standard"
+            )
+            classes = task.oracle.logits(task.x[:1], task.y.new_zeros(1)).shape[1]
+            reference.apgd_targeted.n_target_classes = reference.fab.n_target_classes = min(TARGETS, classes - 1)
+            reference.attacks_to_run = list(self.parts)
+            x, predicted = reference.run_standard_evaluation(task.x, task.y, batch_size=self.batch_size)
+        return x.detach(), predicted != task.y
+
+
+ALGORITHM = AutoAttack

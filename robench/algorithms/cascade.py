@@ -1,0 +1,195 @@
+"""The cascade: AutoAttack's verdict at a fraction of its price, by spending where there is hope."""
+
+import dataclasses
+import math
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal, NamedTuple, cast
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, where
+
+from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
+from robench.ball import per_example
+from robench.losses import Objective, label_logit, rivals
+from robench.oracle import Bounds
+
+
+@dataclasses.dataclass(frozen=True)
+class Hopes(State):
+    """What is known of each (example, class) pair, and the lanes: runs of one example side by side.
+
+    Attributes:
+        x: the point with the largest lead of all so far, (A, C, H, W).
+        lanes: where the present runs are, (A, L, C, H, W).
+        target: the class that each of them leads to, (A, L).
+        lead: the largest Z_k - Z_y seen so far, (A, K); minus infinity for the label.
+        tries: runs that led to the class, (A, K).
+        clean: the largest lead at the clean point, (A,).
+        hopeful: whether the search goes on, bool (A,).
+    """
+
+    lanes: Tensor
+    target: Tensor
+    lead: Tensor
+    tries: Tensor
+    clean: Tensor
+    hopeful: Tensor
+
+
+class Run(NamedTuple):
+    """Where a step stands: the kind of its runs, how many runs of the kind came before, the step within it."""
+
+    kind: Literal["opening", "survey", "deep"]
+    before: int
+    i: int
+    length: int
+    lanes: int
+
+
+@dataclass(frozen=True, config=STRICT)
+class Cascade(Algorithm):
+    """Short runs of steepest ascent, each where the ones before have left the most hope.
+
+    1. Opening: a few steps on the untargeted margin break what is easy.
+    2. Survey: a few steps towards each of the likeliest wrong classes (the multi-targeted attack of Gowal et
+       al. 2019, without its restarts); for every pair of example and class the largest lead Z_k - Z_y is kept.
+    3. Deep runs, several of an example side by side, for the rest of the steps: they lead to the classes with
+       the largest leads, discounted by the runs already spent on them, so that a tie of hopes is explored
+       and a clear favourite exploited. All start from fresh random points but the last, which starts from
+       the best point so far. Before r further deep runs an example is given up if its largest lead is
+       still more than hope / (1 + r / fade) of its lead at the clean point, a ratio that no scaling of the
+       logits changes: what is left of the budget goes where there is hope.
+
+    Within a run x_{t+1} = P(x_t + eta_t u(grad J(x_t))), eta_t = rate eps (1 + cos(pi i / length)) / 2. No
+    run depends on how many steps there are, so the accuracy at every smaller budget is read from the same
+    one. The constants were chosen on training examples (tools/choose_cascade.py).
+
+    Attributes:
+        opening, survey, deep: lengths of a run of each kind.
+        targets: how many wrong classes are surveyed.
+        lanes: deep runs side by side.
+        opening_rate, rate, best_rate: the first step of a run in units of eps: of the opening, from a
+            random start, from the best point.
+        discount: by which share of itself a lead counts as worse for each run spent on it.
+        hope, fade: when an example is given up.
+    """
+
+    opening: Count = 10
+    survey: Count = 7
+    deep: Count = 16
+    targets: Count = 9
+    lanes: Count = 4
+    opening_rate: Positive = 1.0
+    rate: Positive = 2.0
+    best_rate: Positive = 0.5
+    discount: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
+    hope: Positive = 0.8
+    fade: Positive = 9.0
+
+    bounds: ClassVar[Bounds] = "own"
+
+    def cost(self, steps: int, classes: int) -> tuple[int, int]:
+        """The look at the clean point, those of every step, those at the ends of runs, and the engine's last."""
+        runs = [self._run(t, classes) for t in range(steps)]
+        climbs = sum(run.lanes for run in runs)
+        return 1 + climbs + sum(run.lanes for run in runs if run.i == run.length - 1) + 1, climbs
+
+    def init(self, task: Task) -> State:
+        """The leads at the clean point."""
+        lead = _leads(task.oracle.logits(task.x), task.y)
+        lanes = task.x[:, None].repeat_interleave(self.lanes, 1)
+        target = task.y[:, None].repeat_interleave(self.lanes, 1)
+        hopeful = torch.ones_like(task.y, dtype=torch.bool)
+        return Hopes(task.x, lanes, target, lead, torch.zeros_like(lead), lead.amax(1), hopeful)
+
+    def step(self, state: State, t: int, task: Task) -> State:
+        """For the hopeful: begin new runs where the last have ended; look, remember, and climb."""
+        whole = cast(Hopes, state)
+        run = self._run(t, whole.lead.shape[1])
+        if run.i == 0 and run.kind == "deep":
+            share = self.hope / (1 + run.before / self.fade)
+            whole = replace(whole, hopeful=whole.lead.amax(1) >= share * whole.clean)
+        rows = whole.hopeful.nonzero().flatten()
+        if not len(rows):
+            return whole
+        hopes, part = take(whole, rows), task.take(rows)
+        if run.i == 0:
+            hopes = self._begin(hopes, run, t, part)
+        return put(whole, rows, self._climb(hopes, run, rows, part))
+
+    def _run(self, t: int, classes: int) -> Run:
+        """The runs that step t belongs to."""
+        surveys = min(self.targets, classes - 1)
+        if t < self.opening:
+            return Run("opening", 0, t, self.opening, 1)
+        t -= self.opening
+        if t < surveys * self.survey:
+            return Run("survey", *divmod(t, self.survey), self.survey, 1)
+        waves, i = divmod(t - surveys * self.survey, self.deep)
+        return Run("deep", waves * self.lanes, i, self.deep, self.lanes)
+
+    def _begin(self, hopes: Hopes, run: Run, t: int, task: Task) -> Hopes:
+        """Choose each lane's target and start."""
+        lanes, target, tries = hopes.lanes.clone(), hopes.target.clone(), hopes.tries
+        for lane in range(run.lanes):
+            from_best = _is_last_of_deep(lane, run)
+            lanes[:, lane] = hopes.x if from_best else task.random_point(t, f"start {lane}")
+            if run.kind != "opening":
+                discount = 0.0 if from_best else self.discount
+                target[:, lane] = _most_hopeful(hopes.lead, tries, discount, fresh=run.kind == "survey")
+                tries = tries.scatter_add(1, target[:, lane, None], torch.ones_like(tries))
+        return replace(hopes, lanes=lanes, target=target, tries=tries)
+
+    def _climb(self, hopes: Hopes, run: Run, rows: Tensor, task: Task) -> Hopes:
+        """A step of every lane, and at the end of a run a look at where it came to."""
+        of = torch.arange(len(rows), device=rows.device).repeat_interleave(run.lanes)
+        ball, target = task.ball.take(of), hopes.target[:, : run.lanes].flatten()
+        x = hopes.lanes[:, : run.lanes].flatten(0, 1)
+        targeted = run.kind != "opening"
+        objective, given = (Objective("lead"), (target,)) if targeted else (Objective("margin"), ())
+        slope = task.oracle.gradient(x, objective, rows[of], given=given)
+        hopes = _remember(hopes, x, slope.logits, task.y)
+        rates = [self._rate(lane, run) for lane in range(run.lanes)]
+        eta = x.new_tensor(rates).repeat(len(rows)) * ball.eps * (1 + math.cos(math.pi * run.i / run.length)) / 2
+        x = ball.project(x + per_example(eta, x) * ball.steepest(slope.gradient))
+        if run.i == run.length - 1:
+            hopes = _remember(hopes, x, task.oracle.logits(x, rows[of], candidate=True), task.y)
+        lanes = hopes.lanes.clone()
+        lanes[:, : run.lanes] = x.unflatten(0, (-1, run.lanes))
+        return replace(hopes, lanes=lanes)
+
+    def _rate(self, lane: int, run: Run) -> float:
+        """The first step of a run in units of eps."""
+        if run.kind == "opening":
+            return self.opening_rate
+        return self.best_rate if _is_last_of_deep(lane, run) else self.rate
+
+
+def _is_last_of_deep(lane: int, run: Run) -> bool:
+    return run.kind == "deep" and lane == run.lanes - 1
+
+
+def _leads(logits: Tensor, y: Tensor) -> Tensor:
+    return rivals(logits, y) - label_logit(logits, y)[:, None]
+
+
+def _most_hopeful(lead: Tensor, tries: Tensor, discount: float, *, fresh: bool) -> Tensor:
+    """The class with the largest lead (A,), among those never tried or, for what is not `fresh`, tried already."""
+    # Leads are negative while an example stands, so the discount makes them worse.
+    score = lead if fresh else lead * (1 + discount * (tries - 1))
+    return score.masked_fill((tries > 0) if fresh else (tries == 0), float("-inf")).argmax(1)
+
+
+def _remember(hopes: Hopes, x: Tensor, logits: Tensor, y: Tensor) -> Hopes:
+    """Keep the largest lead of each class over all lanes, and the point of the largest of all."""
+    lanes = len(x) // len(y)
+    lead = _leads(logits, y.repeat_interleave(lanes)).unflatten(0, (-1, lanes))
+    value, lane = lead.amax(2).max(dim=1)
+    x = x.unflatten(0, (-1, lanes))[torch.arange(len(y), device=y.device), lane]
+    better = per_example(value > hopes.lead.amax(1), x)
+    return replace(hopes, x=where(better, x, hopes.x), lead=hopes.lead.maximum(lead.amax(1)))
+
+
+ALGORITHM = Cascade
