@@ -7,6 +7,7 @@ into full micro-batches. An example leaves the moment the judge confirms its can
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from robench.store import Rows
 
 VERSION = 1
 """Raised when a change to the engine, the judge, the oracle, the losses or the noise can alter verdicts."""
+LATE = 0.1
+"""An attack that makes more than this share of its gain in the last quarter of its steps has not converged."""
 OnStep = Callable[[int, int, int], None]
 """Called with the restart, the step and the number of examples still under attack."""
 
@@ -76,11 +79,18 @@ class Verdicts:
     faults: Counter[str] = field(default_factory=Counter)
 
 
-def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> tuple[Rows, Counter[str]]:
-    """Attack the correctly classified examples of a chunk.
+class Finished(NamedTuple):
+    """A chunk after its attack: one row an example in the chunk's order, how often each fault of the algorithm
+    was seen, and what the diagnostics count (see `_Assault.measures`).
+    """
 
-    Returns:
-        One row an example, in the chunk's order, and how often each fault of the algorithm was seen.
+    rows: Rows
+    faults: Counter[str]
+    measures: Counter[str]
+
+
+def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> Finished:
+    """Attack the correctly classified examples of a chunk.
 
     Raises:
         InputError: the network returns NaN or infinity, or has no gradient where one is needed.
@@ -89,7 +99,7 @@ def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> tuple
     attacked = chunk.take(alive)
     assault = _Assault(job, attacked, judge, on_step)
     assault.run()
-    return _rows(job, chunk, alive, assault), assault.books.faults
+    return Finished(_rows(job, chunk, alive, assault), assault.books.faults, assault.measures())
 
 
 class _Assault:
@@ -120,6 +130,30 @@ class _Assault:
             distance=torch.full_like(chunk.y, float("nan"), dtype=torch.float64),
             points=chunk.x.clone(),
         )
+        self.claims = 0
+        self.late = self.oracle.nearest
+
+    def measures(self) -> Counter[str]:
+        """Counts for the diagnostics, to be added up over chunks.
+
+        `slopes` and `flat`: gradients, and zero ones; `claims`: points that the judge ruled on; `survivors`;
+        `slipped`: survivors misclassified while only the last iterate counted; `followed` and `gaining`:
+        survivors whose margin was followed, and those for whom the last quarter of the last restart's steps
+        brought more than a tenth of the whole gain.
+        """
+        oracle, robust = self.oracle, ~self.books.broken
+        followed = robust & oracle.nearest.isfinite() & self.late.isfinite()
+        gain = oracle.first - oracle.nearest
+        gaining = followed & (self.late - oracle.nearest > LATE * gain)
+        return Counter(
+            slopes=oracle.slopes,
+            flat=oracle.flat,
+            claims=self.claims,
+            survivors=int(robust.sum()),
+            slipped=int((robust & oracle.slipped).sum()),
+            followed=int(followed.sum()),
+            gaining=int(gaining.sum()),
+        )
 
     def run(self) -> None:
         for restart in range(self.job.spec.restarts):
@@ -135,6 +169,8 @@ class _Assault:
         state = self._bounded(self.algorithm.init(task), task)
         for t in range(self.job.spec.steps):
             self.oracle.watching, self.oracle.step = any_counts, t
+            if t == 3 * self.job.spec.steps // 4:
+                self.late = self.oracle.nearest.clone()
             self.on_step(restart, t, len(task.y))
             state = self._bounded(self.algorithm.step(state, t, task), task)
             state, task = self._settle(restart, t, state, task)
@@ -155,6 +191,7 @@ class _Assault:
             return state, task
         points = self.oracle.points[rows]
         ruling = self.judge.rule(self.ball.take(rows), points, self.chunk.y[rows])
+        self.claims += len(rows)
         self._blame(rows, ruling, t)
         won = ruling.confirmed
         done, books = rows[won], self.books

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robench.ball import Ball, finite
 from robench.classifiers.precision import Precision, arithmetic
 from robench.classifiers.victim import Victim, check_logits
 from robench.errors import FaultError, InputError
-from robench.losses import Objective, label_logit, wrong_classes
+from robench.lent import Lent
+from robench.losses import Objective, label_logit, margin, wrong_classes
 from robench.packing import Packer
 from robench.specs import Access
 
@@ -64,6 +65,10 @@ class Oracle:
             about several points of one example, they count in their order.
         watching: whether candidates are looked for (off before the end when only the last iterate counts).
         step: of the engine, for messages.
+        slopes, flat: gradients that were asked for, and those that were exactly zero.
+        first, nearest: the margin Z_y - max Z_i of an example's first candidate and the smallest of all, float32
+            (N,); infinite where none was looked at, and for minimum-norm attacks, whose points lie anywhere.
+        slipped: examples misclassified while nobody was watching, bool (N,).
     """
 
     def __init__(
@@ -86,6 +91,9 @@ class Oracle:
         self.found = torch.zeros(n, dtype=torch.bool, device=y.device)
         self.points = ball.center.clone()
         self.watching, self.step = True, 0
+        self.slopes = self.flat = 0
+        self.first, self.nearest = (torch.full_like(ball.center[:, 0, 0, 0], float("inf")) for _ in range(2))
+        self.slipped = torch.zeros_like(self.found)
 
     def logits(self, x: Tensor, rows: Tensor | None = None, *, candidate: bool = False) -> Tensor:
         """Logits (M, K) of points x (M, C, H, W).
@@ -180,7 +188,7 @@ class Oracle:
             self._remember(x, chunk_rows, self.forwards[chunk_rows])
 
     @contextmanager
-    def lent(self) -> Iterator["Lent"]:
+    def lent(self) -> Iterator[Lent]:
         """The network itself, counted, for another library's attack; afterwards its passes are booked.
 
         Such an attack does not say which example a pass is for, so they are spread evenly over the active ones.
@@ -227,6 +235,8 @@ class Oracle:
         numbers = self._count(chunk_rows, backwards)
         self._look(x, logits, chunk_rows, candidate, numbers)
         self._require_finite(gradient, "gradients", x, chunk_rows)
+        self.slopes += len(gradient)
+        self.flat += int((~gradient.flatten(1).any(1)).sum())
 
     def _count(self, chunk_rows: Tensor, backwards: int = 0) -> Tensor:
         """Book one forward and so many backwards a point; the number of each point's query, (M,)."""
@@ -255,10 +265,18 @@ class Oracle:
     def _look(self, x: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool, numbers: Tensor) -> None:
         """Check the answers, and remember each example's first new candidate."""
         self._require_finite(logits, "logits", x, chunk_rows)
-        if not (candidate and self.watching):
+        if not candidate:
             return
         broken_points = ~finite(x)
         wrong = (logits.argmax(1) != self.y[chunk_rows]) | broken_points
+        if self.bounds != "none":
+            margins = margin(logits, self.y[chunk_rows])
+            fresh = self.first[chunk_rows].isinf()
+            self.first[chunk_rows[fresh]] = margins[fresh]
+            self.nearest.scatter_reduce_(0, chunk_rows, margins, "amin")
+        if not self.watching:
+            self.slipped[chunk_rows[wrong]] = True
+            return
         if self.bounds == "none" and wrong.any():
             inside = self.ball.take(chunk_rows).contains(x)
             wrong &= inside | broken_points
@@ -283,33 +301,6 @@ class Oracle:
         self.points[rows] = x[first[rows]].detach()
         self.queries[rows] = numbers[first[rows]]
         self.found[rows] = True
-
-
-class Lent(nn.Module):
-    """A network as other libraries want it, images to logits, that counts examples passed through it."""
-
-    def __init__(self, victim: Victim, precision: Precision) -> None:
-        super().__init__()
-        self.victim, self.precision = victim, precision
-        self.forwards = self.backwards = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (M, K).
-
-        Raises:
-            InputError: the network returns NaN, infinity or a wrong shape.
-        """
-        with arithmetic(self.precision, self.victim.device):
-            logits = check_logits(self.victim.model(x), len(x))
-        self.forwards += len(x)
-        if not finite(logits).all() and finite(x).all():
-            raise InputError("the network gives NaN or infinite logits: mend the network first.")
-        if logits.requires_grad:
-            logits.register_hook(self._passed_back)
-        return logits
-
-    def _passed_back(self, gradient: Tensor) -> None:
-        self.backwards += len(gradient)
 
 
 def _gradient(values: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:

@@ -59,6 +59,7 @@ class Tally:
     seconds: float = 0.0
     judge_forwards: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    measures: Counter[str] = field(default_factory=Counter)
 
     @property
     def ids(self) -> set[int]:
@@ -88,6 +89,7 @@ def tally(parts: Iterable[tuple[Rows, dict[str, Any]]]) -> Tally:
         total.seconds += cost["seconds"]
         total.judge_forwards += cost["judge_forwards"]
         total.faults.update(cost["faults"])
+        total.measures.update(cost["measures"])
     return total
 
 

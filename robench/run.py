@@ -19,9 +19,11 @@ from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
 from robench.engine import VERSION, Chunk, Job
 from robench.executors.local import run_chunks
+from robench.indicators import indicators, of_prefix
 from robench.judge import Judge
 from robench.outcome import Outcome, Result, Skipped
 from robench.packing import Packer
+from robench.probe import EXAMPLES, Probe
 from robench.progress import Progress, Quiet, Watcher, tally
 from robench.request import Settings, Subject
 from robench.specs import AttackSpec, ThreatModel, digest
@@ -163,6 +165,12 @@ class _Bench:
         return clean
 
     @cached_property
+    def probe(self) -> Probe | None:
+        """Of the first correctly classified examples, if there are any."""
+        rows = (self.clean.cpu() == self.split.y).nonzero().flatten()[:EXAMPLES]
+        return Probe(self.victim, self._chunk(rows), self.threat, self.packer) if len(rows) else None
+
+    @cached_property
     def classes(self) -> int:
         """How many the network knows."""
         return self.judge.predict(self.split.x[:1]).shape[1]
@@ -201,17 +209,19 @@ class _Bench:
             versions=versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             has_adversarial=self.settings.save_adversarial,
+            has_curve=_prefix_closed(spec),
         )
 
     def _cut(self, path: Path, header: Header) -> Result:
         """Read an attack from a longer one of its family."""
-        longer, rows = read(path)
-        rows = rows.prefix(header.attack.steps)
+        longer, whole = read(path)
+        rows = whole.prefix(header.attack.steps)
         if not header.has_adversarial:
             rows = replace(rows, adversarial=np.full(len(rows), None, dtype=object))
         header = header.model_copy(
             update={"derived_from": longer.hash, "device": longer.device, "versions": longer.versions,
-                    "invalid": int((~rows.valid).sum())}
+                    "invalid": int((~rows.valid).sum()),
+                    "diagnostics": of_prefix(longer.diagnostics, whole, header.attack.steps)}
         )  # fmt: skip
         return Result(_record(header, rows, self.store), "prefix", 0, 0, 0.0)
 
@@ -240,11 +250,14 @@ class _Bench:
         run_chunks(job, self._missing(before.ids, progress), progress.step, finished)
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
+        probe = self.probe if header.attack.access == "gradient" else None
+        found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
+        found["probabilities"] = float(self.judge.looks_like_probabilities)
         header = header.model_copy(
             update={"seconds": round(whole.seconds, 3), "forwards": int(rows.forwards.sum()),
                     "backwards": int(rows.backwards.sum()), "clean_forwards": self.judge.forwards,
-                    "judge_forwards": whole.judge_forwards, "faults": dict(whole.faults),
-                    "invalid": int((~rows.valid).sum())}
+                    "judge_forwards": whole.judge_forwards, "probe_forwards": probe.forwards if probe else 0,
+                    "faults": dict(whole.faults), "diagnostics": found, "invalid": int((~rows.valid).sum())}
         )  # fmt: skip
         record = _record(header, rows, self.store)
         return Result(
@@ -257,11 +270,14 @@ class _Bench:
         todo = [position for position, i in enumerate(self.split.ids.tolist()) if i not in done]
         parts = -(-len(todo) // self.settings.chunk_size)
         for positions in np.array_split(np.array(todo, dtype=np.int64), parts) if parts else []:
-            at = torch.from_numpy(positions)
-            x, y, ids = self.split.x[at], self.split.y[at], self.split.ids[at]
-            chunk = Chunk(x.to(self.device), y.to(self.device), ids.to(self.device), self.clean[at.to(self.device)])
+            chunk = self._chunk(torch.from_numpy(positions))
             progress.chunk_started(chunk)
             yield int(positions[0]), chunk
+
+    def _chunk(self, at: Tensor) -> Chunk:
+        """The examples at some positions of the split, on the network's device."""
+        x, y, ids = (each[at].to(self.device) for each in (self.split.x, self.split.y, self.split.ids))
+        return Chunk(x, y, ids, self.clean[at.to(self.device)])
 
     @contextmanager
     def _locked(self, header: Header) -> Iterator[None]:

@@ -12,6 +12,7 @@ from torch import nn
 import robench
 from robench.algorithms import bind
 from robench.algorithms.apgd import checkpoints
+from robench.algorithms.square import _window
 from robench.ball import onto_hyperplane
 from robench.classifiers import Classifier, load_model
 from robench.classifiers.heads import make_head
@@ -96,6 +97,13 @@ def test_square_succeeds_a_little_beyond_the_optimum(norm, factor):
             robench.evaluate(model, x[one], y[one], attacks=[short], norm=norm, eps=below).worst_case.robust_accuracy
             == 100
         )
+
+
+def test_square_reaches_the_last_row_and_column_unless_told_not_to():
+    for inner, reached in ((False, True), (True, False)):
+        draws = torch.tensor([[0.999, 0.999]])
+        rows, columns = _window(draws, 3, 8, 8, int(inner))
+        assert bool(rows.max() == 7) is bool(columns.max() == 7) is reached
 
 
 @pytest.mark.parametrize("norm", NORMS)

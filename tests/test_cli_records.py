@@ -163,14 +163,17 @@ def test_a_defense_without_records_is_named(cli, results, command):
     assert "digits/standard" in said.sentence
 
 
-def cells(cli, results):
-    out = cli("report", "--results", results, "--format", "csv").out
-    return list(csv.reader(io.StringIO(out)))
+def rendered(cli, results, form, *options, table="robustness"):
+    return cli("report", table, "--results", results, "--format", form, *options).out
+
+
+def cells(cli, results, *options, table="robustness"):
+    return list(csv.reader(io.StringIO(rendered(cli, results, "csv", *options, table=table))))
 
 
 def test_csv_holds_the_accuracies_of_the_records(cli, results):
     head, row = cells(cli, results)
-    assert head == ["defense", "clean", "pgd-20", "mim-20", "worst case"]
+    assert head == ["defense", "worst case", "trust", "clean", "pgd-20", "mim-20"]
     assert row[0] == "digits/pgdat"
     for attack in ("pgd-20", "mim-20"):
         _, rows = read(raw_record(results, attack))
@@ -178,7 +181,7 @@ def test_csv_holds_the_accuracies_of_the_records(cli, results):
 
 
 def test_markdown_is_a_pipe_table(cli, results):
-    lines = cli("report", "--results", results, "--format", "md").out.splitlines()
+    lines = rendered(cli, results, "md").splitlines()
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert [table[0], *table[2:]] == cells(cli, results)
     assert all(set(cell) <= {"-", ":"} for cell in table[1])
@@ -187,18 +190,14 @@ def test_markdown_is_a_pipe_table(cli, results):
 def test_latex_is_a_booktabs_table(cli, results):
     command = ("eval", "--model", "pgdat_he", "--attack", "pgd-20", "--limit", 20)
     assert cli(*command, "--results", results).code == 0
-    lines = [
-        line
-        for line in cli("report", "--results", results, "--format", "latex").out.splitlines()
-        if not line.startswith("%")
-    ]
+    lines = [line for line in rendered(cli, results, "latex").splitlines() if not line.startswith("%")]
     assert lines[0].startswith(r"\begin{tabular}")
     assert lines[-1] == r"\end{tabular}"
     assert r"\toprule" in lines
     assert r"pgdat\_he" in "\n".join(lines)
     body = [line for line in lines if line.endswith(r"\\")]
     assert len(body) == 3
-    assert all(line.count("&") == 4 for line in body)
+    assert all(line.count("&") == 5 for line in body)
 
 
 class Cells(HTMLParser):
@@ -221,7 +220,7 @@ class Cells(HTMLParser):
 
 def test_html_is_a_balanced_table(cli, results):
     parser = Cells()
-    parser.feed(cli("report", "--results", results, "--format", "html").out)
+    parser.feed(rendered(cli, results, "html"))
     assert parser.open == []
     assert parser.rows == cells(cli, results)
 
@@ -233,6 +232,20 @@ def test_report_writes_a_file(cli, results, tmp_path, name):
     assert (said.code, said.err) == (0, "")
     assert said.out == f"wrote {path}\n"
     assert path.read_text() == cli("report", "--results", results, "--format", name).out
+
+
+def test_report_of_one_battery_shows_its_attacks_only(cli, results):
+    assert cells(cli, results, "--battery", "quick") == cells(cli, results)
+    said = cli("report", "--battery", "fast", "--results", results)
+    assert said.code == 3
+    assert "--battery fast" in said.sentence
+
+
+def test_what_an_attack_leaves_out_is_its_accuracy_above_the_worst_case(cli, results):
+    (head, row), (robust_head, robust_row) = cells(cli, results, table="overestimate"), cells(cli, results)
+    alone, worst = (float(robust_row[robust_head.index(name)].split()[0]) for name in ("pgd-20", "worst case"))
+    assert float(row[head.index("pgd-20")]) == pytest.approx(alone - worst, abs=0.011)
+    assert worst < alone
 
 
 def test_report_that_cannot_write_names_the_file(cli, results, tmp_path):

@@ -40,8 +40,7 @@ def attack(victim, split, spec, batch_size=128, order=None, chunk_size=540, seed
     for at in order.split(chunk_size):
         x, y, ids = split.x[at], split.y[at], split.ids[at]
         clean = judge.predict(x).argmax(1)
-        rows, _ = attack_chunk(job, Chunk(x, y, ids, clean), judge, lambda *_: None)
-        parts.append(rows)
+        parts.append(attack_chunk(job, Chunk(x, y, ids, clean), judge, lambda *_: None).rows)
     from robench.store import join
 
     return join(parts).ordered(split.ids.numpy())

@@ -34,7 +34,7 @@ class Square(Algorithm):
     first (Alg. 3), and the start is a grid of bumps; see `_bump`. All draws are the example's own.
 
     Windows reach every pixel, as the paper says (positions 0 to w - h inclusive); its code and AutoAttack's
-    never touch the last row and column, which on small images costs them a few points.
+    never touch the last row and column, which on small images costs them a few points. `inner` copies that.
 
     The sides of the squares follow the paper's schedule for 10,000 queries whatever the budget, as in
     AutoAttack, so a short run is the beginning of a long one. The engine's look at the last proposal is
@@ -42,9 +42,11 @@ class Square(Algorithm):
 
     Attributes:
         share: p, the share of pixels that a square covers at first.
+        inner: whether windows stay off the last row and column.
     """
 
     share: Positive = 0.8
+    inner: bool = False
 
     access: ClassVar[Access] = "score"
 
@@ -60,7 +62,7 @@ class Square(Algorithm):
         better = found < search.margin
         best = where(per_example(better, task.x), search.x, search.best)
         propose = _one_square if task.ball.norm == "linf" else _two_squares
-        x = propose(best, self._covered(t + 1), t + 1, task)
+        x = propose(best, self._covered(t + 1), t + 1, task, spare=int(self.inner))
         return Search(x, best=best, margin=where(better, found, search.margin))
 
     def _covered(self, query: int) -> float:
@@ -78,17 +80,17 @@ def _stripes(task: Task) -> Tensor:
     return task.x + task.ball.eps * _signs(task.noise.uniform((channels, 1, width), 0, "start"))
 
 
-def _one_square(best: Tensor, share: float, query: int, task: Task) -> Tensor:
+def _one_square(best: Tensor, share: float, query: int, task: Task, *, spare: int) -> Tensor:
     """Alg. 2: a window of the best point moves by +-2 eps, one sign a channel; the engine projects."""
     _, channels, height, width = best.shape
     side = min(max(round((share * height * width) ** 0.5), 1), height, width)
     draws = task.noise.uniform((2 + channels,), query, "square")
-    rows, columns = _window(draws[:, :2], side, height, width)
+    rows, columns = _window(draws[:, :2], side, height, width, spare)
     inside = _mask(rows, height)[:, None, :, None] & _mask(columns, width)[:, None, None, :]
     return best + 2 * task.ball.eps * _signs(draws[:, 2:])[:, :, None, None] * inside
 
 
-def _two_squares(best: Tensor, share: float, query: int, task: Task) -> Tensor:
+def _two_squares(best: Tensor, share: float, query: int, task: Task, *, spare: int) -> Tensor:
     """Alg. 3: the perturbation in a window is renewed with the budget of another, which is emptied."""
     n, channels, height, width = best.shape
     limit = min(height, width) - (1 - min(height, width) % 2)
@@ -97,7 +99,7 @@ def _two_squares(best: Tensor, share: float, query: int, task: Task) -> Tensor:
     delta = best - task.x
     here, there = (
         (_mask(rows, height)[:, None, :, None] & _mask(columns, width)[:, None, None, :], rows, columns)
-        for rows, columns in (_window(draws[:, at : at + 2], side, height, width) for at in (0, 2))
+        for rows, columns in (_window(draws[:, at : at + 2], side, height, width, spare) for at in (0, 2))
     )
     unused = (task.ball.eps**2 - _length(delta, (1, 2, 3)) ** 2).clamp_min(0) / channels
     budget = (unused + _length(delta * (here[0] | there[0])) ** 2).sqrt()
@@ -148,11 +150,11 @@ def _rectangles(height: int, width: int, like: Tensor) -> Tensor:
     return pyramid / _length(pyramid, (0, 1)).clamp_min(TINY)
 
 
-def _window(draws: Tensor, side: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Rows and columns (N, side) of a window placed by two numbers in [0, 1) an example."""
+def _window(draws: Tensor, side: int, height: int, width: int, spare: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns (N, side) of a window placed by two numbers in [0, 1) an example, off `spare` last ones."""
     span = torch.arange(side, device=draws.device)
-    top = (draws[:, :1] * (height - side + 1)).long()
-    left = (draws[:, 1:] * (width - side + 1)).long()
+    top = (draws[:, :1] * max(height - side + 1 - spare, 1)).long()
+    left = (draws[:, 1:] * max(width - side + 1 - spare, 1)).long()
     return top + span, left + span
 
 

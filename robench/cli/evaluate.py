@@ -11,7 +11,7 @@ from robench.cli.screens import ORIGIN, Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.errors import FaultError, IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
-from robench.report import Evaluation, Table, evaluations_json
+from robench.report import Evaluation, Table, Verdict, WorstCase, evaluations_json
 from robench.specs import NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
 
 
@@ -37,7 +37,7 @@ def evaluate(
         Path | None, typer.Option("--json", help="Write verdicts as JSON; - for standard output.")
     ] = None,
 ) -> None:
-    """Run attacks on defenses and show robust accuracies, worst case last."""
+    """Run attacks on defenses and show robust accuracies, worst case first."""
     if engine != "local":
         raise InputError(f"unknown engine '{engine}': use local.")
     if data_dir is not None and not data_dir.is_dir():
@@ -106,22 +106,25 @@ def _require_places(results: Path | None, json_file: Path | None) -> None:
 
 def _table(evaluation: Evaluation) -> Table:
     rows = [evaluation[result.record.header.attack.name] for result in evaluation.results]
-    columns = ["robust %", "95% CI", "forwards", "backwards", "seconds", "source"]
+    columns = ["robust %", "95% CI", "trust", "forwards", "backwards", "seconds", "source"]
     if not rows:
         return Table("No attack applies.", "attack", columns)
     header, worst = rows[0].result.record.header, evaluation.worst_case
     title = (
         f"{header.model}: worst case {worst.robust_accuracy:.2f}% [{worst.interval[0]:.1f}, {worst.interval[1]:.1f}] "
-        f"robust, {rows[0].clean_accuracy:.2f}% clean\n{header.threat}, {header.n} examples, seed {header.seed}"
+        f"robust ({worst.trust.level}), {rows[0].clean_accuracy:.2f}% clean\n"
+        f"{header.threat}, {header.n} examples, seed {header.seed}"
     )
     table = Table(title, "attack", columns)
+    table.add("worst case", _accuracy(worst))
+    if worst.trust.findings:
+        table.notes.append(f"Worst case, {worst.trust.sentence()}")
     for verdict in rows:
         result = verdict.result
         table.add(
             result.record.header.attack.name,
             {
-                "robust %": f"{verdict.robust_accuracy:.2f}",
-                "95% CI": f"{verdict.interval[0]:.1f}-{verdict.interval[1]:.1f}",
+                **_accuracy(verdict),
                 "forwards": f"{result.forwards:,}",
                 "backwards": f"{result.backwards:,}",
                 "seconds": f"{result.seconds:.1f}",
@@ -131,14 +134,16 @@ def _table(evaluation: Evaluation) -> Table:
         if result.record.header.faults:
             faults = ", ".join(f"{count}x {fault}" for fault, count in result.record.header.faults.items())
             table.notes.append(f"{result.record.header.attack.name}: the judge did not confirm {faults}.")
-    table.add(
-        "worst case",
-        {
-            "robust %": f"{worst.robust_accuracy:.2f}",
-            "95% CI": f"{worst.interval[0]:.1f}-{worst.interval[1]:.1f}",
-        },
-    )
     return table
+
+
+def _accuracy(verdict: Verdict | WorstCase) -> dict[str, str]:
+    low, high = verdict.interval
+    return {
+        "robust %": f"{verdict.robust_accuracy:.2f}",
+        "95% CI": f"{low:.1f}-{high:.1f}",
+        "trust": verdict.trust.level,
+    }
 
 
 def _show_plans(plans: dict[str, list[dict[str, str]]], json_file: Path | None, quiet: bool) -> None:

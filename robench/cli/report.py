@@ -20,13 +20,14 @@ def report(
     format_: Annotated[
         str | None, typer.Option("--format", help="md, csv, latex or html; the screen by default.")
     ] = None,
+    battery: Annotated[str | None, typer.Option(help="Only its attacks; all by default.")] = None,
     results: Results = None,
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
 ) -> None:
     """Make tables from stored verdicts, without running anything."""
     from robench.paths import default_results, write_text
     from robench.report import FORMATS, TABLES, load, select
-    from robench.specs import find_card
+    from robench.specs import battery_attacks, find_card
 
     for name in tables or []:
         if name not in TABLES:
@@ -36,11 +37,15 @@ def report(
     if out is not None and format_ is None:
         raise InputError("--out needs --format md, csv, latex or html.")
     models = [find_card(name).name for name in model] if model else None
-    selection = select(load(results), models)
+    wanted = {spec.name for spec in battery_attacks(battery)} if battery else None
+    records = [record for record in load(results) if wanted is None or record.header.attack.name in wanted]
+    selection = select(records, models)
     if not selection.defenses:
-        where = results or default_results()
-        name = models[0] if models else "NAME"
-        raise IncompleteError(f"'{where}' has no records of {name} to show: run `robench eval --model {name}` first.")
+        defense, options = models[0] if models else "NAME", f" --battery {battery}" if battery else ""
+        raise IncompleteError(
+            f"'{results or default_results()}' has no records of {defense}{' under ' + battery if battery else ''} to "
+            f"show: run `robench eval --model {defense}{options}` first."
+        )
     made = [TABLES[name](selection) for name in tables or TABLES]
     if format_ is None:
         for table in made:

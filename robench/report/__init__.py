@@ -1,29 +1,35 @@
 """From stored verdicts to what people read. Never imports torch."""
 
 from robench.report.evaluation import Evaluation, Verdict, evaluations_json
+from robench.report.overestimate import overestimate
 from robench.report.robustness import robustness
 from robench.report.selection import Selection, load, select
 from robench.report.table import FORMATS, Table, csv_text, markdown, plain, terminal
+from robench.report.trust import Finding, Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 
-TABLES = {"robustness": robustness}
+TABLES = {"robustness": robustness, "overestimate": overestimate}
 """Tables by name: each makes a `Table` from a `Selection`."""
 
 __all__ = [
     "FORMATS",
     "TABLES",
     "Evaluation",
+    "Finding",
     "Selection",
     "Table",
+    "Trust",
     "Verdict",
     "WorstCase",
     "csv_text",
     "evaluations_json",
     "load",
     "markdown",
+    "overestimate",
     "plain",
     "robustness",
     "select",
     "terminal",
+    "trust",
     "worst_case",
 ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from robench.errors import unknown
 from robench.outcome import Outcome, Result, Skipped
+from robench.report.trust import Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 
 if TYPE_CHECKING:
@@ -82,17 +83,26 @@ class Verdict:
         """Wilson's 95% interval of the robust accuracy."""
         return self.result.record.interval
 
+    @property
+    def trust(self) -> Trust:
+        """Whether this number, quoted alone, can be trusted, and why not."""
+        return trust([self.result.record])
+
     def accuracy_after(self, steps: int) -> float:
         """Robust accuracy had the attack stopped after so many steps; free, from first-success steps.
 
         Raises:
-            ValueError: the attack counts only its last iterate, has several restarts, or took fewer steps.
+            ValueError: the attack counts only its last iterate, has several restarts, took fewer steps, or
+                takes other steps where there are fewer.
         """
         record = self.result.record
         if not 0 <= steps <= record.header.attack.steps:
             raise ValueError(f"'{record.header.attack.name}' took {record.header.attack.steps} steps, not {steps}")
-        if not record.header.attack.is_prefix_closed:
-            raise ValueError(f"'{record.header.attack.name}' has no curve: it needs success = 'any' and one restart")
+        if not (record.header.has_curve and record.header.attack.is_prefix_closed):
+            raise ValueError(
+                f"'{record.header.attack.name}' has no curve: it needs success = 'any', one restart, and an algorithm "
+                "whose steps do not depend on how many there are"
+            )
         survives = record.clean & (record.robust | (record.step > steps))
         return 100.0 * float(survives.mean())
 
@@ -115,6 +125,7 @@ class Verdict:
             "backwards": self.result.backwards,
             "seconds": round(self.result.seconds, 3),
             "valid": header.invalid == 0,
+            "trust": self.trust.as_dict(),
             "spec_hash": header.hash,
             "record": str(record.path) if record.path else "",
         }

@@ -1,10 +1,11 @@
-"""The table of defenses and attacks, worst case last."""
+"""The table of defenses and attacks, worst case first."""
 
 from robench.report.selection import Selection
 from robench.report.table import Table
 from robench.report.worst_case import worst_case
+from robench.store import Record
 
-CLEAN, WORST = "clean", "worst case"
+CLEAN, WORST, TRUST = "clean", "worst case", "trust"
 
 
 def robustness(selection: Selection) -> Table:
@@ -13,9 +14,9 @@ def robustness(selection: Selection) -> Table:
     table = Table(
         title="Robust accuracy (%), 95% Wilson interval",
         corner="defense",
-        columns=[CLEAN, *attacks, WORST],
+        columns=[WORST, TRUST, CLEAN, *attacks],
         notes=[
-            _threats(selection),
+            threats(selection),
             "Worst case: an example counts only if it withstands every attack shown.",
         ],
     )
@@ -23,10 +24,16 @@ def robustness(selection: Selection) -> Table:
         cells = {record.header.attack.name: (record.robust_accuracy, record.interval) for record in records}
         worst = worst_case(records)
         clean = records[0]
-        row = {CLEAN: _cell(clean.clean_accuracy), WORST: _cell(worst.robust_accuracy, worst.interval)}
-        row.update({attack: _cell(*cell) for attack, cell in cells.items()})
+        row = {
+            WORST: cell(worst.robust_accuracy, worst.interval),
+            TRUST: worst.trust.level,
+            CLEAN: cell(clean.clean_accuracy),
+        }
+        row.update({attack: cell(*found) for attack, found in cells.items()})
         table.add(name, row)
-        missing = [attack for attack in attacks if attack not in cells]
+        if worst.trust.findings:
+            table.notes.append(f"{name}, {worst.trust.sentence()}")
+        missing = [attack for attack in attacks if attack not in cells and _applies(attack, records[0])]
         if missing:
             command = " ".join(f"--attack {attack}" for attack in missing)
             table.notes.append(f"{name}: fill the empty cells with `robench eval --model {name} {command}`.")
@@ -47,11 +54,18 @@ def robustness(selection: Selection) -> Table:
     return table
 
 
-def _cell(value: float, interval: tuple[float, float] | None = None) -> str:
+def _applies(attack: str, record: Record) -> bool:
+    """An attack that normalises features is another one only where the network does not do it itself."""
+    head: dict[str, object] = record.header.identity["model"].get("head", {})
+    return not (attack.startswith("fn-") and head.get("kind") == "he" and bool(head.get("fn")))
+
+
+def cell(value: float, interval: tuple[float, float] | None = None) -> str:
+    """A percentage, with its interval."""
     return f"{value:.2f}" if interval is None else f"{value:.2f} [{interval[0]:.1f}, {interval[1]:.1f}]"
 
 
-def _threats(selection: Selection) -> str:
+def threats(selection: Selection) -> str:
     """Defenses that share dataset, threat model and size are named together."""
     shared: dict[str, list[str]] = {}
     for name, records in selection.defenses.items():

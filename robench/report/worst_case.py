@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from robench.errors import IncompleteError
+from robench.report.trust import Trust, trust
 from robench.store import Header, Record, interval, percent
 
 
@@ -20,12 +21,14 @@ class WorstCase:
         robust_accuracy: of examples that withstood every attack.
         interval: Wilson's 95% interval.
         attacks: the names of the attacks.
+        trust: whether it can be trusted, and why not.
     """
 
     header: Header
     robust_accuracy: float
     interval: tuple[float, float]
     attacks: tuple[str, ...]
+    trust: Trust
 
     def __float__(self) -> float:
         return self.robust_accuracy
@@ -42,6 +45,7 @@ class WorstCase:
             "ci_low": round(self.interval[0], 4),
             "ci_high": round(self.interval[1], 4),
             "attacks": list(self.attacks),
+            "trust": self.trust.as_dict(),
         }
 
 
@@ -57,4 +61,4 @@ def worst_case(records: Sequence[Record]) -> WorstCase:
         raise IncompleteError("records of different networks, examples or threat models have no common worst case.")
     robust = reduce(np.logical_and, [record.robust for record in records])
     names = tuple(record.header.attack.name for record in records)
-    return WorstCase(records[0].header, percent(robust), interval(robust), names)
+    return WorstCase(records[0].header, percent(robust), interval(robust), names, trust(records))

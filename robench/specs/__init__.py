@@ -13,22 +13,27 @@ from robench.specs.catalog import (
     list_batteries,
     list_models,
 )
+from robench.specs.diagnostic import LEVELS, Diagnostic, Level, diagnostics
 from robench.specs.threat import NORMS, Norm, ThreatModel
 
 __all__ = [
     "CARD",
     "EMBEDDED",
+    "LEVELS",
     "NORMS",
     "WEIGHTS",
     "Access",
     "AttackSpec",
     "Battery",
     "Card",
+    "Diagnostic",
     "Head",
+    "Level",
     "Norm",
     "Recipe",
     "ThreatModel",
     "battery_attacks",
+    "diagnostics",
     "digest",
     "file_sha256",
     "find_attack",

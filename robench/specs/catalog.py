@@ -10,6 +10,7 @@ from robench.paths import data_root
 from robench.specs.attack import AttackSpec, Battery
 from robench.specs.base import build, read_toml
 from robench.specs.card import CARD, Card, read_card
+from robench.specs.diagnostic import DIAGNOSTICS
 
 EMBEDDED = "digits"
 """The dataset that needs no download; a bare model name means one of its defenses."""
@@ -44,7 +45,7 @@ def find_card(name: str) -> Card:
 def _attacks() -> dict[str, AttackSpec]:
     stanzas: dict[str, tuple[Path, dict[str, Any]]] = {}
     for path in sorted((data_root() / "attacks").glob("*.toml")):
-        if path.name == BATTERIES:
+        if path.name in (BATTERIES, DIAGNOSTICS):
             continue
         for name, stanza in _stanzas(path):
             if name in stanzas:

@@ -13,7 +13,8 @@ from robench.specs.base import Declared, build
 from robench.stats import wilson
 from robench.store.rows import Column
 
-SCHEMA = 1
+SCHEMA = 2
+"""1 had no diagnostics."""
 MEND = "delete it and run the same command again, or publish again"
 SHORT = 16
 """Hex digits of a hash in a file's name."""
@@ -24,7 +25,9 @@ class Header(Declared):
 
     `identity` holds whatever can change a verdict and `hash` is its digest; `family` is the same without
     the attack's step count. `forwards` and `backwards` are what the run spent, in examples passed through
-    the network, without the clean pass and the judge's, which are counted apart.
+    the network, without the clean pass, the judge's and the probe's, which are counted apart. `diagnostics`
+    are measures by the names of `attacks/diagnostics.toml`; `has_curve` tells whether the verdicts after fewer
+    steps can be read from it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -48,10 +51,13 @@ class Header(Declared):
     backwards: int = 0
     clean_forwards: int = 0
     judge_forwards: int = 0
+    probe_forwards: int = 0
     invalid: int = 0
     faults: dict[str, int] = Field(default_factory=dict)
+    diagnostics: dict[str, float] = Field(default_factory=dict)
     derived_from: str = ""
     has_adversarial: bool = False
+    has_curve: bool = True
 
     @property
     def model_identity(self) -> str:

@@ -1,0 +1,104 @@
+"""A short look at a network before it is attacked: can gradients be trusted on it?"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from robench.algorithms import bind
+from robench.ball import Ball
+from robench.classifiers.victim import Victim
+from robench.engine import Chunk, Job, attack_chunk
+from robench.judge import Judge
+from robench.losses import Objective
+from robench.oracle import Oracle
+from robench.packing import Packer
+from robench.specs import AttackSpec, ThreatModel
+from robench.store import percent
+
+EXAMPLES = 32
+"""Correctly classified examples that are probed, the first of the split."""
+SMALL = 0.01
+"""The step, in units of eps, after which the loss should have changed as the gradient says."""
+AGREES = (0.25, 4.0)
+"""By which factor the change may differ; a kink within the step is no fault."""
+
+
+class Probe:
+    """Ten steps of BIM under several eps and objectives, and a step along the gradient, on a few examples.
+
+    Attributes:
+        forwards: passes that were spent, the judge's among them.
+        found: indicators by the names of `attacks/diagnostics.toml`.
+    """
+
+    def __init__(self, victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -> None:
+        self.victim, self.chunk, self.threat, self.packer = victim, chunk, threat, packer
+        self.forwards = 0
+        self.found = {"inner-gradients": float(self._differentiates_itself())}
+        self.found["hypersphere"] = float(victim.scale is not None and victim.scale != 1.0)
+        self.found["unpredictive-gradients"] = self._unpredictive()
+        ordinary, double = (self._accuracy("margin", size * threat.eps) for size in (1, 2))
+        self.found["rises-with-eps"] = double - ordinary
+        self.found["survivors-at-unlimited-eps"] = self._accuracy("margin", self._unlimited()) / 100
+        self.found["scale"] = self._accuracy("ce", threat.eps) - self._accuracy("ce_scaled", threat.eps)
+        self.found = {name: round(value, 6) for name, value in self.found.items()}
+
+    def _unlimited(self) -> float:
+        """The eps that allows every image."""
+        return 1.0 if self.threat.norm == "linf" else float(self.chunk.x[0].numel()) ** 0.5
+
+    def _accuracy(self, objective: str, eps: float) -> float:
+        """Robust accuracy in percent under ten steps from the clean point."""
+        params = {"rel_step": 0.25, "start": "clean", "objective": objective}
+        spec = AttackSpec(name="probe", algorithm="pgd", steps=10, params=params, about="", cite="")
+        threat = ThreatModel(norm=self.threat.norm, text=str(eps), eps=eps)
+        judge = Judge(self.victim, self.packer)
+        job = Job(self.victim, bind(spec), spec, threat, 0, "fp32", self.packer)
+        rows = attack_chunk(job, self.chunk, judge, lambda *_: None).rows
+        self.forwards += judge.forwards + int(rows.forwards.sum())
+        return percent(rows.robust)
+
+    def _unpredictive(self) -> float:
+        """The share of examples whose margin does not follow its gradient; zero gradients predict nothing."""
+        chunk, ball = self.chunk, Ball(self.chunk.x, self.threat.norm, self.threat.eps)
+        rules = {"access": "gradient", "bounds": "none", "packer": self.packer, "precision": "fp32"}
+        oracle = Oracle(self.victim, ball, chunk.y, chunk.ids, **rules)  # type: ignore[arg-type]
+        # From the middle of the box, so that the step stays inside.
+        x = 0.5 + 0.9 * (chunk.x - 0.5)
+        objective, step = Objective("margin"), SMALL * self.threat.eps
+        slope = oracle.gradient(x, objective, candidate=False)
+        moved = x + step * ball.steepest(slope.gradient)
+        change = objective(oracle.logits(moved), chunk.y) - slope.value
+        self.forwards += int(oracle.forwards.sum())
+        predicted = step * ball.dual(slope.gradient)
+        low, high = AGREES
+        return float(((predicted > 0) & ((change < low * predicted) | (change > high * predicted))).float().mean())
+
+    def _differentiates_itself(self) -> bool:
+        with _autograd_calls() as calls, torch.no_grad():
+            self.victim.model(self.chunk.x[:1])
+        self.forwards += 1
+        return bool(calls)
+
+
+class _Calls(TorchFunctionMode):
+    """Remembers calls of autograd, by whatever name they were imported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (torch.autograd.grad, torch.autograd.backward, Tensor.backward):
+            self.seen.append(function)
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _autograd_calls() -> Iterator[list[Any]]:
+    with _Calls() as calls:
+        yield calls.seen
