@@ -136,10 +136,10 @@ class _Assault:
     def measures(self) -> Counter[str]:
         """Counts for the diagnostics, to be added up over chunks.
 
-        `slopes` and `flat`: gradients, and zero ones; `claims`: points that the judge ruled on; `survivors`;
-        `slipped`: survivors misclassified while only the last iterate counted; `followed` and `gaining`:
-        survivors whose margin was followed, and those for whom the last quarter of the last restart's steps
-        brought more than a tenth of the whole gain.
+        `slopes` and `flat`: gradients, and zero ones; `opaque`: chunks attacked by another library; `claims`:
+        points that the judge ruled on; `survivors`; `slipped`: survivors misclassified while only the last iterate
+        counted; `followed` and `gaining`: survivors whose margin was followed, and those for whom the last quarter
+        of the last restart's steps brought more than a tenth of the whole gain.
         """
         oracle, robust = self.oracle, ~self.books.broken
         followed = robust & oracle.nearest.isfinite() & self.late.isfinite()
@@ -148,6 +148,7 @@ class _Assault:
         return Counter(
             slopes=oracle.slopes,
             flat=oracle.flat,
+            opaque=int(oracle.lent_out),
             claims=self.claims,
             survivors=int(robust.sum()),
             slipped=int((robust & oracle.slipped).sum()),
@@ -164,8 +165,11 @@ class _Assault:
             self._descend(restart, self._task(restart, rows))
 
     def _descend(self, restart: int, task: Task) -> None:
-        """All steps of one restart; what happens in step t looks at the iterate that t updates have made."""
+        """All steps of one restart. A success is booked under the number of steps that it took: those before
+        step t, whose iterate step t looks at, or step t as well where it looks at its own proposals.
+        """
         any_counts = self.job.spec.success == "any"
+        settled = self.algorithm.settled and any_counts
         state = self._bounded(self.algorithm.init(task), task)
         for t in range(self.job.spec.steps):
             self.oracle.watching, self.oracle.step = any_counts, t
@@ -173,9 +177,11 @@ class _Assault:
                 self.late = self.oracle.nearest.clone()
             self.on_step(restart, t, len(task.y))
             state = self._bounded(self.algorithm.step(state, t, task), task)
-            state, task = self._settle(restart, t, state, task)
+            state, task = self._settle(restart, t + settled, state, task)
             if not len(task.y):
                 return
+        if settled:
+            return
         self.oracle.watching, self.oracle.step = True, self.job.spec.steps
         self._look_at_last(state, task)
         self._settle(restart, self.job.spec.steps, state, task)

@@ -6,6 +6,7 @@ whatever the batch size, the chunking, the order, the number of workers, or a re
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -41,6 +42,16 @@ class Noise:
     def normal(self, shape: tuple[int, ...], step: int, purpose: str) -> Tensor:
         """Standard normal numbers, float32, (N, *shape)."""
         return self._draw(lambda generator: generator.standard_normal(shape, dtype=np.float32), step, purpose)
+
+    def signs(self, shape: tuple[int, ...], step: int, purpose: str) -> Tensor:
+        """-1 or 1 with equal chances (Rademacher), float32, (N, *shape)."""
+        size = math.prod(shape)
+
+        def draw(generator: np.random.Generator) -> np.ndarray:
+            bits = np.unpackbits(np.frombuffer(generator.bytes(-(-size // 8)), dtype=np.uint8), count=size)
+            return (2 * bits.astype(np.float32) - 1).reshape(shape)
+
+        return self._draw(draw, step, purpose)
 
     def take(self, rows: Tensor) -> "Noise":
         """The random numbers of some of the examples."""

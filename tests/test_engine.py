@@ -48,18 +48,21 @@ def attack(victim, split, spec, batch_size=128, order=None, chunk_size=540, seed
 
 @pytest.mark.parametrize("spec", FAMILIES, ids=lambda spec: spec.name)
 def test_verdicts_do_not_depend_on_batch_order_or_chunks(spec, digits, pgdat_he):
+    digits = digits.limit(120)
+    if spec.algorithm == "antithetic":  # 257 queries a step
+        digits, spec = digits.limit(20), spec.model_copy(update={"steps": 2})
     base = attack(pgdat_he, digits, spec)
     shuffled = torch.randperm(len(digits), generator=torch.Generator().manual_seed(5))
     others = {
         "batch 1": attack(pgdat_he, digits, spec, batch_size=1),
         "batch 7": attack(pgdat_he, digits, spec, batch_size=7),
         "batch 64": attack(pgdat_he, digits, spec, batch_size=64),
-        "batch 540": attack(pgdat_he, digits, spec, batch_size=540),
+        "batch 120": attack(pgdat_he, digits, spec, batch_size=120),
         "shuffled": attack(pgdat_he, digits, spec, order=shuffled),
-        "chunks of 100, shuffled": attack(pgdat_he, digits, spec, order=shuffled, chunk_size=100),
+        "chunks of 50, shuffled": attack(pgdat_he, digits, spec, order=shuffled, chunk_size=50),
     }
     agree = {name: int((rows.robust == base.robust).sum()) for name, rows in others.items()}
-    assert min(agree.values()) >= 539, agree
+    assert min(agree.values()) >= len(digits) - 1, agree
 
 
 def test_a_whole_cascade_does_not_depend_on_company(digits, pgdat):

@@ -1,6 +1,10 @@
 """AutoAttack as its authors publish it, through `pyautoattack`: the reference, in one opaque step."""
 
+import logging
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -9,7 +13,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from robench.algorithms.base import STRICT, Algorithm, Count, State, Task
+from robench.errors import InputError
 from robench.oracle import Bounds
+from robench.packing import out_of_memory
 from robench.specs import Norm
 
 Part = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
@@ -67,7 +73,15 @@ class AutoAttack(Algorithm):
 
     def step(self, state: State, t: int, task: Task) -> State:
         """Everything at once; what it calls broken goes to the judge."""
-        x, wrong = self._run(task)
+        try:
+            x, wrong = self._run(task)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            raise InputError(
+                f"out of memory in AutoAttack's batches of {self.batch_size}: declare a stanza of your own "
+                f'with params = {{ batch_size = {max(self.batch_size // 2, 1)} }} and base = "autoattack".'
+            ) from error
         rows = wrong.nonzero().flatten()
         if len(rows):
             task.oracle.claim(x[rows], rows)
@@ -79,9 +93,7 @@ class AutoAttack(Algorithm):
 
         device, seed = task.x.device, task.noise.seed
         cards = [device] if device.type == "cuda" else []
-        with task.oracle.lent() as model, torch.random.fork_rng(cards), warnings.catch_warnings():
-            # It warns of what the diagnostics of an evaluation say in better words.
-            warnings.simplefilter("ignore")
+        with task.oracle.lent() as model, torch.random.fork_rng(cards), _quietly():
             reference = Reference(
                 model, norm=NORM_NAMES[task.ball.norm], eps=task.ball.eps, seed=seed, device=device, version="standard"
             )
@@ -90,6 +102,23 @@ class AutoAttack(Algorithm):
             reference.attacks_to_run = list(self.parts)
             x, predicted = reference.run_standard_evaluation(task.x, task.y, batch_size=self.batch_size)
         return x.detach(), predicted != task.y
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """It warns, by log and otherwise, of what the diagnostics of an evaluation say in better words, and looks
+    for gradients in the forward pass by setting the interpreter's trace, which it does not put back.
+    """
+    log, trace = logging.getLogger("auto-attack"), sys.gettrace()
+    level = log.level
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            log.setLevel(logging.CRITICAL)
+            yield
+    finally:
+        log.setLevel(level)
+        sys.settrace(trace)
 
 
 ALGORITHM = AutoAttack

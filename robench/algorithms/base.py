@@ -130,6 +130,8 @@ class Algorithm(ABC):
         norms: for which it is defined.
         bounds: who keeps its points inside the ball.
         prefix: whether its first k steps are the same however many follow; not where `Task.steps` shapes them.
+        settled: whether a step looks at all that it proposes, so that nothing is left to look at after the last;
+            otherwise step t looks at what the t steps before it made, and the engine at what the last one did.
     """
 
     version: ClassVar[int] = 1
@@ -137,6 +139,7 @@ class Algorithm(ABC):
     norms: ClassVar[tuple[Norm, ...]] = NORMS
     bounds: ClassVar[Bounds] = "engine"
     prefix: ClassVar[bool] = True
+    settled: ClassVar[bool] = False
 
     @property
     def ascends(self) -> Objective | None:
@@ -155,7 +158,7 @@ class Algorithm(ABC):
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Forwards and backwards of one restart on one example, at most, the engine's last look included."""
-        return steps + 1, steps if self.access == "gradient" else 0
+        return steps + (not self.settled), steps if self.access == "gradient" else 0
 
     @abstractmethod
     def init(self, task: Task) -> State:

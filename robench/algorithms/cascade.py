@@ -58,7 +58,7 @@ class Cascade(Algorithm):
     3. Deep runs, several of an example side by side, for the rest of the steps: they lead to the classes with
        the largest leads, discounted by the runs already spent on them, so that a tie of hopes is explored
        and a clear favourite exploited. All start from fresh random points but the last, which starts from
-       the best point so far. Before r further deep runs an example is given up if its largest lead is
+       the best point so far. After r deep runs an example is given up if its largest lead is
        still more than hope / (1 + r / fade) of its lead at the clean point, a ratio that no scaling of the
        logits changes: what is left of the budget goes where there is hope.
 
@@ -88,13 +88,15 @@ class Cascade(Algorithm):
     hope: Positive = 0.8
     fade: Positive = 9.0
 
+    version: ClassVar[int] = 2
     bounds: ClassVar[Bounds] = "own"
+    settled: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """The look at the clean point, those of every step, those at the ends of runs, and the engine's last."""
+        """The look at the clean point, those of every step, and those at the ends of runs."""
         runs = [self._run(t, classes) for t in range(steps)]
         climbs = sum(run.lanes for run in runs)
-        return 1 + climbs + sum(run.lanes for run in runs if run.i == run.length - 1) + 1, climbs
+        return 1 + climbs + sum(run.lanes for run in runs if run.i == run.length - 1), climbs
 
     def init(self, task: Task) -> State:
         """The leads at the clean point."""

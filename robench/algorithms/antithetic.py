@@ -1,0 +1,77 @@
+"""NES and SPSA: the gradient estimated from pairs of scores, and BIM's steps along it."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
+from robench.losses import margin
+from robench.specs import Access
+
+GROUP = 16
+"""Directions of an example that are drawn together; part of which numbers they are."""
+BATCHES = 4
+"""Micro-batches of probes that exist at a time."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Antithetic(Algorithm):
+    """g = 1 / (2 sigma q) sum_i (J(x + sigma u_i) - J(x - sigma u_i)) u_i, x_{t+1} = Proj(x_t + alpha u(g)).
+
+    With Gaussian directions u_i it is NES (Ilyas et al., ICML 2018), with Rademacher ones SPSA (Uesato et al.,
+    ICML 2018); J = max_{i != y} Z_i - Z_y as in the paper's appendix B.2, the start is the clean point. An
+    iterate is looked at before its gradient is estimated, so a step is 1 + 2 q queries and an example that
+    has been broken costs no probes. Probes are clipped to [0, 1], as a real system would.
+
+    Attributes:
+        rel_step: alpha / eps.
+        draw: the distribution of the directions, each example's own.
+        directions: q.
+        sigma: how far a probe lies.
+    """
+
+    rel_step: Positive
+    draw: Literal["gaussian", "rademacher"]
+    directions: Count = 128
+    sigma: Positive = 1e-3
+
+    access: ClassVar[Access] = "score"
+
+    def cost(self, steps: int, classes: int) -> tuple[int, int]:
+        """The iterate and two probes a direction, and the engine's last look."""
+        return steps * (1 + 2 * self.directions) + 1, 0
+
+    def init(self, task: Task) -> State:
+        """The clean point."""
+        return State(task.x)
+
+    def step(self, state: State, t: int, task: Task) -> State:
+        """Look at the iterate; where it stands, a step along the estimated gradient."""
+        standing = task.oracle.logits(state.x, candidate=True).argmax(1) == task.y
+        x = state.x.clone()
+        # A few examples at a time, whose probes fill the micro-batches.
+        for rows in standing.nonzero().flatten().split(max(BATCHES * task.oracle.packer.size // (2 * GROUP), 1)):
+            part = task.take(rows)
+            climb = part.ball.steepest(self.gradient(state.x[rows], rows, t, part))
+            x[rows] += self.rel_step * part.ball.eps * climb
+        return replace(state, x=x)
+
+    def gradient(self, x: Tensor, rows: Tensor, t: int, task: Task) -> Tensor:
+        """The estimate at points x (M, C, H, W) of the active examples `rows`, whose task is given."""
+        total = torch.zeros_like(x)
+        for first in range(0, self.directions, GROUP):
+            shape = (min(GROUP, self.directions - first), *x.shape[1:])
+            draw = task.noise.normal if self.draw == "gaussian" else task.noise.signs
+            u = draw(shape, t, f"directions {first}")
+            probes = torch.stack([x[:, None] + self.sigma * u, x[:, None] - self.sigma * u], 2).clamp(0, 1)
+            each = 2 * shape[0]
+            logits = task.oracle.logits(probes.flatten(0, 2), rows.repeat_interleave(each))
+            value = -margin(logits, task.y.repeat_interleave(each)).view(len(x), -1, 2)
+            total += torch.einsum("mg,mgchw->mchw", value[..., 0] - value[..., 1], u)
+        return total / (2 * self.sigma * self.directions)
+
+
+ALGORITHM = Antithetic

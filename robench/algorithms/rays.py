@@ -1,0 +1,107 @@
+"""RayS: a search over rays that sees decisions only."""
+
+import dataclasses
+from typing import ClassVar, cast
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, where
+
+from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
+from robench.ball import per_example
+from robench.oracle import Bounds
+from robench.specs import Access, Norm
+
+
+@dataclasses.dataclass(frozen=True)
+class Rays(State):
+    """Where the search of each example stands; directions are (A, D) of signs, all else is (A,).
+
+    Attributes:
+        best, radius: the best ray, and how far along it the decision changes at most.
+        tried: the ray under trial.
+        low, high: between which its radius is searched, where it is.
+        searching: whether it is.
+        level, block: the ray is cut into 2^level blocks, of which this one is flipped.
+    """
+
+    best: Tensor
+    radius: Tensor
+    tried: Tensor
+    low: Tensor
+    high: Tensor
+    searching: Tensor
+    level: Tensor
+    block: Tensor
+
+
+@dataclass(frozen=True, config=STRICT)
+class RayS(Algorithm):
+    """Algorithm 3 of Chen & Gu 2020 (RayS: a ray searching method for hard-label adversarial attack, KDD 2020).
+
+    A ray is a vector of signs d; its radius is the linf distance at which x + r d, clipped to [0, 1], changes
+    the decision. A trial flips one block of the best ray (halves, quarters, and so on) and asks at the best
+    radius; only if that is misclassified its own radius is found by binary search. Every step is exactly one
+    query of each example, those of the binary search included, so the number of steps is the budget.
+
+    Attributes:
+        tolerance: at which the binary search ends.
+    """
+
+    tolerance: Positive = 1e-3
+
+    access: ClassVar[Access] = "decision"
+    norms: ClassVar[tuple[Norm, ...]] = ("linf",)
+    bounds: ClassVar[Bounds] = "none"
+    settled: ClassVar[bool] = True
+
+    def init(self, task: Task) -> State:
+        """The ray of ones at the radius of the whole box, not yet asked about; its opposite comes next."""
+        ones = torch.ones_like(task.x).flatten(1)
+        whole, none = torch.ones_like(ones[:, 0]), torch.zeros_like(task.y)
+        return Rays(
+            task.x, best=ones, radius=whole, tried=ones, low=whole * 0, high=whole, searching=none.bool(),
+            level=none, block=none - 1,
+        )  # fmt: skip
+
+    def step(self, state: State, t: int, task: Task) -> State:
+        """One query: along the tried ray, at the best radius or in the middle of its interval."""
+        rays = cast(Rays, state)
+        searching, middle = rays.searching, (rays.low + rays.high) / 2
+        broken = task.oracle.labels(_at(task.x, rays.tried, where(searching, middle, rays.radius)), candidate=True)
+        crossed = broken != task.y
+        high = where(searching, where(crossed, middle, rays.high), rays.radius)
+        low = where(searching & ~crossed, middle, rays.low) * searching
+        found = searching & (high - low < self.tolerance)
+        best = where(found[:, None], rays.tried, rays.best)
+        radius = where(found, high, rays.radius)
+        onwards = found | (~searching & ~crossed)
+        level, block = _next(rays.level, rays.block, rays.best.shape[1])
+        level, block = where(onwards, level, rays.level), where(onwards, block, rays.block)
+        tried = where(onwards[:, None], _flipped(best, level, block), rays.tried)
+        still = (searching & ~found) | (~searching & crossed)
+        return Rays(_at(task.x, best, radius), best, radius, tried, low, high, still, level, block)
+
+
+def _at(x: Tensor, ray: Tensor, radius: Tensor) -> Tensor:
+    return (x + per_example(radius, x) * ray.view_as(x)).clamp(0, 1)
+
+
+def _next(level: Tensor, block: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The block after this one; after the last of single pixels the whole ray again."""
+    over = block + 1 >= 2**level
+    deepest = 2**level >= size
+    level = where(over, where(deepest, 0, level + 1), level)
+    return level, where(over, 0, block + 1)
+
+
+def _flipped(ray: Tensor, level: Tensor, block: Tensor) -> Tensor:
+    """The rays with one of 2^level equal blocks of opposite sign."""
+    size = ray.shape[1]
+    length = -(-size // 2**level)
+    place = torch.arange(size, device=ray.device)[None, :]
+    start = (block * length)[:, None]
+    return where((place >= start) & (place < start + length[:, None]), -ray, ray)
+
+
+ALGORITHM = RayS

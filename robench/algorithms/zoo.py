@@ -1,0 +1,103 @@
+"""ZOO: coordinate descent with derivatives measured by two queries."""
+
+import dataclasses
+from typing import ClassVar, cast
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, where
+
+from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
+from robench.losses import margin
+from robench.oracle import Bounds
+from robench.specs import Access
+
+BETA = (0.9, 0.999, 1e-8)
+"""Adam's constants."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments(State):
+    """The iterate, and Adam's moments and count of updates of each of its coordinates, all (A, D)."""
+
+    m: Tensor
+    v: Tensor
+    updates: Tensor
+
+
+@dataclass(frozen=True, config=STRICT)
+class ZOO(Algorithm):
+    """One random coordinate an update, for each example its own: central difference, then Adam (Chen et al. 2017).
+
+    The derivative of f(x) = max(Z_y - max_{k != y} Z_k, 0), the C&W objective, along coordinate i is
+    (f(x + sigma e_i) - f(x - sigma e_i)) / (2 sigma) (Eq. 6); the coordinate moves by Adam with moments of its
+    own (Alg. 2), inside the ball. Where f falls below 0 the example is broken, so the maximum is never felt.
+    The original minimises the l2 distance with a penalty; here the ball takes the penalty's place, so that
+    all attacks are judged alike. Both probes are candidates, so an update is two queries, not three.
+
+    Attributes:
+        sigma: how far a probe lies.
+        rate: Adam's learning rate.
+        block: coordinates are squares of so many pixels a side of one channel (the attack-space dimension
+            reduction of Sec. 3.3, with the nearest neighbour for the upscaling); 1 means pixels.
+    """
+
+    sigma: Positive = 1e-4
+    rate: Positive = 0.01
+    block: Count = 1
+
+    access: ClassVar[Access] = "score"
+    bounds: ClassVar[Bounds] = "none"
+    settled: ClassVar[bool] = True
+
+    def cost(self, steps: int, classes: int) -> tuple[int, int]:
+        """Two probes an update."""
+        return 2 * steps, 0
+
+    def init(self, task: Task) -> State:
+        """The clean point, at rest."""
+        channels, height, width = task.x.shape[1:]
+        size = channels * -(-height // self.block) * -(-width // self.block)
+        none = task.x.new_zeros(len(task.x), size)
+        return Moments(task.x, m=none, v=none, updates=none)
+
+    def step(self, state: State, t: int, task: Task) -> State:
+        """One coordinate of each example."""
+        moments = cast(Moments, state)
+        size = moments.m.shape[1]
+        i = (task.noise.uniform((), t, "coordinate") * size).long().clamp_max(size - 1)[:, None]
+        along = self._along(i, moments.x)
+        slope = self.derivative(moments.x, along, task)[:, None]
+        first, second, tiny = BETA
+        updates = moments.updates.gather(1, i) + 1
+        m = first * moments.m.gather(1, i) + (1 - first) * slope
+        v = second * moments.v.gather(1, i) + (1 - second) * slope.square()
+        move = (m / (1 - first**updates)) / ((v / (1 - second**updates)).sqrt() + tiny)
+        x = task.ball.project(moments.x - self.rate * move.view(-1, 1, 1, 1) * along)
+        return Moments(
+            x,
+            m=moments.m.scatter(1, i, m),
+            v=moments.v.scatter(1, i, v),
+            updates=moments.updates.scatter(1, i, updates),
+        )
+
+    def derivative(self, x: Tensor, along: Tensor, task: Task) -> Tensor:
+        """Of the margin at x in the directions `along` (A, C, H, W), (A,); clipped probes lie closer together."""
+        rows = torch.arange(len(x), device=x.device)
+        ahead, behind = (x + self.sigma * along).clamp(0, 1), (x - self.sigma * along).clamp(0, 1)
+        logits = task.oracle.logits(torch.cat([ahead, behind]), rows.repeat(2), candidate=True)
+        value = margin(logits, task.y.repeat(2)).view(2, -1)
+        apart = (ahead - behind).flatten(1).amax(1)
+        return where(apart > 0, (value[0] - value[1]) / apart.clamp_min(self.sigma / 2), 0.0)
+
+    def _along(self, i: Tensor, x: Tensor) -> Tensor:
+        """The coordinate's pixels as ones, like x."""
+        channels, height, width = x.shape[1:]
+        across, down = -(-width // self.block), -(-height // self.block)
+        grid = torch.zeros(len(x), channels * down * across, dtype=x.dtype, device=x.device).scatter(1, i, 1.0)
+        blocks = grid.view(-1, channels, down, across)
+        whole = blocks.repeat_interleave(self.block, 2).repeat_interleave(self.block, 3)
+        return whole[:, :, :height, :width]
+
+
+ALGORITHM = ZOO
