@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,11 +14,12 @@ from robench.classifiers import load_model
 from robench.classifiers.precision import Precision
 from robench.data.split import Split
 from robench.errors import InputError
+from robench.paths import require_writable
 from robench.progress import Quiet
 from robench.report import Evaluation
 from robench.request import CHUNK, Settings, Subject
 from robench.run import evaluate as run
-from robench.specs import AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
+from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
 from robench.store import Store
 
 __all__ = ["evaluate", "list_attacks", "list_models", "load_model"]
@@ -58,6 +60,9 @@ def evaluate(
         chunk_size: examples that advance, and are stored, together.
         results: a folder that keeps the records, so that the same call resumes; none by default.
 
+    Returns:
+        verdicts whose `worst_case` comes with an interval and a trust verdict; a warning says where it is broken.
+
     Raises:
         InputError: anything is off with the network, the data or the settings; the message says what.
     """
@@ -68,11 +73,15 @@ def evaluate(
     subject = Subject(f"data/{type(model).__name__}", _identity(model), lambda: model)
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
+        require_writable(Path(folder) / "raw", "results")
         outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet())
     if results is None:
         for result in outcome.results:
             result.record.path = None
-    return Evaluation.of(outcome)
+    evaluation = Evaluation.of(outcome)
+    if evaluation.results and evaluation.worst_case.trust.level == LEVELS[-1]:
+        warnings.warn(f"the worst case is {evaluation.worst_case.trust.sentence()}", stacklevel=2)
+    return evaluation
 
 
 def _specs(attacks: Sequence[str | AttackSpec]) -> list[AttackSpec]:

@@ -20,7 +20,8 @@ def indicators(counts: Mapping[str, int], faults: Mapping[str, int], spec: Attac
     found: dict[str, float] = {}
     if counts["slopes"]:
         found["zero-gradients"] = counts["flat"] / counts["slopes"]
-        found["too-short"] = float(spec.steps < SHORT)
+        if not counts["opaque"]:
+            found["too-short"] = float(spec.steps < SHORT)
         if counts["followed"] or not counts["survivors"]:
             found["unfinished"] = counts["gaining"] / max(counts["followed"], 1)
     if counts["claims"]:

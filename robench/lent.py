@@ -1,35 +1,41 @@
 """A network as other libraries want it, counted."""
 
+import torch
 from torch import Tensor, nn
 
 from robench.ball import finite
 from robench.classifiers.precision import Precision, arithmetic
-from robench.classifiers.victim import Victim, check_logits
+from robench.classifiers.victim import NO_GRADIENT, Victim, check_logits
 from robench.errors import InputError
 
 
 class Lent(nn.Module):
-    """Images to logits; counts the examples that pass through, forwards and backwards."""
+    """Images to logits; counts the examples that pass through, forwards and backwards, and zero gradients."""
 
     def __init__(self, victim: Victim, precision: Precision) -> None:
         super().__init__()
         self.victim, self.precision = victim, precision
-        self.forwards = self.backwards = 0
+        self.forwards = self.backwards = self.flat = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (M, K).
 
         Raises:
-            InputError: the network returns NaN, infinity or a wrong shape.
+            InputError: the network returns NaN, infinity or a wrong shape, or is not differentiable.
         """
+        wanted = torch.is_grad_enabled() and x.requires_grad
+        if wanted:
+            x = x.view_as(x)  # a place of its own in the graph, so that the hook sees this pass's gradient alone
+            x.register_hook(self._passed_back)
         with arithmetic(self.precision, self.victim.device):
             logits = check_logits(self.victim.model(x), len(x))
         self.forwards += len(x)
         if not finite(logits).all() and finite(x).all():
             raise InputError("the network gives NaN or infinite logits: mend the network first.")
-        if logits.requires_grad:
-            logits.register_hook(self._passed_back)
+        if wanted and not logits.requires_grad:
+            raise InputError(NO_GRADIENT)
         return logits
 
     def _passed_back(self, gradient: Tensor) -> None:
         self.backwards += len(gradient)
+        self.flat += int((~gradient.flatten(1).any(1)).sum())

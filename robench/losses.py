@@ -62,6 +62,16 @@ def log_odds(logits: Tensor, y: Tensor) -> Tensor:
     return rivals(logits, y).logsumexp(1) - label_logit(logits, y)
 
 
+def probability_odds(logits: Tensor, y: Tensor) -> Tensor:
+    """log(1 + max_{i != y} p_i - p_y) for p = softmax(logits).
+
+    It rises with the margin of the probabilities, so steepest ascent takes the same direction on both; but
+    where p_y rounds to 1 the gradient of the margin vanishes, and this one does not.
+    """
+    others = rivals(logits, y)
+    return torch.cat([others, others.amax(1, keepdim=True)], 1).logsumexp(1) - logits.logsumexp(1)
+
+
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """-log softmax(logits)_y (Eq. 2), as softplus of the log odds: accurate to the last bits at any scale."""
     return F.softplus(log_odds(logits, y))
@@ -89,7 +99,8 @@ or the penultimate features themselves."""
 class Objective:
     """What an attack increases: a name of `OBJECTIVES` with the constants of the model's head.
 
-    Cross-entropy objectives are given as log odds, which every steepest-ascent step treats alike.
+    Cross-entropies and the probability margin are given as logarithms, which every steepest-ascent step
+    treats alike.
     """
 
     name: str
@@ -117,7 +128,7 @@ OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "he_margin": lambda logits, y, s, m: log_odds(with_margin(logits, y, s, m), y),
     "ce_fn": lambda logits, y, _s, _m: log_odds(logits, y),
     "margin": lambda logits, y, _s, _m: -margin(logits, y),
-    "probability_margin": lambda logits, y, _s, _m: -margin(logits.softmax(1), y),
+    "probability_margin": lambda logits, y, _s, _m: probability_odds(logits, y),
     "lead": lambda logits, y, _s, _m, target: label_logit(logits, target) - label_logit(logits, y),
     "dlr": lambda logits, y, _s, _m: dlr(logits, y),
     "dlr_targeted": lambda logits, y, _s, _m, target: targeted_dlr(logits, y, target),

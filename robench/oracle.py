@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robench.ball import Ball, finite
 from robench.classifiers.precision import Precision, arithmetic
-from robench.classifiers.victim import Victim, check_logits
+from robench.classifiers.victim import NO_GRADIENT, Victim, check_logits
 from robench.errors import FaultError, InputError
 from robench.lent import Lent
 from robench.losses import Objective, label_logit, margin, wrong_classes
@@ -20,9 +20,6 @@ Bounds = Literal["engine", "own", "none"]
 """Who keeps an algorithm's points inside the ball: the engine projects them, the algorithm promises it,
 or nobody (minimum-norm attacks, for which a point outside is merely not a success)."""
 
-NO_GRADIENT = (
-    "the network gives no gradient for its input: remove no_grad or detach from it, or run a score-based attack."
-)
 ALLOWED: dict[Access, tuple[Access, ...]] = {
     "gradient": ("gradient", "score", "decision"),
     "score": ("score", "decision"),
@@ -66,6 +63,7 @@ class Oracle:
         watching: whether candidates are looked for (off before the end when only the last iterate counts).
         step: of the engine, for messages.
         slopes, flat: gradients that were asked for, and those that were exactly zero.
+        lent_out: whether another library's attack had the network.
         first, nearest: the margin Z_y - max Z_i of an example's first candidate and the smallest of all, float32
             (N,); infinite where none was looked at, and for minimum-norm attacks, whose points lie anywhere.
         slipped: examples misclassified while nobody was watching, bool (N,).
@@ -92,6 +90,7 @@ class Oracle:
         self.points = ball.center.clone()
         self.watching, self.step = True, 0
         self.slopes = self.flat = 0
+        self.lent_out = False
         self.first, self.nearest = (torch.full_like(ball.center[:, 0, 0, 0], float("inf")) for _ in range(2))
         self.slipped = torch.zeros_like(self.found)
 
@@ -196,8 +195,13 @@ class Oracle:
         self._require("gradient")
         lent = Lent(self.victim, self.precision)
         try:
-            yield lent
+            # The passes back, too, shall have the arithmetic; only the network's own runs under autocast.
+            with arithmetic("tf32" if self.precision == "tf32" else "fp32", self.victim.device):
+                yield lent
         finally:
+            self.lent_out = True
+            self.slopes += lent.backwards
+            self.flat += lent.flat
             for books, passes in ((self.forwards, lent.forwards), (self.backwards, lent.backwards)):
                 share, rest = divmod(passes, len(self.active))
                 books[self.active] += share
@@ -274,12 +278,12 @@ class Oracle:
             fresh = self.first[chunk_rows].isinf()
             self.first[chunk_rows[fresh]] = margins[fresh]
             self.nearest.scatter_reduce_(0, chunk_rows, margins, "amin")
-        if not self.watching:
-            self.slipped[chunk_rows[wrong]] = True
-            return
         if self.bounds == "none" and wrong.any():
             inside = self.ball.take(chunk_rows).contains(x)
             wrong &= inside | broken_points
+        if not self.watching:
+            self.slipped[chunk_rows[wrong]] = True
+            return
         if wrong.any():
             self._remember(x[wrong], chunk_rows[wrong], numbers[wrong])
 

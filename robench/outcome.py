@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from robench.store import Record
 
+ORIGIN = {"computed": "now", "stored": "stored", "prefix": "longer run"}
+"""Where a verdict was read from, in the words of tables."""
+
 
 @dataclass(frozen=True)
 class Result:

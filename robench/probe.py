@@ -1,7 +1,7 @@
 """A short look at a network before it is attacked: can gradients be trusted on it?"""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from robench.algorithms import bind
 from robench.ball import Ball
 from robench.classifiers.victim import Victim
 from robench.engine import Chunk, Job, attack_chunk
+from robench.errors import InputError
 from robench.judge import Judge
 from robench.losses import Objective
 from robench.oracle import Oracle
@@ -23,6 +24,8 @@ EXAMPLES = 32
 """Correctly classified examples that are probed, the first of the split."""
 SMALL = 0.01
 """The step, in units of eps, after which the loss should have changed as the gradient says."""
+LEAST = 1e-4
+"""But no smaller: float32 would not see the change."""
 AGREES = (0.25, 4.0)
 """By which factor the change may differ; a kink within the step is no fault."""
 
@@ -41,11 +44,17 @@ class Probe:
         self.found = {"inner-gradients": float(self._differentiates_itself())}
         self.found["hypersphere"] = float(victim.scale is not None and victim.scale != 1.0)
         self.found["unpredictive-gradients"] = self._unpredictive()
-        ordinary, double = (self._accuracy("margin", size * threat.eps) for size in (1, 2))
-        self.found["rises-with-eps"] = double - ordinary
-        self.found["survivors-at-unlimited-eps"] = self._accuracy("margin", self._unlimited()) / 100
+        ordinary = self._accuracy("margin", threat.eps)
+        with self._outside():
+            self.found["rises-with-eps"] = self._accuracy("margin", 2 * threat.eps) - ordinary
+        with self._outside():
+            self.found["survivors-at-unlimited-eps"] = self._accuracy("margin", self._unlimited()) / 100
         self.found["scale"] = self._accuracy("ce", threat.eps) - self._accuracy("ce_scaled", threat.eps)
         self.found = {name: round(value, 6) for name, value in self.found.items()}
+
+    def _outside(self) -> AbstractContextManager[None]:
+        """A network may give NaN outside the ball; what cannot be measured there is left out."""
+        return suppress(InputError)
 
     def _unlimited(self) -> float:
         """The eps that allows every image."""
@@ -69,7 +78,7 @@ class Probe:
         oracle = Oracle(self.victim, ball, chunk.y, chunk.ids, **rules)  # type: ignore[arg-type]
         # From the middle of the box, so that the step stays inside.
         x = 0.5 + 0.9 * (chunk.x - 0.5)
-        objective, step = Objective("margin"), SMALL * self.threat.eps
+        objective, step = Objective("margin"), max(SMALL * self.threat.eps, LEAST)
         slope = oracle.gradient(x, objective, candidate=False)
         moved = x + step * ball.steepest(slope.gradient)
         change = objective(oracle.logits(moved), chunk.y) - slope.value

@@ -89,7 +89,7 @@ def tally(parts: Iterable[tuple[Rows, dict[str, Any]]]) -> Tally:
         total.seconds += cost["seconds"]
         total.judge_forwards += cost["judge_forwards"]
         total.faults.update(cost["faults"])
-        total.measures.update(cost["measures"])
+        total.measures.update(cost.get("measures", {}))
     return total
 
 

@@ -40,6 +40,8 @@ def _key(record: Record) -> tuple[str, str]:
 
 
 def _same(before: Record | None, now: Record) -> bool:
-    return before is not None and all(
-        np.array_equal(getattr(before, column), getattr(now, column)) for column in ("clean", "robust", "step")
+    return (
+        before is not None
+        and before.header.schema_version == now.header.schema_version
+        and all(np.array_equal(getattr(before, column), getattr(now, column)) for column in ("clean", "robust", "step"))
     )

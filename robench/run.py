@@ -227,6 +227,8 @@ class _Bench:
 
     def _compute(self, header: Header) -> Result:
         chunks = self.store.chunks(header)
+        # Before the attack, so that a network that cannot be probed does not cost one.
+        probe = self.probe if header.attack.access == "gradient" else None
         self.watcher.started(header.attack.name, int((self.clean.cpu() == self.split.y).sum()), header.attack.steps)
         before = tally(chunks.read())
         progress = Progress(self.watcher, before, len(self.split), header.attack)
@@ -250,9 +252,9 @@ class _Bench:
         run_chunks(job, self._missing(before.ids, progress), progress.step, finished)
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
-        probe = self.probe if header.attack.access == "gradient" else None
         found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
         found["probabilities"] = float(self.judge.looks_like_probabilities)
+        found["two-classes"] = float(self.classes == 2)
         header = header.model_copy(
             update={"seconds": round(whole.seconds, 3), "forwards": int(rows.forwards.sum()),
                     "backwards": int(rows.backwards.sum()), "clean_forwards": self.judge.forwards,
@@ -301,9 +303,9 @@ def _prefix_closed(spec: AttackSpec) -> bool:
 
 def _record(header: Header, rows: Rows, store: Store) -> Record:
     path = store.write(header, rows)
-    return Record(header, rows.clean, rows.robust, rows.step, path)
+    return Record.of(header, rows, path)
 
 
 def _read(path: Path) -> Result:
-    header, rows = read(path, ["id", "label", "clean_prediction", "robust", "step"])
-    return Result(Record(header, rows.clean, rows.robust, rows.step, path), "stored", 0, 0, 0.0)
+    header, rows = read(path, ["id", "label", "clean_prediction", "robust", "step", "queries"])
+    return Result(Record.of(header, rows, path), "stored", 0, 0, 0.0)

@@ -89,7 +89,6 @@ WRONG = [
     (["eval"], ["--model"]),
     (["frobnicate"], ["frobnicate"]),
     ([*EVAL, "--limits", 3], ["--limits"]),
-    ([*EVAL, "--battery", "quick"], ["--battery", "--attack"]),
     ([*EVAL, "--limit", 0], ["--limit", "0", "at least 1"]),
     ([*EVAL, "--limit", -3], ["--limit", "-3", "at least 1"]),
     ([*EVAL, "--limit", "many"], ["--limit", "integer"]),
@@ -106,6 +105,7 @@ WRONG = [
     ([*EVAL, "--norm", "l3"], ["unknown norm", "l3", "linf", "l2"]),
     ([*EVAL, "--norm", "l3", "--eps", "0.1"], ["unknown norm", "l3", "linf", "l2"]),
     (["report", "--out", "table.md"], ["--out", "--format"]),
+    (["report", "--format", "csv"], ["CSV", "robustness", "overestimate"]),
     (["report", "--format", "pdf"], ["format", "pdf", "md"]),
     (["show", "model"], ["name"]),
 ]

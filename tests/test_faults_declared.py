@@ -243,7 +243,7 @@ NO_EPS = {
 def test_an_eps_that_makes_no_sense_is_refused_with_a_hint(cli, tmp_path, text):
     said = cli(*EVAL, "--eps", text, "--results", tmp_path)
     assert said.code == 2
-    assert f"--eps '{text}'" in said.sentence
+    assert f"eps '{text}'" in said.sentence
     assert NO_EPS[text] in said.sentence
     assert not list(tmp_path.iterdir())
 

@@ -13,6 +13,7 @@ from toys import Interrupted, cut, interrupted, refusal
 
 from robench.errors import InputError
 from robench.store import read
+from robench.store.header import SCHEMA
 
 # ---- 15: damaged records ----
 
@@ -32,7 +33,7 @@ RAW = {
     "cut short": (cut, "delete it and run the same command again"),
     "empty": (lambda path: path.write_bytes(b""), "delete it and run the same command again"),
     "no Parquet file": (lambda path: path.write_text("hello"), "delete it and run the same command again"),
-    "a newer schema": (header(schema=2), "update robench"),
+    "a newer schema": (header(schema=SCHEMA + 1), "update robench"),
     "another identity": (header(identity={"seed": 3}), "its hash does not match"),
     "another hash": (header(hash="0" * 64), "its hash does not match"),
     "an unknown key": (header(colour="red"), "'colour'"),
@@ -133,7 +134,7 @@ def fields(**changes):
 PUBLISHED = {
     "cut short": (lambda line: line[:100], "not a published record"),
     "a conflict marker": (lambda line: b"<<<<<<< HEAD\n" + line, "not a published record"),
-    "a newer schema": (fields(schema=2), "update robench"),
+    "a newer schema": (fields(schema=SCHEMA + 1), "update robench"),
     "another identity": (fields(identity={"seed": 3}), "its hash does not match"),
     "verdicts no hex": (fields(robust="xyz"), "damaged verdicts"),
     "verdicts too short": (fields(robust="ff"), "damaged verdicts"),

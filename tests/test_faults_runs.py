@@ -20,6 +20,7 @@ from conftest import SMALL, raw_record
 from filelock import FileLock
 from toys import EVAL, Interrupted, Toy, X, evaluate, interrupted, refusal
 
+from robench.algorithms.mim import MIM
 from robench.algorithms.pgd import PGD
 from robench.cli import run
 from robench.store import read
@@ -250,11 +251,11 @@ def test_ctrl_c_in_a_command_exits_130_and_says_that_nothing_is_lost(cli, tmp_pa
     def press(self, state, t, task):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(PGD, "step", press)
-    command = ("eval", "--model", "pgdat", "--attack", "mim-20", "--attack", "pgd-20", "--limit", 20)
+    monkeypatch.setattr(MIM, "step", press)
+    command = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--attack", "mim-20", "--limit", 20)
     said = cli(*command, "--results", tmp_path)
     assert said.code == 130
-    assert raw_record(tmp_path, "mim-20").is_file()
+    assert raw_record(tmp_path, "pgd-20").is_file()
     assert not list(tmp_path.rglob(".tmp-*"))
     assert "interrupted" in said.last
     assert "kept" in said.last

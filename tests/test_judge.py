@@ -112,8 +112,8 @@ def test_success_on_the_way_counts_only_under_any():
             task.oracle.logits(state.x, candidate=True)
             return State(torch.full_like(task.x, 0.52 if t == 0 else 0.45))
 
-    any_rows, _ = attack(Passing())
-    last_rows, _ = attack(Passing(), spec=SPEC.model_copy(update={"success": "last"}))
+    any_rows, *_ = attack(Passing())
+    last_rows, *_ = attack(Passing(), spec=SPEC.model_copy(update={"success": "last"}))
     assert any_rows.robust.tolist() == [False, False, False]
     assert any_rows.step.tolist() == [1, 1, 0]
     assert last_rows.robust.tolist() == [True, True, False]

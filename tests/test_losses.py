@@ -88,4 +88,11 @@ def test_margin_of_probabilities_against_float64():
     logits, y = cosines(5)
     p = torch.softmax(15 * logits.double(), 1)
     expected = torch.where(torch.nn.functional.one_hot(y, 10).bool(), -1.0, p).amax(1) - p.gather(1, y[:, None])[:, 0]
-    torch.testing.assert_close(Objective("probability_margin")(15 * logits, y).double(), expected, atol=1e-6, rtol=1e-5)
+    given = Objective("probability_margin")(15 * logits, y).double()
+    torch.testing.assert_close(given.expm1(), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_margin_of_probabilities_keeps_its_gradient_where_they_round_to_one():
+    z = torch.tensor([[90.0, 0.0, -3.0]], requires_grad=True)
+    (slope,) = torch.autograd.grad(Objective("probability_margin")(z, torch.tensor([0])).sum(), z)
+    torch.testing.assert_close(slope, torch.tensor([[-1.0, 0.9757, 0.0243]]), atol=1e-3, rtol=0)

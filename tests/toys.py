@@ -71,7 +71,11 @@ class Interrupted(Toy):
 
 def interrupted(folder, monkeypatch):
     """An evaluation in chunks of three, interrupted in its third chunk or so; its finished chunks."""
-    monkeypatch.setattr(Interrupted, "left", 60)
+    with monkeypatch.context() as patched:  # the calls of the probe, and 60 more
+        patched.setattr(Interrupted, "left", 10**9)
+        evaluate(Interrupted(), attacks=["pgd-1"])
+        probe = 10**9 - Interrupted.left
+    monkeypatch.setattr(Interrupted, "left", probe + 35)
     with pytest.raises(KeyboardInterrupt):
         evaluate(Interrupted(), chunk_size=3, results=folder)
     monkeypatch.setattr(Interrupted, "left", 10**9)

@@ -7,19 +7,23 @@ from typing import Annotated, Any
 import typer
 
 from robench.cli.app import app
-from robench.cli.screens import ORIGIN, Screen, errors, output, show
+from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.errors import FaultError, IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
-from robench.report import Evaluation, Table, Verdict, WorstCase, evaluations_json
+from robench.report import Evaluation, Table, evaluations_json
 from robench.specs import NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
 
 
 @app.command("eval")
 def evaluate(
     model: Annotated[list[str], typer.Option(help="A registered defense, or the path of a card.toml. Repeatable.")],
-    battery: Annotated[str | None, typer.Option(help="A named list of attacks.  [default: paper]")] = None,
-    attack: Annotated[list[str] | None, typer.Option(help="One attack, instead of a battery. Repeatable.")] = None,
+    battery: Annotated[
+        list[str] | None, typer.Option(help="A named list of attacks. Repeatable.  [default: paper]")
+    ] = None,
+    attack: Annotated[
+        list[str] | None, typer.Option(help="One attack, instead of a battery or on top of it. Repeatable.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Its test split; the card's by default.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
     norm: Annotated[str | None, typer.Option(help="linf or l2; the dataset's by default.")] = None,
@@ -68,7 +72,7 @@ def evaluate(
         for skipped in outcome.skipped:
             errors().print(f"{card.name} {skipped.name}: skipped, {skipped.reason}.")
         if not quiet:
-            show(_table(evaluations[-1]), console)
+            show(evaluations[-1].table(), console)
     if dry_run:
         _show_plans(plans, json_file, quiet)
         return
@@ -78,10 +82,12 @@ def evaluate(
     _require_sound(evaluations)
 
 
-def _specs(battery: str | None, attack: list[str] | None) -> list[AttackSpec]:
-    if battery and attack:
-        raise InputError("give --battery or --attack, not both.")
-    return [find_attack(name) for name in dict.fromkeys(attack)] if attack else battery_attacks(battery or "paper")
+def _specs(batteries: list[str] | None, attacks: list[str] | None) -> list[AttackSpec]:
+    """Each attack once, in the order asked for."""
+    if not batteries and not attacks:
+        batteries = ["paper"]
+    specs = [spec for name in batteries or () for spec in battery_attacks(name)] + [*map(find_attack, attacks or ())]
+    return list({spec.name: spec for spec in specs}.values())
 
 
 def _subject(name: str, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Card, Dataset, ThreatModel]:
@@ -102,48 +108,6 @@ def _require_places(results: Path | None, json_file: Path | None) -> None:
         if json_file.is_dir():
             raise InputError(f"--json '{json_file}' is a folder: name a file.")
         require_writable(json_file.parent, "--json")
-
-
-def _table(evaluation: Evaluation) -> Table:
-    rows = [evaluation[result.record.header.attack.name] for result in evaluation.results]
-    columns = ["robust %", "95% CI", "trust", "forwards", "backwards", "seconds", "source"]
-    if not rows:
-        return Table("No attack applies.", "attack", columns)
-    header, worst = rows[0].result.record.header, evaluation.worst_case
-    title = (
-        f"{header.model}: worst case {worst.robust_accuracy:.2f}% [{worst.interval[0]:.1f}, {worst.interval[1]:.1f}] "
-        f"robust ({worst.trust.level}), {rows[0].clean_accuracy:.2f}% clean\n"
-        f"{header.threat}, {header.n} examples, seed {header.seed}"
-    )
-    table = Table(title, "attack", columns)
-    table.add("worst case", _accuracy(worst))
-    if worst.trust.findings:
-        table.notes.append(f"Worst case, {worst.trust.sentence()}")
-    for verdict in rows:
-        result = verdict.result
-        table.add(
-            result.record.header.attack.name,
-            {
-                **_accuracy(verdict),
-                "forwards": f"{result.forwards:,}",
-                "backwards": f"{result.backwards:,}",
-                "seconds": f"{result.seconds:.1f}",
-                "source": ORIGIN[result.source],
-            },
-        )
-        if result.record.header.faults:
-            faults = ", ".join(f"{count}x {fault}" for fault, count in result.record.header.faults.items())
-            table.notes.append(f"{result.record.header.attack.name}: the judge did not confirm {faults}.")
-    return table
-
-
-def _accuracy(verdict: Verdict | WorstCase) -> dict[str, str]:
-    low, high = verdict.interval
-    return {
-        "robust %": f"{verdict.robust_accuracy:.2f}",
-        "95% CI": f"{low:.1f}-{high:.1f}",
-        "trust": verdict.trust.level,
-    }
 
 
 def _show_plans(plans: dict[str, list[dict[str, str]]], json_file: Path | None, quiet: bool) -> None:

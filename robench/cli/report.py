@@ -36,6 +36,8 @@ def report(
         raise unknown("format", format_, list(FORMATS))
     if out is not None and format_ is None:
         raise InputError("--out needs --format md, csv, latex or html.")
+    if format_ == "csv" and len(tables or TABLES) > 1:
+        raise InputError(f"a CSV file holds one table: name one, {' or '.join(TABLES)}.")
     models = [find_card(name).name for name in model] if model else None
     wanted = {spec.name for spec in battery_attacks(battery)} if battery else None
     records = [record for record in load(results) if wanted is None or record.header.attack.name in wanted]

@@ -6,7 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from robench.outcome import Result
+from robench.outcome import ORIGIN, Result
 from robench.report import Table, plain, terminal
 
 PIPE_WIDTH = 10_000
@@ -98,7 +98,3 @@ class Screen:
         record = result.record
         cost = f"{result.seconds:.1f} s" if result.source == "computed" else ORIGIN[result.source]
         self.console.print(f"{self.model} {record.header.attack.name}: {record.robust_accuracy:.2f}% robust ({cost})")
-
-
-ORIGIN = {"computed": "now", "stored": "stored", "prefix": "longer run"}
-"""Where a verdict was read from, in the words of tables."""

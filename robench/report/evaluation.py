@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from robench.errors import unknown
-from robench.outcome import Outcome, Result, Skipped
+from robench.outcome import ORIGIN, Outcome, Result, Skipped
+from robench.report.table import Table, plain
 from robench.report.trust import Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+COLUMNS = ["robust %", "95% CI", "trust", "forwards", "backwards", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,47 @@ class Evaluation:
         return evaluations_json([self])
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row for each attack (pandas)."""
+        """One row for each attack (pandas); `trust` is the level, `trust_reasons` says why."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows())
+        flat = [
+            {**row, "trust": row["trust"]["level"], "trust_reasons": "; ".join(row["trust"]["reasons"])}
+            for row in self.rows()
+        ]
+        return pd.DataFrame(flat)
+
+    def __str__(self) -> str:
+        """The table that `robench eval` shows, and what was skipped."""
+        skipped = "".join(f"{skipped.name}: skipped, {skipped.reason}.\n" for skipped in self.skipped)
+        return plain(self.table()) + skipped
+
+    def table(self) -> Table:
+        """Worst case first, then each attack with what was spent on it."""
+        verdicts = [Verdict(result) for result in self.results]
+        if not verdicts:
+            return Table("No attack applies.", "attack", COLUMNS)
+        header, worst = self.results[0].record.header, self.worst_case
+        (low, high), level = worst.interval, worst.trust.level
+        title = (
+            f"{header.model}: worst case {worst.robust_accuracy:.2f}% [{low:.1f}, {high:.1f}] "
+            f"robust ({level}), {verdicts[0].clean_accuracy:.2f}% clean\n"
+            f"{header.threat}, {header.n} examples, seed {header.seed}"
+        )
+        table = Table(title, "attack", COLUMNS)
+        spent = [sum(getattr(r, what) for r in self.results) for what in ("forwards", "backwards", "seconds")]
+        table.add("worst case", _cells(worst, *spent))
+        for verdict in verdicts:
+            result, faults = verdict.result, verdict.result.record.header.faults
+            name = result.record.header.attack.name
+            table.add(name, _cells(verdict, result.forwards, result.backwards, result.seconds, result.source))
+            if faults:
+                counted = ", ".join(f"{count}x {fault}" for fault, count in faults.items())
+                table.notes.append(f"{name}: the judge did not confirm {counted}.")
+        if worst.trust.findings:
+            table.notes.append(f"Worst case, {worst.trust.sentence()}")
+        elif any(verdict.trust.findings for verdict in verdicts):
+            table.notes.append("An attack marked `check` says too little alone; the worst case is what to quote.")
+        return table
 
 
 @dataclass(frozen=True)
@@ -129,6 +168,20 @@ class Verdict:
             "spec_hash": header.hash,
             "record": str(record.path) if record.path else "",
         }
+
+
+def _cells(
+    verdict: Verdict | WorstCase, forwards: int, backwards: int, seconds: float, source: str = "computed"
+) -> dict[str, str]:
+    low, high = verdict.interval
+    return {
+        "robust %": f"{verdict.robust_accuracy:.2f}",
+        "95% CI": f"{low:.1f}-{high:.1f}",
+        "trust": verdict.trust.level,
+        "forwards": f"{forwards:,}",
+        "backwards": f"{backwards:,}",
+        "seconds": f"{seconds:.1f}" if source == "computed" else ORIGIN[source],
+    }
 
 
 def evaluations_json(evaluations: "list[Evaluation]") -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """The table of defenses and attacks, worst case first."""
 
+from collections.abc import Iterator
+
 from robench.report.selection import Selection
-from robench.report.table import Table
+from robench.report.table import Estimate, Table
 from robench.report.worst_case import worst_case
 from robench.store import Record
 
 CLEAN, WORST, TRUST = "clean", "worst case", "trust"
+INCOMPLETE = " *"
+"""Marks a row that lacks attacks of others."""
 
 
 def robustness(selection: Selection) -> Table:
@@ -15,43 +19,64 @@ def robustness(selection: Selection) -> Table:
         title="Robust accuracy (%), 95% Wilson interval",
         corner="defense",
         columns=[WORST, TRUST, CLEAN, *attacks],
-        notes=[
-            threats(selection),
-            "Worst case: an example counts only if it withstands every attack shown.",
-        ],
+        notes=[threats(selection), "Worst case: an example counts only if it withstands every attack shown."],
     )
+    lacking: dict[tuple[str, ...], list[str]] = {}
     for name, records in selection.defenses.items():
         cells = {record.header.attack.name: (record.robust_accuracy, record.interval) for record in records}
         worst = worst_case(records)
-        clean = records[0]
+        missing = tuple(attack for attack in attacks if attack not in cells and _applies(attack, records[0]))
         row = {
             WORST: cell(worst.robust_accuracy, worst.interval),
-            TRUST: worst.trust.level,
-            CLEAN: cell(clean.clean_accuracy),
+            TRUST: worst.trust.level + (INCOMPLETE if missing else ""),
+            CLEAN: cell(records[0].clean_accuracy),
         }
         row.update({attack: cell(*found) for attack, found in cells.items()})
         table.add(name, row)
-        if worst.trust.findings:
-            table.notes.append(f"{name}, {worst.trust.sentence()}")
-        missing = [attack for attack in attacks if attack not in cells and _applies(attack, records[0])]
         if missing:
-            command = " ".join(f"--attack {attack}" for attack in missing)
-            table.notes.append(f"{name}: fill the empty cells with `robench eval --model {name} {command}`.")
+            lacking.setdefault(missing, []).append(name)
+    table.notes += [*_doubts(selection), *_gaps(lacking), *_particulars(selection)]
+    return table
+
+
+def _doubts(selection: Selection) -> Iterator[str]:
+    """Why worst cases are not to be trusted; defenses with the same reasons share a sentence."""
+    said: dict[str, list[str]] = {}
+    for name, records in selection.defenses.items():
+        found = worst_case(records).trust
+        if not found.measured:
+            said.setdefault("no diagnostics: the records were made before there were any; run them again.", []).append(
+                name
+            )
+        elif found.findings:
+            said.setdefault(found.sentence(), []).append(name)
+    return (f"{', '.join(names)}: {sentence}" for sentence, names in said.items())
+
+
+def _gaps(lacking: dict[tuple[str, ...], list[str]]) -> Iterator[str]:
+    """How to fill the empty cells."""
+    if lacking:
+        yield f"{INCOMPLETE.strip()} Attacks are missing that others have: its worst case does not compare with theirs."
+    for missing, names in lacking.items():
+        models = " ".join(f"--model {name}" for name in names)
+        attacks = " ".join(f"--attack {attack}" for attack in missing)
+        yield f"To fill the empty cells: `robench eval {models} {attacks}`."
+
+
+def _particulars(selection: Selection) -> Iterator[str]:
+    """What a reader of the numbers must know."""
+    for name, records in selection.defenses.items():
         void = [r.header.attack.name for r in records if r.header.invalid]
         if void:
-            table.notes.append(f"{name}: the judge found faults in {', '.join(void)}; see the records.")
-    last = sorted(
-        {r.header.attack.name for rs in selection.defenses.values() for r in rs if r.header.attack.success == "last"}
-    )
+            yield f"{name}: the judge found faults in {', '.join(void)}; see the records."
+    everything = [record.header.attack for records in selection.defenses.values() for record in records]
+    last = sorted({attack.name for attack in everything if attack.success == "last"})
     if last:
-        table.notes.append(f"Only the last iterate counts for {', '.join(last)}.")
+        yield f"Only the last iterate counts for {', '.join(last)}."
     if selection.left_out:
-        table.notes.append(
-            f"Left out: {selection.left_out} records of other weights, examples, threat models, seeds or precisions."
-        )
+        yield f"Left out: {selection.left_out} records of other weights, examples, threat models, seeds or precisions."
     if selection.unshown:
-        table.notes.append(f"{selection.unshown} more defenses have records; name their cards with --model.")
-    return table
+        yield f"{selection.unshown} more defenses have records; name their cards with --model."
 
 
 def _applies(attack: str, record: Record) -> bool:
@@ -62,7 +87,7 @@ def _applies(attack: str, record: Record) -> bool:
 
 def cell(value: float, interval: tuple[float, float] | None = None) -> str:
     """A percentage, with its interval."""
-    return f"{value:.2f}" if interval is None else f"{value:.2f} [{interval[0]:.1f}, {interval[1]:.1f}]"
+    return f"{value:.2f}" if interval is None else Estimate(value, interval)
 
 
 def threats(selection: Selection) -> str:

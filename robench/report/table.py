@@ -16,6 +16,25 @@ GAP = 2
 """Blanks between columns on a screen."""
 
 
+class Estimate(str):
+    """A cell with an interval: one text for people, three numbers for programs.
+
+    Attributes:
+        value, low, high: as text, the interval's ends with as many digits as the value.
+    """
+
+    value: str
+    low: str
+    high: str
+
+    def __new__(cls, value: float, interval: tuple[float, float]) -> "Estimate":
+        """`73.89 [70.0, 77.4]`."""
+        low, high = interval
+        cell = super().__new__(cls, f"{value:.2f} [{low:.1f}, {high:.1f}]")
+        cell.value, cell.low, cell.high = f"{value:.2f}", f"{low:.2f}", f"{high:.2f}"
+        return cell
+
+
 @dataclass
 class Table:
     """Rows with a name, columns with a name, text between.
@@ -78,9 +97,19 @@ def markdown(table: Table) -> str:
 
 
 def csv_text(table: Table) -> str:
-    """Comma-separated values; the notes stay out."""
+    """Comma-separated values; an estimate fills three columns, and the notes stay out."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(table.grid(missing=""))
+    grid = table.grid(missing="")
+    for place in range(len(grid[0]) - 1, 0, -1):
+        if any(isinstance(row[place], Estimate) for row in grid):
+            name = grid[0][place]
+            grid[0][place : place + 1] = [name, f"{name} low", f"{name} high"]
+            for row in grid[1:]:
+                cell = row[place]
+                row[place : place + 1] = (
+                    [cell.value, cell.low, cell.high] if isinstance(cell, Estimate) else [cell, "", ""]
+                )
+    csv.writer(stream, lineterminator="\n").writerows(grid)
     return stream.getvalue()
 
 

@@ -14,6 +14,14 @@ OF_THE_ATTACK = (
     "zero-gradients", "too-short", "unfinished", "later-steps-break-more", "silent-success", "unconfirmed",
 )  # fmt: skip
 """Indicators of one attack's run; all others are of the network, or compare attacks."""
+STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
+"""The parts of AutoAttack's standard version."""
+AIMED = {"apgd-t", "fab-t"}
+"""Those that aim at classes."""
+FEW = 3
+"""Fewer examples that only other attacks break are chance."""
+STRONGEST = ("cascade", "square", "autoattack")
+"""What is advised where all that the findings name has been run."""
 UNMEASURED = "-"
 """The verdict on records without diagnostics, made before there were any."""
 
@@ -37,10 +45,12 @@ class Trust:
 
     Attributes:
         findings: what lowered it, gravest first.
+        next: the attacks to run then, by name; none where all that are known to help have been run.
         measured: whether there were diagnostics at all.
     """
 
     findings: tuple[Finding, ...]
+    next: tuple[str, ...] = ()
     measured: bool = True
 
     @property
@@ -55,31 +65,42 @@ class Trust:
         if not self.findings:
             return ""
         reasons = "; ".join(finding.reason for finding in self.findings)
-        attacks = " ".join(dict.fromkeys(f"--attack {finding.diagnostic.next}" for finding in self.findings))
-        return f"{self.level}: {reasons}. Run next: {attacks}."
+        advice = f"Run next: {', '.join(self.next)}." if self.next else "No attack is left to run: mend the network."
+        return f"{self.level}: {reasons}. {advice}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "level": self.level,
             "reasons": [finding.reason for finding in self.findings],
-            "next": list(dict.fromkeys(finding.diagnostic.next for finding in self.findings)),
+            "next": list(self.next),
         }
 
 
 def trust(records: Sequence[Record]) -> Trust:
     """The verdict on the worst case of some attacks on one network; on a single one, of that attack.
 
+    Nothing is wrong with 0%: every success was confirmed.
     What is wrong with the network counts whichever attack showed it. What is wrong with an attack counts if
     no other gradient attack is without fault: then the findings of the strongest one are given.
     """
+    if not _together(records).any():
+        return Trust(())
     if not any(record.header.diagnostics for record in records):
         return Trust((), measured=False)
     values = {**_of_network(records), **_of_attacks(records), **_compared(records)}
     raw = _raw_only(records)
     found = [Finding(rule, values[name]) for name, rule in diagnostics().items() if name in values]
     found = [each for each in found if each.value > each.diagnostic.above and (raw or not each.diagnostic.raw_only)]
-    return Trust(tuple(sorted(found, key=lambda each: -LEVELS.index(each.diagnostic.level))))
+    found.sort(key=lambda each: -LEVELS.index(each.diagnostic.level))
+    return Trust(tuple(found), _advice(found, {record.header.attack.name for record in records}))
+
+
+def _advice(found: Sequence[Finding], ran: set[str]) -> tuple[str, ...]:
+    """What the findings call for and has not been run; else the first of the strongest that has not."""
+    wanted = [each.diagnostic.next for each in found]
+    strongest = [name for name in STRONGEST if found and name not in ran][:1]
+    return tuple(dict.fromkeys(name for name in wanted if name not in ran)) or tuple(strongest)
 
 
 def _of_network(records: Sequence[Record]) -> dict[str, float]:
@@ -94,7 +115,7 @@ def _of_network(records: Sequence[Record]) -> dict[str, float]:
 
 def _of_attacks(records: Sequence[Record]) -> dict[str, float]:
     """The indicators of the strongest gradient attack, unless another one is without fault."""
-    judged = [record for record in records if record.header.attack.access == "gradient"] or list(records)
+    judged = [record for record in records if _is_gradient(record)] or list(records)
     rules = diagnostics()
 
     def faults(record: Record) -> dict[str, float]:
@@ -109,16 +130,21 @@ def _of_attacks(records: Sequence[Record]) -> dict[str, float]:
 
 
 def _compared(records: Sequence[Record]) -> dict[str, float]:
-    """What attacks without gradients break and no gradient attack does, in points."""
+    """What attacks without gradients break and no gradient attack does, in points; a pair of examples is chance."""
     gradient = [record for record in records if _is_gradient(record)]
     if not gradient:
         return {"no-gradient-attack": 1.0}
-    white = _together(gradient)
-    values = {"untargeted-only": float(not any(map(_aims, gradient)))}
-    for name, kind in (("black-box", ("score", "decision")), ("transfer", ("transfer",))):
-        others = [record for record in records if record.header.attack.access in kind]
+    white, aimed = _together(gradient), any(map(_aims, gradient))
+    binary = any(record.header.diagnostics.get("two-classes", 0.0) for record in gradient)
+    values = {"untargeted-only": float(not aimed and not binary)}
+    for name, accesses in (("black-box", ("score", "decision")), ("transfer", ("transfer",))):
+        others = [record for record in records if _access(record) in accesses]
         if others:
-            values[f"{name}-beats-white-box"] = percent(white & ~_together(others))
+            missed = white & ~_together(others)
+            beaten = percent(missed) if np.count_nonzero(missed) >= FEW else 0.0
+            grave = f"{name}-beats-white-box"
+            misled = aimed and beaten > diagnostics()[grave].above
+            values[grave if misled else f"{name}-finds-more"] = beaten
     return values
 
 
@@ -127,28 +153,48 @@ def _together(records: Sequence[Record]) -> Column:
     return reduce(np.logical_and, [record.robust for record in records])
 
 
+def _access(record: Record) -> str:
+    """What an attack sees; of AutoAttack's parts one sees scores only."""
+    return "score" if _parts(record) == {"square"} else record.header.attack.access
+
+
 def _is_gradient(record: Record) -> bool:
-    return record.header.attack.access == "gradient"
+    return _access(record) == "gradient"
+
+
+def _params(record: Record) -> dict[str, Any]:
+    """All parameters of an attack, defaults included."""
+    params: dict[str, Any] = record.header.identity["attack"]["params"]
+    return params
+
+
+def _parts(record: Record) -> set[str]:
+    """Of the published AutoAttack those that were run; nothing for other attacks."""
+    return set(_params(record).get("parts", ()))
 
 
 def _shows_convergence(record: Record) -> bool:
-    """Whether it does, or is known not to; the published AutoAttack is taken at its word."""
-    header = record.header
-    short = header.diagnostics.get("too-short", 0.0) > 0
-    seen = not {"unfinished", "later-steps-break-more"}.isdisjoint(header.diagnostics)
-    return short or seen or header.attack.algorithm == "autoattack"
+    """Whether it does, or is known not to; AutoAttack's standard version is taken at its word."""
+    found = record.header.diagnostics
+    measured = not {"unfinished", "later-steps-break-more"}.isdisjoint(found)
+    return measured or found.get("too-short", 0.0) > 0 or len(_parts(record)) == len(STANDARD)
 
 
 def _aims(record: Record) -> bool:
-    """Whether an attack tries wrong classes one by one, or all of them."""
-    params = record.header.identity["attack"]["params"]
-    aims = {"apgd-t", "fab", "fab-t"}.intersection(params.get("parts", ()))
+    """Whether an attack aims at wrong classes one by one."""
+    params = _params(record)
     return (
-        record.header.attack.algorithm in ("cascade", "fab") or params.get("objective") == "dlr_targeted" or bool(aims)
+        record.header.attack.algorithm == "cascade"
+        or params.get("objective") == "dlr_targeted"
+        or bool(params.get("targeted"))
+        or not AIMED.isdisjoint(_parts(record))
     )
 
 
 def _raw_only(records: Sequence[Record]) -> bool:
     """Whether every gradient attack ascends unscaled cross-entropy."""
-    params = [record.header.identity["attack"]["params"] for record in records if _is_gradient(record)]
-    return all(each.get("objective") == "ce" for each in params)
+    return all(
+        _params(record).get("objective") == "ce" or _parts(record) == {"apgd-ce"}
+        for record in records
+        if _is_gradient(record)
+    )

@@ -4,6 +4,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,9 +57,10 @@ def fraction(text: str) -> float:
     Raises:
         ValueError: not a number or a fraction.
     """
+    above, *below = text.replace(" ", "").split("/", 1)
     try:
-        return float(Fraction(text.replace(" ", "")))
-    except (ValueError, ZeroDivisionError):
+        return float(Fraction(above) / Fraction(Decimal(below[0]) if below else 1))
+    except (ValueError, ArithmeticError):
         raise ValueError(f"'{text}' is not a number or a fraction like 8/255") from None
 
 

@@ -64,6 +64,8 @@ def _with_base(stanza: dict[str, Any], stanzas: dict[str, tuple[Path, dict[str, 
     name = stanza.get("base")
     if name is None:
         return stanza
+    if not isinstance(name, str):
+        raise InputError(f"{where}, key 'base': it must be the name of an attack, in quotes.")
     if name not in stanzas:
         raise InputError(f"{where}, key 'base': {unknown('attack', str(name), list(stanzas))}")
     base = stanzas[name][1]

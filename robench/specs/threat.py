@@ -29,18 +29,19 @@ class ThreatModel(Declared):
         Raises:
             InputError: unknown norm, or an eps that is not a positive number of the right size.
         """
+        norm = norm.lower()
         if norm not in NORMS:
             raise InputError(f"unknown norm '{norm}': use {' or '.join(NORMS)}.")
         text = eps.strip() if isinstance(eps, str) else str(eps)
         try:
             value = fraction(text)
         except (ValueError, OverflowError):
-            raise InputError(f"--eps '{text}' is not a number: write it like 8/255 or 0.031.") from None
+            raise InputError(f"eps '{text}' is not a number: write it like 8/255 or 0.031.") from None
         if not isfinite(value) or value <= 0:
-            raise InputError(f"--eps '{text}' must be positive and finite: write it like 8/255 or 0.031.")
+            raise InputError(f"eps '{text}' must be positive and finite: write it like 8/255 or 0.031.")
         if value > LARGEST[norm]:
             hint = f"did you mean {text}/255?" if norm == "linf" and value <= 255 else "images are in [0, 1]."
-            raise InputError(f"--eps '{text}' is too large for {norm} on images in [0, 1]: {hint}")
+            raise InputError(f"eps '{text}' is too large for {norm} on images in [0, 1]: {hint}")
         return cls(norm=norm, text=text, eps=value)
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from robench.errors import InputError
 from robench.specs import AttackSpec, ThreatModel, digest, fraction
 from robench.specs.base import Declared, build
 from robench.stats import wilson
-from robench.store.rows import Column
+from robench.store.rows import Column, Rows
 
 SCHEMA = 2
 """1 had no diagnostics."""
@@ -83,11 +83,26 @@ class Record:
         clean: correct on the clean example, bool.
         robust: correct and not broken, bool.
         step: of the first success, int64; -1 while robust, 0 where misclassified clean.
+        queries: forwards up to and including the first success, int64, likewise; None where they were not kept.
         path: where it was read from.
     """
 
-    def __init__(self, header: Header, clean: Column, robust: Column, step: Column, path: Path | None) -> None:
-        self.header, self.clean, self.robust, self.step, self.path = header, clean, robust, step, path
+    def __init__(
+        self,
+        header: Header,
+        clean: Column,
+        robust: Column,
+        step: Column,
+        path: Path | None = None,
+        queries: Column | None = None,
+    ) -> None:
+        self.header, self.clean, self.robust, self.step = header, clean, robust, step
+        self.queries, self.path = queries, path
+
+    @classmethod
+    def of(cls, header: Header, rows: Rows, path: Path | None) -> "Record":
+        """From the body of a record."""
+        return cls(header, rows.clean, rows.robust, rows.step, path, rows.queries)
 
     @property
     def clean_accuracy(self) -> float:

@@ -1,7 +1,8 @@
 """Published records: results/<dataset>/<model>.jsonl, one line an attack, committed and diffable.
 
 A line is the header with three more keys: `clean` and `robust`, bit strings in hex (first example first),
-and `steps`, the first-success steps of the broken examples in order.
+and `steps`, the first-success steps of the broken examples in order; of attacks that see outputs only also
+`queries`, what they asked up to then.
 """
 
 import json
@@ -16,6 +17,8 @@ from robench.paths import write_text
 from robench.store.header import Record, check_header
 from robench.store.rows import Column
 
+COUNTED = ("score", "decision")
+"""The access of attacks whose queries are what they cost."""
 MEND = "restore the file, or delete it and run `robench publish`"
 
 
@@ -28,6 +31,8 @@ def to_line(record: Record) -> str:
         "robust": _to_hex(record.robust),
         "steps": record.step[broken].tolist(),
     }
+    if record.queries is not None and record.header.attack.access in COUNTED:
+        data["queries"] = record.queries[broken].tolist()
     return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
@@ -41,16 +46,24 @@ def from_line(line: str, where: str, path: Path | None = None) -> Record:
         data: dict[str, Any] = json.loads(line)
         clean_hex, robust_hex, steps = data.pop("clean"), data.pop("robust"), data.pop("steps")
         first = np.array(steps, dtype=np.int64)
+        asked = np.array(data.pop("queries"), dtype=np.int64) if "queries" in data else None
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{where} is not a published record: {MEND}.") from error
     header = check_header(data, where)
     clean, robust = (_from_hex(text, header.n, where) for text in (clean_hex, robust_hex))
     broken = clean & ~robust
-    if first.shape != (np.count_nonzero(broken),) or (robust & ~clean).any():
+    if (
+        first.shape != (np.count_nonzero(broken),)
+        or (asked is not None and asked.shape != first.shape)
+        or (robust & ~clean).any()
+    ):
         raise InputError(f"{where}: verdicts and steps disagree: {MEND}.")
-    step = np.where(robust, -1, 0)
+    step, queries = np.where(robust, -1, 0), None
     step[broken] = first
-    return Record(header, clean, robust, step, path)
+    if asked is not None:
+        queries = np.where(robust, -1, 0)
+        queries[broken] = asked
+    return Record(header, clean, robust, step, path, queries)
 
 
 def read_published(results: Path) -> Iterator[Record]:

@@ -89,8 +89,8 @@ class Store:
     def records(self) -> Iterator[Record]:
         """Every finished record's verdicts."""
         for path in self.paths():
-            header, rows = read(path, ["id", "label", "clean_prediction", "robust", "step"])
-            yield Record(header, rows.clean, rows.robust, rows.step, path)
+            header, rows = read(path, ["id", "label", "clean_prediction", "robust", "step", "queries"])
+            yield Record.of(header, rows, path)
 
     @staticmethod
     def _paths(folder: Path) -> Iterator[Path]:
