@@ -12,7 +12,7 @@ from robench.store import Column
 
 MAIN = ("pgdat", "alp", "trades")
 SEEDS = (0, 1, 2)
-ATTACKS = ("pgd-20", "cw-linf-20", "pgd-100", "scaled-pgd-100", "adaptive-pgd-100")
+ATTACKS = ("pgd-20", "cw-linf-20", "pgd-100", "scaled-pgd-100", "adaptive-pgd-100", "cascade")
 
 
 def seeds(shop: Workshop) -> list[Product]:
