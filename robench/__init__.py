@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robench.api import evaluate, list_attacks, list_models, load_model
+    from robench.api import Service, evaluate, list_attacks, list_models, load_model
 
-__all__ = ["evaluate", "list_attacks", "list_models", "load_model"]
+__all__ = ["Service", "evaluate", "list_attacks", "list_models", "load_model"]
 
 _HOME = {
+    "Service": "robench.service",
     "evaluate": "robench.api",
     "list_attacks": "robench.specs",
     "list_models": "robench.specs",

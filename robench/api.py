@@ -3,13 +3,14 @@
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from robench.budget import within
 from robench.classifiers import load_model
 from robench.classifiers.precision import Precision
 from robench.data.split import Split
@@ -19,14 +20,16 @@ from robench.progress import Quiet
 from robench.report import Evaluation
 from robench.request import CHUNK, Settings, Subject
 from robench.run import evaluate as run
+from robench.service import Service
 from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
 from robench.store import Store
+from robench.transfer import together
 
-__all__ = ["evaluate", "list_attacks", "list_models", "load_model"]
+__all__ = ["Service", "evaluate", "list_attacks", "list_models", "load_model"]
 
 
 def evaluate(
-    model: nn.Module,
+    model: nn.Module | Callable[[Tensor], Any],
     x: Any,
     y: Any,
     *,
@@ -40,12 +43,17 @@ def evaluate(
     precision: Precision = "fp32",
     batch_size: int | None = None,
     chunk_size: int = CHUNK,
+    max_queries: int | None = None,
+    substitutes: Mapping[str, nn.Module] | None = None,
+    ensemble: bool = False,
     results: str | Path | None = None,
 ) -> Evaluation:
     """Attack a network and judge every success.
 
     Args:
-        model: maps images in [0, 1] to logits (N, K); in evaluation mode. It comes back as it was.
+        model: maps images in [0, 1] to logits (N, K); in evaluation mode. It comes back as it was. Or any callable
+            that answers with scores or labels, a remote service perhaps: see `robench.Service`. What it does not
+            show is not asked for: attacks that need more are skipped.
         x: images in [0, 1], float, (N, C, H, W); array or tensor.
         y: class numbers, integers, (N,).
         eps: the radius, "8/255" or a number.
@@ -58,6 +66,9 @@ def evaluate(
         precision: of the search; verdicts are always given in float32.
         batch_size: of micro-batches; found automatically by default, halved when memory runs out.
         chunk_size: examples that advance, and are stored, together.
+        max_queries: cuts attacks on scores or decisions to so many queries an example.
+        substitutes: networks by name, on which transfer attacks are crafted.
+        ensemble: craft on the mean of all substitutes' logits, not on each.
         results: a folder that keeps the records, so that the same call resumes; none by default.
 
     Returns:
@@ -69,12 +80,15 @@ def evaluate(
     split = Split.checked("data", x, y, ids)
     threat = ThreatModel.parse(norm, eps)
     specs = battery_attacks(battery) if attacks is None else _specs(attacks)
+    specs = specs if max_queries is None else within(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size)
-    subject = Subject(f"data/{type(model).__name__}", _identity(model), lambda: model)
+    subject = _subject(model, results is not None)
+    crafting = [Subject(name, _identity(network), _loader(network)) for name, network in (substitutes or {}).items()]
+    crafting = [together(crafting)] if ensemble and crafting else crafting
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         require_writable(Path(folder) / "raw", "results")
-        outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet())
+        outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet(), crafting)
     if results is None:
         for result in outcome.results:
             result.record.path = None
@@ -82,6 +96,26 @@ def evaluate(
     if evaluation.results and evaluation.worst_case.trust.level == LEVELS[-1]:
         warnings.warn(f"the worst case is {evaluation.worst_case.trust.sentence()}", stacklevel=2)
     return evaluation
+
+
+def _subject(model: nn.Module | Callable[[Tensor], Any], kept: bool) -> Subject:
+    """A network, or whatever answers, with what tells its records apart."""
+    if isinstance(model, Service):
+        return Subject(f"data/{model.name}", model.identity(), lambda: model, model)
+    if isinstance(model, nn.Module):
+        return Subject(f"data/{type(model).__name__}", _identity(model), lambda: model)
+    if not callable(model) or isinstance(model, type):
+        raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
+    if kept:
+        raise InputError(
+            "a callable has no weights that tell its records apart: name it and its version, "
+            "robench.Service(ask, 'vision-api-3')."
+        )
+    return _subject(Service(model, getattr(model, "__name__", type(model).__name__)), kept)
+
+
+def _loader(network: nn.Module) -> Callable[[], nn.Module]:
+    return lambda: network
 
 
 def _specs(attacks: Sequence[str | AttackSpec]) -> list[AttackSpec]:

@@ -32,6 +32,24 @@ OnStep = Callable[[int, int, int], None]
 """Called with the restart, the step and the number of examples still under attack."""
 
 
+class Crafted:
+    """Adversarial examples of other networks, by the ids of their clean examples.
+
+    Args:
+        ids: int64 (N,).
+        points: (N, C, H, W).
+    """
+
+    def __init__(self, ids: Tensor, points: Tensor) -> None:
+        self.place = {i: at for at, i in enumerate(ids.tolist())}
+        self.points = points
+
+    def of(self, ids: Tensor) -> Tensor:
+        """Those of some examples, on their device."""
+        at = torch.tensor([self.place[i] for i in ids.tolist()], dtype=torch.int64)
+        return self.points[at].to(ids.device)
+
+
 @dataclass(frozen=True)
 class Job:
     """What is to be done to every chunk alike."""
@@ -45,6 +63,7 @@ class Job:
     packer: Packer
     keep_adversarial: bool = False
     pool: Pool | None = None
+    crafted: "Crafted | None" = None
 
 
 @dataclass(frozen=True)
@@ -81,12 +100,14 @@ class Verdicts:
 
 class Finished(NamedTuple):
     """A chunk after its attack: one row an example in the chunk's order, how often each fault of the algorithm
-    was seen, and what the diagnostics count (see `_Assault.measures`).
+    was seen, what the diagnostics count (see `_Assault.measures`), and where the attack ended on the correctly
+    classified examples, (A, C, H, W); of those that left early, where they were broken.
     """
 
     rows: Rows
     faults: Counter[str]
     measures: Counter[str]
+    ends: Tensor
 
 
 def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> Finished:
@@ -99,7 +120,7 @@ def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> Finis
     attacked = chunk.take(alive)
     assault = _Assault(job, attacked, judge, on_step)
     assault.run()
-    return Finished(_rows(job, chunk, alive, assault), assault.books.faults, assault.measures())
+    return Finished(_rows(job, chunk, alive, assault), assault.books.faults, assault.measures(), assault.ends)
 
 
 class _Assault:
@@ -131,6 +152,7 @@ class _Assault:
             points=chunk.x.clone(),
         )
         self.claims = 0
+        self.ends = self.books.points.clone()
         self.late = self.oracle.nearest
 
     def measures(self) -> Counter[str]:
@@ -189,6 +211,7 @@ class _Assault:
     def _look_at_last(self, state: State, task: Task) -> None:
         look = self.oracle.labels if self.job.spec.access == "decision" else self.oracle.logits
         look(state.x, candidate=True)
+        self.ends[self.oracle.active] = state.x
 
     def _settle(self, restart: int, t: int, state: State, task: Task) -> tuple[State, Task]:
         """Let the judge rule on waiting candidates; what is confirmed leaves."""
@@ -205,6 +228,7 @@ class _Assault:
         books.prediction[done], books.distance[done] = ruling.prediction[won], ruling.distance[won]
         books.restart[done], books.step[done] = restart, t
         books.queries[done], books.points[done] = self.oracle.queries[done], points[won]
+        self.ends[done] = points[won]
         self.oracle.settled()
         stay = (~books.broken[self.oracle.active]).nonzero().flatten()
         if len(stay) == len(task.y):
@@ -228,8 +252,9 @@ class _Assault:
         ids = tuple(chunk.ids.tolist())
         noise = Noise(self.job.seed, self.job.spec.stream, ids, restart, chunk.x.device)
         ball, job = self.ball.take(rows), self.job
+        crafted = job.crafted.of(chunk.ids) if job.crafted else None
         return Task(
-            chunk.x, chunk.y, ball, noise, self.oracle, victim.scale, victim.margin, job.spec.steps, job.pool
+            chunk.x, chunk.y, ball, noise, self.oracle, victim.scale, victim.margin, job.spec.steps, job.pool, crafted
         )  # fmt: skip
 
 

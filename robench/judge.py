@@ -60,7 +60,7 @@ class Judge:
             InputError: the network cannot take such images, or returns something else than logits.
         """
         with arithmetic("fp32", self.victim.device), torch.no_grad():
-            logits = self.packer(self._ask, x)
+            logits = self.packer(self._ask, x, differentiates=False)
         self.forwards += len(x)
         return logits
 
@@ -96,7 +96,7 @@ class Judge:
                 "use the network's own class numbers."
             )
         # Ask again with the same company, so that only the network's own randomness can show.
-        again = x[: self.packer.size]
+        again = x[: self.packer.forward_size]
         check_repeatable(logits[: len(again)], self.predict(again))
         self.looks_like_probabilities = bool(((logits >= 0).all() & ((logits.sum(1) - 1).abs() < 1e-4).all()).item())
         return logits.argmax(1)

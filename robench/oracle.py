@@ -21,9 +21,10 @@ Bounds = Literal["engine", "own", "none"]
 or nobody (minimum-norm attacks, for which a point outside is merely not a success)."""
 
 ALLOWED: dict[Access, tuple[Access, ...]] = {
-    "gradient": ("gradient", "score", "decision"),
-    "score": ("score", "decision"),
-    "decision": ("decision",),
+    "gradient": ("gradient", "score", "decision", "transfer"),
+    "score": ("score", "decision", "transfer"),
+    "decision": ("decision", "transfer"),
+    "transfer": ("decision",),
 }
 
 
@@ -124,7 +125,7 @@ class Oracle:
         self._require("gradient")
         self._count(self._chunk_rows(rows))
         with arithmetic(self.precision, self.victim.device), torch.no_grad():
-            return self.packer(lambda part: self.victim.answer(part, "features")[1].float(), x)
+            return self.packer(lambda part: self.victim.answer(part, "features")[1].float(), x, differentiates=False)
 
     def gradient(
         self,
@@ -228,7 +229,7 @@ class Oracle:
 
     def _forward(self, x: Tensor, chunk_rows: Tensor, candidate: bool) -> Tensor:
         with arithmetic(self.precision, self.victim.device), torch.no_grad():
-            logits = self.packer(lambda part: check_logits(self.victim.model(part), len(part)), x)
+            logits = self.packer(lambda part: check_logits(self.victim.model(part), len(part)), x, differentiates=False)
         self._look(x, logits, chunk_rows, candidate, self._count(chunk_rows))
         return logits
 

@@ -17,21 +17,31 @@ AUTO = {"cpu": 128, "cuda": 512}
 class Packer:
     """Calls a function on micro-batches of the leading axis and joins what comes back.
 
-    When memory runs out the size is halved, for good, and the micro-batch is done again.
+    When memory runs out the sizes are halved, for good, and the micro-batch is done again.
+
+    Attributes:
+        size: of a micro-batch.
+        forward_size: of one that is only passed forwards, which needs far less memory.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, forward_size: int | None = None) -> None:
         if size < 1:
             raise InputError(f"--batch-size {size} must be at least 1, or 'auto'.")
-        self.size = size
+        self.size, self.forward_size = size, forward_size or size
 
     @classmethod
     def auto(cls, device: torch.device) -> "Packer":
         """A packer with the usual size for a device."""
-        return cls(AUTO.get(device.type, 128))
+        size = AUTO.get(device.type, 128)
+        return cls(size, 2 * size)
 
-    def __call__(self, function: Callable[..., Result], *tensors: Tensor) -> Result:
+    def __call__(self, function: Callable[..., Result], *tensors: Tensor, differentiates: bool = True) -> Result:
         """`function(*micro-batches)` over tensors of equal leading length, outputs concatenated.
+
+        Args:
+            function: what is called.
+            tensors: its arguments.
+            differentiates: whether it passes backwards, too.
 
         Raises:
             InputError: memory runs out even for a single example.
@@ -39,7 +49,8 @@ class Packer:
         n, start = len(tensors[0]), 0
         done: list[Result] = []
         while start < n or not done:
-            part = [tensor[start : start + self.size] for tensor in tensors]
+            size = self.size if differentiates else self.forward_size
+            part = [tensor[start : start + size] for tensor in tensors]
             try:
                 done.append(function(*part))
             except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -47,7 +58,7 @@ class Packer:
                     raise
                 self._halve()
                 continue
-            start += self.size
+            start += size
         return _join(done)
 
     def _halve(self) -> None:
@@ -56,6 +67,7 @@ class Packer:
                 "out of memory with a single example: use a smaller model, another --device, or close other programs."
             )
         self.size //= 2
+        self.forward_size = max(self.forward_size // 2, self.size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

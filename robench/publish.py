@@ -6,6 +6,7 @@ import numpy as np
 
 from robench.errors import IncompleteError
 from robench.report.selection import current, in_order
+from robench.specs import COUNTED
 from robench.store import Record, Store, read_file, write_file
 
 
@@ -43,5 +44,6 @@ def _same(before: Record | None, now: Record) -> bool:
     return (
         before is not None
         and before.header.schema_version == now.header.schema_version
+        and (before.queries is not None or now.header.attack.access not in COUNTED)
         and all(np.array_equal(getattr(before, column), getattr(now, column)) for column in ("clean", "robust", "step"))
     )

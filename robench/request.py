@@ -9,6 +9,7 @@ from torch import nn
 from robench.classifiers import load_card
 from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
+from robench.service import Service
 from robench.specs import Card
 
 CHUNK = 1024
@@ -22,6 +23,8 @@ class Subject:
     model: str
     identity: dict[str, Any]
     load: Callable[[], nn.Module]
+    service: Service | None = None
+    """The network itself, where it can only be asked."""
 
     @classmethod
     def of_card(cls, card: Card) -> "Subject":

@@ -13,7 +13,7 @@ import torch
 from filelock import Timeout
 from torch import Tensor
 
-from robench.algorithms import Pool, bind
+from robench.algorithms import Algorithm, Pool, bind
 from robench.classifiers.victim import Victim, frozen
 from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
@@ -21,13 +21,15 @@ from robench.engine import VERSION, Chunk, Job
 from robench.executors.local import run_chunks
 from robench.indicators import indicators, of_prefix
 from robench.judge import Judge
+from robench.oracle import ALLOWED
 from robench.outcome import Outcome, Result, Skipped
 from robench.packing import Packer
 from robench.probe import EXAMPLES, Probe
 from robench.progress import Progress, Quiet, Watcher, tally
 from robench.request import Settings, Subject
-from robench.specs import AttackSpec, ThreatModel, digest
+from robench.specs import Access, AttackSpec, ThreatModel, digest
 from robench.store import Header, Record, Rows, Store, read
+from robench.transfer import FOLDER, Workbench
 
 
 def evaluate(
@@ -38,15 +40,19 @@ def evaluate(
     settings: Settings,
     store: Store,
     watcher: Watcher,
+    substitutes: Sequence[Subject] = (),
 ) -> Outcome:
     """Run attacks on a network, computing only what is missing.
+
+    Transfer attacks are run once for each substitute, from examples that are crafted where they are missing.
 
     Raises:
         InputError: the network, the data or the settings are not fit to be evaluated.
     """
     outcome, made = Outcome(), {}
     with ExitStack() as stack:
-        bench = _Bench(subject, split, threat, settings, store, watcher, stack)
+        bench = _Bench(subject, split, threat, settings, store, watcher, stack, substitutes)
+        specs = bench.workbench.expand(specs, substitutes)
         applicable = []
         for spec in specs:
             reason = bench.refusal(spec)
@@ -70,11 +76,13 @@ def plan(
     threat: ThreatModel,
     settings: Settings,
     store: Store,
+    substitutes: Sequence[Subject] = (),
 ) -> list[dict[str, str]]:
     """What `evaluate` would do, without running the network: one dictionary an attack."""
     rows: list[dict[str, str]] = []
     with ExitStack() as stack:
-        bench = _Bench(subject, split, threat, settings, store, Quiet(), stack)
+        bench = _Bench(subject, split, threat, settings, store, Quiet(), stack, substitutes)
+        specs = bench.workbench.expand(specs, substitutes)
         for spec in specs:
             cost = bind(spec).cost(spec.steps, int(split.y.max()) + 1)
             source = bench.source(spec)
@@ -103,20 +111,29 @@ class _Bench:
         store: Store,
         watcher: Watcher,
         stack: ExitStack,
+        substitutes: Sequence[Subject],
     ) -> None:
         self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
         self.store, self.watcher, self.stack = store, watcher, stack
         self.device = pick_device(settings.device)
         self.packer = Packer(settings.batch_size) if settings.batch_size else Packer.auto(self.device)
+        self.substitutes = substitutes
+        self.workbench = Workbench(split, threat, settings, store.raw / split.name / FOLDER, self.device)
 
     def refusal(self, spec: AttackSpec) -> str:
         """Why an attack does not apply, or nothing."""
         kind = bind(spec)
         if self.threat.norm not in kind.norms:
             return f"{spec.algorithm} is not defined for {self.threat.norm}"
+        if spec.access not in ALLOWED[self.shown]:
+            return f"it needs more than the {self.shown}s that the service shows"
         if kind.min_classes > 2 and self.classes < kind.min_classes:
             return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
-        if kind.sees != "logits" and not self.victim.shows_features:
+        return "" if kind.sees == "logits" else self._blind(spec, kind)
+
+    def _blind(self, spec: AttackSpec, kind: Algorithm) -> str:
+        """Why an attack on features does not apply, or nothing."""
+        if not self.victim.shows_features:
             return f"{spec.name} needs a network whose features robench knows"
         if kind.sees == "normalized" and self.victim.normalizes_features:
             return "the network normalises its features itself"
@@ -160,7 +177,7 @@ class _Bench:
     def clean(self) -> Tensor:
         """The classes of the clean examples."""
         clean = self.judge.clean(self.split.x, self.split.y, self.split.ids)
-        if self.judge.looks_like_probabilities:
+        if self.judge.looks_like_probabilities and not self.subject.service:
             self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
         return clean
 
@@ -174,6 +191,16 @@ class _Bench:
     def classes(self) -> int:
         """How many the network knows."""
         return self.judge.predict(self.split.x[:1]).shape[1]
+
+    @cached_property
+    def shown(self) -> Access:
+        """What the network shows: all, or for a service what its first answers were."""
+        service = self.subject.service
+        if service is None:
+            return "gradient"
+        if service.access is None:
+            self.judge.predict(self.split.x[:1])
+        return service.access or "decision"
 
     @cached_property
     def pool(self) -> Pool:
@@ -243,6 +270,7 @@ class _Bench:
             self.packer,
             header.has_adversarial,
             self.pool if algorithm.sees == "features" else None,
+            self.workbench.crafted(header.attack, self.substitutes),
         )
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
@@ -253,7 +281,8 @@ class _Bench:
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
         found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
-        found["probabilities"] = float(self.judge.looks_like_probabilities)
+        if self.subject.service is None:  # what is never differentiated may give probabilities
+            found["probabilities"] = float(self.judge.looks_like_probabilities)
         found["two-classes"] = float(self.classes == 2)
         header = header.model_copy(
             update={"seconds": round(whole.seconds, 3), "forwards": int(rows.forwards.sum()),

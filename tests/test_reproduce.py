@@ -16,7 +16,7 @@ from robench.reproduce.workshop import published
 from robench.store import read_published
 
 TABLES = data_root() / "results" / "tables" / "digits"
-CROSS_CHECKED = ("ablation", "appendix-table2", "table3")
+CROSS_CHECKED = ("ablation", "appendix-table2", "table3", "table8")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def verdicts():
     }
 
 
-@pytest.mark.parametrize("name", CROSS_CHECKED)
+@pytest.mark.parametrize("name", [*CROSS_CHECKED, "table6"])
 def test_committed_tables_agree_with_published_records(name, verdicts):
     for row in rows(TABLES / f"{name}.csv"):
         defense = row["defense"]
@@ -53,12 +53,14 @@ def test_committed_tables_agree_with_published_records(name, verdicts):
 
 @pytest.mark.parametrize("name", CROSS_CHECKED)
 def test_published_numbers_stand_beside_ours(name):
-    source = {"ablation": "sec41_ablation_adaptive", "appendix-table2": "appendix_table2_mhe"}.get(
-        name, "table3_fast_frameworks_cifar10"
-    )
+    source = {
+        "ablation": "sec41_ablation_adaptive",
+        "appendix-table2": "appendix_table2_mhe",
+        "table8": "table8_blackbox_cifar10",
+    }.get(name, "table3_fast_frameworks_cifar10")
     paper = {row["defense"]: row for row in published(source) if "attack" not in row or row["attack"] == "pgd-20"}
-    column = {"ablation": "accuracy", "appendix-table2": "pgd-20"}.get(name, "pgd-50")
-    shown = {"table3": "pgd-50 (paper)"}.get(name, "pgd-20 (paper)")
+    column = {"ablation": "accuracy", "appendix-table2": "pgd-20", "table8": "nes-80"}.get(name, "pgd-50")
+    shown = {"table3": "pgd-50 (paper)", "table8": "nes-80 (paper)"}.get(name, "pgd-20 (paper)")
     ours = {row["defense"]: row for row in rows(TABLES / f"{name}.csv")}
     compared = [defense for defense in paper if defense in ours]
     assert compared

@@ -81,6 +81,7 @@ class Task:
         scale, margin: the constants of an HE head, None without one.
         steps: how many steps there will be in all.
         pool: reference examples of the split, for algorithms that see features.
+        crafted: each example's adversarial example from another network, (A, C, H, W), for transfer.
     """
 
     x: Tensor
@@ -92,6 +93,7 @@ class Task:
     margin: float | None
     steps: int
     pool: Pool | None = None
+    crafted: Tensor | None = None
 
     def objective(self, name: str, scale: float, margin: float) -> Objective:
         """An objective with the constants of the model's head, or with the given ones where it has none."""
@@ -118,7 +120,9 @@ class Task:
 
     def take(self, rows: Tensor) -> "Task":
         """The task with some of the examples."""
-        return replace(self, x=self.x[rows], y=self.y[rows], ball=self.ball.take(rows), noise=self.noise.take(rows))
+        crafted = None if self.crafted is None else self.crafted[rows]
+        noise = self.noise.take(rows)
+        return replace(self, x=self.x[rows], y=self.y[rows], ball=self.ball.take(rows), noise=noise, crafted=crafted)
 
 
 class Algorithm(ABC):

@@ -26,6 +26,13 @@ def evaluate(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Its test split; the card's by default.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+    substitute: Annotated[
+        list[str] | None, typer.Option(help="For transfer: craft on this defense, not on each --model. Repeatable.")
+    ] = None,
+    ensemble: Annotated[bool, typer.Option(help="For transfer: craft on the mean of all substitutes' logits.")] = False,
+    max_queries: Annotated[
+        int | None, typer.Option(help="Cut attacks on scores or decisions to so many queries an example.")
+    ] = None,
     norm: Annotated[str | None, typer.Option(help="linf or l2; the dataset's by default.")] = None,
     eps: Annotated[str | None, typer.Option(help="Like 8/255 or 0.031; the dataset's by default.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
@@ -53,21 +60,26 @@ def evaluate(
     _require_places(None if dry_run else folder, None if quiet else json_file)
 
     # Everything above answers at once; torch is loaded only now.
+    from robench.budget import within
     from robench.request import Settings, Subject
     from robench.run import evaluate as run
     from robench.run import plan
     from robench.store import Store
+    from robench.transfer import together
 
+    specs = specs if max_queries is None else within(specs, max_queries)
+    crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in subjects])]
+    crafting = [together(crafting)] if ensemble and crafting else crafting
     settings = Settings(seed, precision, device, _batch_size(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
     console, evaluations, plans = output(), [], {}
     for card, data, threat in {subject[0].name: subject for subject in subjects}.values():
         split = data.load("test", data_dir, limit)
         subject = Subject.of_card(card)
         if dry_run:
-            plans[card.name] = plan(subject, split, specs, threat, settings, Store(folder))
+            plans[card.name] = plan(subject, split, specs, threat, settings, Store(folder), crafting)
             continue
         with Screen(errors(), card.name) as screen:
-            outcome = run(subject, split, specs, threat, settings, Store(folder), screen)
+            outcome = run(subject, split, specs, threat, settings, Store(folder), screen, crafting)
         evaluations.append(Evaluation.of(outcome))
         for skipped in outcome.skipped:
             errors().print(f"{card.name} {skipped.name}: skipped, {skipped.reason}.")
@@ -88,6 +100,20 @@ def _specs(batteries: list[str] | None, attacks: list[str] | None) -> list[Attac
         batteries = ["paper"]
     specs = [spec for name in batteries or () for spec in battery_attacks(name)] + [*map(find_attack, attacks or ())]
     return list({spec.name: spec for spec in specs}.values())
+
+
+def _substitutes(specs: list[AttackSpec], named: list[str] | None, models: list[Card]) -> list[Card]:
+    """On which defenses transfer attacks are crafted; nothing where there are no such attacks."""
+    if not any(spec.access == "transfer" for spec in specs):
+        if named:
+            raise InputError("--substitute is for transfer attacks: add --battery transfer, or take it out.")
+        return []
+    cards = {card.name: card for card in (map(find_card, named) if named else models)}
+    if not named and len(cards) < 2:
+        raise InputError("transfer needs another network: repeat --model, or name one with --substitute.")
+    for card in cards.values():
+        card.require_weights()
+    return list(cards.values())
 
 
 def _subject(name: str, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Card, Dataset, ThreatModel]:

@@ -15,7 +15,7 @@ Models = Annotated[list[str] | None, typer.Option("--model", help="Only these de
 
 @app.command("report")
 def report(
-    tables: Annotated[list[str] | None, typer.Argument(help="Which tables; all by default.")] = None,
+    tables: Annotated[list[str] | None, typer.Argument(help="Which tables; by default all that have rows.")] = None,
     model: Models = None,
     format_: Annotated[
         str | None, typer.Option("--format", help="md, csv, latex or html; the screen by default.")
@@ -49,6 +49,8 @@ def report(
             f"show: run `robench eval --model {defense}{options}` first."
         )
     made = [TABLES[name](selection) for name in tables or TABLES]
+    if not tables:
+        made = [table for table in made if table.rows]
     if format_ is None:
         for table in made:
             show(table, output())

@@ -16,7 +16,7 @@ def run_chunks(job: Job, chunks: Iterable[tuple[int, Chunk]], on_step: OnStep, o
     """Attack every chunk and hand it over the moment it is finished."""
     for position, chunk in chunks:
         judge, begin = Judge(job.victim, job.packer), time.perf_counter()
-        rows, faults, measures = attack_chunk(job, chunk, judge, on_step)
+        rows, faults, measures, _ = attack_chunk(job, chunk, judge, on_step)
         cost = {
             "seconds": time.perf_counter() - begin,
             "judge_forwards": judge.forwards,

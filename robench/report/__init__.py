@@ -2,13 +2,14 @@
 
 from robench.report.evaluation import Evaluation, Verdict, evaluations_json
 from robench.report.overestimate import overestimate
+from robench.report.queries import accuracy_after, budget, curve, longest, queries
 from robench.report.robustness import robustness
 from robench.report.selection import Selection, load, select
 from robench.report.table import FORMATS, Table, csv_text, markdown, plain, terminal
 from robench.report.trust import Finding, Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 
-TABLES = {"robustness": robustness, "overestimate": overestimate}
+TABLES = {"robustness": robustness, "overestimate": overestimate, "queries": queries}
 """Tables by name: each makes a `Table` from a `Selection`."""
 
 __all__ = [
@@ -21,12 +22,17 @@ __all__ = [
     "Trust",
     "Verdict",
     "WorstCase",
+    "accuracy_after",
+    "budget",
     "csv_text",
+    "curve",
     "evaluations_json",
     "load",
+    "longest",
     "markdown",
     "overestimate",
     "plain",
+    "queries",
     "robustness",
     "select",
     "terminal",

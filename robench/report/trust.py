@@ -154,8 +154,13 @@ def _together(records: Sequence[Record]) -> Column:
 
 
 def _access(record: Record) -> str:
-    """What an attack sees; of AutoAttack's parts one sees scores only."""
-    return "score" if _parts(record) == {"square"} else record.header.attack.access
+    """What an attack sees; of AutoAttack's parts one sees scores only, and who transfers from a network to itself
+    has seen its gradient.
+    """
+    if _parts(record) == {"square"}:
+        return "score"
+    itself = record.header.model in _params(record).get("substitutes", ())
+    return "gradient" if itself else record.header.attack.access
 
 
 def _is_gradient(record: Record) -> bool:

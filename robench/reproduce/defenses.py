@@ -9,7 +9,13 @@ Cells = dict[str, str]
 
 
 def beside(
-    shop: Workshop, name: str, title: str, defenses: Sequence[str], attacks: Sequence[str], paper: dict[str, Cells]
+    shop: Workshop,
+    name: str,
+    title: str,
+    defenses: Sequence[str],
+    attacks: Sequence[str],
+    paper: dict[str, Cells],
+    source: str = PAPER,
 ) -> Product:
     """Our accuracy and the paper's for each defense and attack, with Wilson's interval for the worst case.
 
@@ -20,9 +26,10 @@ def beside(
         defenses: registered names.
         attacks: declared names.
         paper: published cells by defense and attack; `clean` for the clean accuracy.
+        source: what the published cells were measured on.
     """
     columns = ["clean", *attacks]
-    table = Table(title, "defense", [], [shop.setting(), PAPER])
+    table = Table(title, "defense", [], [shop.setting(), source])
     for column in columns:
         table.columns += [column, f"{column} (paper)"] if any(column in row for row in paper.values()) else [column]
     table.columns.append("worst case")

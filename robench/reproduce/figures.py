@@ -1,15 +1,19 @@
 """Pictures, drawn the same way every time: no time stamps, no random ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 STYLE: dict[Any, Any] = {"svg.hashsalt": "robench", "svg.fonttype": "path", "font.size": 9, "axes.spines.top": False,
          "axes.spines.right": False, "figure.dpi": 120}  # fmt: skip
 MARKERS = "os^Dvx"
+STROKES: tuple[Literal["-", "--"], ...] = ("-", "--")
+Curve = tuple[Sequence[float], Sequence[float]]
+"""x and y."""
 
 
 def lines(path: Path, x: Sequence[float], curves: Mapping[str, Sequence[float]], x_label: str, y_label: str) -> None:
@@ -40,6 +44,60 @@ def bars(path: Path, groups: Sequence[str], series: Mapping[str, Sequence[float]
         axes.set_yscale("log")
         axes.set_ylabel(y_label)
         figure.legend(loc="outside upper right", ncols=len(series), frameon=False)
+        _save(figure, path)
+
+
+def heat(
+    path: Path,
+    panels: Mapping[str, Sequence[Sequence[float]]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    starred: Collection[tuple[int, int]] = (),
+) -> None:
+    """Matrices of percentages side by side, each cell with its number, some with a star, all on one scale."""
+    values = [value for matrix in panels.values() for row in matrix for value in row]
+    with mpl.rc_context({**STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):
+        figure = Figure(figsize=(1.2 + 3.6 * len(panels), 1.2 + 0.4 * len(rows)), layout="constrained")
+        every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (name, matrix) in zip(every, panels.items(), strict=True):
+            image = axes.imshow(matrix, vmin=min(values), vmax=max(values), cmap="viridis", aspect="auto")
+            axes.set_title(name)
+            axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+            axes.set_yticks(range(len(rows)), rows)
+            for i, row in enumerate(matrix):
+                for j, value in enumerate(row):
+                    text = f"{value:.1f}{'*' * ((i, j) in starred)}"
+                    light = value < (min(values) + max(values)) / 2
+                    axes.text(j, i, text, ha="center", va="center", color="white" if light else "black")
+        figure.colorbar(image, ax=every, label="robust accuracy (%)")
+        _save(figure, path)
+
+
+def falls(
+    path: Path,
+    panels: Mapping[str, Mapping[str, Sequence[Curve]]],
+    kinds: Sequence[str],
+    x_label: str,
+    y_label: str,
+) -> None:
+    """Step functions over a logarithmic axis in panels: a colour a name, of its curves the second kind dashed."""
+    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(1.0 + 2.4 * len(panels), 3.6), layout="constrained")
+        every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (title, curves) in zip(every, panels.items(), strict=True):
+            for name, pair in curves.items():
+                for style, (x, y) in zip(STROKES, pair, strict=True):
+                    axes.step(x, y, style, where="post", color=f"C{names.index(name)}", linewidth=1.3)
+            axes.set(title=title, xlabel=x_label, xscale="log")
+            axes.grid(alpha=0.3)
+        every[0].set_ylabel(y_label)
+        keys = [Line2D([], [], color=f"C{place}", label=name) for place, name in enumerate(names)]
+        keys += [
+            Line2D([], [], color="grey", linestyle=style, label=kind)
+            for style, kind in zip(STROKES, kinds, strict=True)
+        ]
+        figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False)
         _save(figure, path)
 
 

@@ -77,7 +77,7 @@ class Workshop:
 
         return variant(card, self.trained / self.dataset / name, changes, self.device, heard)
 
-    def evaluate(self, card: Card, attacks: Sequence[str]) -> Evaluation:
+    def evaluate(self, card: Card, attacks: Sequence[str], substitutes: Sequence[Card] = ()) -> Evaluation:
         """Verdicts under the dataset's usual threat model, read where they are stored."""
         data = find_dataset(self.dataset)
         outcome = evaluate(
@@ -88,6 +88,7 @@ class Workshop:
             Settings(device=str(self.device)),
             Store(self.results),
             Quiet(),
+            [Subject.of_card(substitute) for substitute in substitutes],
         )
         self.say(f"{card.name}: {', '.join(attacks)}")
         return Evaluation.of(outcome)

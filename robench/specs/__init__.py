@@ -1,6 +1,6 @@
 """Declared things: threat models, cards, attacks, batteries. Never imports torch."""
 
-from robench.specs.attack import Access, AttackSpec, Battery
+from robench.specs.attack import COUNTED, Access, AttackSpec, Battery
 from robench.specs.base import digest, file_sha256, fraction
 from robench.specs.card import CARD, WEIGHTS, Card, Head, Recipe, read_card
 from robench.specs.catalog import (
@@ -18,6 +18,7 @@ from robench.specs.threat import NORMS, Norm, ThreatModel
 
 __all__ = [
     "CARD",
+    "COUNTED",
     "EMBEDDED",
     "LEVELS",
     "NORMS",

@@ -7,8 +7,10 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from robench.specs.base import Declared, digest, fraction
 
-Access = Literal["gradient", "score", "decision"]
-"""What an attack may ask of a model: gradients and logits; logits; labels."""
+Access = Literal["gradient", "score", "decision", "transfer"]
+"""What an attack may ask of a model: gradients and logits; logits; labels; the label of one crafted example."""
+COUNTED: tuple[Access, ...] = ("score", "decision")
+"""Of attacks whose queries are what they cost."""
 
 
 class AttackSpec(Declared):

@@ -14,11 +14,10 @@ import numpy as np
 
 from robench.errors import InputError
 from robench.paths import write_text
+from robench.specs import COUNTED
 from robench.store.header import Record, check_header
 from robench.store.rows import Column
 
-COUNTED = ("score", "decision")
-"""The access of attacks whose queries are what they cost."""
 MEND = "restore the file, or delete it and run `robench publish`"
 
 

@@ -1,0 +1,47 @@
+"""Transfer: examples that were crafted on other networks, asked about once."""
+
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from robench.algorithms.base import STRICT, Algorithm, State, Task
+from robench.errors import InputError
+from robench.oracle import Bounds
+from robench.specs import Access
+
+
+@dataclass(frozen=True, config=STRICT)
+class Transfer(Algorithm):
+    """Papernot et al. 2016 (Transferability in machine learning); paper, appendix C.4.
+
+    `robench.transfer` crafts the examples: the last iterates of a white-box attack on the substitute, whether
+    or not they fooled it. They are the same for every target.
+
+    Attributes:
+        attack: with which they are crafted, a stanza's name.
+        substitutes: on which networks, by name; of several, on the mean of their logits.
+        crafted: the digest of all that they depend on.
+    """
+
+    attack: str
+    substitutes: tuple[str, ...] = ()
+    crafted: str = ""
+
+    access: ClassVar[Access] = "transfer"
+    bounds: ClassVar[Bounds] = "own"
+    prefix: ClassVar[bool] = False
+    settled: ClassVar[bool] = True
+
+    def init(self, task: Task) -> State:
+        """The crafted examples."""
+        if task.crafted is None:
+            raise InputError("a transfer attack needs substitutes: name them with --substitute or further --model.")
+        return State(task.crafted)
+
+    def step(self, state: State, t: int, task: Task) -> State:
+        """Ask."""
+        task.oracle.labels(state.x, candidate=True)
+        return state
+
+
+ALGORITHM = Transfer

@@ -1,0 +1,38 @@
+"""Black-box attacks within a number of queries."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from robench.algorithms import bind
+from robench.errors import InputError
+from robench.specs import COUNTED, AttackSpec
+
+
+def within(specs: Sequence[AttackSpec], queries: int) -> list[AttackSpec]:
+    """The attacks, those on scores or decisions cut to as many steps as so many queries of an example allow.
+
+    What is cut is the beginning of the longer run, and is read from it where it is stored. Of attacks that
+    are cut to the same, the first is kept.
+
+    Raises:
+        InputError: an attack cannot make one step.
+    """
+    kept: dict[tuple[str, int], AttackSpec] = {}
+    for spec in specs:
+        cut = _cut(spec, queries) if spec.access in COUNTED else spec
+        kept.setdefault((spec.stream if cut is not spec else spec.name, cut.steps), cut)
+    return list(kept.values())
+
+
+def _cut(spec: AttackSpec, queries: int) -> AttackSpec:
+    algorithm = bind(spec)
+
+    def asked(steps: int) -> int:
+        return spec.restarts * algorithm.cost(steps, 2)[0]
+
+    if asked(spec.steps) <= queries:
+        return spec
+    steps = bisect_right(range(1, spec.steps + 1), queries, key=asked)
+    if not steps:
+        raise InputError(f"--max-queries {queries} is too few for '{spec.name}', whose first step takes {asked(1):,}.")
+    return spec.model_copy(update={"name": f"{spec.name}-within-{queries}", "steps": steps})

@@ -1,0 +1,158 @@
+"""Adversarial examples of substitutes: crafted once, kept, shown to every target."""
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from robench.algorithms import Pool, bind
+from robench.classifiers.victim import frozen
+from robench.data.split import Split
+from robench.engine import VERSION, Chunk, Crafted, Job, attack_chunk
+from robench.errors import InputError
+from robench.judge import Judge
+from robench.packing import Packer
+from robench.paths import atomic_path
+from robench.request import Settings, Subject
+from robench.specs import AttackSpec, ThreatModel, digest, find_attack
+
+FOLDER = "crafted"
+ALGORITHM = "transfer"
+
+
+class Mean(nn.Module):
+    """The mean of several networks' logits."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K)."""
+        return torch.stack([network(x) for network in self.networks]).mean(0)
+
+
+def together(substitutes: Sequence[Subject]) -> Subject:
+    """Several substitutes as one, attacked through the mean of their logits (Liu et al., ICLR 2017)."""
+    names = "+".join(each.model for each in substitutes)
+    return Subject(
+        names, {"mean": [each.identity for each in substitutes]}, lambda: Mean([s.load() for s in substitutes])
+    )
+
+
+class Workbench:
+    """Crafts for one split, threat model and seed; what was crafted before is read.
+
+    Args:
+        folder: where crafted examples are kept, a safetensors file each.
+    """
+
+    def __init__(
+        self, split: Split, threat: ThreatModel, settings: Settings, folder: Path, device: torch.device
+    ) -> None:
+        self.split, self.threat, self.settings, self.folder, self.device = split, threat, settings, folder, device
+
+    def expand(self, specs: Sequence[AttackSpec], substitutes: Sequence[Subject]) -> list[AttackSpec]:
+        """Every transfer attack once a substitute; other attacks as they are."""
+        found = []
+        for spec in specs:
+            if spec.algorithm != ALGORITHM or not substitutes:
+                found.append(spec)
+                continue
+            for each in substitutes:
+                names = [name.rpartition("/")[2] for name in each.model.split("+")]
+                params = {
+                    **spec.params,
+                    "substitutes": each.model.split("+"),
+                    "crafted": digest(self._identity(_source(spec), each)),
+                }
+                name = f"{spec.name}-from-{'+'.join(names)}"
+                found.append(spec.model_copy(update={"name": name, "params": params}))
+        return found
+
+    def crafted(self, spec: AttackSpec, substitutes: Sequence[Subject]) -> Crafted | None:
+        """The examples of an expanded attack, made where they are missing; None for other attacks."""
+        wanted = spec.params.get("crafted")
+        for each in substitutes if spec.algorithm == ALGORITHM else ():
+            identity = self._identity(_source(spec), each)
+            if digest(identity) == wanted:
+                return Crafted(self.split.ids, self._points(_source(spec), each, identity))
+        return None
+
+    def _identity(self, source: AttackSpec, substitute: Subject) -> dict[str, Any]:
+        """All that the examples depend on."""
+        algorithm = bind(source)
+        return {
+            "engine": VERSION,
+            "substitute": substitute.identity,
+            "data": self.split.identity(),
+            "attack": {**source.identity(), "params": vars(algorithm), "version": algorithm.version},
+            "threat": {"norm": self.threat.norm, "eps": self.threat.eps},
+            "seed": self.settings.seed,
+            "precision": self.settings.precision,
+        }
+
+    def _points(self, source: AttackSpec, substitute: Subject, identity: dict[str, Any]) -> Tensor:
+        name = digest(identity)[:16]
+        path = self.folder / f"{source.name}-{name}.safetensors"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / f".{name}.lock"):
+            if not path.is_file():
+                text = json.dumps(identity, sort_keys=True)
+                with atomic_path(path) as temporary:
+                    save_file({"x": self._craft(source, substitute)}, temporary, {"identity": text})
+        return _read(path, len(self.split))
+
+    def _craft(self, source: AttackSpec, substitute: Subject) -> Tensor:
+        """The last iterates (N, C, H, W) for all examples, right or wrong on the substitute, on the CPU."""
+        packer = Packer(self.settings.batch_size) if self.settings.batch_size else Packer.auto(self.device)
+        with ExitStack() as stack:
+            victim = stack.enter_context(frozen(substitute.load(), self.device))
+            judge, algorithm, split = Judge(victim, packer), bind(source), self.split
+            pool = None
+            if algorithm.sees == "features":
+                clean = judge.clean(split.x, split.y, split.ids).to(split.y.device)
+                pool = Pool.of(split.x, split.y, split.ids, clean)
+                pool = Pool(pool.x.to(self.device), pool.y.to(self.device))
+            job = Job(
+                victim, algorithm, source, self.threat, self.settings.seed, self.settings.precision, packer, pool=pool
+            )
+            ends = []
+            for at in torch.arange(len(split)).split(self.settings.chunk_size):
+                x, y, ids = (each[at].to(self.device) for each in (split.x, split.y, split.ids))
+                ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).ends.cpu())
+        return torch.cat(ends)
+
+
+def _source(spec: AttackSpec) -> AttackSpec:
+    """The attack that crafts: one restart, and no early stop.
+
+    Raises:
+        InputError: it has no gradient, or its points may leave the ball.
+    """
+    source = find_attack(spec.params["attack"])
+    algorithm = bind(source)
+    if source.access != "gradient" or algorithm.bounds == "none":
+        raise InputError(
+            f"{spec.where}, key 'params.attack': '{source.name}' is no white-box attack within eps; name one that is."
+        )
+    return source.model_copy(update={"success": "last", "restarts": 1})
+
+
+def _read(path: Path, n: int) -> Tensor:
+    try:
+        with safe_open(path, framework="pt") as file:
+            points: Tensor = file.get_tensor("x")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"crafted examples '{path}' are damaged: delete the file and run again.") from error
+    if len(points) != n:
+        raise InputError(f"crafted examples '{path}' are {len(points)}, expected {n}: delete the file and run again.")
+    return points

@@ -1,0 +1,68 @@
+"""Query budgets: never exceeded by one, and read from the longer run."""
+
+import pytest
+
+import robench
+from robench.algorithms import bind
+from robench.budget import within
+from robench.classifiers import load_model
+from robench.errors import InputError
+from robench.specs import battery_attacks, find_attack
+
+BLACK = ["nes-80", "spsa-80", "zoo", "square", "rays"]
+
+
+@pytest.mark.parametrize("name", BLACK)
+@pytest.mark.parametrize("queries", [600, 5000])
+def test_the_most_steps_that_the_budget_allows(name, queries):
+    (spec,) = within([find_attack(name)], queries)
+    asked = bind(spec).cost
+    assert asked(spec.steps, 10)[0] <= queries < asked(spec.steps + 1, 10)[0]
+
+
+def test_what_fits_stays_as_it_is_and_so_do_white_boxes():
+    specs = [find_attack(name) for name in ("square", "pgd-20", "cascade")]
+    assert within(specs, 5000) == specs
+
+
+def test_attacks_that_become_the_same_are_run_once():
+    names = [spec.name for spec in within([find_attack(f"nes-{steps}") for steps in (80, 50, 20)], 1000)]
+    assert names == ["nes-80-within-1000"]
+
+
+def test_a_budget_below_one_step_is_refused():
+    with pytest.raises(InputError, match="first step takes 258"):
+        within([find_attack("spsa-20")], 257)
+
+
+def test_nobody_spends_more_and_the_longer_run_says_the_same(digits):
+    model, few = load_model("pgdat"), digits.limit(25)
+    long = [find_attack(name).model_copy(update={"steps": 400}) for name in ("square", "zoo", "rays")]
+    options = {"ids": few.ids, "eps": "0.25"}
+    whole = robench.evaluate(model, few.x, few.y, attacks=long, **options)
+    cut = robench.evaluate(model, few.x, few.y, attacks=long, max_queries=151, **options)
+    for result in cut.results:
+        record = result.record
+        longer = whole[record.header.attack.name.removesuffix("-within-151")].result.record
+        broken = record.clean & ~record.robust
+        assert (record.queries[broken] <= 151).all()
+        within_budget = longer.clean & ~longer.robust & (longer.queries <= 151)
+        # The steps of ZOO are pairs of queries.
+        assert (broken == within_budget).sum() >= len(few) - 1
+        assert record.header.forwards <= 151 * record.clean.sum()
+
+
+def test_from_the_command_line(cli, tmp_path):
+    command = ("eval", "--model", "pgdat", "--attack", "square", "--attack", "pgd-20", "--limit", 5)
+    said = cli(*command, "--max-queries", 50, "--results", tmp_path)
+    assert said.code == 0
+    assert "square-within-50" in said.out
+    assert "pgd-20 " in said.out
+    refused = cli(*command, "--max-queries", 0, "--results", tmp_path)
+    assert refused.code == 2
+    assert "square" in refused.sentence
+
+
+def test_every_black_box_attack_has_a_budget():
+    for spec in battery_attacks("blackbox"):
+        assert bind(spec).cost(spec.steps, 10)[0] <= 20_561

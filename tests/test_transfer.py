@@ -1,0 +1,183 @@
+"""Transfer: crafted once on the substitute, shown to every target."""
+
+import pytest
+import torch
+from shell import EVAL
+from toys import Toy
+
+import robench
+from robench.api import _identity
+from robench.ball import Ball
+from robench.classifiers import load_model
+from robench.data.split import Split
+from robench.errors import InputError
+from robench.request import Settings, Subject
+from robench.specs import ThreatModel, find_attack
+from robench.transfer import Workbench, together
+
+THREAT = ThreatModel.parse("linf", "0.2")
+CPU = torch.device("cpu")
+
+
+class Counted(torch.nn.Module):
+    calls = 0
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        self.eval()
+
+    def forward(self, x):
+        Counted.calls += 1
+        return self.model(x)
+
+
+def subject(name, model):
+    return Subject(name, _identity(model), lambda: model)
+
+
+def workbench(split, folder, **settings):
+    return Workbench(split, THREAT, Settings(**settings), folder, CPU)
+
+
+def points(split, folder, model, attack="transfer-pgd-20", **settings):
+    bench, substitutes = workbench(split, folder, **settings), [subject("sub", model)]
+    (spec,) = bench.expand([find_attack(attack)], substitutes)
+    return bench.crafted(spec, substitutes).points
+
+
+def test_points_are_in_the_ball_for_all_examples_and_belong_to_them(digits, tmp_path):
+    few = digits.limit(50)
+    whole = points(few, tmp_path / "a", load_model("pgdat"))
+    assert Ball(few.x, "linf", 0.2).contains(whole).all()
+    assert (whole != few.x).flatten(1).any(1).all()
+    in_pieces = points(few, tmp_path / "b", load_model("pgdat"), chunk_size=7, batch_size=5)
+    torch.testing.assert_close(whole, in_pieces, atol=1e-5, rtol=0)
+    other_seed = points(few, tmp_path / "a", load_model("pgdat"), seed=1)
+    assert not torch.equal(whole, other_seed)
+    assert len(list((tmp_path / "a").glob("*.safetensors"))) == 2
+
+
+def test_examples_are_those_of_their_ids(digits, tmp_path):
+    few = digits.limit(20)
+    order = torch.arange(19, -1, -1)
+    turned = Split(few.name, few.x[order], few.y[order], few.ids[order], few.sha256)
+    bench, substitutes = workbench(turned, tmp_path), [subject("sub", load_model("pgdat"))]
+    (spec,) = bench.expand([find_attack("transfer-pgd-20")], substitutes)
+    crafted = bench.crafted(spec, substitutes)
+    straight = points(few, tmp_path / "other", load_model("pgdat"))
+    torch.testing.assert_close(crafted.of(few.ids[3:9]), straight[3:9], atol=1e-5, rtol=0)
+
+
+def test_crafted_once_for_every_target(digits, tmp_path):
+    source = Counted(load_model("pgdat"))
+    few = digits.limit(30)
+    options = {"ids": few.ids, "attacks": ["transfer-pgd-20"], "eps": "0.2", "results": tmp_path}
+    robench.evaluate(load_model("trades"), few.x, few.y, substitutes={"source": source}, **options)
+    calls = Counted.calls
+    assert calls > 0
+    robench.evaluate(load_model("alp"), few.x, few.y, substitutes={"source": source}, **options)
+    assert Counted.calls == calls
+
+
+def test_from_a_network_to_itself_is_its_white_box_attack_with_the_last_iterate(digits):
+    few, model = digits.limit(80), load_model("pgdat")
+    last = find_attack("pgd-20").model_copy(update={"name": "last", "success": "last"})
+    report = robench.evaluate(
+        model, few.x, few.y, ids=few.ids, attacks=["transfer-pgd-20", last], eps="0.2", substitutes={"itself": model}
+    )
+    verdicts = [report[name].result.record.robust for name in ("transfer-pgd-20-from-itself", "last")]
+    assert (verdicts[0] == verdicts[1]).all()
+    assert verdicts[0].sum() < 80
+
+
+def test_of_an_ensemble_the_mean_of_logits_is_attacked(digits):
+    few = digits.limit(10)
+    networks = {name: load_model(name) for name in ("pgdat", "alp")}
+    one = together([subject(name, network) for name, network in networks.items()])
+    assert one.model == "pgdat+alp"
+    expected = (networks["pgdat"](few.x) + networks["alp"](few.x)) / 2
+    torch.testing.assert_close(one.load()(few.x), expected)
+    report = robench.evaluate(
+        load_model("trades"), few.x, few.y, attacks=["transfer-mim-20"], eps="0.2", substitutes=networks, ensemble=True
+    )
+    assert [result.record.header.attack.name for result in report.results] == ["transfer-mim-20-from-pgdat+alp"]
+
+
+def test_another_substitute_is_another_record(digits, tmp_path):
+    few = digits.limit(10)
+    hashes = set()
+    for name in ("pgdat", "alp"):
+        report = robench.evaluate(
+            load_model("trades"), few.x, few.y, attacks=["transfer-pgd-20"], eps="0.2", results=tmp_path,
+            substitutes={"source": load_model(name)},
+        )  # fmt: skip
+        hashes.add(report.results[0].record.header.hash)
+    assert len(hashes) == 2
+
+
+def test_every_success_is_judged_and_costs_one_query(digits):
+    few = digits.limit(60)
+    report = robench.evaluate(
+        load_model("standard"), few.x, few.y, attacks=["transfer-pgd-20"], eps="0.2",
+        substitutes={"pgdat": load_model("pgdat")},
+    )  # fmt: skip
+    record = report.results[0].record
+    broken = record.clean & ~record.robust
+    assert broken.any()
+    assert (record.queries[broken] == 1).all()
+    assert record.header.forwards == record.clean.sum()
+    assert record.header.judge_forwards == broken.sum()
+
+
+def test_transfer_from_elsewhere_is_no_white_box(digits):
+    few, model = digits.limit(20), load_model("pgdat")
+    for source, finding in (("alp", "no-gradient-attack"), ("pgdat", "untargeted-only")):
+        report = robench.evaluate(
+            model, few.x, few.y, attacks=["transfer-pgd-20"], eps="0.2",
+            substitutes={"data/Classifier" if source == "pgdat" else "alp": load_model(source)},
+        )  # fmt: skip
+        assert finding in {each.diagnostic.name for each in report.worst_case.trust.findings}
+
+
+def test_without_substitutes_there_is_nothing_to_transfer(digits):
+    with pytest.raises(InputError, match="substitutes"):
+        robench.evaluate(Toy(), torch.rand(4, 1, 4, 4), [0, 1, 2, 3], attacks=["transfer-pgd-20"], eps=0.1)
+
+
+@pytest.mark.parametrize("attack", ["deepfool", "square", "nes-20"])
+def test_only_white_box_attacks_within_eps_craft(digits, attack):
+    spec = find_attack("transfer-pgd-20")
+    spec = spec.model_copy(update={"name": "mine", "params": {"attack": attack}})
+    few, options = digits.limit(5), {"eps": 0.1, "substitutes": {"pgdat": load_model("pgdat")}}
+    with pytest.raises(InputError, match="no white-box attack within eps"):
+        robench.evaluate(load_model("alp"), few.x, few.y, attacks=[spec], **options)
+
+
+def test_damaged_points_are_named(digits, tmp_path):
+    few = digits.limit(5)
+    points(few, tmp_path, load_model("pgdat"))
+    (path,) = tmp_path.glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="damaged"):
+        points(few, tmp_path, load_model("pgdat"))
+
+
+def test_a_matrix_from_the_command_line(cli, tmp_path):
+    command = ("eval", "--battery", "transfer", "--limit", 20, "--results", tmp_path)
+    said = cli(*command, "--model", "pgdat", "--model", "alp")
+    assert said.code == 0
+    for source in ("pgdat", "alp"):
+        assert said.out.count(f"transfer-mim-20-from-{source} ") == 2
+    assert len(list((tmp_path / "raw" / "digits" / "crafted").glob("*.safetensors"))) == 4
+    again = cli(*command, "--model", "trades", "--substitute", "pgdat", "--substitute", "alp", "--ensemble")
+    assert "transfer-pgd-20-from-pgdat+alp" in again.out
+
+
+def test_wrong_usage_of_transfer(cli, tmp_path):
+    alone = cli("eval", "--battery", "transfer", "--model", "pgdat", "--limit", 5, "--results", tmp_path)
+    assert alone.code == 2
+    assert "--substitute" in alone.sentence
+    idle = cli(*EVAL, "--substitute", "alp", "--results", tmp_path)
+    assert idle.code == 2
+    assert "--battery transfer" in idle.sentence
