@@ -80,7 +80,11 @@ def _particulars(selection: Selection) -> Iterator[str]:
 
 
 def _applies(attack: str, record: Record) -> bool:
-    """An attack that normalises features is another one only where the network does not do it itself."""
+    """An attack that normalises features is another one only where the network does not do it itself; which
+    substitutes to transfer from is a choice.
+    """
+    if attack.startswith("transfer-"):
+        return False
     head: dict[str, object] = record.header.identity["model"].get("head", {})
     return not (attack.startswith("fn-") and head.get("kind") == "he" and bool(head.get("fn")))
 
