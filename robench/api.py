@@ -15,12 +15,12 @@ from robench.classifiers import load_model
 from robench.classifiers.precision import Precision
 from robench.data.split import Split
 from robench.errors import InputError
-from robench.paths import require_writable
+from robench.paths import require_name, require_writable
 from robench.progress import Quiet
 from robench.report import Evaluation
 from robench.request import CHUNK, Settings, Subject
 from robench.run import evaluate as run
-from robench.service import Service
+from robench.service import AskError, Service
 from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
 from robench.store import Store
 from robench.transfer import together
@@ -83,12 +83,16 @@ def evaluate(
     specs = specs if max_queries is None else within(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size)
     subject = _subject(model, results is not None)
+    _check_substitutes(substitutes)
     crafting = [Subject(name, _identity(network), _loader(network)) for name, network in (substitutes or {}).items()]
     crafting = [together(crafting)] if ensemble and crafting else crafting
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         require_writable(Path(folder) / "raw", "results")
-        outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet(), crafting)
+        try:
+            outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet(), crafting)
+        except AskError as error:
+            raise (error.__cause__ or error) from None
     if results is None:
         for result in outcome.results:
             result.record.path = None
@@ -111,7 +115,18 @@ def _subject(model: nn.Module | Callable[[Tensor], Any], kept: bool) -> Subject:
             "a callable has no weights that tell its records apart: name it and its version, "
             "robench.Service(ask, 'vision-api-3')."
         )
-    return _subject(Service(model, getattr(model, "__name__", type(model).__name__)), kept)
+    return _subject(Service(model, type(model).__name__), kept)
+
+
+def _check_substitutes(substitutes: Any) -> None:
+    if substitutes is not None and not isinstance(substitutes, Mapping):
+        raise InputError("substitutes must be networks by name: substitutes={'mine': network}.")
+    for name, network in (substitutes or {}).items():
+        if not isinstance(network, nn.Module) or isinstance(network, Service):
+            raise InputError(f"substitute {name!r} is a {type(network).__name__}, expected a torch.nn.Module.")
+        require_name(str(name).replace("/", "."), "the name of a substitute")
+        if "+" in str(name):
+            raise InputError(f"substitute '{name}': a + joins the networks of an ensemble; take it out of the name.")
 
 
 def _loader(network: nn.Module) -> Callable[[], nn.Module]:
@@ -124,6 +139,8 @@ def _specs(attacks: Sequence[str | AttackSpec]) -> list[AttackSpec]:
     specs = [attack if isinstance(attack, AttackSpec) else find_attack(attack) for attack in attacks]
     specs = [spec for at, spec in enumerate(specs) if spec not in specs[:at]]
     names = [spec.name for spec in specs]
+    for name in names:
+        require_name(name, "the name of an attack")
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two different attacks are called '{name}': give each its own name.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from robench.algorithms import bind
 from robench.errors import InputError
-from robench.specs import COUNTED, AttackSpec
+from robench.specs import COUNTED, AttackSpec, digest
 
 
 def within(specs: Sequence[AttackSpec], queries: int) -> list[AttackSpec]:
@@ -17,22 +17,26 @@ def within(specs: Sequence[AttackSpec], queries: int) -> list[AttackSpec]:
     Raises:
         InputError: an attack cannot make one step.
     """
-    kept: dict[tuple[str, int], AttackSpec] = {}
+    if isinstance(queries, bool) or not isinstance(queries, int):
+        raise InputError(f"max_queries {queries!r} must be a whole number.")
+    kept: dict[str, AttackSpec] = {}
     for spec in specs:
         cut = _cut(spec, queries) if spec.access in COUNTED else spec
-        kept.setdefault((spec.stream if cut is not spec else spec.name, cut.steps), cut)
+        kept.setdefault(spec.name if cut is spec else digest(cut.identity()), cut)
     return list(kept.values())
 
 
 def _cut(spec: AttackSpec, queries: int) -> AttackSpec:
     algorithm = bind(spec)
 
+    last_look = algorithm.settled and spec.success == "last"
+
     def asked(steps: int) -> int:
-        return spec.restarts * algorithm.cost(steps, 2)[0]
+        return spec.restarts * (algorithm.cost(steps, 2)[0] + last_look)
 
     if asked(spec.steps) <= queries:
         return spec
     steps = bisect_right(range(1, spec.steps + 1), queries, key=asked)
     if not steps:
-        raise InputError(f"--max-queries {queries} is too few for '{spec.name}', whose first step takes {asked(1):,}.")
+        raise InputError(f"max-queries {queries} is too few for '{spec.name}', whose first step takes {asked(1):,}.")
     return spec.model_copy(update={"name": f"{spec.name}-within-{queries}", "steps": steps})

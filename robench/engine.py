@@ -19,7 +19,7 @@ from robench.classifiers.precision import Precision
 from robench.classifiers.victim import Victim
 from robench.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, Ruling
 from robench.noise import Noise
-from robench.oracle import Oracle
+from robench.oracle import ALLOWED, Oracle
 from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel
 from robench.store import Rows
@@ -138,7 +138,7 @@ class _Assault:
             access=job.spec.access,
             bounds=self.algorithm.bounds,
             packer=job.packer,
-            precision=job.precision,
+            precision="fp32" if self.algorithm.exact else job.precision,
         )
         absent = torch.full_like(chunk.y, -1)
         self.books = Verdicts(
@@ -209,7 +209,7 @@ class _Assault:
         self._settle(restart, self.job.spec.steps, state, task)
 
     def _look_at_last(self, state: State, task: Task) -> None:
-        look = self.oracle.labels if self.job.spec.access == "decision" else self.oracle.logits
+        look = self.oracle.logits if "score" in ALLOWED[self.job.spec.access] else self.oracle.labels
         look(state.x, candidate=True)
         self.ends[self.oracle.active] = state.x
 

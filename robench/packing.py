@@ -56,18 +56,21 @@ class Packer:
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                self._halve()
+                self._halve(size, differentiates)
                 continue
             start += size
         return _join(done)
 
-    def _halve(self) -> None:
-        if self.size == 1:
+    def _halve(self, size: int, differentiates: bool) -> None:
+        if size == 1:
             raise InputError(
                 "out of memory with a single example: use a smaller model, another --device, or close other programs."
             )
-        self.size //= 2
-        self.forward_size = max(self.forward_size // 2, self.size)
+        half = size // 2
+        if differentiates:
+            self.size, self.forward_size = half, max(self.forward_size // 2, half)
+        else:
+            self.size, self.forward_size = min(self.size, half), half
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

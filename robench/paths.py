@@ -1,6 +1,7 @@
 """Where declared data lives (a checkout or an installed wheel) and how files are written whole or not at all."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from robench.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent
 TEMPORARY = ".tmp-"
+
+NAME = re.compile(r"[A-Za-z0-9_+@-][A-Za-z0-9._+@-]{0,99}")
+"""What may become part of a file's name."""
 
 
 @cache
@@ -60,6 +64,18 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def require_name(name: str, what: str) -> None:
+    """Names become parts of file names.
+
+    Raises:
+        InputError: empty, longer than 100 characters, or with others than letters, digits and `. _ + @ -`.
+    """
+    if not NAME.fullmatch(name) or ".chunks" in name:
+        raise InputError(
+            f"{what} '{name[:40]}' must be 1 to 100 letters, digits, or . _ + @ -, and not begin with a dot."
+        )
 
 
 def require_writable(folder: Path, option: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from robench.errors import IncompleteError
-from robench.report.selection import current, in_order
+from robench.report.selection import current, in_order, newest
 from robench.specs import COUNTED
 from robench.store import Record, Store, read_file, write_file
 
@@ -31,7 +31,7 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
         for record in fresh:
             if not _same(merged.get(_key(record)), record):
                 merged[_key(record)] = record
-        write_file(path, in_order(merged.values()))
+        write_file(path, in_order(newest(merged.values())))
         written.append(path)
     return written
 

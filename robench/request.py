@@ -46,6 +46,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise InputError(f"unknown precision '{self.precision}': use {', '.join(PRECISIONS)}.")
+        for name, value in (("chunk_size", self.chunk_size), ("batch_size", self.batch_size)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise InputError(f"{name} {value!r} must be a whole number.")
         if self.seed < 0:
             raise InputError(f"--seed {self.seed} must not be negative.")
         if self.chunk_size < 1:

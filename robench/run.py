@@ -27,7 +27,7 @@ from robench.packing import Packer
 from robench.probe import EXAMPLES, Probe
 from robench.progress import Progress, Quiet, Watcher, tally
 from robench.request import Settings, Subject
-from robench.specs import Access, AttackSpec, ThreatModel, digest
+from robench.specs import COUNTED, Access, AttackSpec, ThreatModel, digest
 from robench.store import Header, Record, Rows, Store, read
 from robench.transfer import FOLDER, Workbench
 
@@ -283,6 +283,8 @@ class _Bench:
         found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
         if self.subject.service is None:  # what is never differentiated may give probabilities
             found["probabilities"] = float(self.judge.looks_like_probabilities)
+        else:
+            found["shown"] = 1.0 + COUNTED.index(self.shown)
         found["two-classes"] = float(self.classes == 2)
         header = header.model_copy(
             update={"seconds": round(whole.seconds, 3), "forwards": int(rows.forwards.sum()),

@@ -9,10 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robench.errors import InputError
+from robench.paths import require_name
 from robench.specs import Access
 
 SCORES, LABELS = 2, 1
 """Dimensions of an answer."""
+
+
+class AskError(Exception):
+    """The callable raised: its own error is the cause, which nobody here may take for one of ours."""
 
 
 class Service(nn.Module):
@@ -34,7 +39,11 @@ class Service(nn.Module):
         self, ask: Callable[[Tensor], Any], name: str, *, classes: int | None = None, log: str | Path | None = None
     ) -> None:
         super().__init__()
-        self.ask, self.name, self.classes = ask, name, classes
+        require_name(name, "the name of a service")
+        if not callable(ask):
+            raise InputError(f"service '{name}' is a {type(ask).__name__}, expected a callable.")
+        # In a tuple: a network that is asked from afar is no part of this one, and stays where it is.
+        self.asked, self.name, self.classes = (ask,), name, classes
         self.log = None if log is None else Path(log)
         self.sent = 0 if self.log is None else _total(self.log)
         self.access: Access | None = None
@@ -51,7 +60,16 @@ class Service(nn.Module):
             InputError: the answer is neither scores nor labels of as many images, or its kind has changed.
         """
         self._count(len(x))
-        answer = torch.as_tensor(self.ask(x.detach().float().cpu())).to(x.device)
+        try:
+            reply = self.asked[0](x.detach().float().cpu())
+        except Exception as error:
+            raise AskError from error
+        try:
+            answer = torch.as_tensor(reply).to(x.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"service '{self.name}' answers with {type(reply).__name__}, expected scores (M, K) or labels (M,)."
+            ) from error
         kind: Access = "score" if answer.dim() == SCORES else "decision"
         if answer.dim() not in (SCORES, LABELS) or len(answer) != len(x):
             raise InputError(

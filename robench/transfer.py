@@ -1,5 +1,6 @@
 """Adversarial examples of substitutes: crafted once, kept, shown to every target."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -33,7 +34,7 @@ class Mean(nn.Module):
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.eval()
+        self.training = self.networks.training = False  # not theirs: who trains is refused
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, K)."""
@@ -72,10 +73,15 @@ class Workbench:
                 params = {
                     **spec.params,
                     "substitutes": each.model.split("+"),
+                    "networks": [digest(one) for one in each.identity.get("mean", [each.identity])],
                     "crafted": digest(self._identity(_source(spec), each)),
                 }
                 name = f"{spec.name}-from-{'+'.join(names)}"
                 found.append(spec.model_copy(update={"name": name, "params": params}))
+        names = [spec.name for spec in found]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise InputError(f"two substitutes share the name in '{twice}': name them differently.")
         return found
 
     def crafted(self, spec: AttackSpec, substitutes: Sequence[Subject]) -> Crafted | None:
@@ -107,9 +113,10 @@ class Workbench:
         with FileLock(self.folder / f".{name}.lock"):
             if not path.is_file():
                 text = json.dumps(identity, sort_keys=True)
+                points = self._craft(source, substitute)
                 with atomic_path(path) as temporary:
-                    save_file({"x": self._craft(source, substitute)}, temporary, {"identity": text})
-        return _read(path, len(self.split))
+                    save_file({"x": points}, temporary, {"identity": text, "sha256": _sha256(points)})
+        return _read(path, digest(identity))
 
     def _craft(self, source: AttackSpec, substitute: Subject) -> Tensor:
         """The last iterates (N, C, H, W) for all examples, right or wrong on the substitute, on the CPU."""
@@ -117,9 +124,8 @@ class Workbench:
         with ExitStack() as stack:
             victim = stack.enter_context(frozen(substitute.load(), self.device))
             judge, algorithm, split = Judge(victim, packer), bind(source), self.split
-            pool = None
+            clean, pool = judge.clean(split.x, split.y, split.ids).to(split.y.device), None
             if algorithm.sees == "features":
-                clean = judge.clean(split.x, split.y, split.ids).to(split.y.device)
                 pool = Pool.of(split.x, split.y, split.ids, clean)
                 pool = Pool(pool.x.to(self.device), pool.y.to(self.device))
             job = Job(
@@ -138,6 +144,7 @@ def _source(spec: AttackSpec) -> AttackSpec:
     Raises:
         InputError: it has no gradient, or its points may leave the ball.
     """
+    bind(spec)
     source = find_attack(spec.params["attack"])
     algorithm = bind(source)
     if source.access != "gradient" or algorithm.bounds == "none":
@@ -147,12 +154,18 @@ def _source(spec: AttackSpec) -> AttackSpec:
     return source.model_copy(update={"success": "last", "restarts": 1})
 
 
-def _read(path: Path, n: int) -> Tensor:
+def _read(path: Path, wanted: str) -> Tensor:
     try:
         with safe_open(path, framework="pt") as file:
             points: Tensor = file.get_tensor("x")
-    except (SafetensorError, OSError) as error:
+            meta = file.metadata() or {}
+        whole = meta["sha256"] == _sha256(points) and digest(json.loads(meta["identity"])) == wanted
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise InputError(f"crafted examples '{path}' are damaged: delete the file and run again.") from error
-    if len(points) != n:
-        raise InputError(f"crafted examples '{path}' are {len(points)}, expected {n}: delete the file and run again.")
+    if not whole:
+        raise InputError(f"crafted examples '{path}' are not what their name says: delete the file and run again.")
     return points
+
+
+def _sha256(points: Tensor) -> str:
+    return hashlib.sha256(points.contiguous().numpy().tobytes()).hexdigest()

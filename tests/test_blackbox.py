@@ -12,6 +12,7 @@ from torch import nn
 
 import robench
 from robench.algorithms import Task, bind
+from robench.algorithms.rays import _flipped, _next
 from robench.ball import Ball
 from robench.classifiers import load_model
 from robench.classifiers.victim import frozen
@@ -197,6 +198,48 @@ def test_rays_succeeds_a_little_beyond_the_optimum_of_a_linear_network():
             spec = find_attack("rays").model_copy(update={"steps": 3000, "params": {"tolerance": 1e-4}})
             report = robench.evaluate(model, x[one], y[one], attacks=[spec], eps=factor * best)
             assert (report.worst_case.robust_accuracy == 100.0) is survive
+
+
+def test_rays_reaches_small_radii_on_many_pixels():
+    """The tolerance of its binary search is a length in l2, so that it does not grow with the image."""
+    x = 0.3 + 0.4 * torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(2, 192, generator=torch.Generator().manual_seed(1))
+
+    class Flat(nn.Module):
+        def forward(self, images):
+            return (images.flatten(1) - 0.5) @ weight.T
+
+    model = Flat().eval()
+    y = model(x).argmax(1)
+    slope = (weight[1] - weight[0]).abs().sum()
+    optimum = (model(x)[:, 0] - model(x)[:, 1]).abs() / slope
+    spec = find_attack("rays").model_copy(update={"steps": 2000})
+    for one in (2, 3):  # the optima of the others are shorter than the tolerance can tell
+        part = slice(one, one + 1)
+        report = robench.evaluate(model, x[part], y[part], attacks=[spec], eps=1.05 * float(optimum[one]))
+        assert report.worst_case.robust_accuracy == 0.0, one
+
+
+@pytest.mark.parametrize("size", [9, 64, 768, 784, 3072])
+def test_every_trial_of_rays_flips_something(size):
+    level, block = torch.tensor([0]), torch.tensor([-1])
+    ray, turned = torch.ones(1, size), 0
+    for _ in range(3 * size):
+        level, block = _next(level, block, size)
+        assert (_flipped(ray, level, block) != ray).any(), (level, block)
+        turned += int(level == 0)
+    assert turned >= 1
+
+
+def test_differences_of_scores_are_taken_in_float32_whatever_the_precision(digits):
+    model, few = load_model("pgdat"), digits.limit(20)
+    spec = find_attack("zoo").model_copy(update={"steps": 400, "params": {"rate": 0.05}})
+    full, half = (
+        robench.evaluate(model, few.x, few.y, ids=few.ids, attacks=[spec], eps="0.3", precision=precision)["zoo"]
+        for precision in ("fp32", "bf16")
+    )
+    assert full.robust_accuracy < full.clean_accuracy
+    assert (full.result.record.robust == half.result.record.robust).all()
 
 
 def test_rays_is_refused_under_l2(digits):

@@ -7,7 +7,16 @@ from robench.algorithms import bind, list_algorithms
 from robench.classifiers import load_card, make_classifier
 from robench.data import DATASETS
 from robench.errors import InputError
-from robench.specs import EMBEDDED, battery_attacks, find_attack, find_card, list_attacks, list_batteries, list_models
+from robench.specs import (
+    EMBEDDED,
+    battery_attacks,
+    find_attack,
+    find_battery,
+    find_card,
+    list_attacks,
+    list_batteries,
+    list_models,
+)
 from robench.training.frameworks import list_frameworks, make_framework
 
 LARGEST_WEIGHTS = 1_000_000
@@ -26,7 +35,7 @@ def test_attack_binds_to_its_algorithm(name):
 @pytest.mark.parametrize("name", list_batteries())
 def test_battery_names_known_attacks(name):
     specs = battery_attacks(name)
-    assert specs
+    assert specs or find_battery(name).corruptions != "none"
     assert len({spec.name for spec in specs}) == len(specs)
 
 

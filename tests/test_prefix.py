@@ -24,7 +24,7 @@ def examples():
 
 
 def test_the_algorithms_that_say_so_are_tested():
-    assert set(list_algorithms()) - set(examples()) == {"apgd", "autoattack", "feature"}
+    assert set(list_algorithms()) - set(examples()) == {"apgd", "autoattack", "feature", "transfer"}
 
 
 @pytest.mark.parametrize("name", examples())

@@ -96,6 +96,44 @@ def test_the_count_survives_an_interruption_and_so_do_finished_chunks(tmp_path):
     assert again.sent == sum(map(int, log.read_text().split()))
 
 
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("bad key"), TypeError("x"), KeyError("k")])
+@pytest.mark.parametrize("after", [0, 40])
+def test_errors_of_the_callable_pass_through_as_they_are(error, after):
+    left = [after]
+
+    def failing(images):
+        left[0] -= len(images)
+        if left[0] < 0:
+            raise error
+        return scores(images)
+
+    service = robench.Service(failing, "toy")
+    with pytest.raises(type(error)) as caught:
+        evaluate(service)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "v1.chunks", "x" * 101, ".hidden", "a\0b"])
+def test_names_that_are_no_part_of_a_file_name(name):
+    with pytest.raises(InputError, match="name of a service"):
+        robench.Service(scores, name)
+
+
+def test_what_cannot_be_run_is_not_advised():
+    by_scores = evaluate(robench.Service(scores, "toy")).worst_case.trust
+    assert by_scores.level == "check"
+    assert by_scores.next == ("rays",)
+    by_labels = evaluate(robench.Service(labels, "toy", classes=4), attacks=["rays"]).worst_case.trust
+    assert by_labels.next == ()
+
+
+def test_a_network_behind_a_service_is_left_alone():
+    network = Toy()
+    service = robench.Service(network, "toy")
+    assert list(service.parameters()) == []
+    assert evaluate(service).worst_case.robust_accuracy == evaluate(Toy()).worst_case.robust_accuracy
+
+
 def test_services_with_records_have_names(tmp_path):
     with pytest.raises(InputError, match=r"robench\.Service"):
         evaluate(scores, results=tmp_path)
@@ -112,8 +150,10 @@ def test_services_with_records_have_names(tmp_path):
         (lambda images: scores(images)[None], "expected scores"),
         (labels, "classes=..."),
         (lambda images: scores(images) * float("nan"), "NaN"),
+        (lambda images: None, "expected scores"),
+        (lambda images: "cat", "expected scores"),
     ],
-    ids=["too few", "too many dimensions", "labels without classes", "NaN"],
+    ids=["too few", "too many dimensions", "labels without classes", "NaN", "nothing", "text"],
 )
 def test_answers_that_are_none(answer, words):
     with pytest.raises(InputError) as caught:

@@ -131,13 +131,57 @@ def test_every_success_is_judged_and_costs_one_query(digits):
 
 
 def test_transfer_from_elsewhere_is_no_white_box(digits):
+    """Whatever a substitute is called: its weights tell."""
     few, model = digits.limit(20), load_model("pgdat")
-    for source, finding in (("alp", "no-gradient-attack"), ("pgdat", "untargeted-only")):
+    for source, name, finding in (
+        (load_model("alp"), "data.Classifier", "no-gradient-attack"),
+        (model, "another", "untargeted-only"),
+    ):
         report = robench.evaluate(
-            model, few.x, few.y, attacks=["transfer-pgd-20"], eps="0.2",
-            substitutes={"data/Classifier" if source == "pgdat" else "alp": load_model(source)},
-        )  # fmt: skip
+            model, few.x, few.y, attacks=["transfer-pgd-20"], eps="0.2", substitutes={name: source}
+        )
         assert finding in {each.diagnostic.name for each in report.worst_case.trust.findings}
+
+
+def test_substitutes_of_one_name_are_refused(digits):
+    few, two = digits.limit(5), {"a/net": load_model("alp"), "b/net": load_model("trades")}
+    with pytest.raises(InputError, match="share the name"):
+        robench.evaluate(load_model("pgdat"), few.x, few.y, attacks=["transfer-pgd-20"], eps=0.1, substitutes=two)
+
+
+@pytest.mark.parametrize(
+    ("substitutes", "words"),
+    [
+        ([Toy()], "by name"),
+        ({"": Toy()}, "the name of a substitute"),
+        ({"../up": Toy()}, "the name of a substitute"),
+        ({"a+b": Toy()}, "joins"),
+        ({"a": 5}, "torch.nn.Module"),
+        ({"a": robench.Service(len, "s")}, "torch.nn.Module"),
+        ({"a": Toy()}, "cannot take"),
+        ({"a": Toy().train()}, "training mode"),
+    ],
+    ids=["list", "empty", "path", "plus", "number", "service", "shape", "training"],
+)
+def test_substitutes_that_are_none(digits, substitutes, words):
+    few = digits.limit(5)
+    for ensemble in (False, True):
+        with pytest.raises(InputError, match=words):
+            robench.evaluate(
+                load_model("pgdat"), few.x, few.y, attacks=["transfer-pgd-20"], eps=0.1, substitutes=substitutes,
+                ensemble=ensemble,
+            )  # fmt: skip
+
+
+def test_other_content_of_the_same_size_is_found_out(digits, tmp_path):
+    few = digits.limit(5)
+    points(few, tmp_path, load_model("pgdat"))
+    (path,) = tmp_path.glob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not what their name says"):
+        points(few, tmp_path, load_model("pgdat"))
 
 
 def test_without_substitutes_there_is_nothing_to_transfer(digits):

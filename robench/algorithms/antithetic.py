@@ -39,6 +39,7 @@ class Antithetic(Algorithm):
     sigma: Positive = 1e-3
 
     access: ClassVar[Access] = "score"
+    exact: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """The iterate and two probes a direction, and the engine's last look."""

@@ -134,6 +134,7 @@ class Algorithm(ABC):
         norms: for which it is defined.
         bounds: who keeps its points inside the ball.
         prefix: whether its first k steps are the same however many follow; not where `Task.steps` shapes them.
+        exact: whether it takes small differences of scores, which only float32 shows whatever the precision asked for.
         settled: whether a step looks at all that it proposes, so that nothing is left to look at after the last;
             otherwise step t looks at what the t steps before it made, and the engine at what the last one did.
     """
@@ -144,6 +145,7 @@ class Algorithm(ABC):
     bounds: ClassVar[Bounds] = "engine"
     prefix: ClassVar[bool] = True
     settled: ClassVar[bool] = False
+    exact: ClassVar[bool] = False
 
     @property
     def ascends(self) -> Objective | None:

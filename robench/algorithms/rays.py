@@ -44,12 +44,16 @@ class RayS(Algorithm):
     radius; only if that is misclassified its own radius is found by binary search. Every step is exactly one
     query of each example, those of the binary search included, so the number of steps is the budget.
 
+    After blocks of single pixels the search begins again with the whole ray, where the published code goes on with
+    single pixels; on digits that breaks one or two points more.
+
     Attributes:
-        tolerance: at which the binary search ends.
+        tolerance: the l2 length at which the binary search ends, as in the published code.
     """
 
     tolerance: Positive = 1e-3
 
+    version: ClassVar[int] = 2
     access: ClassVar[Access] = "decision"
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
     bounds: ClassVar[Bounds] = "none"
@@ -72,9 +76,11 @@ class RayS(Algorithm):
         crossed = broken != task.y
         high = where(searching, where(crossed, middle, rays.high), rays.radius)
         low = where(searching & ~crossed, middle, rays.low) * searching
-        found = searching & (high - low < self.tolerance)
-        best = where(found[:, None], rays.tried, rays.best)
-        radius = where(found, high, rays.radius)
+        # Along a vector of D signs a step of r in linf has the l2 length r sqrt(D).
+        found = searching & (high - low < self.tolerance / rays.best.shape[1] ** 0.5)
+        better = found & (high < rays.radius)
+        best = where(better[:, None], rays.tried, rays.best)
+        radius = where(better, high, rays.radius)
         onwards = found | (~searching & ~crossed)
         level, block = _next(rays.level, rays.block, rays.best.shape[1])
         level, block = where(onwards, level, rays.level), where(onwards, block, rays.block)
@@ -89,7 +95,8 @@ def _at(x: Tensor, ray: Tensor, radius: Tensor) -> Tensor:
 
 def _next(level: Tensor, block: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """The block after this one; after the last of single pixels the whole ray again."""
-    over = block + 1 >= 2**level
+    length = -(-size // 2**level)
+    over = (block + 1) * length >= size
     deepest = 2**level >= size
     level = where(over, where(deepest, 0, level + 1), level)
     return level, where(over, 0, block + 1)

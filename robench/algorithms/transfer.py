@@ -20,11 +20,13 @@ class Transfer(Algorithm):
     Attributes:
         attack: with which they are crafted, a stanza's name.
         substitutes: on which networks, by name; of several, on the mean of their logits.
+        networks: the digests of their identities.
         crafted: the digest of all that they depend on.
     """
 
     attack: str
     substitutes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     crafted: str = ""
 
     access: ClassVar[Access] = "transfer"

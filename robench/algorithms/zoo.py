@@ -49,6 +49,7 @@ class ZOO(Algorithm):
     access: ClassVar[Access] = "score"
     bounds: ClassVar[Bounds] = "none"
     settled: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Two probes an update."""

@@ -1,18 +1,26 @@
 """`robench eval`."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from robench.cli.app import app
+from robench.cli.corrupt import corrupt, wanted
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.errors import FaultError, IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import Evaluation, Table, evaluations_json
+from robench.report.corruptions import as_json, means
 from robench.specs import NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
+from robench.store.corrupted import Origin
+
+if TYPE_CHECKING:
+    from robench.data.split import Split
+    from robench.request import Settings, Subject
 
 
 @app.command("eval")
@@ -62,36 +70,84 @@ def evaluate(
     # Everything above answers at once; torch is loaded only now.
     from robench.budget import within
     from robench.request import Settings, Subject
-    from robench.run import evaluate as run
-    from robench.run import plan
-    from robench.store import Store
     from robench.transfer import together
 
     specs = specs if max_queries is None else within(specs, max_queries)
     crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in subjects])]
     crafting = [together(crafting)] if ensemble and crafting else crafting
     settings = Settings(seed, precision, device, _batch_size(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
-    console, evaluations, plans = output(), [], {}
-    for card, data, threat in {subject[0].name: subject for subject in subjects}.values():
-        split = data.load("test", data_dir, limit)
-        subject = Subject.of_card(card)
-        if dry_run:
-            plans[card.name] = plan(subject, split, specs, threat, settings, Store(folder), crafting)
-            continue
-        with Screen(errors(), card.name) as screen:
-            outcome = run(subject, split, specs, threat, settings, Store(folder), screen, crafting)
-        evaluations.append(Evaluation.of(outcome))
-        for skipped in outcome.skipped:
-            errors().print(f"{card.name} {skipped.name}: skipped, {skipped.reason}.")
-        if not quiet:
-            show(evaluations[-1].table(), console)
+    run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet)
+    unique = {subject[0].name: subject for subject in subjects}
     if dry_run:
+        plans = {name: run.plan(card, data, threat, limit) for name, (card, data, threat) in unique.items()}
         _show_plans(plans, json_file, quiet)
         return
-    _write_json(json_file, evaluations_json(evaluations))
+    for card, data, threat in unique.values():
+        run.evaluate(card, data, threat, limit)
+    _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if run.origins else {}))
     if not quiet:
-        console.print(f"Records: {folder / 'raw'}", markup=False, soft_wrap=True)
-    _require_sound(evaluations)
+        output().print(f"Records: {folder / 'raw' if specs else folder}", markup=False, soft_wrap=True)
+    if specs:
+        _require_sound(run.evaluations)
+
+
+@dataclass
+class _Run:
+    """What is the same for every defense of a command, and what came of it."""
+
+    specs: list[AttackSpec]
+    substitutes: "list[Subject]"
+    origins: set[Origin]
+    settings: "Settings"
+    results: Path
+    data_dir: Path | None
+    quiet: bool
+    evaluations: list[Evaluation] = field(default_factory=list)
+    cells: list[dict[str, Any]] = field(default_factory=list)
+
+    def plan(self, card: Card, data: Dataset, threat: ThreatModel, limit: int | None) -> list[dict[str, str]]:
+        """What would be computed."""
+        from robench.request import Subject
+        from robench.run import plan
+        from robench.store import Store
+
+        split = data.load("test", self.data_dir, limit)
+        return plan(
+            Subject.of_card(card), split, self.specs, threat, self.settings, Store(self.results), self.substitutes
+        )
+
+    def evaluate(self, card: Card, data: Dataset, threat: ThreatModel, limit: int | None) -> None:
+        """Attack, corrupt, show."""
+        split = data.load("test", self.data_dir, limit)
+        if self.specs:
+            self._attack(card, split, threat)
+        if self.origins:
+            for lines in corrupt(card, split, self.origins, self.data_dir, self.settings, self.results).values():
+                self.cells += as_json(lines)
+                if not self.quiet:
+                    show(means({card.name: lines}), output())
+
+    def _attack(self, card: Card, split: "Split", threat: ThreatModel) -> None:
+        from robench.request import Subject
+        from robench.run import evaluate
+        from robench.store import Store
+
+        with Screen(errors(), card.name) as screen:
+            outcome = evaluate(
+                Subject.of_card(card),
+                split,
+                self.specs,
+                threat,
+                self.settings,
+                Store(self.results),
+                screen,
+                self.substitutes,
+            )
+        self.evaluations.append(Evaluation.of(outcome))
+        for skipped in outcome.skipped:
+            errors().print(f"{card.name} {skipped.name}: skipped, {skipped.reason}.")
+        if not self.quiet:
+            show(self.evaluations[-1].table(), output())
 
 
 def _specs(batteries: list[str] | None, attacks: list[str] | None) -> list[AttackSpec]:

@@ -13,7 +13,7 @@ import typer
 from robench.cli.app import app
 from robench.cli.report import Models, Results
 from robench.cli.screens import output, show
-from robench.data import Dataset
+from robench.data import Dataset, open_corrupted
 from robench.errors import IncompleteError, RobenchError
 from robench.report import Table
 
@@ -55,7 +55,7 @@ def doctor(
     """Versions, devices, data and models found, and what is missing."""
     import torch
 
-    from robench.data import DATASETS
+    from robench.data import CORRUPTED, DATASETS
     from robench.paths import data_root, default_results
     from robench.specs import EMBEDDED, list_models
 
@@ -75,6 +75,9 @@ def doctor(
             found, what = True, what.replace("PROBLEM", "not ready")
         sound &= found
         say(f"{'data ' + name:22} {what}")
+    for name in CORRUPTED:
+        what = _attempt(partial(_corrupted, name, data_dir))[1].replace("PROBLEM", "not ready")
+        say(f"{'data ' + name + '-c':22} {what}")
     for name in list_models():
         found, what = _attempt(partial(_weights, name))
         sound &= found
@@ -102,6 +105,10 @@ def _attempt(look: Callable[[], str]) -> tuple[bool, str]:
 def _examples(dataset: Dataset, data_dir: Path | None) -> str:
     split = dataset.load("test", data_dir, limit=100 if dataset.in_files else None)
     return f"{len(split)} test examples{' looked at' if dataset.in_files else ''}, checksum holds"
+
+
+def _corrupted(name: str, data_dir: Path | None) -> str:
+    return open_corrupted(name, data_dir).describe()
 
 
 def _weights(name: str) -> str:

@@ -26,7 +26,7 @@ def report(
 ) -> None:
     """Make tables from stored verdicts, without running anything."""
     from robench.paths import default_results, write_text
-    from robench.report import FORMATS, TABLES, load, select
+    from robench.report import FORMATS, TABLES, load, select, stem
     from robench.specs import battery_attacks, find_card
 
     for name in tables or []:
@@ -40,7 +40,7 @@ def report(
         raise InputError(f"a CSV file holds one table: name one, {' or '.join(TABLES)}.")
     models = [find_card(name).name for name in model] if model else None
     wanted = {spec.name for spec in battery_attacks(battery)} if battery else None
-    records = [record for record in load(results) if wanted is None or record.header.attack.name in wanted]
+    records = [record for record in load(results) if wanted is None or stem(record.header.attack.name) in wanted]
     selection = select(records, models)
     if not selection.defenses:
         defense, options = models[0] if models else "NAME", f" --battery {battery}" if battery else ""

@@ -9,6 +9,7 @@ from robench.errors import InputError, unknown
 from robench.specs import Card, ThreatModel
 
 if TYPE_CHECKING:
+    from robench.data.corrupted import CorruptedSet
     from robench.data.split import Split
 
 Part = Literal["train", "test"]
@@ -90,6 +91,10 @@ DATASETS = {
 }
 
 
+CORRUPTED = {"cifar10": "robench.data.cifar10_c", "imagenet": "robench.data.imagenet_c"}
+"""Modules with `find(data_dir) -> CorruptedSet` for the published corrupted versions, by dataset."""
+
+
 def find_dataset(name: str) -> Dataset:
     """A dataset by name.
 
@@ -112,3 +117,32 @@ def dataset_of(card: Card) -> Dataset:
         return find_dataset(card.dataset)
     except InputError as error:
         raise InputError(f"{card.where}, key 'dataset': {error}") from error
+
+
+def open_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet":
+    """The published corrupted version of a dataset's test images.
+
+    Raises:
+        Absent: none was published, or it is not there.
+        InputError: it is there, but damaged.
+    """
+    from robench.data.corrupted import Absent
+
+    if name not in CORRUPTED:
+        raise Absent(f"'{name}' has no published corrupted version, only {', '.join(CORRUPTED)} have.")
+    found: CorruptedSet = import_module(CORRUPTED[name]).find(data_dir or DEFAULT_DIR)
+    return found
+
+
+def find_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet | None":
+    """The published corrupted version of a dataset's test images, or None where it is absent.
+
+    Raises:
+        InputError: it is there, but damaged.
+    """
+    from robench.data.corrupted import Absent
+
+    try:
+        return open_corrupted(name, data_dir)
+    except Absent:
+        return None

@@ -4,7 +4,7 @@ from robench.report.evaluation import Evaluation, Verdict, evaluations_json
 from robench.report.overestimate import overestimate
 from robench.report.queries import accuracy_after, budget, curve, longest, queries
 from robench.report.robustness import robustness
-from robench.report.selection import Selection, load, select
+from robench.report.selection import Selection, load, select, stem
 from robench.report.table import FORMATS, Table, csv_text, markdown, plain, terminal
 from robench.report.trust import Finding, Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
@@ -35,6 +35,7 @@ __all__ = [
     "queries",
     "robustness",
     "select",
+    "stem",
     "terminal",
     "trust",
     "worst_case",

@@ -17,7 +17,7 @@ def overestimate(selection: Selection) -> Table:
         title="What an attack alone leaves out: points of accuracy above the worst case",
         corner="defense",
         columns=[WORST, CLEAN, *attacks],
-        notes=[threats(selection), "Worst case: an example counts only if it withstands every attack on record."],
+        notes=[threats(selection), "Worst case: an example counts only if it withstands every attack selected."],
     )
     for name, records in selection.defenses.items():
         worst = worst_case(records)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from robench.report.selection import Selection
+from robench.report.selection import Selection, stem
 from robench.report.table import Estimate, Table
 from robench.report.worst_case import worst_case
 from robench.store import Record
@@ -80,10 +80,10 @@ def _particulars(selection: Selection) -> Iterator[str]:
 
 
 def _applies(attack: str, record: Record) -> bool:
-    """An attack that normalises features is another one only where the network does not do it itself; which
-    substitutes to transfer from is a choice.
+    """An attack that normalises features is another one only where the network does not do it itself; substitutes
+    and budgets are a choice.
     """
-    if attack.startswith("transfer-"):
+    if stem(attack) != attack:
         return False
     head: dict[str, object] = record.header.identity["model"].get("head", {})
     return not (attack.startswith("fn-") and head.get("kind") == "he" and bool(head.get("fn")))

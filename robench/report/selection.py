@@ -38,6 +38,23 @@ def load(results: Path | None = None) -> list[Record]:
     )
 
 
+def stem(attack: str) -> str:
+    """The declared name of an attack: without its substitutes or its budget."""
+    return attack.partition("-from-")[0].partition("-within-")[0]
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """Of several records of one attack on the same things only the last, in its place: an older one is of an older
+    version of the attack, or of substitutes that are no more.
+    """
+    kept: dict[tuple[Any, ...], Record] = {}
+    for record in records:
+        h = record.header
+        key = (h.group, h.seed, h.precision, h.attack.name)
+        kept[key] = max(kept.get(key, record), record, key=lambda each: each.header.created)
+    return list(kept.values())
+
+
 def current(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
     """The records of each defense that belong to its card's weights, by name.
 
@@ -65,7 +82,15 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     def key(record: Record) -> tuple[Any, ...]:
         h = record.header
         name = h.attack.name
-        return h.threat.norm, h.threat.eps, -h.n, h.precision != "fp32", h.seed, place.get(name, len(place)), name
+        return (
+            h.threat.norm != "linf",
+            h.threat.eps,
+            -h.n,
+            h.precision != "fp32",
+            h.seed,
+            place.get(name, len(place)),
+            name,
+        )
 
     return sorted(records, key=key)
 
@@ -81,7 +106,7 @@ def select(records: Iterable[Record], models: list[str] | None = None) -> Select
     chosen: dict[str, list[Record]] = {}
     for name, mine in current(records, models).items():
         groups: dict[tuple[Any, ...], list[Record]] = {}
-        for record in in_order(mine):
+        for record in in_order(newest(mine)):
             h = record.header
             groups.setdefault((h.group, h.seed, h.precision), []).append(record)
         chosen[name] = max(groups.values(), key=lambda group: (group[0].header.n, len(group)))

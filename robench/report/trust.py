@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robench.specs import LEVELS, Diagnostic, Level, diagnostics
+from robench.specs import COUNTED, LEVELS, Diagnostic, Level, diagnostics, find_attack
 from robench.store import Column, Record, percent
 
 OF_THE_ATTACK = (
@@ -20,7 +20,7 @@ AIMED = {"apgd-t", "fab-t"}
 """Those that aim at classes."""
 FEW = 3
 """Fewer examples that only other attacks break are chance."""
-STRONGEST = ("cascade", "square", "autoattack")
+STRONGEST = ("cascade", "square", "autoattack", "rays")
 """What is advised where all that the findings name has been run."""
 UNMEASURED = "-"
 """The verdict on records without diagnostics, made before there were any."""
@@ -65,7 +65,7 @@ class Trust:
         if not self.findings:
             return ""
         reasons = "; ".join(finding.reason for finding in self.findings)
-        advice = f"Run next: {', '.join(self.next)}." if self.next else "No attack is left to run: mend the network."
+        advice = f"Run next: {', '.join(self.next)}." if self.next else "No attack is left to run."
         return f"{self.level}: {reasons}. {advice}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,14 +93,21 @@ def trust(records: Sequence[Record]) -> Trust:
     found = [Finding(rule, values[name]) for name, rule in diagnostics().items() if name in values]
     found = [each for each in found if each.value > each.diagnostic.above and (raw or not each.diagnostic.raw_only)]
     found.sort(key=lambda each: -LEVELS.index(each.diagnostic.level))
-    return Trust(tuple(found), _advice(found, {record.header.attack.name for record in records}))
+    return Trust(tuple(found), _advice(found, records))
 
 
-def _advice(found: Sequence[Finding], ran: set[str]) -> tuple[str, ...]:
-    """What the findings call for and has not been run; else the first of the strongest that has not."""
+def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, ...]:
+    """What the findings call for, can be run, and has not been; else the first of the strongest."""
+    ran = {record.header.attack.name.partition("-within-")[0] for record in records}
+    shown = max(record.header.diagnostics.get("shown", 0.0) for record in records)
+
+    def fits(name: str) -> bool:
+        access = find_attack(name).access
+        return name not in ran and (not shown or (access in COUNTED and COUNTED.index(access) + 1 >= shown))
+
     wanted = [each.diagnostic.next for each in found]
-    strongest = [name for name in STRONGEST if found and name not in ran][:1]
-    return tuple(dict.fromkeys(name for name in wanted if name not in ran)) or tuple(strongest)
+    strongest = [name for name in STRONGEST if found and fits(name)][:1]
+    return tuple(dict.fromkeys(filter(fits, wanted))) or tuple(strongest)
 
 
 def _of_network(records: Sequence[Record]) -> dict[str, float]:
@@ -115,7 +122,7 @@ def _of_network(records: Sequence[Record]) -> dict[str, float]:
 
 def _of_attacks(records: Sequence[Record]) -> dict[str, float]:
     """The indicators of the strongest gradient attack, unless another one is without fault."""
-    judged = [record for record in records if _is_gradient(record)] or list(records)
+    judged = [record for record in records if record.header.attack.access == "gradient"] or list(records)
     rules = diagnostics()
 
     def faults(record: Record) -> dict[str, float]:
@@ -159,8 +166,8 @@ def _access(record: Record) -> str:
     """
     if _parts(record) == {"square"}:
         return "score"
-    itself = record.header.model in _params(record).get("substitutes", ())
-    return "gradient" if itself else record.header.attack.access
+    networks = set(_params(record).get("networks", ()))
+    return "gradient" if networks == {record.header.model_identity} else record.header.attack.access
 
 
 def _is_gradient(record: Record) -> bool:
@@ -201,5 +208,5 @@ def _raw_only(records: Sequence[Record]) -> bool:
     return all(
         _params(record).get("objective") == "ce" or _parts(record) == {"apgd-ce"}
         for record in records
-        if _is_gradient(record)
+        if _is_gradient(record) and record.header.attack.access == "gradient"
     )

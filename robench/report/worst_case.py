@@ -56,7 +56,7 @@ def worst_case(records: Sequence[Record]) -> WorstCase:
         IncompleteError: there are none, or they belong to different things.
     """
     if not records:
-        raise IncompleteError("no attack was run, so there is no worst case.")
+        raise IncompleteError("no attack was run, so there is no worst case: print the report for the reasons.")
     if len({record.header.group for record in records}) > 1:
         raise IncompleteError("records of different networks, examples or threat models have no common worst case.")
     robust = reduce(np.logical_and, [record.robust for record in records])

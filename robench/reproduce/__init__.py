@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from robench.errors import unknown
 from robench.reproduce.blackbox import table6, table8
+from robench.reproduce.corruptions import table5
 from robench.reproduce.defenses import ablation, angles, fast
 from robench.reproduce.gradients import hard_examples, normalised_attack
 from robench.reproduce.seeds import seeds
@@ -15,6 +16,7 @@ Reproduction = Callable[[Workshop], list[Product]]
 
 TARGETS: dict[str, Reproduction] = {
     "table3": fast,
+    "table5": table5,
     "table6": table6,
     "table7": normalised_attack,
     "table8": table8,

@@ -11,6 +11,8 @@ from matplotlib.lines import Line2D
 STYLE: dict[Any, Any] = {"svg.hashsalt": "robench", "svg.fonttype": "path", "font.size": 9, "axes.spines.top": False,
          "axes.spines.right": False, "figure.dpi": 120}  # fmt: skip
 MARKERS = "os^Dvx"
+SHORT = 3
+"""Letters of a label that needs no tilt."""
 STROKES: tuple[Literal["-", "--"], ...] = ("-", "--")
 Curve = tuple[Sequence[float], Sequence[float]]
 """x and y."""
@@ -52,24 +54,31 @@ def heat(
     panels: Mapping[str, Sequence[Sequence[float]]],
     rows: Sequence[str],
     columns: Sequence[str],
+    *,
+    label: str = "robust accuracy (%)",
     starred: Collection[tuple[int, int]] = (),
+    around_zero: bool = False,
 ) -> None:
-    """Matrices of percentages side by side, each cell with its number, some with a star, all on one scale."""
+    """Matrices side by side, each cell with its number, some with a star, all on one scale; or one around zero."""
     values = [value for matrix in panels.values() for row in matrix for value in row]
+    most = max(map(abs, values))
+    low, high = (-most, most) if around_zero else (min(values), max(values))
     with mpl.rc_context({**STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):
-        figure = Figure(figsize=(1.2 + 3.6 * len(panels), 1.2 + 0.4 * len(rows)), layout="constrained")
+        width = max(3.6, 0.6 * len(columns))
+        figure = Figure(figsize=(1.2 + width * len(panels), 1.2 + 0.4 * len(rows)), layout="constrained")
         every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (name, matrix) in zip(every, panels.items(), strict=True):
-            image = axes.imshow(matrix, vmin=min(values), vmax=max(values), cmap="viridis", aspect="auto")
+            image = axes.imshow(matrix, vmin=low, vmax=high, cmap="RdBu" if around_zero else "viridis", aspect="auto")
             axes.set_title(name)
-            axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+            tilt = {"rotation": 30, "ha": "right"} if max(map(len, columns)) > SHORT else {}
+            axes.set_xticks(range(len(columns)), columns, **tilt)
             axes.set_yticks(range(len(rows)), rows)
             for i, row in enumerate(matrix):
                 for j, value in enumerate(row):
-                    text = f"{value:.1f}{'*' * ((i, j) in starred)}"
-                    light = value < (min(values) + max(values)) / 2
-                    axes.text(j, i, text, ha="center", va="center", color="white" if light else "black")
-        figure.colorbar(image, ax=every, label="robust accuracy (%)")
+                    dark = abs(value) > 0.6 * most if around_zero else value < (low + high) / 2
+                    text = f"{value:{'+' if around_zero else ''}.1f}{'*' * ((i, j) in starred)}"
+                    axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black")
+        figure.colorbar(image, ax=every, label=label)
         _save(figure, path)
 
 

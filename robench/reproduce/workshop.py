@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from robench import corrupted
+from robench.corrupted import Generated
 from robench.data import find_dataset
 from robench.paths import data_root, write_text
 from robench.progress import Quiet
@@ -16,6 +18,7 @@ from robench.request import Settings, Subject
 from robench.run import evaluate
 from robench.specs import Card, find_attack, find_card
 from robench.store import Store
+from robench.store.corrupted import Corrupted
 from robench.training.checkpoint import Epoch, read_log
 from robench.training.variants import variant
 
@@ -92,6 +95,14 @@ class Workshop:
         )
         self.say(f"{card.name}: {', '.join(attacks)}")
         return Evaluation.of(outcome)
+
+    def corrupted(self, card: Card) -> list[Corrupted]:
+        """Verdicts on generated corruptions, read where they are stored."""
+        split = find_dataset(self.dataset).load("test", self.data_dir)
+        settings = Settings(device=str(self.device))
+        lines = corrupted.evaluate(Subject.of_card(card), split, Generated(split), settings, self.results)
+        self.say(f"{card.name}: corruptions")
+        return lines
 
     def setting(self) -> str:
         """What our column was measured on, for the tables' notes."""

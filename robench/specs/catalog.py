@@ -15,6 +15,7 @@ from robench.specs.diagnostic import DIAGNOSTICS
 EMBEDDED = "digits"
 """The dataset that needs no download; a bare model name means one of its defenses."""
 BATTERIES = "batteries.toml"
+CORRUPTIONS = "corruptions.toml"
 
 
 def list_models() -> list[str]:
@@ -45,7 +46,7 @@ def find_card(name: str) -> Card:
 def _attacks() -> dict[str, AttackSpec]:
     stanzas: dict[str, tuple[Path, dict[str, Any]]] = {}
     for path in sorted((data_root() / "attacks").glob("*.toml")):
-        if path.name in (BATTERIES, DIAGNOSTICS):
+        if path.name in (BATTERIES, CORRUPTIONS, DIAGNOSTICS):
             continue
         for name, stanza in _stanzas(path):
             if name in stanzas:

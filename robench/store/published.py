@@ -26,8 +26,8 @@ def to_line(record: Record) -> str:
     broken = record.clean & ~record.robust
     data = {
         **record.header.dump(),
-        "clean": _to_hex(record.clean),
-        "robust": _to_hex(record.robust),
+        "clean": to_hex(record.clean),
+        "robust": to_hex(record.robust),
         "steps": record.step[broken].tolist(),
     }
     if record.queries is not None and record.header.attack.access in COUNTED:
@@ -49,7 +49,7 @@ def from_line(line: str, where: str, path: Path | None = None) -> Record:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{where} is not a published record: {MEND}.") from error
     header = check_header(data, where)
-    clean, robust = (_from_hex(text, header.n, where) for text in (clean_hex, robust_hex))
+    clean, robust = (from_hex(text, header.n, where) for text in (clean_hex, robust_hex))
     broken = clean & ~robust
     if (
         first.shape != (np.count_nonzero(broken),)
@@ -86,11 +86,17 @@ def write_file(path: Path, records: list[Record]) -> None:
     write_text(path, "".join(to_line(record) + "\n" for record in records))
 
 
-def _to_hex(mask: Column) -> str:
+def to_hex(mask: Column) -> str:
+    """A bit string, first example first."""
     return np.packbits(mask).tobytes().hex()
 
 
-def _from_hex(text: str, n: int, where: str) -> Column:
+def from_hex(text: str, n: int, where: str) -> Column:
+    """The n verdicts of a bit string.
+
+    Raises:
+        InputError: it is damaged.
+    """
     try:
         bits = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
         if len(bits) != -(-n // 8):

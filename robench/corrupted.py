@@ -1,0 +1,183 @@
+"""Networks on corrupted images: which verdicts are needed, which exist, and the making of those that do not."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol
+
+import torch
+from filelock import FileLock
+
+from robench.classifiers.victim import Victim, frozen
+from robench.corruptions import VERSION, corrupt, corruptions
+from robench.corruptions.constants import find_corruption
+from robench.corruptions.size import rule
+from robench.data.corrupted import CorruptedSet
+from robench.data.split import Split
+from robench.devices import device_name, pick_device, versions
+from robench.errors import InputError
+from robench.judge import Judge
+from robench.packing import Packer
+from robench.request import Settings, Subject
+from robench.specs import digest
+from robench.store import Column
+from robench.store.corrupted import Corrupted, Origin, path_of, read_lines, sealed, write_lines
+
+SEVERITIES = range(1, 6)
+Say = Callable[[str], None]
+
+
+class Source(Protocol):
+    """Corrupted images of a split.
+
+    Attributes:
+        origin: who made them.
+        corruptions: their names, in the paper's order.
+        rule: what a reader of the numbers must know of how they were made, one sentence, or nothing.
+    """
+
+    origin: Origin
+    corruptions: Sequence[str]
+    rule: str
+
+    def identity(self, corruption: str) -> dict[str, Any]:
+        """What of them can change a verdict, beside the split."""
+
+    def images(self, split: Split, corruption: str, severity: int, seed: int) -> Split:
+        """The split's examples, corrupted."""
+
+
+class Generated:
+    """Corrupted here (`robench.corruptions`)."""
+
+    origin: Origin = "generated"
+
+    def __init__(self, split: Split) -> None:
+        self.corruptions: Sequence[str] = corruptions()
+        self.rule = rule(tuple(split.x.shape))
+
+    def identity(self, corruption: str) -> dict[str, Any]:
+        """The version of the generator, and the constants."""
+        return {"version": VERSION, "constants": find_corruption(corruption).model_dump(mode="json")}
+
+    def images(self, split: Split, corruption: str, severity: int, seed: int) -> Split:
+        """Every example with its own random numbers."""
+        return replace(split, x=corrupt(split.x, corruption, severity, split.ids, seed))
+
+
+class Published:
+    """CIFAR-10-C or ImageNet-C, as its authors publish it."""
+
+    origin: Origin = "published"
+    rule = ""
+
+    def __init__(self, found: CorruptedSet) -> None:
+        self.found = found
+        self.corruptions: Sequence[str] = [name for name in corruptions() if name in found.corruptions]
+
+    def identity(self, corruption: str) -> dict[str, Any]:
+        """The set's name: its files are checked when they are read."""
+        return {"set": self.found.name}
+
+    def images(self, split: Split, corruption: str, severity: int, seed: int) -> Split:
+        """The set's images of the split's examples.
+
+        Raises:
+            InputError: the set is damaged, or holds other examples.
+        """
+        images = self.found.load(corruption, severity, len(split))
+        if not torch.equal(images.ids, split.ids) or not torch.equal(images.y, split.y):
+            raise InputError(
+                f"{self.found.name} holds other examples than '{split.name}': get both from their authors."
+            )
+        return images
+
+
+def evaluate(
+    subject: Subject, split: Split, source: Source, settings: Settings, results: Path, say: Say = lambda text: None
+) -> list[Corrupted]:
+    """Verdicts under every corruption and severity, computing only what is missing.
+
+    Severity 0 is the clean split. What is finished is on disk after each corruption, so an interrupted run
+    goes on.
+
+    Raises:
+        InputError: the network or the images are not fit to be evaluated.
+    """
+    path = path_of(results, split.name, subject.model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made: list[Corrupted] = []
+    with ExitStack() as stack:
+        locks = results / "raw" / split.name / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(FileLock(locks / f"corruptions-{path.stem}.lock"))
+        bench = _Bench(subject, split, source, settings, stack)
+        kept = {line.hash: line for line in read_lines(path)}
+        for corruption in ("clean", *source.corruptions):
+            wanted = [bench.identity(corruption, s) for s in ((0,) if corruption == "clean" else SEVERITIES)]
+            missing = [identity for identity in wanted if digest(identity) not in kept]
+            kept.update({line.hash: line for line in map(bench.line, missing)})
+            if missing:
+                write_lines(path, kept.values())
+            lines = [kept[digest(identity)] for identity in wanted]
+            made += lines
+            say(f"{corruption}: {sum(line.accuracy for line in lines) / len(lines):.2f}%")
+    return made
+
+
+class _Bench:
+    """One network, one split, one source of corrupted images; loads only when something must be computed."""
+
+    def __init__(self, subject: Subject, split: Split, source: Source, settings: Settings, stack: ExitStack) -> None:
+        self.subject, self.split, self.source, self.settings, self.stack = subject, split, source, settings, stack
+        self.device = pick_device(settings.device)
+        self.packer = Packer(settings.batch_size) if settings.batch_size else Packer.auto(self.device)
+        self.lent: Victim | None = None
+
+    def identity(self, corruption: str, severity: int) -> dict[str, Any]:
+        """All that can change the verdicts."""
+        images = {} if corruption == "clean" else self.source.identity(corruption)
+        return {
+            "model": self.subject.identity,
+            "data": self.split.identity(),
+            "images": images,
+            "corruption": corruption,
+            "severity": severity,
+            "origin": self.source.origin,
+            "seed": self.settings.seed,
+        }
+
+    def line(self, identity: dict[str, Any]) -> Corrupted:
+        """One corruption at one severity, computed."""
+        begin = perf_counter()
+        corruption, severity = identity["corruption"], identity["severity"]
+        correct = self._correct(corruption, severity)
+        return sealed(
+            identity,
+            correct,
+            dataset=self.split.name,
+            model=self.subject.model,
+            corruption=corruption,
+            severity=severity,
+            origin=self.source.origin,
+            rule=self.source.rule,
+            seed=self.settings.seed,
+            device=device_name(self.device),
+            versions=versions(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(perf_counter() - begin, 3),
+        )
+
+    def _correct(self, corruption: str, severity: int) -> Column:
+        if self.lent is None:
+            self.lent = self.stack.enter_context(frozen(self.subject.load(), self.device))
+        judge = Judge(self.lent, self.packer)
+        if corruption == "clean":
+            return (judge.clean(self.split.x, self.split.y, self.split.ids).cpu() == self.split.y).numpy()
+        images = self.source.images(self.split, corruption, severity, self.settings.seed)
+        predicted = judge.predict(images.x).argmax(1).cpu()
+        verdicts: Column = (predicted == images.y).numpy()
+        return verdicts

@@ -1,0 +1,77 @@
+"""The common corruptions of Hendrycks & Dietterich (ICLR 2019), for images of any size. Naming them needs no torch."""
+
+from collections.abc import Sequence
+from operator import index
+from typing import TYPE_CHECKING
+
+from robench.corruptions.constants import SEVERITIES, declared, find_corruption
+from robench.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["SEVERITIES", "VERSION", "corrupt", "corruptions", "extra_corruptions"]
+
+VERSION = 1
+"""Raised when an image can come out differently."""
+IMAGE_DIMS, CHANNELS = 4, (1, 3)
+
+
+def corruptions() -> list[str]:
+    """The names of the fifteen corruptions that tables average over, in the paper's order."""
+    return [each.name for each in declared().values() if not each.extra]
+
+
+def extra_corruptions() -> list[str]:
+    """The names of the four corruptions that the paper holds out for tuning."""
+    return [each.name for each in declared().values() if each.extra]
+
+
+def corrupt(x: "Tensor", name: str, severity: int, ids: "Sequence[int] | Tensor", seed: int = 0) -> "Tensor":
+    """Corrupted images, as the published sets are made: from 8 bits, and cut off to 8 bits by np.uint8.
+
+    Images whose shorter side is below 64 pixels take CIFAR-10-C's constants, others ImageNet-C's. Grey images and sides
+    below 32 are corrupted as RGB of 32 pixels and brought back (`robench.corruptions.size`). Random numbers belong to
+    (seed, name, severity, id): an example's corruption does not depend on the others.
+
+    Args:
+        x: images in [0, 1], float32, (N, 1 or 3, H, W).
+        name: one of `corruptions()` or `extra_corruptions()`.
+        severity: 1 to 5.
+        ids: stable numbers of the examples, not negative, (N,).
+        seed: the user's.
+
+    Returns:
+        Images of the same shape in [0, 1], float32.
+
+    Raises:
+        InputError: no such corruption or severity; wrong images or ids; the frost photographs are not installed.
+    """
+    find_corruption(name)
+    if not isinstance(severity, int) or severity not in SEVERITIES:
+        raise InputError(f"'{name}': severity {severity!r} must be 1, 2, 3, 4 or 5.")
+    _check_images(x)
+    try:
+        numbers = tuple(index(each) for each in ids)
+    except TypeError as error:
+        raise InputError("ids must be whole numbers, one an image.") from error
+    if len(numbers) != len(x):
+        raise InputError(f"there are {len(x)} images but {len(numbers)} ids: give one id an image.")
+    if min(numbers) < 0:
+        raise InputError(f"id {min(numbers)} is negative: number the examples from 0.")
+    from robench.corruptions.generate import generate
+
+    return generate(x, name, severity, numbers, seed)
+
+
+def _check_images(x: "Tensor") -> None:
+    """Raise InputError unless x can be corrupted."""
+    import torch
+
+    if not isinstance(x, torch.Tensor) or x.dtype != torch.float32:
+        found = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+        raise InputError(f"images are {found}, expected a float32 tensor in [0, 1]: divide by 255.")
+    if x.dim() != IMAGE_DIMS or x.shape[1] not in CHANNELS or 0 in x.shape:
+        raise InputError(f"images have shape {tuple(x.shape)}, expected (N, 1 or 3, H, W): grey or RGB, at least one.")
+    if not (x.amin() >= 0 and x.amax() <= 1):  # NaN fails too
+        raise InputError("images hold values outside [0, 1], or NaN: divide by 255 before corrupting.")

@@ -1,0 +1,75 @@
+"""The declared corruptions and their severity constants, as data; nothing here needs torch."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from robench.errors import InputError, unknown
+from robench.paths import data_root
+from robench.specs.base import Declared, build, read_toml
+from robench.specs.catalog import CORRUPTIONS
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+Constants = tuple[float, ...]
+"""What one severity of one corruption needs, in the order its stanza says."""
+
+
+def _as_tuple(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+Severities = Annotated[
+    tuple[Annotated[Constants, BeforeValidator(_as_tuple)], ...],
+    Field(min_length=len(SEVERITIES), max_length=len(SEVERITIES)),
+]
+
+
+class Corruption(Declared):
+    """One stanza of `attacks/corruptions.toml`.
+
+    Attributes:
+        name: as in the published sets.
+        about: what the numbers mean.
+        extra: one of the four that the paper holds out; tables average over the other fifteen.
+        small: CIFAR-10-C's constants, severities 1 to 5.
+        large: ImageNet-C's.
+    """
+
+    name: str
+    about: str
+    extra: bool = False
+    small: Severities
+    large: Severities
+
+
+@cache
+def declared() -> dict[str, Corruption]:
+    """All corruptions by name, in the paper's order, the extra ones last.
+
+    Raises:
+        InputError: a malformed stanza.
+    """
+    return {each.name: each for each in _stanzas()}
+
+
+def find_corruption(name: str) -> Corruption:
+    """A corruption by name.
+
+    Raises:
+        InputError: no such corruption, with the nearest names.
+    """
+    try:
+        return declared()[name]
+    except KeyError:
+        raise unknown("corruption", name, list(declared())) from None
+
+
+def _stanzas() -> Iterator[Corruption]:
+    path = data_root() / "attacks" / CORRUPTIONS
+    for name, stanza in read_toml(path).items():
+        if not isinstance(stanza, dict):
+            raise InputError(f"'{path}', key '{name}': it stands outside every stanza; put it below a [name].")
+        yield build(Corruption, {"name": name, **stanza}, f"'{path}', corruption '{name}'")

@@ -1,0 +1,171 @@
+"""ImageNet-C (Hendrycks and Dietterich, ICLR 2019) from its folders of JPEG files: corruption/severity/class/.
+
+The images are the validation images of ImageNet, already 224x224, under their own file names. Where the clean ones
+are at hand, they say which images there are and how they are numbered; otherwise the published numbers of classes
+and of images a class must hold, which gives the same numbering.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robench.data import imagenet
+from robench.data.corrupted import KNOWN, SEVERITIES, Absent, in_order, named, require, summary
+from robench.data.split import Split
+from robench.errors import InputError
+
+FOLDERS = ("ImageNet-C", "imagenet-c", "")
+GROUPS = ("", "noise", "blur", "weather", "digital", "extra")
+"""The published archives; some keep their names as folders."""
+
+CLASSES, PER_CLASS, SIZE = 1000, 50, 224
+SUFFIXES = (".jpeg", ".jpg")
+MEND = "get ImageNet-C again from Zenodo, record 2235448"
+
+
+def find(data_dir: Path, classes: int = CLASSES, per_class: int = PER_CLASS) -> "ImageNetC":
+    """The folder ImageNet-C below the data folder, else corruptions in the data folder itself.
+
+    Args:
+        data_dir: where to look; the clean images may be in val/ there.
+        classes: how many classes there are, where the clean images do not say.
+        per_class: how many images a class has, likewise.
+
+    Raises:
+        Absent: there is no corruption.
+    """
+    for path in (data_dir / folder for folder in FOLDERS):
+        places = {name: path / group / name for group in GROUPS for name in KNOWN if (path / group / name).is_dir()}
+        if places:
+            return ImageNetC(path, places, data_dir, classes, per_class)
+    raise Absent(
+        f"ImageNet-C is not in '{data_dir}': it needs {FOLDERS[0]}/<corruption>/<severity>/<class>/*.JPEG there "
+        "(Zenodo, record 2235448), or name its folder with --data-dir."
+    )
+
+
+class _File(NamedTuple):
+    path: Path
+    label: int
+    id: int
+
+
+class ImageNetC:
+    """ImageNet-C, read one corruption and severity at a time."""
+
+    name = "imagenet-c"
+
+    def __init__(self, path: Path, places: dict[str, Path], data_dir: Path, classes: int, per_class: int) -> None:
+        self.path, self.places, self.data_dir = path, places, data_dir
+        self.expected, self.per_class = classes, per_class
+        self.corruptions = in_order(places)
+
+    def load(self, corruption: str, severity: int, limit: int | None = None) -> Split:
+        """The first images of one corruption at one severity, in the order of the clean ones; all need 30 GB.
+
+        Raises:
+            InputError: something is not there, or an image is damaged.
+        """
+        require(self.path, self.corruptions, corruption, severity, limit)
+        self._require_whole([(corruption, severity)])
+        files = self._files(corruption, severity, limit)
+        x = torch.empty(len(files), 3, SIZE, SIZE)
+        for place, file in enumerate(files):
+            x[place] = _image(file.path)
+        labels, ids = (torch.tensor(column) for column in ([f.label for f in files], [f.id for f in files]))
+        return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels, ids)
+
+    def describe(self) -> str:
+        """What is there: all class folders are looked at, and which files the first of all holds.
+
+        Raises:
+            InputError: severities, classes or images are missing.
+        """
+        self._require_whole([(corruption, severity) for corruption in self.corruptions for severity in SEVERITIES])
+        files = self._files(self.corruptions[0], SEVERITIES[0], None)
+        return summary(self.path, self.corruptions, f"{len(files):,} images looked at")
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The class folders in the order of labels.
+
+        Raises:
+            InputError: not as many as were published.
+        """
+        if self._clean is not None:
+            return list(self._clean.classes)
+        found: set[str] = set()
+        for cell in (self._cell(corruption, severity) for corruption in self.corruptions for severity in SEVERITIES):
+            found |= _folders(cell)
+            if len(found) == self.expected:
+                return sorted(found)
+        raise InputError(f"'{self.path}' has {len(found):,} class folders, expected {self.expected:,}: {MEND}.")
+
+    @cached_property
+    def _clean(self) -> Any:
+        """The clean images' folder where it is at hand."""
+        try:
+            return imagenet.files("test", self.data_dir, augmented=False)
+        except InputError:
+            return None
+
+    def _require_whole(self, cells: list[tuple[str, int]]) -> None:
+        absent = [f"{name}/{severity}" for name, severity in cells if not self._cell(name, severity).is_dir()]
+        faults = [f"severities {named(absent)}"] if absent else []
+        known = set(self.classes) if len(absent) < len(cells) else set()
+        for name, severity in cells:
+            if f"{name}/{severity}" in absent:
+                continue
+            there = _folders(self._cell(name, severity))
+            if missing := sorted(known - there):
+                faults.append(f"classes {named(missing)} of {name}/{severity}")
+            if strange := sorted(there - known):
+                cell = self._cell(name, severity)
+                raise InputError(f"'{cell}' has class folders of its own ({named(strange)}): take them out.")
+        if faults:
+            raise InputError(f"'{self.path}' lacks {named(faults)}: {MEND}.")
+
+    def _cell(self, corruption: str, severity: int) -> Path:
+        return self.places[corruption] / str(severity)
+
+    def _files(self, corruption: str, severity: int, limit: int | None) -> list[_File]:
+        """The first files in the set's order; no more folders are listed than that takes."""
+        cell = self._cell(corruption, severity)
+        if self._clean is not None:
+            pairs = [(Path(path), label) for path, label in self._clean.samples[:limit]]
+            files = [_File(cell / p.parent.name / p.name, label, i) for i, (p, label) in enumerate(pairs)]
+            if missing := [f"{file.path.parent.name}/{file.path.name}" for file in files if not file.path.is_file()]:
+                raise InputError(f"'{cell}' lacks the images {named(missing)}: {MEND}.")
+            return files
+        files = []
+        for label, name in enumerate(self.classes):
+            paths = sorted(path for path in (cell / name).iterdir() if path.suffix.lower() in SUFFIXES)
+            if len(paths) != self.per_class:
+                raise InputError(f"'{cell / name}' has {len(paths)} images, expected {self.per_class}: {MEND}.")
+            files += [_File(path, label, len(files) + i) for i, path in enumerate(paths)]
+            if limit is not None and len(files) >= limit:
+                break
+        return files[:limit]
+
+
+def _folders(path: Path) -> set[str]:
+    return {entry.name for entry in path.iterdir() if entry.is_dir()} if path.is_dir() else set()
+
+
+def _image(path: Path) -> Tensor:
+    """An image in [0, 1], (3, 224, 224)."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"'{path}' is no readable image ({error}): {MEND}.") from error
+    if pixels.shape != (SIZE, SIZE, 3):
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise InputError(f"'{path}' is {size}, expected {SIZE}x{SIZE}: {MEND}.")
+    return torch.from_numpy(pixels).permute(2, 0, 1) / 255

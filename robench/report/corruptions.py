@@ -1,0 +1,83 @@
+"""Accuracy on corrupted images: means a corruption, and every cell."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from robench.report.robustness import cell
+from robench.report.table import Table
+from robench.store.corrupted import Corrupted
+
+CLEAN, MCA = "clean", "mCA"
+Cells = dict[tuple[str, int], Corrupted]
+
+
+def means(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
+    """One row a defense: clean accuracy, each corruption's mean over its severities, and the mean of those (mCA)."""
+    names = corruptions(line for lines in defenses.values() for line in lines)
+    table = Table("Accuracy under corruptions (%), mean over five severities", "defense", [CLEAN, MCA, *names])
+    for name, lines in defenses.items():
+        cells = by_cell(lines)
+        table.add(name, {CLEAN: cell(cells[CLEAN, 0].accuracy), **{k: cell(v) for k, v in mean_row(cells).items()}})
+    table.notes = [settings(defenses), f"{MCA}: the mean over all {len(names)} corruptions and five severities."]
+    return table
+
+
+def every_cell(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
+    """One row a defense and severity, one column a corruption, with Wilson's 95% interval."""
+    names = corruptions(line for lines in defenses.values() for line in lines)
+    table = Table("Accuracy under corruptions (%), 95% Wilson interval", "defense, severity", names)
+    for name, lines in defenses.items():
+        cells = by_cell(lines)
+        for severity in sorted({severity for _, severity in cells} - {0}):
+            table.add(
+                f"{name}, {severity}",
+                {c: cell(found.accuracy, found.interval) for c in names if (found := cells.get((c, severity)))},
+            )
+    table.notes = [settings(defenses)]
+    return table
+
+
+def by_cell(lines: Iterable[Corrupted]) -> Cells:
+    """Lines by corruption and severity."""
+    return {(line.corruption, line.severity): line for line in lines}
+
+
+def corruptions(lines: Iterable[Corrupted]) -> list[str]:
+    """Their names, in the order of the lines."""
+    return list(dict.fromkeys(line.corruption for line in lines if line.corruption != CLEAN))
+
+
+def mean_row(cells: Cells) -> dict[str, float]:
+    """The mCA and each corruption's mean accuracy, in percent."""
+    found = {
+        name: fmean(line.accuracy for (corruption, _), line in cells.items() if corruption == name)
+        for name in corruptions(cells.values())
+    }
+    return {MCA: fmean(found.values()), **found}
+
+
+def settings(defenses: Mapping[str, Sequence[Corrupted]]) -> str:
+    """What was measured: images, who corrupted them, how many, seed, and the rule they were made by."""
+    lines = [line for found in defenses.values() for line in found]
+    said = dict.fromkeys(f"{line.dataset}, {line.origin}, {line.n} examples, seed {line.seed}." for line in lines)
+    rules = dict.fromkeys(line.rule for line in lines if line.rule)
+    return " ".join([*said, *rules])
+
+
+def as_json(lines: Iterable[Corrupted]) -> list[dict[str, Any]]:
+    """One dictionary a cell, clean first."""
+    return [
+        {
+            "dataset": line.dataset,
+            "model": line.model,
+            "corruption": line.corruption,
+            "severity": line.severity,
+            "origin": line.origin,
+            "n": line.n,
+            "accuracy": round(line.accuracy, 4),
+            "ci_low": round(line.interval[0], 4),
+            "ci_high": round(line.interval[1], 4),
+        }
+        for line in lines
+    ]

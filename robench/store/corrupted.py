@@ -1,0 +1,134 @@
+"""Verdicts on corrupted images: results/<dataset>/corruptions/<model>.jsonl, one line a corruption and severity.
+
+There is no attack and no ball: an example counts if its corrupted image is classified correctly, whatever became
+of the clean one. `correct` is a bit string in hex, first example first.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from robench.errors import InputError
+from robench.paths import write_text
+from robench.specs import digest
+from robench.specs.base import Declared, build
+from robench.store.header import interval, percent
+from robench.store.published import from_hex, to_hex
+from robench.store.rows import Column
+
+FOLDER = "corruptions"
+SCHEMA = 1
+MEND = "restore the file, or delete it and run `robench eval --battery corruptions` again"
+Origin = Literal["generated", "published"]
+"""Made by robench, or read from CIFAR-10-C or ImageNet-C; the two are never merged."""
+
+
+class Corrupted(Declared):
+    """A network's verdicts on one corruption at one severity.
+
+    `identity` holds whatever can change them, and `hash` is its digest.
+    """
+
+    schema_version: int = Field(SCHEMA, alias="schema")
+    hash: str
+    identity: dict[str, Any]
+    dataset: str
+    model: str
+    corruption: str
+    severity: int = Field(ge=0, le=5)
+    origin: Origin
+    rule: str = ""
+    seed: int
+    n: int = Field(gt=0)
+    device: str
+    versions: dict[str, str]
+    created: str
+    seconds: float = 0.0
+    correct: str
+
+    @property
+    def verdicts(self) -> Column:
+        """Correct on the corrupted image, bool (N,)."""
+        return from_hex(self.correct, self.n, f"'{self.corruption}' of '{self.model}'")
+
+    @property
+    def accuracy(self) -> float:
+        """In percent."""
+        return percent(self.verdicts)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the accuracy, in percent."""
+        return interval(self.verdicts)
+
+    @property
+    def model_identity(self) -> str:
+        """The digest of the network."""
+        return digest(self.identity["model"])
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Lines with equal groups may stand in one table: same network, examples, origin and seed."""
+        return self.dataset, self.model, self.model_identity, digest(self.identity["data"]), self.origin, str(self.seed)
+
+
+def path_of(results: Path, dataset: str, model: str) -> Path:
+    """Where a network's lines lie."""
+    return results / dataset / FOLDER / f"{model.rpartition('/')[2]}.jsonl"
+
+
+def read_corrupted(results: Path) -> Iterator[Corrupted]:
+    """Every line under a results folder, in the order of files and lines."""
+    for path in sorted(results.glob(f"*/{FOLDER}/[!.]*.jsonl")):
+        yield from read_lines(path)
+
+
+def read_lines(path: Path) -> Iterator[Corrupted]:
+    """The lines of one file, none where there is no file.
+
+    Raises:
+        InputError: a line is damaged, of a newer schema, or contradicts itself.
+    """
+    if not path.is_file():
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' cannot be read: {MEND}.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        yield _parsed(line, f"'{path}', line {number}")
+
+
+def write_lines(path: Path, lines: Iterable[Corrupted]) -> None:
+    """Write a file, whole or not at all."""
+    dumped = (json.dumps(line.model_dump(by_alias=True), sort_keys=True, separators=(",", ":")) for line in lines)
+    write_text(path, "".join(f"{line}\n" for line in dumped))
+
+
+def sealed(identity: dict[str, Any], correct: Column, **fields: Any) -> Corrupted:
+    """A line from its verdicts."""
+    bits = to_hex(correct)
+    return Corrupted(schema=SCHEMA, hash=digest(identity), identity=identity, n=len(correct), correct=bits, **fields)
+
+
+def _parsed(line: str, where: str) -> Corrupted:
+    try:
+        data = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where} is not JSON: {MEND}.") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{where} holds no verdicts on corrupted images: {MEND}.")
+    schema = data.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise InputError(f"{where} has schema {schema}, this robench reads up to {SCHEMA}: update robench.")
+    found = build(Corrupted, data, where)
+    if digest(found.identity) != found.hash:
+        raise InputError(f"{where}: its hash does not match its contents: {MEND}.")
+    said = {key: found.identity.get(key) for key in ("corruption", "severity", "origin", "seed")}
+    if said != {key: getattr(found, key) for key in said} or found.identity.get("data", {}).get("n") != found.n:
+        raise InputError(f"{where} says something else than its identity: {MEND}.")
+    from_hex(found.correct, found.n, where)
+    return found

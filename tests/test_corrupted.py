@@ -1,0 +1,179 @@
+"""Accuracy on corrupted images: records, resume, tables, the command line."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from robench.classifiers import load_model
+from robench.corrupted import Generated, Published, evaluate
+from robench.corruptions import corrupt, corruptions
+from robench.errors import InputError
+from robench.report.corruptions import CLEAN, MCA, as_json, by_cell, every_cell, mean_row, means
+from robench.request import Settings, Subject
+from robench.specs import find_card
+from robench.store.corrupted import path_of, read_corrupted, read_lines, write_lines
+
+FEW = ("gaussian_noise", "contrast")
+
+
+class Two(Generated):
+    """Two corruptions, counted."""
+
+    made = 0
+
+    def __init__(self, split):
+        super().__init__(split)
+        self.corruptions = list(FEW)
+
+    def images(self, split, corruption, severity, seed):
+        Two.made += 1
+        return super().images(split, corruption, severity, seed)
+
+
+@pytest.fixture
+def few(digits):
+    return digits.limit(60)
+
+
+def run(few, folder, source=None, **settings):
+    subject = Subject.of_card(find_card("pgdat"))
+    return evaluate(subject, few, source or Two(few), Settings(device="cpu", **settings), folder)
+
+
+def test_verdicts_are_those_of_the_network_on_the_generators_images(few, tmp_path):
+    lines = by_cell(run(few, tmp_path))
+    model = load_model("pgdat")
+    assert (lines[CLEAN, 0].verdicts == (model(few.x).argmax(1) == few.y).numpy()).all()
+    for name in FEW:
+        for severity in range(1, 6):
+            images = corrupt(few.x, name, severity, few.ids, 0)
+            assert (lines[name, severity].verdicts == (model(images).argmax(1) == few.y).numpy()).all()
+
+
+def test_the_same_call_computes_nothing_and_an_interrupted_one_goes_on(few, tmp_path, monkeypatch):
+    whole = run(few, tmp_path / "whole")
+    Two.made = 0
+    again = run(few, tmp_path / "whole")
+    assert Two.made == 0
+    assert again == whole
+
+    class Stopped(Two):
+        def images(self, split, corruption, severity, seed):
+            if corruption == FEW[1]:
+                raise KeyboardInterrupt
+            return super().images(split, corruption, severity, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(few, tmp_path / "broken", Stopped(few))
+    kept = list(read_corrupted(tmp_path / "broken"))
+    assert [(line.corruption, line.severity) for line in kept] == [(CLEAN, 0), *((FEW[0], s) for s in range(1, 6))]
+    Two.made = 0
+    resumed = run(few, tmp_path / "broken")
+    assert Two.made == 5
+    assert [line.correct for line in resumed] == [line.correct for line in whole]
+
+
+def test_other_seeds_and_examples_are_other_lines(few, tmp_path):
+    hashes = {line.hash for line in run(few, tmp_path)}
+    hashes |= {line.hash for line in run(few, tmp_path, seed=1)}
+    hashes |= {line.hash for line in run(few.limit(30), tmp_path)}
+    assert len(hashes) == 33
+    assert len(list(read_corrupted(tmp_path))) == 33
+
+
+class Set:
+    """A published set, planted."""
+
+    name = "digits-c"
+
+    def __init__(self, split):
+        self.split, self.corruptions = split, list(FEW)
+
+    def load(self, corruption, severity, limit=None):
+        return replace(self.split, x=1 - self.split.x)
+
+    def describe(self):
+        return "planted"
+
+
+def test_what_was_published_is_never_merged_with_what_is_generated(few, tmp_path):
+    generated, published = run(few, tmp_path), run(few, tmp_path, Published(Set(few)))
+    assert {line.origin for line in generated} == {"generated"}
+    assert {line.origin for line in published} == {"published"}
+    assert not {line.hash for line in generated} & {line.hash for line in published}
+    assert "generated" in means({"pgdat": generated}).notes[0]
+    assert "published" in means({"pgdat": published}).notes[0]
+
+
+def test_a_published_set_of_other_examples_is_refused(few, tmp_path):
+    turned = replace(few, ids=few.ids.flip(0))
+    with pytest.raises(InputError, match="holds other examples"):
+        run(few, tmp_path, Published(Set(turned)))
+
+
+def test_the_rule_for_small_grey_images_stands_below_the_numbers(few, tmp_path):
+    lines = run(few, tmp_path)
+    assert "corrupted at 32 x 32 pixels in RGB and brought back" in means({"pgdat": lines}).notes[0]
+
+
+def test_means_are_means(few, tmp_path):
+    lines = run(few, tmp_path)
+    cells = by_cell(lines)
+    row = mean_row(cells)
+    for name in FEW:
+        assert row[name] == pytest.approx(np.mean([100 * cells[name, s].verdicts.mean() for s in range(1, 6)]))
+    assert row[MCA] == pytest.approx(np.mean([row[name] for name in FEW]))
+    assert means({"pgdat": lines}).rows["pgdat"][MCA] == f"{row[MCA]:.2f}"
+    assert list(every_cell({"pgdat": lines}).rows) == [f"pgdat, {s}" for s in range(1, 6)]
+    assert len(as_json(lines)) == 11
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda line: line[:-20], "not JSON"),
+        (lambda line: "[]", "no verdicts"),
+        (lambda line: line.replace('"schema":1', '"schema":9'), "update robench"),
+        (lambda line: line.replace('"seed":0', '"seed":1', 1), "hash"),
+        (lambda line: line.replace('"severity":0', '"severity":3'), "hash"),
+        (lambda line: line.replace('"correct":"', '"correct":"f'), "damaged verdicts"),
+    ],
+    ids=["cut", "a list", "newer", "another seed", "another severity", "bits"],
+)
+def test_damaged_lines_are_named(few, tmp_path, change, words):
+    run(few, tmp_path)
+    path = path_of(tmp_path, "digits", "digits/pgdat")
+    first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([change(first), *rest]) + "\n")
+    with pytest.raises(InputError, match=words) as caught:
+        list(read_lines(path))
+    assert "line 1" in str(caught.value)
+
+
+def test_lines_survive_the_disk(few, tmp_path):
+    lines = run(few, tmp_path)
+    path = tmp_path / "copy.jsonl"
+    write_lines(path, lines)
+    assert list(read_lines(path)) == lines
+    assert list(read_lines(tmp_path / "none.jsonl")) == []
+
+
+def test_from_the_command_line(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("robench.corrupted.corruptions", lambda: list(FEW))
+    out = tmp_path / "out.json"
+    command = ("eval", "--model", "pgdat", "--battery", "corruptions", "--limit", 20, "--results", tmp_path / "r")
+    said = cli(*command, "--json", out)
+    assert said.code == 0
+    assert "mCA" in said.out
+    cells = json.loads(out.read_text())["corruptions"]
+    assert len(cells) == 11
+    assert {cell["origin"] for cell in cells} == {"generated"}
+    both = cli(*command, "--battery", "quick")
+    assert "worst case" in both.out
+    assert "mCA" in both.out
+
+
+def test_the_papers_fifteen_are_all_there():
+    assert len(corruptions()) == 15
