@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from robench.cli.app import app
-from robench.cli.corrupt import corrupt, wanted
+from robench.cli.corrupt import corrupt, corruption_plan, wanted
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.errors import FaultError, IncompleteError, InputError
@@ -112,9 +112,10 @@ class _Run:
         from robench.store import Store
 
         split = data.load("test", self.data_dir, limit)
-        return plan(
+        rows = plan(
             Subject.of_card(card), split, self.specs, threat, self.settings, Store(self.results), self.substitutes
         )
+        return rows + [corruption_plan(split, origin, self.data_dir) for origin in sorted(self.origins)]
 
     def evaluate(self, card: Card, data: Dataset, threat: ThreatModel, limit: int | None) -> None:
         """Attack, corrupt, show."""
