@@ -21,7 +21,7 @@ FAMILIES = sorted(
     {
         spec.stream: spec.model_copy(update={"steps": min(spec.steps, 10), "restarts": min(spec.restarts, 2)})
         for spec in map(find_attack, list_attacks())
-        if spec.algorithm != "autoattack"  # draws once a batch
+        if spec.algorithm not in ("autoattack", "transfer")  # draws once a batch; is crafted elsewhere
     }.values(),
     key=lambda spec: spec.name,
 )

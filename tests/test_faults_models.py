@@ -279,5 +279,6 @@ def test_a_set_without_a_correct_example_still_has_accuracies():
 
 
 def test_what_is_no_network_is_named():
-    with pytest.raises(InputError, match=r"function.*torch\.nn\.Module"):
-        robench.evaluate(lambda x: x, X, Y, eps=0.1)
+    for model in ("a name", Toy, None):
+        with pytest.raises(InputError, match=r"torch\.nn\.Module or a callable"):
+            robench.evaluate(model, X, Y, eps=0.1)

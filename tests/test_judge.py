@@ -68,7 +68,7 @@ def attack(algorithm: Algorithm, x: float = 0.45, spec: AttackSpec = SPEC, preci
     [(0.9, "outside the ball"), (1.1, "outside [0, 1]"), (float("nan"), "not finite"), (float("inf"), "not finite")],
 )
 def test_liar_is_named_and_not_counted(kind, value, fault):
-    rows, faults, _ = attack(kind(torch.tensor(value)))
+    rows, faults, *_ = attack(kind(torch.tensor(value)))
     assert list(faults) == [fault]
     assert faults[fault] >= 2
     assert rows.robust.tolist() == [True, True, False]
@@ -77,13 +77,13 @@ def test_liar_is_named_and_not_counted(kind, value, fault):
 
 
 def test_claim_that_is_not_misclassified_is_named():
-    rows, faults, _ = attack(Claims(torch.tensor(0.46)))
+    rows, faults, *_ = attack(Claims(torch.tensor(0.46)))
     assert dict(faults) == {"not misclassified": 2}
     assert rows.robust.tolist() == [True, True, False]
 
 
 def test_a_search_in_low_precision_may_be_mistaken_without_blame():
-    rows, faults, _ = attack(Claims(torch.tensor(0.46)), precision="bf16")
+    rows, faults, *_ = attack(Claims(torch.tensor(0.46)), precision="bf16")
     assert not faults
     assert rows.valid.all()
     assert rows.robust.tolist() == [True, True, False]
@@ -91,7 +91,7 @@ def test_a_search_in_low_precision_may_be_mistaken_without_blame():
 
 @pytest.mark.parametrize("kind", [Claims, Returns])
 def test_honest_claim_is_counted(kind):
-    rows, faults, _ = attack(kind(torch.tensor(0.52)))
+    rows, faults, *_ = attack(kind(torch.tensor(0.52)))
     assert not faults
     assert rows.robust.tolist() == [False, False, False]
     assert rows.prediction.tolist() == [1, 1, 0]
@@ -133,7 +133,7 @@ def test_minimum_norm_algorithm_may_leave_the_ball_on_the_way():
             task.oracle.logits(state.x, candidate=True)
             return State(torch.full_like(task.x, 0.53))
 
-    rows, faults, _ = attack(Shrinking())
+    rows, faults, *_ = attack(Shrinking())
     assert not faults
     assert rows.robust.tolist() == [False, False, False]
     assert rows.step.tolist() == [1, 1, 0]
@@ -150,7 +150,7 @@ def test_the_engine_projects_what_it_bounds():
             task.oracle.logits(state.x, candidate=True)
             return State(state.x + 5)
 
-    rows, faults, _ = attack(Jumps())
+    rows, faults, *_ = attack(Jumps())
     assert not faults
     assert rows.distance[:2] == pytest.approx(0.1, abs=1e-6)
 
