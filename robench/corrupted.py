@@ -61,7 +61,10 @@ class Generated:
 
     def identity(self, corruption: str) -> dict[str, Any]:
         """The version of the generator, and the constants."""
-        return {"version": VERSION, "constants": find_corruption(corruption).model_dump(mode="json")}
+        return {
+            "version": VERSION,
+            "constants": find_corruption(corruption).model_dump(mode="json", include={"small", "large"}),
+        }
 
     def images(self, split: Split, corruption: str, severity: int, seed: int) -> Split:
         """Every example with its own random numbers."""

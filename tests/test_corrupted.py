@@ -9,8 +9,9 @@ import pytest
 from robench.classifiers import load_model
 from robench.corrupted import Generated, Published, evaluate
 from robench.corruptions import corrupt, corruptions
+from robench.corruptions.constants import find_corruption
 from robench.errors import InputError
-from robench.report.corruptions import CLEAN, MCA, as_json, by_cell, every_cell, mean_row, means
+from robench.report.corruptions import CLEAN, MCA, as_json, by_cell, every_cell, mean_error, mean_row, means
 from robench.request import Settings, Subject
 from robench.specs import find_card
 from robench.store.corrupted import path_of, read_corrupted, read_lines, write_lines
@@ -177,3 +178,19 @@ def test_from_the_command_line(cli, tmp_path, monkeypatch):
 
 def test_the_papers_fifteen_are_all_there():
     assert len(corruptions()) == 15
+
+
+def test_errors_are_divided_by_alexnets_on_imagenet_c_only(few, tmp_path):
+    lines = evaluate(Subject.of_card(find_card("pgdat")), few, Generated(few), Settings(device="cpu"), tmp_path)
+    assert mean_error(by_cell(lines)) is None
+    assert "mCE" not in means({"pgdat": lines}).columns
+    planted = [line.model_copy(update={"dataset": "imagenet", "origin": "published"}) for line in lines]
+    errors = [
+        100
+        * np.mean([1 - line.verdicts.mean() for line in lines if line.corruption == name])
+        / find_corruption(name).alexnet
+        for name in corruptions()
+    ]
+    assert mean_error(by_cell(planted)) == pytest.approx(100 * np.mean(errors))
+    assert means({"pgdat": planted}).rows["pgdat"]["mCE"] == f"{100 * np.mean(errors):.2f}"
+    assert mean_error(by_cell(planted[:-5])) is None

@@ -36,6 +36,7 @@ class Corruption(Declared):
         extra: one of the four that the paper holds out; tables average over the other fifteen.
         small: CIFAR-10-C's constants, severities 1 to 5.
         large: ImageNet-C's.
+        alexnet: AlexNet's mean error on ImageNet-C, in percent, by which errors are divided for the mCE.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Corruption(Declared):
     extra: bool = False
     small: Severities
     large: Severities
+    alexnet: float | None = Field(default=None, gt=0, le=100)
 
 
 @cache

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from robench.corruptions.constants import declared
 from robench.report.robustness import cell
 from robench.report.table import Table
 from robench.store.corrupted import Corrupted
 
-CLEAN, MCA = "clean", "mCA"
+CLEAN, MCA, MCE = "clean", "mCA", "mCE"
+IMAGENET = "imagenet"
 Cells = dict[tuple[str, int], Corrupted]
 
 
@@ -16,10 +18,15 @@ def means(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
     """One row a defense: clean accuracy, each corruption's mean over its severities, and the mean of those (mCA)."""
     names = corruptions(line for lines in defenses.values() for line in lines)
     table = Table("Accuracy under corruptions (%), mean over five severities", "defense", [CLEAN, MCA, *names])
+    table.notes = [settings(defenses), f"{MCA}: the mean over all {len(names)} corruptions and five severities."]
+    errors = {name: error for name, lines in defenses.items() if (error := mean_error(by_cell(lines))) is not None}
+    if errors:
+        table.columns.insert(2, MCE)
+        table.notes.append(f"{MCE}: errors divided by AlexNet's, mean over corruptions (%); smaller is better.")
     for name, lines in defenses.items():
         cells = by_cell(lines)
-        table.add(name, {CLEAN: cell(cells[CLEAN, 0].accuracy), **{k: cell(v) for k, v in mean_row(cells).items()}})
-    table.notes = [settings(defenses), f"{MCA}: the mean over all {len(names)} corruptions and five severities."]
+        row = {CLEAN: cell(cells[CLEAN, 0].accuracy), **{k: cell(v) for k, v in mean_row(cells).items()}}
+        table.add(name, row | ({MCE: cell(errors[name])} if name in errors else {}))
     return table
 
 
@@ -55,6 +62,19 @@ def mean_row(cells: Cells) -> dict[str, float]:
         for name in corruptions(cells.values())
     }
     return {MCA: fmean(found.values()), **found}
+
+
+def mean_error(cells: Cells) -> float | None:
+    """The mean corruption error (Hendrycks & Dietterich 2019, Sec. 4), in percent; None where AlexNet's is not known.
+
+    It is known for ImageNet-C as published, and for all fifteen corruptions together.
+    """
+    if any((line.dataset, line.origin) != (IMAGENET, "published") for line in cells.values()):
+        return None
+    means, reference = mean_row(cells), {each.name: each.alexnet for each in declared().values() if each.alexnet}
+    if means.keys() - {MCA} != reference.keys():
+        return None
+    return fmean(100.0 * (100.0 - means[name]) / error for name, error in reference.items())
 
 
 def settings(defenses: Mapping[str, Sequence[Corrupted]]) -> str:
