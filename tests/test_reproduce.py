@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from robench.cli.reproduce import NAMES
 from robench.paths import data_root
 from robench.reproduce import TARGETS, Workshop
 from robench.reproduce.figures import bars, lines
@@ -108,3 +109,7 @@ def test_pictures_are_the_same_every_time(tmp_path, suffix):
         bars(tmp_path / f"{name}-bars{suffix}", ["g", "h"], {"one": [1, 2], "two": [2, 1]}, "y")
     for kind in ("", "-bars"):
         assert (tmp_path / f"a{kind}{suffix}").read_bytes() == (tmp_path / f"b{kind}{suffix}").read_bytes()
+
+
+def test_help_names_everything_that_can_be_reproduced():
+    assert set(NAMES) == set(TARGETS)

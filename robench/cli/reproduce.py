@@ -12,9 +12,14 @@ from robench.paths import default_results, require_writable
 from robench.specs import EMBEDDED
 
 
+NAMES = ("table3", "table5", "table6", "table7", "table8", "transfer", "ablation", "appendix-table2", "scale-margin",
+         "fig2", "fig3", "seeds")  # fmt: skip
+"""Of what can be reproduced, written here so that help needs no torch."""
+
+
 @app.command("reproduce")
 def reproduce(
-    targets: Annotated[list[str], typer.Argument(help="Tables and figures: table3, table7, fig2, seeds, ...")],
+    targets: Annotated[list[str], typer.Argument(help=f"Tables and figures: {', '.join(NAMES)}.")],
     dataset: Annotated[str, typer.Option(help="Whose defenses.")] = EMBEDDED,
     results: Annotated[Path | None, typer.Option(help="Where tables are written.  [default: results]")] = None,
     trained: Annotated[Path, typer.Option(help="Where derived defenses are kept.")] = Path("trained"),
