@@ -11,7 +11,6 @@ from robench.data import find_dataset
 from robench.paths import default_results, require_writable
 from robench.specs import EMBEDDED
 
-
 NAMES = ("table3", "table5", "table6", "table7", "table8", "transfer", "ablation", "appendix-table2", "scale-margin",
          "fig2", "fig3", "seeds")  # fmt: skip
 """Of what can be reproduced, written here so that help needs no torch."""
