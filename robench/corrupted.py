@@ -137,7 +137,7 @@ class _Bench:
     def __init__(self, subject: Subject, split: Split, source: Source, settings: Settings, stack: ExitStack) -> None:
         self.subject, self.split, self.source, self.settings, self.stack = subject, split, source, settings, stack
         self.device = pick_device(settings.device)
-        self.packer = Packer(settings.batch_size) if settings.batch_size else Packer.auto(self.device)
+        self.packer = Packer.of(settings.batch_size, self.device)
         self.lent: Victim | None = None
 
     def identity(self, corruption: str, severity: int) -> dict[str, Any]:

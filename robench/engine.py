@@ -7,16 +7,17 @@ into full micro-batches. An example leaves the moment the judge confirms its can
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from robench.algorithms import Algorithm, Pool, State, Task, take
+from robench.algorithms import Algorithm, Pool, State, Task, bind, take
 from robench.ball import Ball
 from robench.classifiers.precision import Precision
 from robench.classifiers.victim import Victim
+from robench.data.split import Split
 from robench.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, Ruling
 from robench.noise import Noise
 from robench.oracle import ALLOWED, Oracle
@@ -30,6 +31,19 @@ LATE = 0.1
 """An attack that makes more than this share of its gain in the last quarter of its steps has not converged."""
 OnStep = Callable[[int, int, int], None]
 """Called with the restart, the step and the number of examples still under attack."""
+
+
+def identity(spec: AttackSpec, split: Split, threat: ThreatModel, seed: int, precision: Precision) -> dict[str, Any]:
+    """All that can change what an attack finds, beside the network."""
+    algorithm = bind(spec)
+    return {
+        "engine": VERSION,
+        "data": split.identity(),
+        "attack": {**spec.identity(), "params": vars(algorithm), "version": algorithm.version},
+        "threat": {"norm": threat.norm, "eps": threat.eps},
+        "seed": seed,
+        "precision": precision,
+    }
 
 
 class Crafted:

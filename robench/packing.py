@@ -35,6 +35,11 @@ class Packer:
         size = AUTO.get(device.type, 128)
         return cls(size, 2 * size)
 
+    @classmethod
+    def of(cls, size: int | None, device: torch.device) -> "Packer":
+        """A packer with the size asked for, or with the usual one."""
+        return cls(size) if size else cls.auto(device)
+
     def __call__(self, function: Callable[..., Result], *tensors: Tensor, differentiates: bool = True) -> Result:
         """`function(*micro-batches)` over tensors of equal leading length, outputs concatenated.
 

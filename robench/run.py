@@ -17,7 +17,7 @@ from robench.algorithms import Algorithm, Pool, bind
 from robench.classifiers.victim import Victim, frozen
 from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
-from robench.engine import VERSION, Chunk, Job
+from robench.engine import Chunk, Job, identity
 from robench.executors.local import run_chunks
 from robench.indicators import indicators, of_prefix
 from robench.judge import Judge
@@ -116,7 +116,7 @@ class _Bench:
         self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
         self.store, self.watcher, self.stack = store, watcher, stack
         self.device = pick_device(settings.device)
-        self.packer = Packer(settings.batch_size) if settings.batch_size else Packer.auto(self.device)
+        self.packer = Packer.of(settings.batch_size, self.device)
         self.substitutes = substitutes
         self.workbench = Workbench(split, threat, settings, store.raw / split.name / FOLDER, self.device)
 
@@ -207,24 +207,18 @@ class _Bench:
         """Reference examples for the algorithms that need them."""
         clean = self.clean.to(self.split.y.device)
         pool = Pool.of(self.split.x, self.split.y, self.split.ids, clean)
-        return Pool(pool.x.to(self.device), pool.y.to(self.device))
+        return pool.to(self.device)
 
     def _header(self, spec: AttackSpec) -> Header:
-        algorithm = bind(spec)
-        identity: dict[str, Any] = {
-            "engine": VERSION,
+        whole = {
             "model": self.subject.identity,
-            "data": self.split.identity(),
-            "attack": {**spec.identity(), "params": vars(algorithm), "version": algorithm.version},
-            "threat": {"norm": self.threat.norm, "eps": self.threat.eps},
-            "seed": self.settings.seed,
-            "precision": self.settings.precision,
+            **identity(spec, self.split, self.threat, self.settings.seed, self.settings.precision),
         }
-        kin = {key: value for key, value in identity["attack"].items() if key != "steps"}
+        kin = {key: value for key, value in whole["attack"].items() if key != "steps"}
         return Header(
-            hash=digest(identity),
-            family=digest({**identity, "attack": kin}),
-            identity=identity,
+            hash=digest(whole),
+            family=digest({**whole, "attack": kin}),
+            identity=whole,
             dataset=self.split.name,
             model=self.subject.model,
             attack=spec,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from robench.algorithms import Pool, bind
 from robench.classifiers.victim import frozen
 from robench.data.split import Split
-from robench.engine import VERSION, Chunk, Crafted, Job, attack_chunk
+from robench.engine import Chunk, Crafted, Job, attack_chunk, identity
 from robench.errors import InputError
 from robench.judge import Judge
 from robench.packing import Packer
@@ -88,46 +88,40 @@ class Workbench:
         """The examples of an expanded attack, made where they are missing; None for other attacks."""
         wanted = spec.params.get("crafted")
         for each in substitutes if spec.algorithm == ALGORITHM else ():
-            identity = self._identity(_source(spec), each)
-            if digest(identity) == wanted:
-                return Crafted(self.split.ids, self._points(_source(spec), each, identity))
+            source = _source(spec)
+            depends = self._identity(source, each)
+            if digest(depends) == wanted:
+                return Crafted(self.split.ids, self._points(source, each, depends))
         return None
 
     def _identity(self, source: AttackSpec, substitute: Subject) -> dict[str, Any]:
         """All that the examples depend on."""
-        algorithm = bind(source)
         return {
-            "engine": VERSION,
             "substitute": substitute.identity,
-            "data": self.split.identity(),
-            "attack": {**source.identity(), "params": vars(algorithm), "version": algorithm.version},
-            "threat": {"norm": self.threat.norm, "eps": self.threat.eps},
-            "seed": self.settings.seed,
-            "precision": self.settings.precision,
+            **identity(source, self.split, self.threat, self.settings.seed, self.settings.precision),
         }
 
-    def _points(self, source: AttackSpec, substitute: Subject, identity: dict[str, Any]) -> Tensor:
-        name = digest(identity)[:16]
+    def _points(self, source: AttackSpec, substitute: Subject, depends: dict[str, Any]) -> Tensor:
+        name = digest(depends)[:16]
         path = self.folder / f"{source.name}-{name}.safetensors"
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / f".{name}.lock"):
             if not path.is_file():
-                text = json.dumps(identity, sort_keys=True)
+                text = json.dumps(depends, sort_keys=True)
                 points = self._craft(source, substitute)
                 with atomic_path(path) as temporary:
                     save_file({"x": points}, temporary, {"identity": text, "sha256": _sha256(points)})
-        return _read(path, digest(identity))
+        return _read(path, digest(depends))
 
     def _craft(self, source: AttackSpec, substitute: Subject) -> Tensor:
         """The last iterates (N, C, H, W) for all examples, right or wrong on the substitute, on the CPU."""
-        packer = Packer(self.settings.batch_size) if self.settings.batch_size else Packer.auto(self.device)
+        packer = Packer.of(self.settings.batch_size, self.device)
         with ExitStack() as stack:
             victim = stack.enter_context(frozen(substitute.load(), self.device))
             judge, algorithm, split = Judge(victim, packer), bind(source), self.split
             clean, pool = judge.clean(split.x, split.y, split.ids).to(split.y.device), None
             if algorithm.sees == "features":
-                pool = Pool.of(split.x, split.y, split.ids, clean)
-                pool = Pool(pool.x.to(self.device), pool.y.to(self.device))
+                pool = Pool.of(split.x, split.y, split.ids, clean).to(self.device)
             job = Job(
                 victim, algorithm, source, self.threat, self.settings.seed, self.settings.precision, packer, pool=pool
             )

@@ -67,6 +67,10 @@ class Pool:
         rows = correct[spread.to(correct.device)]
         return cls(x[rows], y[rows])
 
+    def to(self, device: torch.device) -> "Pool":
+        """The pool on a device."""
+        return Pool(self.x.to(device), self.y.to(device))
+
 
 @dataclass(frozen=True)
 class Task:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from robench.report.selection import Selection, stem
 from robench.report.table import Estimate, Table
+from robench.report.trust import Trust
 from robench.report.worst_case import worst_case
 from robench.store import Record
 
@@ -22,9 +23,11 @@ def robustness(selection: Selection) -> Table:
         notes=[threats(selection), "Worst case: an example counts only if it withstands every attack shown."],
     )
     lacking: dict[tuple[str, ...], list[str]] = {}
+    doubts: dict[str, Trust] = {}
     for name, records in selection.defenses.items():
         cells = {record.header.attack.name: (record.robust_accuracy, record.interval) for record in records}
         worst = worst_case(records)
+        doubts[name] = worst.trust
         missing = tuple(attack for attack in attacks if attack not in cells and _applies(attack, records[0]))
         row = {
             WORST: cell(worst.robust_accuracy, worst.interval),
@@ -35,15 +38,14 @@ def robustness(selection: Selection) -> Table:
         table.add(name, row)
         if missing:
             lacking.setdefault(missing, []).append(name)
-    table.notes += [*_doubts(selection), *_gaps(lacking), *_particulars(selection)]
+    table.notes += [*_doubts(doubts), *_gaps(lacking), *_particulars(selection)]
     return table
 
 
-def _doubts(selection: Selection) -> Iterator[str]:
+def _doubts(verdicts: dict[str, Trust]) -> Iterator[str]:
     """Why worst cases are not to be trusted; defenses with the same reasons share a sentence."""
     said: dict[str, list[str]] = {}
-    for name, records in selection.defenses.items():
-        found = worst_case(records).trust
+    for name, found in verdicts.items():
         if not found.measured:
             said.setdefault("no diagnostics: the records were made before there were any; run them again.", []).append(
                 name
