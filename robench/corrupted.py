@@ -12,8 +12,7 @@ import torch
 from filelock import FileLock
 
 from robench.classifiers.victim import Victim, frozen
-from robench.corruptions import VERSION, corrupt, corruptions
-from robench.corruptions.constants import find_corruption
+from robench.corruptions import SEVERITIES, VERSION, corrupt, corruptions
 from robench.corruptions.size import rule
 from robench.data.corrupted import CorruptedSet
 from robench.data.split import Split
@@ -23,10 +22,10 @@ from robench.judge import Judge
 from robench.packing import Packer
 from robench.request import Settings, Subject
 from robench.specs import digest
+from robench.specs.corruption import find_corruption
 from robench.store import Column
 from robench.store.corrupted import Corrupted, Origin, path_of, read_lines, sealed, write_lines
 
-SEVERITIES = range(1, 6)
 Say = Callable[[str], None]
 
 

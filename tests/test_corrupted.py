@@ -9,11 +9,11 @@ import pytest
 from robench.classifiers import load_model
 from robench.corrupted import Generated, Published, evaluate
 from robench.corruptions import corrupt, corruptions
-from robench.corruptions.constants import find_corruption
 from robench.errors import InputError
 from robench.report.corruptions import CLEAN, MCA, as_json, by_cell, every_cell, mean_error, mean_row, means
 from robench.request import Settings, Subject
 from robench.specs import find_card
+from robench.specs.corruption import find_corruption
 from robench.store.corrupted import path_of, read_corrupted, read_lines, write_lines
 
 FEW = ("gaussian_noise", "contrast")

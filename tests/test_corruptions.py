@@ -13,9 +13,9 @@ from torch import Tensor
 
 from robench.corruptions import SEVERITIES, corrupt, corruptions, extra_corruptions, generate, weather
 from robench.corruptions import constants as constants_module
-from robench.corruptions.constants import declared
 from robench.errors import InputError
 from robench.specs import list_attacks
+from robench.specs.corruption import declared
 
 RANDOM = {  # and how many draws are enough for their means and deviations
     "gaussian_noise": 240, "shot_noise": 240, "impulse_noise": 480, "speckle_noise": 240, "glass_blur": 240,

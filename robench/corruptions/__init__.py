@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from operator import index
 from typing import TYPE_CHECKING
 
-from robench.corruptions.constants import SEVERITIES, declared, find_corruption
 from robench.errors import InputError
+from robench.specs.corruption import SEVERITIES, corruptions, extra_corruptions, find_corruption
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,16 +15,6 @@ __all__ = ["SEVERITIES", "VERSION", "corrupt", "corruptions", "extra_corruptions
 VERSION = 1
 """Raised when an image can come out differently."""
 IMAGE_DIMS, CHANNELS = 4, (1, 3)
-
-
-def corruptions() -> list[str]:
-    """The names of the fifteen corruptions that tables average over, in the paper's order."""
-    return [each.name for each in declared().values() if not each.extra]
-
-
-def extra_corruptions() -> list[str]:
-    """The names of the four corruptions that the paper holds out for tuning."""
-    return [each.name for each in declared().values() if each.extra]
 
 
 def corrupt(x: "Tensor", name: str, severity: int, ids: "Sequence[int] | Tensor", seed: int = 0) -> "Tensor":

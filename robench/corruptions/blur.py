@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.corruptions.constants import Constants
 from robench.corruptions.filters import correlate, line_blur, smooth, truncated, window
 from robench.noise import Noise
+from robench.specs.corruption import Constants
 
 DISK = 8
 """Radius up to which the disk is drawn on a 17 x 17 grid and its rim softened over 3 pixels, not 5."""

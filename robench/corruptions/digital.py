@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from robench.corruptions.constants import Constants
 from robench.corruptions.filters import LEVELS, rounded, smooth
 from robench.noise import Noise
+from robench.specs.corruption import Constants
 
 
 def contrast(x: Tensor, c: Constants, noise: Noise) -> Tensor:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from robench.corruptions.blur import defocus_blur, gaussian_blur, glass_blur, motion_blur, zoom_blur
-from robench.corruptions.constants import Constants, find_corruption
 from robench.corruptions.digital import contrast, elastic_transform, jpeg_compression, pixelate, saturate
 from robench.corruptions.filters import rounded, truncated
 from robench.corruptions.noise import gaussian_noise, impulse_noise, shot_noise, speckle_noise
@@ -15,6 +14,7 @@ from robench.corruptions.size import brought_back, is_small, to_corruptible
 from robench.corruptions.spatter import spatter
 from robench.corruptions.weather import brightness, fog, frost, snow
 from robench.noise import Noise
+from robench.specs.corruption import Constants, find_corruption
 
 Corrupt = Callable[[Tensor, Constants, Noise], Tensor]
 """From RGB images (N, 3, H, W) in whole levels / 255, the constants and the draws to corrupted images, any range."""

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.corruptions.constants import Constants
 from robench.corruptions.filters import LEVELS
 from robench.noise import Noise
+from robench.specs.corruption import Constants
 
 SPAN = 8
 """Standard deviations of a Poisson number that its table covers."""

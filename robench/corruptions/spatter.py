@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from robench.corruptions.constants import Constants
 from robench.corruptions.filters import LEVELS, correlate, smooth
 from robench.noise import Noise
+from robench.specs.corruption import Constants
 
 WATER, MUD = (175, 238, 238), (63, 42, 20)
 """Colours, RGB."""

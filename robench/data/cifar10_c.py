@@ -20,9 +20,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from robench.data import cifar10
-from robench.data.corrupted import SEVERITIES, Absent, in_order, require, summary
+from robench.data.corrupted import Absent, in_order, require, summary
 from robench.data.split import Split
 from robench.errors import InputError
+from robench.specs.corruption import SEVERITIES
 
 FOLDER, ARCHIVE, LABELS = "CIFAR-10-C", "CIFAR-10-C.tar", "labels.npy"
 MD5 = "56bf5dcef84df0e2308c6dcbcbbd8499"

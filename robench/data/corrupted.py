@@ -4,35 +4,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from robench.errors import InputError, unknown
+from robench.errors import InputError
+from robench.specs.corruption import SEVERITIES, corruptions, extra_corruptions, find_corruption
 
 if TYPE_CHECKING:
     from robench.data.split import Split
 
-CORRUPTIONS = (
-    "gaussian_noise",
-    "shot_noise",
-    "impulse_noise",
-    "defocus_blur",
-    "glass_blur",
-    "motion_blur",
-    "zoom_blur",
-    "snow",
-    "frost",
-    "fog",
-    "brightness",
-    "contrast",
-    "elastic_transform",
-    "pixelate",
-    "jpeg_compression",
-)
+CORRUPTIONS = tuple(corruptions())
 """Those that the tables average, in the paper's order."""
 
-EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+EXTRA = tuple(extra_corruptions())
 """Meant for validation; part of no average."""
 
 KNOWN = (*CORRUPTIONS, *EXTRA)
-SEVERITIES = (1, 2, 3, 4, 5)
 NAMED = 3
 """How many missing things a message names."""
 
@@ -86,8 +70,7 @@ def require(where: Path, found: list[str], corruption: str, severity: int, limit
     Raises:
         InputError: unknown or missing corruption, unknown severity, a limit below 1.
     """
-    if corruption not in KNOWN:
-        raise unknown("corruption", corruption, list(KNOWN))
+    find_corruption(corruption)
     if severity not in SEVERITIES:
         raise InputError(f"severity {severity} of '{corruption}' is unknown: name one of 1, 2, 3, 4, 5.")
     if corruption not in found:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from robench.data import imagenet
-from robench.data.corrupted import KNOWN, SEVERITIES, Absent, in_order, named, require, summary
+from robench.data.corrupted import KNOWN, Absent, in_order, named, require, summary
 from robench.data.split import Split
 from robench.errors import InputError
+from robench.specs.corruption import SEVERITIES
 
 FOLDERS = ("ImageNet-C", "imagenet-c", "")
 GROUPS = ("", "noise", "blur", "weather", "digital", "extra")

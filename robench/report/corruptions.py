@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from robench.corruptions.constants import declared
 from robench.report.robustness import cell
 from robench.report.table import Table
+from robench.specs.corruption import declared
 from robench.store.corrupted import Corrupted
 
 CLEAN, MCA, MCE = "clean", "mCA", "mCE"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +34,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read '{path}': {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"'{path}' is not valid TOML: {error}.") from error
+
+
+def read_stanzas(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The stanzas of a TOML file in order, each with its name, also as its key `name`.
+
+    Raises:
+        InputError: as `read_toml`; or a key stands outside every stanza, or names the stanza again.
+    """
+    for name, stanza in read_toml(path).items():
+        if not isinstance(stanza, dict):
+            raise InputError(f"'{path}', key '{name}': it stands outside every stanza; put it below a [name].")
+        if "name" in stanza:
+            raise InputError(f"'{path}', stanza '{name}', key 'name': the name stands in brackets; take the key out.")
+        yield name, {"name": name, **stanza}
 
 
 def build(kind: type[Model], data: Mapping[str, Any], where: str) -> Model:

@@ -1,6 +1,5 @@
 """Finding declared things by name: cards, attacks, batteries."""
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,14 @@ from typing import Any
 from robench.errors import InputError, unknown
 from robench.paths import data_root
 from robench.specs.attack import AttackSpec, Battery
-from robench.specs.base import build, read_toml
+from robench.specs.base import build, read_stanzas
 from robench.specs.card import CARD, Card, read_card
+from robench.specs.corruption import CORRUPTIONS
 from robench.specs.diagnostic import DIAGNOSTICS
 
 EMBEDDED = "digits"
 """The dataset that needs no download; a bare model name means one of its defenses."""
 BATTERIES = "batteries.toml"
-CORRUPTIONS = "corruptions.toml"
 
 
 def list_models() -> list[str]:
@@ -48,7 +47,7 @@ def _attacks() -> dict[str, AttackSpec]:
     for path in sorted((data_root() / "attacks").glob("*.toml")):
         if path.name in (BATTERIES, CORRUPTIONS, DIAGNOSTICS):
             continue
-        for name, stanza in _stanzas(path):
+        for name, stanza in read_stanzas(path):
             if name in stanzas:
                 raise InputError(f"'{path}': attack '{name}' is declared twice.")
             stanzas[name] = path, stanza
@@ -82,7 +81,7 @@ def _with_base(stanza: dict[str, Any], stanzas: dict[str, tuple[Path, dict[str, 
 @cache
 def _batteries() -> dict[str, Battery]:
     path = data_root() / "attacks" / BATTERIES
-    found = {name: build(Battery, stanza, f"'{path}', battery '{name}'") for name, stanza in _stanzas(path)}
+    found = {name: build(Battery, stanza, f"'{path}', battery '{name}'") for name, stanza in read_stanzas(path)}
     for name, battery in found.items():
         where = f"'{path}', battery '{name}'"
         for attack in battery.attacks:
@@ -106,15 +105,6 @@ def _reach(batteries: dict[str, Battery], battery: Battery) -> set[str]:
             seen.add(name)
             todo += batteries[name].includes
     return seen
-
-
-def _stanzas(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, stanza in read_toml(path).items():
-        if not isinstance(stanza, dict):
-            raise InputError(f"'{path}', key '{name}': it stands outside every stanza; put it below a [name].")
-        if "name" in stanza:
-            raise InputError(f"'{path}', stanza '{name}', key 'name': the name stands in brackets; take the key out.")
-        yield name, {"name": name, **stanza}
 
 
 def list_attacks() -> list[str]:

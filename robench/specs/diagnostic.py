@@ -5,9 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from robench.errors import InputError
 from robench.paths import data_root
-from robench.specs.base import Declared, build, read_toml
+from robench.specs.base import Declared, build, read_stanzas
 
 Level = Literal["trusted", "check", "broken"]
 """Ascending: take it as it is; run more before quoting it; it says nothing about robustness."""
@@ -52,9 +51,4 @@ def diagnostics() -> dict[str, Diagnostic]:
         InputError: a malformed stanza.
     """
     path = data_root() / "attacks" / DIAGNOSTICS
-    found = {}
-    for name, stanza in read_toml(path).items():
-        if not isinstance(stanza, dict):
-            raise InputError(f"'{path}', key '{name}': it stands outside every stanza; put it below a [name].")
-        found[name] = build(Diagnostic, {"name": name, **stanza}, f"'{path}', diagnostic '{name}'")
-    return found
+    return {name: build(Diagnostic, stanza, f"'{path}', diagnostic '{name}'") for name, stanza in read_stanzas(path)}

@@ -14,8 +14,7 @@ from pydantic import Field
 from robench.errors import InputError
 from robench.paths import write_text
 from robench.specs import digest
-from robench.specs.base import Declared, build
-from robench.store.header import interval, percent
+from robench.store.header import Sealed, interval, percent, unsealed
 from robench.store.published import from_hex, to_hex
 from robench.store.rows import Column
 
@@ -26,15 +25,13 @@ Origin = Literal["generated", "published"]
 """Made by robench, or read from CIFAR-10-C or ImageNet-C; the two are never merged."""
 
 
-class Corrupted(Declared):
+class Corrupted(Sealed):
     """A network's verdicts on one corruption at one severity.
 
     `identity` holds whatever can change them, and `hash` is its digest.
     """
 
     schema_version: int = Field(SCHEMA, alias="schema")
-    hash: str
-    identity: dict[str, Any]
     dataset: str
     model: str
     corruption: str
@@ -63,16 +60,6 @@ class Corrupted(Declared):
     def interval(self) -> tuple[float, float]:
         """Wilson's 95% interval of the accuracy, in percent."""
         return interval(self.verdicts)
-
-    @property
-    def model_identity(self) -> str:
-        """The digest of the network."""
-        return digest(self.identity["model"])
-
-    @property
-    def group(self) -> tuple[str, ...]:
-        """Lines with equal groups may stand in one table: same network, examples, origin and seed."""
-        return self.dataset, self.model, self.model_identity, digest(self.identity["data"]), self.origin, str(self.seed)
 
 
 def path_of(results: Path, dataset: str, model: str) -> Path:
@@ -121,12 +108,7 @@ def _parsed(line: str, where: str) -> Corrupted:
         raise InputError(f"{where} is not JSON: {MEND}.") from error
     if not isinstance(data, dict):
         raise InputError(f"{where} holds no verdicts on corrupted images: {MEND}.")
-    schema = data.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise InputError(f"{where} has schema {schema}, this robench reads up to {SCHEMA}: update robench.")
-    found = build(Corrupted, data, where)
-    if digest(found.identity) != found.hash:
-        raise InputError(f"{where}: its hash does not match its contents: {MEND}.")
+    found = unsealed(Corrupted, data, where, SCHEMA, MEND)
     said = {key: found.identity.get(key) for key in ("corruption", "severity", "origin", "seed")}
     if said != {key: getattr(found, key) for key in said} or found.identity.get("data", {}).get("n") != found.n:
         raise InputError(f"{where} says something else than its identity: {MEND}.")

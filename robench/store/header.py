@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -20,7 +20,17 @@ SHORT = 16
 """Hex digits of a hash in a file's name."""
 
 
-class Header(Declared):
+class Sealed(Declared):
+    """What is stored under the hash of its identity, which holds all that can change its verdicts."""
+
+    hash: str
+    identity: dict[str, Any]
+
+
+SealedKind = TypeVar("SealedKind", bound=Sealed)
+
+
+class Header(Sealed):
     """What is known of an attack on a defense.
 
     `identity` holds whatever can change a verdict and `hash` is its digest; `family` is the same without
@@ -33,9 +43,7 @@ class Header(Declared):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     schema_version: int = Field(SCHEMA, alias="schema")
-    hash: str
     family: str
-    identity: dict[str, Any]
     dataset: str
     model: str
     attack: AttackSpec
@@ -131,6 +139,21 @@ def interval(mask: Column) -> tuple[float, float]:
     return 100.0 * low, 100.0 * high
 
 
+def unsealed(kind: type[SealedKind], data: dict[str, Any], where: str, newest: int, mend: str) -> SealedKind:
+    """Build what was read from disk, of a schema up to `newest`.
+
+    Raises:
+        InputError: malformed, of a newer schema, or its hash is not that of its identity.
+    """
+    schema = data.get("schema")
+    if isinstance(schema, int) and schema > newest:
+        raise InputError(f"{where} has schema {schema}, this robench reads up to {newest}: update robench.")
+    found = build(kind, data, where)
+    if digest(found.identity) != found.hash:
+        raise InputError(f"{where}: its hash does not match its contents: {mend}.")
+    return found
+
+
 def check_header(data: Any, where: str) -> Header:
     """Build a header that was read from disk.
 
@@ -139,12 +162,7 @@ def check_header(data: Any, where: str) -> Header:
     """
     if not isinstance(data, dict):
         raise InputError(f"{where} has no header: {MEND}.")
-    schema = data.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise InputError(f"{where} has schema {schema}, this robench reads up to {SCHEMA}: update robench.")
-    header = build(Header, data, where)
-    if digest(header.identity) != header.hash:
-        raise InputError(f"{where}: its hash does not match its contents: {MEND}.")
+    header = unsealed(Header, data, where, SCHEMA, MEND)
     for field in _contradictions(header):
         raise InputError(f"{where}: its {field} is not the one in its identity: {MEND}.")
     return header

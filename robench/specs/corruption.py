@@ -1,16 +1,15 @@
 """The declared corruptions and their severity constants, as data; nothing here needs torch."""
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from robench.errors import InputError, unknown
+from robench.errors import unknown
 from robench.paths import data_root
-from robench.specs.base import Declared, build, read_toml
-from robench.specs.catalog import CORRUPTIONS
+from robench.specs.base import Declared, build, read_stanzas
 
+CORRUPTIONS = "corruptions.toml"
 SEVERITIES = (1, 2, 3, 4, 5)
 
 Constants = tuple[float, ...]
@@ -54,7 +53,18 @@ def declared() -> dict[str, Corruption]:
     Raises:
         InputError: a malformed stanza.
     """
-    return {each.name: each for each in _stanzas()}
+    path = data_root() / "attacks" / CORRUPTIONS
+    return {name: build(Corruption, stanza, f"'{path}', corruption '{name}'") for name, stanza in read_stanzas(path)}
+
+
+def corruptions() -> list[str]:
+    """The names of the fifteen corruptions that tables average over, in the paper's order."""
+    return [each.name for each in declared().values() if not each.extra]
+
+
+def extra_corruptions() -> list[str]:
+    """The names of the four corruptions that the paper holds out for tuning."""
+    return [each.name for each in declared().values() if each.extra]
 
 
 def find_corruption(name: str) -> Corruption:
@@ -67,11 +77,3 @@ def find_corruption(name: str) -> Corruption:
         return declared()[name]
     except KeyError:
         raise unknown("corruption", name, list(declared())) from None
-
-
-def _stanzas() -> Iterator[Corruption]:
-    path = data_root() / "attacks" / CORRUPTIONS
-    for name, stanza in read_toml(path).items():
-        if not isinstance(stanza, dict):
-            raise InputError(f"'{path}', key '{name}': it stands outside every stanza; put it below a [name].")
-        yield build(Corruption, {"name": name, **stanza}, f"'{path}', corruption '{name}'")
