@@ -74,7 +74,7 @@ class Workbench:
                     **spec.params,
                     "substitutes": each.model.split("+"),
                     "networks": [digest(one) for one in each.identity.get("mean", [each.identity])],
-                    "crafted": digest(self._identity(_source(spec), each)),
+                    "crafted": digest(self._identity(self._source(spec), each)),
                 }
                 name = f"{spec.name}-from-{'+'.join(names)}"
                 found.append(spec.model_copy(update={"name": name, "params": params}))
@@ -88,11 +88,26 @@ class Workbench:
         """The examples of an expanded attack, made where they are missing; None for other attacks."""
         wanted = spec.params.get("crafted")
         for each in substitutes if spec.algorithm == ALGORITHM else ():
-            source = _source(spec)
+            source = self._source(spec)
             depends = self._identity(source, each)
             if digest(depends) == wanted:
                 return Crafted(self.split.ids, self._points(source, each, depends))
         return None
+
+    def _source(self, spec: AttackSpec) -> AttackSpec:
+        """The attack that crafts: one restart, and no early stop.
+
+        Raises:
+            InputError: it is no white-box attack, or not defined for the norm.
+        """
+        bind(spec)
+        source = find_attack(spec.params["attack"])
+        where = f"{spec.where}, key 'params.attack': '{source.name}'"
+        if source.access != "gradient":
+            raise InputError(f"{where} is no white-box attack; name one that is.")
+        if self.threat.norm not in bind(source).norms:
+            raise InputError(f"{where} is not defined for {self.threat.norm}; name one that is.")
+        return source.model_copy(update={"success": "last", "restarts": 1})
 
     def _identity(self, source: AttackSpec, substitute: Subject) -> dict[str, Any]:
         """All that the examples depend on."""
@@ -130,22 +145,6 @@ class Workbench:
                 x, y, ids = (each[at].to(self.device) for each in (split.x, split.y, split.ids))
                 ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).ends.cpu())
         return torch.cat(ends)
-
-
-def _source(spec: AttackSpec) -> AttackSpec:
-    """The attack that crafts: one restart, and no early stop.
-
-    Raises:
-        InputError: it has no gradient, or its points may leave the ball.
-    """
-    bind(spec)
-    source = find_attack(spec.params["attack"])
-    algorithm = bind(source)
-    if source.access != "gradient" or algorithm.bounds == "none":
-        raise InputError(
-            f"{spec.where}, key 'params.attack': '{source.name}' is no white-box attack within eps; name one that is."
-        )
-    return source.model_copy(update={"success": "last", "restarts": 1})
 
 
 def _read(path: Path, wanted: str) -> Tensor:

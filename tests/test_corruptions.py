@@ -12,8 +12,8 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from robench.corruptions import SEVERITIES, corrupt, corruptions, extra_corruptions, generate, weather
-from robench.corruptions import constants as constants_module
 from robench.errors import InputError
+from robench.specs import corruption as corruption_specs
 from robench.specs import list_attacks
 from robench.specs.corruption import declared
 
@@ -193,6 +193,6 @@ def test_a_malformed_stanza_is_named(tmp_path, monkeypatch):
     (tmp_path / "attacks" / "corruptions.toml").write_text(
         '[fog]\nabout = "a"\nsmall = [1, 2, 3, 4]\nlarge = [1, 2, 3, 4, 5]\n'
     )
-    monkeypatch.setattr(constants_module, "data_root", lambda: tmp_path)
+    monkeypatch.setattr(corruption_specs, "data_root", lambda: tmp_path)
     with pytest.raises(InputError, match=r"corruption 'fog', key 'small'"):
-        constants_module.declared.__wrapped__()
+        corruption_specs.declared.__wrapped__()

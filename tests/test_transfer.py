@@ -189,12 +189,32 @@ def test_without_substitutes_there_is_nothing_to_transfer(digits):
         robench.evaluate(Toy(), torch.rand(4, 1, 4, 4), [0, 1, 2, 3], attacks=["transfer-pgd-20"], eps=0.1)
 
 
-@pytest.mark.parametrize("attack", ["deepfool", "square", "nes-20"])
-def test_only_white_box_attacks_within_eps_craft(digits, attack):
+@pytest.mark.parametrize("attack", ["deepfool", "fab", "apgd-ce", "cascade", "feature-attack", "autoattack"])
+def test_any_white_box_attack_crafts(digits, attack):
+    few = digits.limit(40)
+    spec = find_attack("transfer-pgd-20")
+    spec = spec.model_copy(update={"name": "mine", "params": {"attack": attack}})
+    report = robench.evaluate(
+        load_model("standard"), few.x, few.y, attacks=[spec], eps="0.2", substitutes={"alp": load_model("alp")}
+    )
+    record = report.results[0].record
+    assert record.header.invalid == 0
+    assert record.robust_accuracy < record.clean_accuracy
+
+
+def test_an_attack_of_another_norm_does_not_craft(digits):
+    spec = find_attack("transfer-pgd-20").model_copy(update={"name": "mine", "params": {"attack": "cw-l2"}})
+    few, options = digits.limit(5), {"eps": 0.1, "substitutes": {"pgdat": load_model("pgdat")}}
+    with pytest.raises(InputError, match="not defined for linf"):
+        robench.evaluate(load_model("alp"), few.x, few.y, attacks=[spec], **options)
+
+
+@pytest.mark.parametrize("attack", ["square", "nes-20", "rays"])
+def test_only_white_box_attacks_craft(digits, attack):
     spec = find_attack("transfer-pgd-20")
     spec = spec.model_copy(update={"name": "mine", "params": {"attack": attack}})
     few, options = digits.limit(5), {"eps": 0.1, "substitutes": {"pgdat": load_model("pgdat")}}
-    with pytest.raises(InputError, match="no white-box attack within eps"):
+    with pytest.raises(InputError, match="no white-box attack; name one"):
         robench.evaluate(load_model("alp"), few.x, few.y, attacks=[spec], **options)
 
 

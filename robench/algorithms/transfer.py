@@ -15,7 +15,8 @@ class Transfer(Algorithm):
     """Papernot et al. 2016 (Transferability in machine learning); paper, appendix C.4.
 
     `robench.transfer` crafts the examples: the last iterates of a white-box attack on the substitute, whether
-    or not they fooled it. They are the same for every target.
+    or not they fooled it. They are the same for every target. Those of minimum-norm attacks may lie outside
+    the ball, where they count for nothing.
 
     Attributes:
         attack: with which they are crafted, a stanza's name.
@@ -30,7 +31,7 @@ class Transfer(Algorithm):
     crafted: str = ""
 
     access: ClassVar[Access] = "transfer"
-    bounds: ClassVar[Bounds] = "own"
+    bounds: ClassVar[Bounds] = "none"
     prefix: ClassVar[bool] = False
     settled: ClassVar[bool] = True
 
