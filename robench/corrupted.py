@@ -1,9 +1,9 @@
 """Networks on corrupted images: which verdicts are needed, which exist, and the making of those that do not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 
 from robench.classifiers.victim import Victim, frozen
-from robench.corruptions import SEVERITIES, VERSION, corrupt, corruptions
+from robench.corruptions import SEVERITIES, VERSION, corrupt, corruptions, spatial
 from robench.corruptions.size import rule
 from robench.data.corrupted import CorruptedSet
 from robench.data.split import Split
@@ -27,6 +27,8 @@ from robench.store import Column
 from robench.store.corrupted import Corrupted, Origin, path_of, read_lines, sealed, write_lines
 
 Say = Callable[[str], None]
+Images = Callable[[torch.Tensor], torch.Tensor]
+"""From rows (M,) of a split to corrupted images of its examples (M, C, H, W)."""
 
 
 class Source(Protocol):
@@ -35,24 +37,30 @@ class Source(Protocol):
     Attributes:
         origin: who made them.
         corruptions: their names, in the paper's order.
+        severities: of each; 0 alone where there are no degrees.
+        count: how many views of an example there are.
         rule: what a reader of the numbers must know of how they were made, one sentence, or nothing.
     """
 
     origin: Origin
     corruptions: Sequence[str]
+    severities: Sequence[int]
+    count: int
     rule: str
 
     def identity(self, corruption: str) -> dict[str, Any]:
         """What of them can change a verdict, beside the split."""
 
-    def images(self, split: Split, corruption: str, severity: int, seed: int) -> Split:
-        """The split's examples, corrupted."""
+    def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
+        """The split's examples, corrupted in one way or in several: a verdict holds under all of them."""
 
 
 class Generated:
     """Corrupted here (`robench.corruptions`)."""
 
     origin: Origin = "generated"
+    severities: Sequence[int] = SEVERITIES
+    count = 1
 
     def __init__(self, split: Split) -> None:
         self.corruptions: Sequence[str] = corruptions()
@@ -65,15 +73,40 @@ class Generated:
             "constants": find_corruption(corruption).model_dump(mode="json", include={"small", "large"}),
         }
 
-    def images(self, split: Split, corruption: str, severity: int, seed: int) -> Split:
+    def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
         """Every example with its own random numbers."""
-        return replace(split, x=corrupt(split.x, corruption, severity, split.ids, seed))
+        yield lambda rows: corrupt(split.x[rows], corruption, severity, split.ids[rows], seed)
+
+
+class Moved:
+    """Rotated and translated here (`robench.corruptions.spatial`): the worst of a grid."""
+
+    origin: Origin = "generated"
+    corruptions: Sequence[str] = (spatial.NAME,)
+    severities: Sequence[int] = (0,)
+    count = len(spatial.grid())
+    rule = spatial.RULE
+
+    def identity(self, corruption: str) -> dict[str, Any]:
+        """The version of the code, and the grid."""
+        return {"version": spatial.VERSION, "grid": spatial.grid()}
+
+    def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
+        """Every view of the grid; nothing is drawn."""
+        for view in spatial.grid():
+            yield partial(_moved, split, view)
+
+
+def _moved(split: Split, view: spatial.View, rows: torch.Tensor) -> torch.Tensor:
+    return spatial.moved(split.x[rows], view)
 
 
 class Published:
     """CIFAR-10-C or ImageNet-C, as its authors publish it."""
 
     origin: Origin = "published"
+    severities: Sequence[int] = SEVERITIES
+    count = 1
     rule = ""
 
     def __init__(self, found: CorruptedSet) -> None:
@@ -81,10 +114,10 @@ class Published:
         self.corruptions: Sequence[str] = [name for name in corruptions() if name in found.corruptions]
 
     def identity(self, corruption: str) -> dict[str, Any]:
-        """The set's name: its files are checked when they are read."""
-        return {"set": self.found.name}
+        """The set's name and what its files hold."""
+        return {"set": self.found.name, "files": self.found.fingerprint(corruption)}
 
-    def images(self, split: Split, corruption: str, severity: int, seed: int) -> Split:
+    def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
         """The set's images of the split's examples.
 
         Raises:
@@ -95,7 +128,7 @@ class Published:
             raise InputError(
                 f"{self.found.name} holds other examples than '{split.name}': get both from their authors."
             )
-        return images
+        yield lambda rows: images.x[rows]
 
 
 def evaluate(
@@ -103,8 +136,8 @@ def evaluate(
 ) -> list[Corrupted]:
     """Verdicts under every corruption and severity, computing only what is missing.
 
-    Severity 0 is the clean split. What is finished is on disk after each corruption, so an interrupted run
-    goes on.
+    The corruption `clean` is the clean split. What is finished is on disk after each corruption, so an
+    interrupted run goes on.
 
     Raises:
         InputError: the network or the images are not fit to be evaluated.
@@ -119,7 +152,7 @@ def evaluate(
         bench = _Bench(subject, split, source, settings, stack)
         kept = {line.hash: line for line in read_lines(path)}
         for corruption in ("clean", *source.corruptions):
-            wanted = [bench.identity(corruption, s) for s in ((0,) if corruption == "clean" else SEVERITIES)]
+            wanted = [bench.identity(corruption, s) for s in ((0,) if corruption == "clean" else source.severities)]
             missing = [identity for identity in wanted if digest(identity) not in kept]
             kept.update({line.hash: line for line in map(bench.line, missing)})
             if missing:
@@ -179,7 +212,13 @@ class _Bench:
         judge = Judge(self.lent, self.packer)
         if corruption == "clean":
             return (judge.clean(self.split.x, self.split.y, self.split.ids).cpu() == self.split.y).numpy()
-        images = self.source.images(self.split, corruption, severity, self.settings.seed)
-        predicted = judge.predict(images.x).argmax(1).cpu()
-        verdicts: Column = (predicted == images.y).numpy()
+        rows = torch.arange(len(self.split))
+        for images in self.source.views(self.split, corruption, severity, self.settings.seed):
+            right = judge.predict(images(rows)).argmax(1).cpu() == self.split.y[rows]
+            rows = rows[right]
+            if not len(rows):
+                break
+        correct = torch.zeros(len(self.split), dtype=torch.bool)
+        correct[rows] = True
+        verdicts: Column = correct.numpy()
         return verdicts

@@ -28,9 +28,9 @@ class Two(Generated):
         super().__init__(split)
         self.corruptions = list(FEW)
 
-    def images(self, split, corruption, severity, seed):
+    def views(self, split, corruption, severity, seed):
         Two.made += 1
-        return super().images(split, corruption, severity, seed)
+        return super().views(split, corruption, severity, seed)
 
 
 @pytest.fixture
@@ -61,10 +61,10 @@ def test_the_same_call_computes_nothing_and_an_interrupted_one_goes_on(few, tmp_
     assert again == whole
 
     class Stopped(Two):
-        def images(self, split, corruption, severity, seed):
+        def views(self, split, corruption, severity, seed):
             if corruption == FEW[1]:
                 raise KeyboardInterrupt
-            return super().images(split, corruption, severity, seed)
+            return super().views(split, corruption, severity, seed)
 
     with pytest.raises(KeyboardInterrupt):
         run(few, tmp_path / "broken", Stopped(few))
@@ -94,6 +94,9 @@ class Set:
 
     def load(self, corruption, severity, limit=None):
         return replace(self.split, x=1 - self.split.x)
+
+    def fingerprint(self, corruption):
+        return corruption
 
     def describe(self):
         return "planted"

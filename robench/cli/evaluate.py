@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from robench.cli.app import app
-from robench.cli.corrupt import corrupt, corruption_plan, wanted
+from robench.cli.corrupt import Kind, corrupt, corruption_plan, wanted
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.errors import FaultError, IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import Evaluation, Table, evaluations_json
-from robench.report.corruptions import as_json, means
+from robench.report.corruptions import as_json, means, spatial
 from robench.specs import NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
-from robench.store.corrupted import Origin
 
 if TYPE_CHECKING:
     from robench.data.split import Split
@@ -84,7 +83,7 @@ def evaluate(
         return
     for card, data, threat in unique.values():
         run.evaluate(card, data, threat, limit)
-    _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if run.origins else {}))
+    _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if run.corruptions else {}))
     if not quiet:
         output().print(f"Records: {folder / 'raw' if specs else folder}", markup=False, soft_wrap=True)
     if specs:
@@ -97,7 +96,7 @@ class _Run:
 
     specs: list[AttackSpec]
     substitutes: "list[Subject]"
-    origins: set[Origin]
+    corruptions: list[Kind]
     settings: "Settings"
     results: Path
     data_dir: Path | None
@@ -115,18 +114,19 @@ class _Run:
         rows = plan(
             Subject.of_card(card), split, self.specs, threat, self.settings, Store(self.results), self.substitutes
         )
-        return rows + [corruption_plan(split, origin, self.data_dir) for origin in sorted(self.origins)]
+        return rows + [corruption_plan(split, kind, self.data_dir) for kind in self.corruptions]
 
     def evaluate(self, card: Card, data: Dataset, threat: ThreatModel, limit: int | None) -> None:
         """Attack, corrupt, show."""
         split = data.load("test", self.data_dir, limit)
         if self.specs:
             self._attack(card, split, threat)
-        if self.origins:
-            for lines in corrupt(card, split, self.origins, self.data_dir, self.settings, self.results).values():
+        if self.corruptions:
+            made = corrupt(card, split, self.corruptions, self.data_dir, self.settings, self.results)
+            for kind, lines in made.items():
                 self.cells += as_json(lines)
                 if not self.quiet:
-                    show(means({card.name: lines}), output())
+                    show((spatial if kind == "spatial" else means)({card.name: lines}), output())
 
     def _attack(self, card: Card, split: "Split", threat: ThreatModel) -> None:
         from robench.request import Subject

@@ -89,6 +89,15 @@ class Cifar10C:
         x /= 255  # in place: the floats are four times as large as what was read
         return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels).limit(limit)
 
+    def fingerprint(self, corruption: str) -> str:
+        """The SHA-256 of the corruption's file.
+
+        Raises:
+            InputError: it is not there.
+        """
+        with self.source.open(f"{corruption}.npy") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def describe(self) -> str:
         """What is there; every file's dtype, shape and size are looked at.
 

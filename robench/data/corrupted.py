@@ -43,6 +43,13 @@ class CorruptedSet(Protocol):
             InputError: it is not there or damaged.
         """
 
+    def fingerprint(self, corruption: str) -> str:
+        """Tells other files of a corruption apart.
+
+        Raises:
+            InputError: something that is there is damaged.
+        """
+
     def describe(self) -> str:
         """What is there, without looking at pixels.
 

@@ -5,6 +5,7 @@ are at hand, they say which images there are and how they are numbered; otherwis
 and of images a class must hold, which gives the same numbering.
 """
 
+import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,6 +80,21 @@ class ImageNetC:
             x[place] = _image(file.path)
         labels, ids = (torch.tensor(column) for column in ([f.label for f in files], [f.id for f in files]))
         return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels, ids)
+
+    def fingerprint(self, corruption: str) -> str:
+        """The SHA-256 of the names and sizes of the corruption's files: to read all of them would take longer than
+        to classify them.
+
+        Raises:
+            InputError: images are missing.
+        """
+        total = hashlib.sha256()
+        for severity in SEVERITIES:
+            for file in self._files(corruption, severity, None):
+                total.update(
+                    f"{severity}/{file.path.parent.name}/{file.path.name} {file.path.stat().st_size}\n".encode()
+                )
+        return total.hexdigest()
 
     def describe(self) -> str:
         """What is there: all class folders are looked at, and which files the first of all holds.

@@ -1,4 +1,4 @@
-"""Accuracy on corrupted images: means a corruption, and every cell."""
+"""Accuracy on corrupted images: means a corruption, every cell, and the worst of rotations and translations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -10,6 +10,7 @@ from robench.specs.corruption import declared
 from robench.store.corrupted import Corrupted
 
 CLEAN, MCA, MCE = "clean", "mCA", "mCE"
+SPATIAL = "rotation_translation"
 IMAGENET = "imagenet"
 Cells = dict[tuple[str, int], Corrupted]
 
@@ -36,12 +37,24 @@ def every_cell(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
     table = Table("Accuracy under corruptions (%), 95% Wilson interval", "defense, severity", names)
     for name, lines in defenses.items():
         cells = by_cell(lines)
-        for severity in sorted({severity for _, severity in cells} - {0}):
+        for severity in severities(cells):
             table.add(
                 f"{name}, {severity}",
                 {c: cell(found.accuracy, found.interval) for c in names if (found := cells.get((c, severity)))},
             )
     table.notes = [settings(defenses)]
+    return table
+
+
+def spatial(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
+    """One row a defense: clean accuracy, and what is left under the worst rotation and translation."""
+    table = Table("Accuracy under rotations and translations (%), 95% Wilson interval", "defense", [CLEAN, SPATIAL])
+    shown = {name: [line for line in lines if not line.severity] for name, lines in defenses.items()}
+    for name, lines in shown.items():
+        cells = by_cell(lines)
+        if (worst := cells.get((SPATIAL, 0))) is not None:
+            table.add(name, {CLEAN: cell(cells[CLEAN, 0].accuracy), SPATIAL: cell(worst.accuracy, worst.interval)})
+    table.notes = [settings(shown)]
     return table
 
 
@@ -51,8 +64,13 @@ def by_cell(lines: Iterable[Corrupted]) -> Cells:
 
 
 def corruptions(lines: Iterable[Corrupted]) -> list[str]:
-    """Their names, in the order of the lines."""
-    return list(dict.fromkeys(line.corruption for line in lines if line.corruption != CLEAN))
+    """The names of those that have severities, in the order of the lines."""
+    return list(dict.fromkeys(line.corruption for line in lines if line.severity))
+
+
+def severities(cells: Cells) -> list[int]:
+    """From 1 on."""
+    return sorted({severity for _, severity in cells} - {0})
 
 
 def mean_row(cells: Cells) -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from robench.report import Table
-from robench.report.corruptions import CLEAN, MCA, by_cell, corruptions, mean_row, settings
+from robench.report.corruptions import CLEAN, MCA, by_cell, corruptions, mean_row, settings, severities
 from robench.reproduce.figures import heat
 from robench.reproduce.workshop import Product, Workshop, published
 from robench.specs import list_models
@@ -55,7 +55,7 @@ def _cells(verdicts: Verdicts) -> Product:
     table = Table(title, "defense, severity", columns)
     for defense, lines in verdicts.items():
         cells = by_cell(lines)
-        for severity in sorted({severity for _, severity in cells} - {0}):
+        for severity in severities(cells):
             row = {name: f"{cells[name, severity].accuracy:.2f}" for name in names}
             said = paper.get((defense, severity), {})
             row.update({f"{name} (paper)": said[name] for name in names if name in said})
@@ -67,21 +67,18 @@ def _cells(verdicts: Verdicts) -> Product:
 def _differences(verdicts: Verdicts) -> Product:
     names = corruptions(next(iter(verdicts.values())))
     cells = {name: by_cell(lines) for name, lines in verdicts.items()}
-    severities = sorted({severity for _, severity in cells[BASES[0]]} - {0})
+    degrees = severities(cells[BASES[0]])
     panels = {
         f"{base}: HE minus base": [
-            [cells[f"{base}_he"][name, s].accuracy - cells[base][name, s].accuracy for s in severities]
-            for name in names
+            [cells[f"{base}_he"][name, s].accuracy - cells[base][name, s].accuracy for s in degrees] for name in names
         ]
         for base in BASES
     }
     table = Table("Hypersphere embedding under corruptions: points, HE minus base", "corruption", [])
-    table.columns = [f"{base}, {severity}" for base in BASES for severity in severities]
+    table.columns = [f"{base}, {severity}" for base in BASES for severity in degrees]
     for at, name in enumerate(names):
         values = [value for panel in panels.values() for value in panel[at]]
         table.add(name, dict(zip(table.columns, (f"{value:+.2f}" for value in values), strict=True)))
     table.notes = [f"Ours: {settings(verdicts)}", "Columns: defense and severity; positive means that HE helps."]
-    draw = partial(
-        heat, panels=panels, rows=names, columns=list(map(str, severities)), label="points", around_zero=True
-    )
+    draw = partial(heat, panels=panels, rows=names, columns=list(map(str, degrees)), label="points", around_zero=True)
     return Product("corruption-differences", table, draw)
