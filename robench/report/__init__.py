@@ -1,11 +1,12 @@
 """From stored verdicts to what people read. Never imports torch."""
 
 from robench.report.evaluation import Evaluation, Verdict, evaluations_json
+from robench.report.formats import FORMATS, csv_text, latex_document, markdown, plain, terminal
 from robench.report.overestimate import overestimate
 from robench.report.queries import accuracy_after, budget, curve, longest, queries
 from robench.report.robustness import robustness
 from robench.report.selection import Selection, load, select, stem
-from robench.report.table import FORMATS, Table, csv_text, markdown, plain, terminal
+from robench.report.table import Estimate, Table
 from robench.report.trust import Finding, Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 
@@ -15,6 +16,7 @@ TABLES = {"robustness": robustness, "overestimate": overestimate, "queries": que
 __all__ = [
     "FORMATS",
     "TABLES",
+    "Estimate",
     "Evaluation",
     "Finding",
     "Selection",
@@ -27,6 +29,7 @@ __all__ = [
     "csv_text",
     "curve",
     "evaluations_json",
+    "latex_document",
     "load",
     "longest",
     "markdown",

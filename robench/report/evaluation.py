@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from robench.errors import unknown
 from robench.outcome import ORIGIN, Outcome, Result, Skipped
-from robench.report.table import Table, plain
+from robench.report.formats import html, plain
+from robench.report.table import Table
 from robench.report.trust import Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 
@@ -71,6 +72,10 @@ class Evaluation:
         """The table that `robench eval` shows, and what was skipped."""
         skipped = "".join(f"{skipped.name}: skipped, {skipped.reason}.\n" for skipped in self.skipped)
         return plain(self.table()) + skipped
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return html(self.table())
 
     def table(self) -> Table:
         """Worst case first, then each attack with what was spent on it."""

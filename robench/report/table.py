@@ -1,17 +1,15 @@
-"""A table of text cells, and how it is written: terminal, Markdown, CSV, LaTeX, HTML."""
+"""A table of text cells."""
 
-import csv
-import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    import pandas as pd
 
 MISSING = "-"
+NOTHING = float("nan")
+"""Equal to no number."""
 GAP = 2
 """Blanks between columns on a screen."""
 
@@ -44,6 +42,8 @@ class Table:
         corner: what the rows are.
         columns: their names, in order.
         notes: sentences below the table.
+        rows: cells by column, of each row by name; what a row has no cell for is empty.
+        graded: the columns in which the largest number is the best, and is marked.
     """
 
     title: str
@@ -51,6 +51,7 @@ class Table:
     columns: list[str]
     notes: list[str] = field(default_factory=list)
     rows: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    graded: Sequence[str] = ()
 
     def add(self, name: str, cells: Mapping[str, str]) -> None:
         """Append a row; columns it has no cell for stay empty."""
@@ -76,88 +77,47 @@ class Table:
             pieces[-1].append(column)
             used += needed
         return [
-            Table(self.title if place == 0 else "", self.corner, columns, self.notes, self.rows)
+            replace(self, title=self.title if place == 0 else "", columns=columns)
             for place, columns in enumerate(pieces)
         ]
 
-    def grid(self, missing: str = MISSING) -> list[list[str]]:
-        """The header row and all rows, as text."""
+    def grid(self, missing: str = MISSING, mark: Callable[[str], str] = str) -> list[list[str]]:
+        """The header row and all rows, as text; the best of graded columns as `mark` makes them."""
+        best = {column: self._best(column) for column in self.graded}
         head = [self.corner, *self.columns]
-        return [
-            head,
-            *([name, *(cells.get(c, missing) for c in self.columns)] for name, cells in self.rows.items()),
-        ]
+        body = []
+        for name, cells in self.rows.items():
+            row = [cells.get(column, missing) for column in self.columns]
+            marked = [
+                mark(cell) if column in cells and best.get(column, NOTHING) == number(cell) else cell
+                for column, cell in zip(self.columns, row, strict=True)
+            ]
+            body.append([name, *marked])
+        return [head, *body]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The cells as text (pandas), one row a row, by name."""
+        import pandas as pd
+
+        head, *body = self.grid(missing="")
+        return pd.DataFrame([row[1:] for row in body], index=pd.Index([row[0] for row in body], name=head[0]),
+                            columns=head[1:])  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from robench.report.formats import html
+
+        return html(self)
+
+    def _best(self, column: str) -> float | None:
+        """The largest of at least two numbers; nothing is best where all are equal."""
+        numbers = {number(cells[column]) for cells in self.rows.values() if column in cells} - {None}
+        return max(numbers) if len(numbers) > 1 else NOTHING  # type: ignore[type-var]
 
 
-def markdown(table: Table) -> str:
-    """A GitHub-flavoured pipe table."""
-    head, *body = table.grid()
-    notes = "".join(f"\n{note}\n" for note in table.notes)
-    return f"### {table.title}\n\n{tabulate(body, head, tablefmt='github', disable_numparse=True)}\n{notes}"
-
-
-def csv_text(table: Table) -> str:
-    """Comma-separated values; an estimate fills three columns, and the notes stay out."""
-    stream = io.StringIO()
-    grid = table.grid(missing="")
-    for place in range(len(grid[0]) - 1, 0, -1):
-        if any(isinstance(row[place], Estimate) for row in grid):
-            name = grid[0][place]
-            grid[0][place : place + 1] = [name, f"{name} low", f"{name} high"]
-            for row in grid[1:]:
-                cell = row[place]
-                row[place : place + 1] = (
-                    [cell.value, cell.low, cell.high] if isinstance(cell, Estimate) else [cell, "", ""]
-                )
-    csv.writer(stream, lineterminator="\n").writerows(grid)
-    return stream.getvalue()
-
-
-def latex(table: Table) -> str:
-    """A tabular for the booktabs package."""
-    head, *body = table.grid(missing="--")
-    notes = "".join(f"% {note}\n" for note in [table.title, *table.notes])
-    return f"{notes}{tabulate(body, head, tablefmt='latex_booktabs', disable_numparse=True)}\n"
-
-
-def html(table: Table) -> str:
-    """A table element with its caption and notes."""
-    head, *body = table.grid()
-    element = tabulate(body, head, tablefmt="html", disable_numparse=True)
-    notes = "".join(f"<p>{_escape(note)}</p>\n" for note in table.notes)
-    return str(element).replace("<table>", f"<table>\n<caption>{_escape(table.title)}</caption>", 1) + f"\n{notes}"
-
-
-FORMATS: dict[str, Callable[[Table], str]] = {"md": markdown, "csv": csv_text, "latex": latex, "html": html}
-
-
-def plain(table: Table) -> str:
-    """Aligned text without boxes, for pipes and files."""
-    head, *body = table.grid()
-    notes = "".join(f"{note}\n" for note in table.notes)
-    return f"{table.title}\n\n{tabulate(body, head, tablefmt='simple', disable_numparse=True)}\n\n{notes}"
-
-
-def terminal(table: Table, *, wrap: bool = False) -> "RichTable":
-    """For a rich console; `wrap` breaks long cells and aligns everything left, for prose."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table as RichTable
-
-    rich_table = RichTable(title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    rich_table.show_edge = rich_table.pad_edge = False
-    rich_table.collapse_padding = True
-    head, *body = table.grid()
-    for place, name in enumerate(head):
-        rich_table.add_column(
-            escape(name), justify="left" if wrap or place == 0 else "right", no_wrap=place == 0 or not wrap
-        )
-    for row in body:
-        rich_table.add_row(*(escape(cell) for cell in row))
-    return rich_table
-
-
-def _escape(text: str) -> str:
-    from html import escape
-
-    return escape(text)
+def number(cell: str) -> float | None:
+    """What a cell begins with, if that is a number."""
+    try:
+        return float(cell.value if isinstance(cell, Estimate) else cell.split(" ", 1)[0].rstrip("*"))
+    except ValueError:
+        return None
