@@ -212,9 +212,11 @@ def test_markdown_is_a_pipe_table(cli, results):
 def test_latex_is_a_booktabs_table(cli, results):
     command = ("eval", "--model", "pgdat_he", "--attack", "pgd-20", "--limit", 20)
     assert cli(*command, "--results", results).code == 0
-    lines = [line for line in rendered(cli, results, "latex").splitlines() if not line.startswith("%")]
-    assert lines[0].startswith(r"\begin{tabular}")
-    assert lines[-1] == r"\end{tabular}"
+    text = rendered(cli, results, "latex")
+    assert text.startswith(r"\documentclass{article}")
+    lines = [line for line in text.splitlines() if not line.startswith("%")]
+    start = next(at for at, line in enumerate(lines) if line.startswith(r"\begin{tabular}"))
+    lines = lines[start : next(at for at, line in enumerate(lines) if line.startswith(r"\end{tabular}"))]
     assert r"\toprule" in lines
     assert r"pgdat\_he" in "\n".join(lines)
     body = [line for line in lines if line.endswith(r"\\")]

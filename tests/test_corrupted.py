@@ -111,6 +111,14 @@ def test_what_was_published_is_never_merged_with_what_is_generated(few, tmp_path
     assert "published" in means({"pgdat": published}).notes[0]
 
 
+def test_other_files_of_a_published_set_are_other_lines(few, tmp_path):
+    found = Set(few)
+    hashes = {line.hash for line in run(few, tmp_path, Published(found))}
+    found.fingerprint = lambda corruption: f"another {corruption}"
+    again = {line.hash for line in run(few, tmp_path, Published(found))}
+    assert len(hashes & again) == 1  # the clean split
+
+
 def test_a_published_set_of_other_examples_is_refused(few, tmp_path):
     turned = replace(few, ids=few.ids.flip(0))
     with pytest.raises(InputError, match="holds other examples"):

@@ -117,6 +117,17 @@ def test_archive_is_read_without_unpacking(tmp_path, prefix):
     assert list(archive.parent.iterdir()) == [archive]
 
 
+def test_the_fingerprint_is_that_of_the_files_bytes(tmp_path):
+    folder = plant(tmp_path / "CIFAR-10-C")
+    found = cifar10_c.find(tmp_path, N)
+    before = found.fingerprint("fog")
+    assert before == hashlib.sha256((folder / "fog.npy").read_bytes()).hexdigest()
+    values = np.load(folder / "fog.npy")
+    values[0, 0, 0, 0] ^= 1
+    np.save(folder / "fog.npy", values)
+    assert found.fingerprint("fog") != before
+
+
 def test_a_folder_goes_before_the_archive_and_extra_corruptions_go_last(tmp_path):
     plant(tmp_path / "CIFAR-10-C", names=KNOWN[::-1])
     (tmp_path / "CIFAR-10-C.tar").write_bytes(b"never opened")

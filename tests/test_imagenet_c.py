@@ -64,6 +64,15 @@ def test_imagenet_c_is_read_in_the_order_of_the_clean_images(tmp_path, folder, c
         assert (test.y.tolist(), test.ids.tolist()) == (split.y.tolist(), split.ids.tolist())
 
 
+def test_the_fingerprint_tells_other_files_apart(tmp_path):
+    folder = plant_imagenet(tmp_path / "ImageNet-C")
+    found = imagenet_c.find(tmp_path, 3, 2)
+    before = found.fingerprint("fog")
+    assert found.fingerprint("gaussian_noise") == before  # the same names and sizes
+    picture(next((folder / "fog" / "5").rglob("*.JPEG")), (200, 10, 99), (300, 300))
+    assert found.fingerprint("fog") != before
+
+
 def test_groups_as_archives_name_them(tmp_path):
     plant_imagenet(tmp_path / "ImageNet-C" / "weather", ["fog"])
     plant_imagenet(tmp_path / "ImageNet-C" / "extra", ["spatter"])

@@ -1,27 +1,27 @@
 """Tables 6 and 8 from planted records: their numbers, the paper's beside, the curves and their picture."""
 
-import csv
-
 import pytest
-import torch
 from test_queries import planted
 
-from robench.outcome import Result
-from robench.report import Evaluation
-from robench.reproduce import Workshop, find_target
-from robench.reproduce.blackbox import ASKING
+from robench.report.paper import Source, View, paper_table
+from robench.report.paper.blackbox import ASKING
+from robench.report.paper.published import layouts
+from robench.report.paper.seeds import MAIN
 from robench.reproduce.figures import falls
+from robench.reproduce.pictures import queries
 
 
 @pytest.fixture
-def shop(tmp_path, monkeypatch):
-    def evaluate(self, card, attacks):
-        he = card.name.endswith("_he")
-        found = [planted(name, first(name, he), card.name) for name in attacks]
-        return Evaluation(tuple(Result(record, "stored", 0, 0, 0.0) for record in found))
+def source(tmp_path):
+    class Planted(Source):
+        """Whatever is asked for, of ten examples."""
 
-    monkeypatch.setattr(Workshop, "evaluate", evaluate)
-    return Workshop("digits", tmp_path / "results", tmp_path / "trained", torch.device("cpu"))
+        def records(self, defense):
+            asked = {*layouts()["table8"].attacks, *layouts()["table6"].attacks, *ASKING}
+            he = defense.endswith("_he")
+            return {name: planted(name, first(name, he), f"digits/{defense}") for name in asked}
+
+    return Planted("digits", tmp_path)
 
 
 def first(attack, he):
@@ -31,54 +31,41 @@ def first(attack, he):
     return [0, *([*broken, None] if attack == "rays" else [None, *broken]), late, *[None] * 5]
 
 
-def written(shop, target):
-    files = {path.name: path for path in shop.write(find_target(target)(shop))}
-    read = {}
-    for name, path in files.items():
-        if path.suffix == ".csv":
-            with path.open(newline="") as stream:
-                read[name] = {next(iter(row.values())): row for row in csv.DictReader(stream)}
-    return files, read
-
-
-def test_table_8_is_written_with_the_paper_beside(shop):
-    files, read = written(shop, "table8")
-    pictures = {f"blackbox-queries{suffix}" for suffix in (".png", ".svg")}
-    tables = {f"{name}{end}" for name in ("table8", "blackbox-queries", "blackbox-curves") for end in (".md", ".csv")}
-    assert files.keys() == tables | pictures
-    assert list(read["table8.csv"]) == ["pgdat", "pgdat_he", "alp", "alp_he", "trades", "trades_he"]
-    plain, he = read["table8.csv"]["pgdat"], read["table8.csv"]["pgdat_he"]
+def test_table_8_has_the_paper_beside(source):
+    rows = paper_table("table8", source, View(against=True)).rows
+    assert list(rows) == ["pgdat", "pgdat_he", "alp", "alp_he", "trades", "trades_he"]
+    plain, he = rows["pgdat"], rows["pgdat_he"]
     assert [plain[column] for column in ("clean", "zoo", "nes-20", "nes-80")] == ["90.00", "70.00", "70.00", "60.00"]
     assert [he[column] for column in ("zoo", "nes-80", "worst case")] == ["80.00", "70.00", "70.00 [39.7, 89.2]"]
     assert [he[f"{column} (paper)"] for column in ("zoo", "nes-80", "spsa-20")] == ["74.65", "69.92", "73.66"]
+    assert he["zoo (difference)"] == "+5.35"
 
 
-def test_table_8_comes_with_its_curves(shop):
-    _, read = written(shop, "table8")
-    asked, curves = read["blackbox-queries.csv"], read["blackbox-curves.csv"]
-    assert len(asked) == 6 * len(ASKING)
-    assert asked["digits/trades nes-80"]["mean queries"] == "4234.3"
-    assert asked["digits/trades nes-80"]["after 10000"] == "70.00"
-    assert asked["digits/trades nes-80"]["after 20000"] == "60.00"
-    assert [curves[q]["alp square"] for q in ("2", "3", "500", "700", "5000", "7000")] == [
+def test_table_8_comes_with_its_curves(source, tmp_path):
+    asked = paper_table("blackbox-queries", source, View()).rows
+    curves = paper_table("blackbox-curves", source, View()).rows
+    assert len(asked) == len(MAIN) * len(ASKING)
+    assert asked["trades nes-80"]["mean queries"] == "4234.3"
+    assert asked["trades nes-80"]["after 10000"] == "70.00"
+    assert asked["trades nes-80"]["after 20000"] == "60.00"
+    assert [curves[q].get("alp square", "") for q in ("2", "3", "500", "700", "5000", "7000")] == [
         "90.00", "80.00", "80.00", "70.00", "70.00", "",
     ]  # fmt: skip
     assert list(curves)[-1] == "20000"
+    queries(source, tmp_path / "curves.svg")
+    assert "<svg" in (tmp_path / "curves.svg").read_text()
 
 
-def test_table_6_is_written_with_the_paper_beside(shop):
-    files, read = written(shop, "table6")
-    assert files.keys() == {"table6.md", "table6.csv"}
-    rows = read["table6.csv"]
-    assert list(rows) == ["pgdat", "pgdat_he", "trades", "trades_he"]
-    paper = [rows["pgdat_he"][f"{column} (paper)"] for column in ("clean", "rays", "autoattack")]
+def test_table_6_has_the_paper_beside(source):
+    table = paper_table("table6", source, View(against=True))
+    assert list(table.rows) == ["pgdat", "pgdat_he", "trades", "trades_he"]
+    paper = [table.rows["pgdat_he"][f"{column} (paper)"] for column in ("clean", "rays", "autoattack")]
     assert paper == ["86.25", "57.8", "53.16"]
-    assert not rows["trades"]["rays (paper)"]
-    ours = [rows["trades"][column].split()[0] for column in ("clean", "rays", "autoattack", "worst case")]
+    assert "rays (paper)" not in table.rows["trades"]
+    ours = [table.rows["trades"][column].split()[0] for column in ("clean", "rays", "autoattack", "worst case")]
     assert ours == ["90.00", "70.00", "70.00", "60.00"]
-    text = files["table6.md"].read_text()
-    assert "WRN-34-20 has 85.14 clean, 59.0 under RayS, 53.74 under AutoAttack" in text
-    assert "0.031" not in text
+    assert any("WRN-34-20" in note for note in table.notes)
+    assert not any("0.031" in note for note in table.notes)
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])

@@ -8,7 +8,8 @@ from scipy.ndimage import affine_transform
 from robench.classifiers import load_model
 from robench.corrupted import Moved, evaluate
 from robench.corruptions.spatial import NAME, grid, moved
-from robench.report.corruptions import CLEAN, by_cell, spatial
+from robench.report.corruptions import CLEAN, by_cell
+from robench.report.corruptions import moved as worst_moved
 from robench.request import Settings, Subject
 from robench.specs import find_card
 from robench.store.corrupted import read_corrupted
@@ -69,7 +70,7 @@ def test_the_verdict_is_the_worst_of_all_views(digits, tmp_path):
     expected = np.logical_and.reduce(right)
     assert 0 < expected.sum() < right[-1].sum()
     assert (lines[NAME, 0].verdicts == expected).all()
-    table = spatial({"pgdat": list(read_corrupted(tmp_path))})
+    table = worst_moved({"pgdat": list(read_corrupted(tmp_path))})
     assert table.rows["pgdat"][NAME].startswith(f"{100 * expected.mean():.2f} [")
     assert table.rows["pgdat"][CLEAN] == f"{lines[CLEAN, 0].accuracy:.2f}"
     assert "775 views" in table.notes[0]

@@ -26,7 +26,8 @@ from robench.data import find_dataset
 from robench.errors import InputError
 from robench.paths import data_root
 from robench.specs import Recipe, read_card
-from robench.training import checkpoint, train
+from robench.store.log import read_log
+from robench.training import train
 from robench.training.augment import crop_flip
 from robench.training.net import Net
 from robench.training.schedule import schedule
@@ -258,9 +259,7 @@ def test_log_has_a_line_an_epoch(tmp_path):
     for row, epoch in zip(rows, seen, strict=True):
         for key in ("lr", "loss", "clean_accuracy", "robust_accuracy", "seconds"):
             assert float(row[key]) == pytest.approx(getattr(epoch, key), rel=1e-4, abs=0.006)
-    assert [e.loss for e in checkpoint.read_log(tmp_path / "log.csv")] == pytest.approx(
-        [e.loss for e in seen], abs=1e-5
-    )
+    assert [e.loss for e in read_log(tmp_path / "log.csv")] == pytest.approx([e.loss for e in seen], abs=1e-5)
 
 
 def test_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from robench.data import Dataset, dataset_of, find_dataset
 from robench.errors import FaultError, IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import Evaluation, Table, evaluations_json
-from robench.report.corruptions import as_json, means, spatial
+from robench.report.corruptions import as_json, means, moved
 from robench.specs import NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class _Run:
             for kind, lines in made.items():
                 self.cells += as_json(lines)
                 if not self.quiet:
-                    show((spatial if kind == "spatial" else means)({card.name: lines}), output())
+                    show((moved if kind == "spatial" else means)({card.name: lines}), output())
 
     def _attack(self, card: Card, split: "Split", threat: ThreatModel) -> None:
         from robench.request import Subject

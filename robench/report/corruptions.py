@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from robench.report.robustness import cell
+from robench.report.selection import Selection
 from robench.report.table import Table
 from robench.specs.corruption import declared
 from robench.store.corrupted import Corrupted
@@ -31,6 +32,15 @@ def means(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
     return table
 
 
+def overview(selection: Selection) -> Table:
+    """The means of the defenses of a selection; says how to get them where there are none."""
+    defenses = common(selection.corrupted)
+    if defenses:
+        return means(defenses)
+    note = "No verdicts under corruptions: run `robench eval --model NAME --battery corruptions` first."
+    return Table("Accuracy under corruptions (%)", "defense", [CLEAN, MCA], [note])
+
+
 def every_cell(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
     """One row a defense and severity, one column a corruption, with Wilson's 95% interval."""
     names = corruptions(line for lines in defenses.values() for line in lines)
@@ -46,16 +56,27 @@ def every_cell(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
     return table
 
 
-def spatial(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
+def moved(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
     """One row a defense: clean accuracy, and what is left under the worst rotation and translation."""
     table = Table("Accuracy under rotations and translations (%), 95% Wilson interval", "defense", [CLEAN, SPATIAL])
-    shown = {name: [line for line in lines if not line.severity] for name, lines in defenses.items()}
-    for name, lines in shown.items():
+    measured: dict[str, list[Corrupted]] = {}
+    for name, lines in defenses.items():
         cells = by_cell(lines)
         if (worst := cells.get((SPATIAL, 0))) is not None:
+            measured[name] = [worst]
             table.add(name, {CLEAN: cell(cells[CLEAN, 0].accuracy), SPATIAL: cell(worst.accuracy, worst.interval)})
-    table.notes = [settings(shown)]
+    table.notes = [settings(measured)]
     return table
+
+
+def common(defenses: Mapping[str, Sequence[Corrupted]]) -> dict[str, list[Corrupted]]:
+    """Verdicts on the clean split and the common corruptions: the published ones where a defense has both kinds."""
+    found = {}
+    for name, lines in defenses.items():
+        if origins := {line.origin for line in lines if line.severity}:
+            origin = "published" if "published" in origins else "generated"
+            found[name] = [line for line in lines if line.corruption != SPATIAL and line.origin == origin]
+    return found
 
 
 def by_cell(lines: Iterable[Corrupted]) -> Cells:

@@ -30,7 +30,6 @@ LATEX_TABLE = r"""\begin{{table}}
 """
 LATEX_DOCUMENT = r"""\documentclass{{article}}
 \usepackage[utf8]{{inputenc}}
-\usepackage[T1]{{fontenc}}
 \usepackage[margin=2cm]{{geometry}}
 \usepackage{{booktabs,graphicx,textcomp}}
 \begin{{document}}

@@ -1,13 +1,14 @@
 """Which records a table may show together: never two different things under one name."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from robench.paths import data_root, default_results
 from robench.specs import battery_attacks, digest, find_card, list_models
 from robench.store import Record, Store, read_published
+from robench.store.corrupted import Corrupted, read_corrupted
 
 
 @dataclass(frozen=True)
@@ -18,21 +19,28 @@ class Selection:
         defenses: the records of each defense, in the order of the catalogue.
         left_out: how many of their records were of other weights, examples, threat models, seeds or precisions.
         unshown: how many other defenses have records.
+        corrupted: verdicts under corruptions of each defense, on one dataset.
     """
 
     defenses: dict[str, list[Record]]
     left_out: int
     unshown: int = 0
+    corrupted: dict[str, list[Corrupted]] = field(default_factory=dict)
 
 
-def load(results: Path | None = None) -> list[Record]:
+def folders(results: Path | None = None) -> list[Path]:
+    """Where stored things lie: a results folder, or without one that which robench ships and the default one."""
+    return [results] if results else list(dict.fromkeys([data_root() / "results", default_results()]))
+
+
+def load(results: Path | None = None, *, published: bool = False) -> list[Record]:
     """Raw and published records under a results folder; a raw one replaces its published copy.
 
-    Without a folder, those of the default one and the published records that robench ships.
+    Without a folder, those of the default one and the published records that robench ships; `published` leaves
+    the raw ones out.
     """
-    folders = [results] if results else [data_root() / "results", default_results()]
-    found = [record for folder in dict.fromkeys(folders) for record in read_published(folder)]
-    found += Store(folders[-1]).records()
+    found = [record for folder in folders(results) for record in read_published(folder)]
+    found += () if published else Store(folders(results)[-1]).records()
     return list(
         {(record.header.model, record.header.hash, record.header.attack.name): record for record in found}.values()
     )
@@ -53,6 +61,31 @@ def newest(records: Iterable[Record]) -> list[Record]:
         key = (h.group, h.seed, h.precision, h.attack.name)
         kept[key] = max(kept.get(key, record), record, key=lambda each: each.header.created)
     return list(kept.values())
+
+
+def current_lines(results: Path | None = None) -> dict[str, list[Corrupted]]:
+    """Verdicts under corruptions of the current weights of registered defenses, or of all where none is registered.
+
+    Of each dataset those on the most examples and with the lowest seed; of several lines on one thing the last.
+    """
+    digests = {name: digest(find_card(name).identity()) for name in list_models()}
+    found: dict[str, dict[tuple[Any, ...], Corrupted]] = {}
+    for line in (line for folder in folders(results) for line in read_corrupted(folder)):
+        if digests.get(line.model, digest(line.identity["model"])) == digest(line.identity["model"]):
+            key = (line.dataset, line.n, line.seed, line.origin, line.corruption, line.severity)
+            found.setdefault(line.model, {})[key] = line
+    models = sorted(found.keys() & digests.keys() or found.keys(), key=_catalogue_order)
+    return {name: _fullest(found[name].values()) for name in models}
+
+
+def _fullest(lines: Iterable[Corrupted]) -> list[Corrupted]:
+    """Of each dataset and origin the lines on the most examples, with the lowest seed."""
+    best: dict[tuple[str, str], tuple[int, int]] = {}
+    lines = list(lines)
+    for line in lines:
+        where = line.dataset, line.origin
+        best[where] = max(best.get(where, (0, 0)), (line.n, -line.seed))
+    return [line for line in lines if best[line.dataset, line.origin] == (line.n, -line.seed)]
 
 
 def current(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
@@ -95,7 +128,11 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=key)
 
 
-def select(records: Iterable[Record], models: list[str] | None = None) -> Selection:
+def select(
+    records: Iterable[Record],
+    models: list[str] | None = None,
+    corrupted: Mapping[str, list[Corrupted]] | None = None,
+) -> Selection:
     """For each defense the verdicts that belong together.
 
     A record of other weights than its card's is stale and left out. What remains is grouped by examples,
@@ -113,7 +150,10 @@ def select(records: Iterable[Record], models: list[str] | None = None) -> Select
     candidates = sum(record.header.model in chosen for record in records)
     others = {record.header.model for record in records} - chosen.keys() if models is None else set()
     left_out = candidates - sum(map(len, chosen.values()))
-    return Selection({name: chosen[name] for name in sorted(chosen, key=_catalogue_order)}, left_out, len(others))
+    shown = {name: lines for name, lines in (corrupted or {}).items() if models is None or name in models}
+    return Selection(
+        {name: chosen[name] for name in sorted(chosen, key=_catalogue_order)}, left_out, len(others), shown
+    )
 
 
 def _catalogue_order(name: str) -> tuple[str, bool, str]:

@@ -1,36 +1,11 @@
 """The paper's tables and figures, measured here and set beside the published numbers."""
 
-from collections.abc import Callable
-
 from robench.errors import unknown
-from robench.reproduce.blackbox import table6, table8
-from robench.reproduce.corruptions import table5
-from robench.reproduce.defenses import ablation, angles, fast
-from robench.reproduce.gradients import hard_examples, normalised_attack
-from robench.reproduce.seeds import seeds
-from robench.reproduce.training import fewer_steps, scale_margin
-from robench.reproduce.transfer import transfer
-from robench.reproduce.workshop import Product, Workshop
-
-Reproduction = Callable[[Workshop], list[Product]]
-
-TARGETS: dict[str, Reproduction] = {
-    "table3": fast,
-    "table5": table5,
-    "table6": table6,
-    "table7": normalised_attack,
-    "table8": table8,
-    "ablation": ablation,
-    "appendix-table2": angles,
-    "scale-margin": scale_margin,
-    "fig2": fewer_steps,
-    "fig3": hard_examples,
-    "seeds": seeds,
-    "transfer": transfer,
-}
+from robench.reproduce.targets import TARGETS, Target
+from robench.reproduce.workshop import Workshop
 
 
-def find_target(name: str) -> Reproduction:
+def find_target(name: str) -> Target:
     """A reproduction by name.
 
     Raises:
@@ -41,4 +16,4 @@ def find_target(name: str) -> Reproduction:
     return TARGETS[name]
 
 
-__all__ = ["TARGETS", "Product", "Reproduction", "Workshop", "find_target"]
+__all__ = ["TARGETS", "Target", "Workshop", "find_target"]

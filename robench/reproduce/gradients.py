@@ -1,7 +1,8 @@
-"""What gradients show: hard examples in training (Fig. 3), feature normalisation in the attack (Table 7)."""
+"""What Fig. 3 shows: the gradients of the weights on adversarial and on clean examples."""
 
+import csv
+import io
 from collections import defaultdict
-from pathlib import Path
 from statistics import fmean, median
 
 import torch
@@ -9,45 +10,24 @@ import torch
 from robench.classifiers import Classifier, load_card
 from robench.data import find_dataset
 from robench.losses import he_cross_entropy
-from robench.report import Table
-from robench.reproduce.workshop import PAPER, Product, Workshop, published
+from robench.paths import write_text
+from robench.report.paper.gradients import COLUMNS, DEFENSES, EXAMPLES, measured
+from robench.reproduce.workshop import Workshop
 from robench.specs import Card
 from robench.training.frameworks.base import attack_loss
 from robench.training.net import Net
 from robench.training.perturb import Perturber
 
-EXAMPLES = 256
 
-
-def hard_examples(shop: Workshop) -> list[Product]:
-    """Fig. 3: E(|grad L(x*)| / |grad L(x)|) for each group of parameters, x* made by the training attack."""
-    ratios = {name: _ratios(shop, shop.card(name)) for name in ("pgdat", "pgdat_he")}
-    groups = list(ratios["pgdat"])
-    table = Table(
-        "Weight-gradient norm on adversarial over clean examples (Fig. 3)",
-        "parameters",
-        [f"{name} {kind}" for name in ratios for kind in ("median", "mean")],
-        [shop.setting(), f"The first {EXAMPLES} training examples; the head's bias exists without HE only.",
-         "The paper prints no numbers for this figure; it reports higher ratios with HE.",
-            "The mean is ruled by the few examples whose clean loss is almost zero; the picture shows the median."],
-    )  # fmt: skip
-    for group in groups:
-        cells = {}
-        for name, mine in ratios.items():
-            if group in mine:
-                cells.update(
-                    {f"{name} median": f"{median(mine[group]):.3g}", f"{name} mean": f"{fmean(mine[group]):.3g}"}
-                )
-        table.add(group, cells)
-    shared = [group for group in groups if all(group in mine for mine in ratios.values())]
-
-    def draw(path: Path) -> None:
-        from robench.reproduce.figures import bars
-
-        series = {name: [median(mine[group]) for group in shared] for name, mine in ratios.items()}
-        bars(path, shared, series, "median gradient-norm ratio")
-
-    return [Product("fig3", table, draw)]
+def measure(shop: Workshop) -> None:
+    """E(|grad L(x*)| / |grad L(x)|) for each group of parameters, x* made by the training attack."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for name in DEFENSES:
+        for group, ratios in _ratios(shop, shop.card(name)).items():
+            writer.writerow([name, group, f"{median(ratios):.3g}", f"{fmean(ratios):.3g}"])
+    write_text(measured(shop.results, shop.dataset), stream.getvalue())
 
 
 def _ratios(shop: Workshop, card: Card) -> dict[str, list[float]]:
@@ -75,28 +55,3 @@ def _norms(model: Classifier, x: torch.Tensor, y: torch.Tensor) -> dict[str, flo
     names, parameters = zip(*model.named_parameters(), strict=True)
     gradients = torch.autograd.grad(loss, parameters)
     return {name: float(gradient.norm()) for name, gradient in zip(names, gradients, strict=True)}
-
-
-def normalised_attack(shop: Workshop) -> list[Product]:
-    """Table 7: feature normalisation in the attack on a standardly trained network."""
-    card = shop.card("standard")
-    rows = published("table7_fn_in_the_attack")
-    names = [f"fn-{row['attack']}" if row["fn_in_objective"] == "yes" else row["attack"] for row in rows]
-    evaluation = shop.evaluate(card, names)
-    table = Table(
-        "Feature normalisation in the attack's objective, standardly trained network (Table 7)",
-        "attack",
-        ["accuracy", "95% CI", "accuracy (paper)"],
-        [shop.setting(), f"{PAPER} The network is trained on clean images."],
-    )
-    for row, name in zip(rows, names, strict=True):
-        verdict = evaluation[name]
-        table.add(
-            f"{row['attack']}, {'with' if row['fn_in_objective'] == 'yes' else 'without'} FN",
-            {
-                "accuracy": f"{verdict.robust_accuracy:.2f}",
-                "95% CI": f"{verdict.interval[0]:.1f}-{verdict.interval[1]:.1f}",
-                "accuracy (paper)": row["accuracy"],
-            },
-        )
-    return [Product("table7", table)]

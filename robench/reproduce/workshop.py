@@ -1,7 +1,6 @@
-"""What every reproduction needs: defenses, registered or derived, verdicts, published numbers, a place to write."""
+"""What every reproduction needs: defenses, registered or derived, their verdicts, a place to write."""
 
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,44 +8,28 @@ from typing import Any
 import torch
 
 from robench import corrupted
-from robench.corrupted import Generated
+from robench.corrupted import Generated, Moved
 from robench.data import find_dataset
-from robench.paths import data_root, write_text
 from robench.progress import Quiet
-from robench.report import Evaluation, Table, csv_text, markdown
+from robench.publish import publish_records
+from robench.report.paper import Source
 from robench.request import Settings, Subject
 from robench.run import evaluate
 from robench.specs import Card, find_attack, find_card
 from robench.store import Store
-from robench.store.corrupted import Corrupted
-from robench.training.checkpoint import Epoch, read_log
+from robench.store.log import Epoch
 from robench.training.variants import variant
 
 Say = Callable[[str], None]
 
 
 @dataclass
-class Product:
-    """What a reproduction makes.
-
-    Attributes:
-        name: of its files.
-        table: the numbers, ours beside the published.
-        draw: writes the picture to a path whose suffix names the format, if there is one.
-    """
-
-    name: str
-    table: Table
-    draw: Callable[[Path], None] | None = None
-
-
-@dataclass
 class Workshop:
-    """Trains or reuses what is missing, evaluates, and writes.
+    """Trains or reuses what is missing, evaluates it, and publishes the records.
 
     Attributes:
         dataset: whose defenses are reproduced.
-        results: where records are kept and tables are written.
+        results: where records are kept.
         trained: where derived defenses are kept.
         device: to train and evaluate on.
         data_dir: where downloaded datasets lie.
@@ -60,6 +43,11 @@ class Workshop:
     data_dir: Path | None = None
     say: Say = field(default=lambda text: None)
 
+    @property
+    def source(self) -> Source:
+        """What is published by now."""
+        return Source(self.dataset, self.results, published=True)
+
     def card(self, name: str) -> Card:
         """A registered defense of the dataset that has weights.
 
@@ -71,7 +59,9 @@ class Workshop:
         return card
 
     def derived(self, base: str, name: str, changes: Mapping[str, Any]) -> Card:
-        """A registered recipe with changes, trained once."""
+        """A registered recipe with changes, trained once; under the registered name it is that defense itself."""
+        if base == name:
+            return self.card(base)
         card = find_card(f"{self.dataset}/{base}")
 
         def heard(epoch: Epoch) -> None:
@@ -80,7 +70,7 @@ class Workshop:
 
         return variant(card, self.trained / self.dataset / name, changes, self.device, heard)
 
-    def evaluate(self, card: Card, attacks: Sequence[str], substitutes: Sequence[Card] = ()) -> Evaluation:
+    def evaluate(self, card: Card, attacks: Sequence[str], substitutes: Sequence[Card] = ()) -> None:
         """Verdicts under the dataset's usual threat model, read where they are stored."""
         data = find_dataset(self.dataset)
         outcome = evaluate(
@@ -93,49 +83,15 @@ class Workshop:
             Quiet(),
             [Subject.of_card(substitute) for substitute in substitutes],
         )
+        registered = card.name == f"{self.dataset}/{card.folder.name}"
+        records = [result.record for result in outcome.results]
+        publish_records(self.results, records, "" if registered else card.folder.name)
         self.say(f"{card.name}: {', '.join(attacks)}")
-        return Evaluation.of(outcome)
 
-    def corrupted(self, card: Card) -> list[Corrupted]:
-        """Verdicts on generated corruptions, read where they are stored."""
+    def corrupted(self, card: Card) -> None:
+        """Verdicts on generated corruptions, rotations and translations, read where they are stored."""
         split = find_dataset(self.dataset).load("test", self.data_dir)
         settings = Settings(device=str(self.device))
-        lines = corrupted.evaluate(Subject.of_card(card), split, Generated(split), settings, self.results)
+        for source in (Generated(split), Moved()):
+            corrupted.evaluate(Subject.of_card(card), split, source, settings, self.results)
         self.say(f"{card.name}: corruptions")
-        return lines
-
-    def setting(self) -> str:
-        """What our column was measured on, for the tables' notes."""
-        data = find_dataset(self.dataset)
-        return f"Ours: {self.dataset}, {find_card(f'{self.dataset}/pgdat').architecture.name}, {data.threat}."
-
-    def write(self, products: Iterable[Product]) -> list[Path]:
-        """Markdown and CSV under tables/, PNG and SVG under figures/."""
-        written = []
-        for product in products:
-            stem = self.results / "tables" / self.dataset / product.name
-            for suffix, text in ((".md", markdown(product.table)), (".csv", csv_text(product.table))):
-                write_text(stem.with_suffix(suffix), text)
-                written.append(stem.with_suffix(suffix))
-            if product.draw:
-                for suffix in (".png", ".svg"):
-                    path = self.results / "figures" / self.dataset / f"{product.name}{suffix}"
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    product.draw(path)
-                    written.append(path)
-        return written
-
-
-PAPER = "Paper: cifar10, WRN-34-10, linf 0.031 with step 0.003, trained at 8/255."
-"""What the published columns were measured on, unless a table says otherwise."""
-
-
-def published(table: str) -> list[dict[str, str]]:
-    """The rows of one of the paper's tables (results/paper/*.csv)."""
-    with (data_root() / "results" / "paper" / f"{table}.csv").open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def training_seconds(card: Card) -> float:
-    """What the training log says, without the looks at held-out examples."""
-    return sum(epoch.seconds for epoch in read_log(card.folder / "log.csv"))

@@ -15,8 +15,8 @@ from robench.data import dataset_of
 from robench.errors import InputError
 from robench.paths import write_text
 from robench.specs import CARD, WEIGHTS, Card, digest
+from robench.store.log import LOG, Epoch, write_log
 from robench.training import checkpoint
-from robench.training.checkpoint import Epoch
 from robench.training.examples import Examples, examples
 from robench.training.frameworks import make_framework
 from robench.training.frameworks.base import Framework, attack_loss
@@ -138,7 +138,7 @@ class Trainer:
         sha256 = save_weights(self.net.module, self.folder / WEIGHTS)
         document = tomlkit.parse((self.card.folder / CARD).read_text(encoding="utf-8"))
         document["sha256"] = sha256
-        checkpoint.write_log(self.folder / checkpoint.LOG, self.history)
+        write_log(self.folder / LOG, self.history)
         write_text(self.folder / CARD, tomlkit.dumps(document))
         (self.folder / checkpoint.CHECKPOINT).unlink(missing_ok=True)
         (self.folder / BEST).unlink(missing_ok=True)

@@ -10,7 +10,8 @@ import torch
 from robench.paths import write_text
 from robench.specs import CARD, Card, read_card
 from robench.specs.base import build
-from robench.training.checkpoint import CHECKPOINT, Epoch
+from robench.store.log import Epoch
+from robench.training.checkpoint import CHECKPOINT
 from robench.training.trainer import train
 
 

@@ -1,0 +1,35 @@
+"""Every table that is committed, from published records alone: what a clean clone regenerates."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from robench.report.overestimate import overestimate
+from robench.report.paper import PAPER_TABLES, Source, View, paper_table
+from robench.report.robustness import robustness
+from robench.report.selection import Selection, load, select, stem
+from robench.report.table import Table
+from robench.specs import battery_attacks
+from robench.store import Record
+
+BATTERIES = ("paper", "adaptive", "autoattack", "fast")
+"""Each has a table of its own."""
+
+
+def datasets(results: Path | None = None) -> list[str]:
+    """Those with published records."""
+    return sorted({record.header.dataset for record in load(results, published=True)})
+
+
+def everything(dataset: str, results: Path | None = None) -> Iterator[tuple[str, Table]]:
+    """Every committed table of a dataset by name, those with rows only."""
+    records = [record for record in load(results, published=True) if record.header.dataset == dataset]
+    made: dict[str, Table] = {name: robustness(_within(records, name)) for name in BATTERIES}
+    made["overestimate"] = overestimate(select(records))
+    source = Source(dataset, results, published=True)
+    made |= {name: paper_table(name, source, View(against=True)) for name in PAPER_TABLES}
+    return ((name, table) for name, table in made.items() if table.rows)
+
+
+def _within(records: list[Record], battery: str) -> Selection:
+    wanted = {spec.name for spec in battery_attacks(battery)}
+    return select(record for record in records if stem(record.header.attack.name) in wanted)

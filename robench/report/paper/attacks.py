@@ -1,0 +1,59 @@
+"""Tables with a row a defense and a column an attack (`results/paper/tables.toml`), and Table 7."""
+
+from robench.report.paper.published import PAPER, Layout, published
+from robench.report.paper.source import Source
+from robench.report.paper.training import training_cells, training_columns
+from robench.report.paper.view import CLEAN, WORST, Value, View
+from robench.report.robustness import cell
+from robench.report.table import Table
+from robench.report.worst_case import worst_case
+from robench.store import Record
+
+
+def accuracies(source: Source, view: View, layout: Layout) -> Table:
+    """A declared table: clean accuracy, the paper's attacks, ours, and the worst case of all of them."""
+    paper = layout.cells()
+    names = [CLEAN, *layout.attacks, *layout.also]
+    table = Table(layout.title, "defense", view.columns(names, paper.values()))
+    table.columns += [WORST, *(training_columns(view) if layout.training else ())]
+    for defense in layout.defenses:
+        records = {attack: source.record(defense, attack) for attack in (*layout.attacks, *layout.also)}
+        found: dict[str, Record] = {attack: record for attack, record in records.items() if record is not None}
+        values: dict[str, Value] = dict(found)
+        if found:
+            values[CLEAN] = next(iter(found.values())).clean_accuracy
+        row = view.cells(values, {name: value for name, value in paper.get(defense, {}).items() if name in names})
+        if found and len(found) == len(records):
+            worst = worst_case(list(found.values()))
+            row[WORST] = cell(worst.robust_accuracy, worst.interval)
+        if layout.training:
+            row |= training_cells(source, view, defense, layout.numbers)
+        table.add(defense, row)
+    table.graded = [*names, WORST]
+    table.notes = [source.setting(), *paper_says(view, layout.paper), *layout.notes, *source.fill()]
+    return table
+
+
+def feature_normalisation(source: Source, view: View) -> Table:
+    """Table 7: feature normalisation in the attack on a standardly trained network."""
+    name = "accuracy"
+    table = Table("Feature normalisation in the attack's objective, standardly trained network (Table 7)", "attack", [])
+    rows = published("table7_fn_in_the_attack")
+    table.columns = view.columns([name], rows)
+    for row in rows:
+        normalised = row["fn_in_objective"] == "yes"
+        record = source.record("standard", f"fn-{row['attack']}" if normalised else row["attack"])
+        cells = view.cells({} if record is None else {name: record}, {name: row[name]})
+        table.add(f"{row['attack']}, {'with' if normalised else 'without'} FN", cells)
+    table.notes = [
+        source.setting(),
+        *paper_says(view, PAPER),
+        "The network is trained on clean images.",
+        *source.fill(),
+    ]
+    return table
+
+
+def paper_says(view: View, setting: str) -> list[str]:
+    """The note on what the published numbers were measured on, where they are shown."""
+    return [f"Paper: {setting}."] if view.against else []

@@ -1,0 +1,116 @@
+"""What is stored of one dataset's defenses, by the names that the paper's tables use."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from robench.report.selection import current_lines, folders, load, select
+from robench.specs import find_attack, list_attacks
+from robench.store import Record, read_file
+from robench.store.corrupted import Corrupted
+
+DERIVED = "derived"
+"""The folder of records of defenses that are no registered ones but variants of them."""
+
+
+class Source:
+    """Verdicts by defense and attack; what is asked for and not there is remembered.
+
+    Args:
+        dataset: whose defenses.
+        results: where records are kept; by default the default folder, and those that robench ships.
+        published: leave raw records out, as in a clean clone.
+
+    Attributes:
+        missing: attacks by defense that were asked for and are not stored.
+    """
+
+    def __init__(self, dataset: str, results: Path | None = None, *, published: bool = False) -> None:
+        self.dataset, self.results, self.published = dataset, results, published
+        self.missing: dict[str, list[str]] = {}
+
+    def record(self, defense: str, attack: str) -> Record | None:
+        """The verdicts under an attack, if need be the beginning of a longer one."""
+        records = self.records(defense)
+        found = records.get(attack) or _beginning(attack, records.values())
+        if found is None:
+            self.missing.setdefault(defense, []).append(attack)
+        return found
+
+    def records(self, defense: str) -> dict[str, Record]:
+        """All that are stored of a defense, by attack."""
+        registered = self._registered.get(f"{self.dataset_of_cards}/{defense}", ())
+        return {record.header.attack.name: record for record in registered} or self._derived.get(defense, {})
+
+    def corrupted(self, defense: str) -> list[Corrupted]:
+        """Verdicts under corruptions, none where none are stored."""
+        return self.all_corrupted.get(defense, [])
+
+    @cached_property
+    def all_corrupted(self) -> dict[str, list[Corrupted]]:
+        """Verdicts under corruptions by defense, in the order of the catalogue."""
+        lines = current_lines(self.results)
+        return {
+            name.rpartition("/")[2]: [line for line in found if line.dataset == self.dataset]
+            for name, found in lines.items()
+            if any(line.dataset == self.dataset for line in found)
+        }
+
+    @cached_property
+    def dataset_of_cards(self) -> str:
+        """The folder of the registry: a stand-in's defenses are those of what it stands for."""
+        return self.dataset.removesuffix("-jpeg")
+
+    def setting(self) -> str:
+        """What our numbers were measured on, one sentence."""
+        for records in (*self._registered.values(), *(list(found.values()) for found in self._derived.values())):
+            header = records[0].header
+            network = header.identity["model"].get("architecture", {}).get("name", "unknown network")
+            return f"Ours: {self.dataset}, {network}, {header.threat}, {header.n} examples."
+        return f"Ours: {self.dataset}."
+
+    def fill(self) -> Iterable[str]:
+        """How to fill what was missing, one sentence a set of attacks."""
+        shared: dict[tuple[str, ...], list[str]] = {}
+        for defense, attacks in self.missing.items():
+            shared.setdefault(tuple(dict.fromkeys(attacks)), []).append(defense)
+        for lacking, defenses in shared.items():
+            models = " ".join(f"--model {self.dataset_of_cards}/{name}" for name in defenses)
+            dataset = "" if self.dataset == self.dataset_of_cards else f" --dataset {self.dataset}"
+            asked = " ".join(f"--attack {name}" for name in lacking)
+            yield f"To fill the empty cells: `robench eval {models}{dataset} {asked}`."
+
+    @cached_property
+    def _registered(self) -> dict[str, list[Record]]:
+        everything = load(self.results, published=self.published)
+        mine = [record for record in everything if record.header.dataset == self.dataset]
+        return select(mine).defenses
+
+    @cached_property
+    def _derived(self) -> dict[str, dict[str, Record]]:
+        found: dict[str, dict[str, Record]] = {}
+        for folder in folders(self.results):
+            for path in sorted((folder / self.dataset / DERIVED).glob("[!.]*.jsonl")):
+                found[path.stem] = {record.header.attack.name: record for record in read_file(path)}
+        return found
+
+
+def _beginning(attack: str, records: Iterable[Record]) -> Record | None:
+    """The verdicts after a declared attack's steps, cut from a longer run of it."""
+    if attack not in list_attacks():  # crafted on a substitute, or within a budget
+        return None
+    wanted = find_attack(attack)
+
+    def longer(record: Record) -> bool:
+        spec = record.header.attack
+        same = spec.family_identity() == wanted.family_identity() and wanted.is_prefix_closed
+        return same and record.header.has_curve and spec.steps >= wanted.steps
+
+    longest = min(filter(longer, records), key=lambda record: record.header.attack.steps, default=None)
+    if longest is None:
+        return None
+    robust = longest.clean & (longest.robust | (longest.step > wanted.steps))
+    step = np.where(robust, -1, longest.step)
+    return Record(longest.header.model_copy(update={"attack": wanted}), longest.clean, robust, step)

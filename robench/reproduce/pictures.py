@@ -1,0 +1,91 @@
+"""The pictures of the paper's figures, from stored verdicts."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from robench.report.corruptions import by_cell, common, severities
+from robench.report.paper import PAPER_TABLES, Source, View
+from robench.report.paper.blackbox import ASKING
+from robench.report.paper.corruptions import names_of
+from robench.report.paper.gradients import measured
+from robench.report.paper.seeds import BASES
+from robench.report.paper.training import STEPS, values_of
+from robench.report.paper.transfer import matrix
+from robench.report.paper.view import WORST, accuracy
+from robench.report.queries import budget, curve
+from robench.report.selection import folders
+from robench.report.table import number
+from robench.reproduce.figures import Curve, bars, falls, heat, lines
+from robench.store import Record
+
+KINDS = ("without HE", "with HE")
+
+
+def transfer(source: Source, path: Path) -> None:
+    """Our matrix and the published one as heat maps."""
+    paper = matrix()
+    table = PAPER_TABLES["transfer"](source, View())
+    targets, names = table.columns, list(table.rows)
+    panels = {
+        source.dataset: [[number(row[target]) or 0.0 for target in targets] for row in table.rows.values()],
+        "paper": [[float(row[target]) for target in targets] for row in paper.values()],
+    }
+    white = {(i, j) for i, (s, _) in enumerate(paper) for j, target in enumerate(targets) if s == target}
+    heat(path, panels=panels, rows=names, columns=targets, starred=white)
+
+
+def queries(source: Source, path: Path) -> None:
+    """Accuracy against queries, a panel a framework."""
+    panels = {
+        base: {
+            attack: [_drawn(record) for name in (base, f"{base}_he") if (record := source.record(name, attack))]
+            for attack in ASKING
+        }
+        for base in BASES
+    }
+    falls(path, panels, KINDS, "queries", f"robust accuracy (%) on {source.dataset}")
+
+
+def corruption_differences(source: Source, path: Path) -> None:
+    """HE minus base, a cell a corruption and severity."""
+    verdicts = common(source.all_corrupted)
+    names, cells = names_of(verdicts), {name: by_cell(found) for name, found in verdicts.items()}
+    degrees = severities(cells[BASES[0]])
+    panels = {
+        f"{base}: HE minus base": [
+            [cells[f"{base}_he"][name, s].accuracy - cells[base][name, s].accuracy for s in degrees] for name in names
+        ]
+        for base in BASES
+    }
+    heat(path, panels=panels, rows=names, columns=list(map(str, degrees)), label="points", around_zero=True)
+
+
+def fewer_steps(source: Source, path: Path) -> None:
+    """Robust accuracy over the steps of training."""
+    drawn = {
+        f"{name}, {kind}": [accuracy(values_of(source, f"{name}-steps{steps}")[kind]) for steps in STEPS]
+        for kind in ("pgd-20", WORST)
+        for name in ("pgdat", "pgdat_he")
+    }
+    lines(path, list(STEPS), drawn, "PGD steps in training", f"robust accuracy (%) on {source.dataset}")
+
+
+def hard_examples(source: Source, path: Path) -> None:
+    """Median ratios of the groups of parameters that both networks have."""
+    with measured(folders(source.results)[-1], source.dataset).open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        found.setdefault(row["defense"], {})[row["parameters"]] = float(row["median"])
+    shared = [group for group in next(iter(found.values())) if all(group in mine for mine in found.values())]
+    series = {name: [mine[group] for group in shared] for name, mine in found.items()}
+    bars(path, shared, series, "median gradient-norm ratio")
+
+
+def _drawn(record: Record) -> Curve:
+    """The curve from one query on, up to the attack's budget."""
+    asked, robust = curve(record)
+    end = max(budget(record) or 0, asked[-1])
+    return [*np.maximum(asked, 1).tolist(), int(end)], [*robust.tolist(), float(robust[-1])]

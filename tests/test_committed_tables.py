@@ -1,0 +1,97 @@
+"""What is committed under results/tables is what the published records give, byte for byte."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from robench.paths import data_root
+from robench.report.everything import datasets
+from robench.report.paper import PAPER_TABLES, Source, View, paper_table
+from robench.specs import EMBEDDED, find_attack
+from robench.store import read_published
+
+RESULTS = data_root() / "results"
+TABLES = RESULTS / "tables"
+
+pytestmark = pytest.mark.skipif(not TABLES.is_dir(), reason="a wheel ships no tables, only records")
+
+
+def test_every_committed_table_is_what_the_command_writes(cli, tmp_path):
+    for dataset in datasets(RESULTS):
+        shutil.copytree(RESULTS / dataset, tmp_path / dataset)
+    assert cli("report", "--all", "--results", tmp_path).code == 0
+    written, committed = files(tmp_path / "tables"), files(TABLES)
+    assert written.keys() == committed.keys()
+    assert [name for name, text in committed.items() if written[name] != text] == []
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_command_that_writes_everything_takes_nothing_else(cli):
+    said = cli("report", "table2", "--all")
+    assert (said.code, said.out) == (2, "")
+    assert "take the other options out" in said.err
+
+
+def test_only_the_paper_can_be_compared_with(cli):
+    said = cli("report", "table2", "--against", "robustbench")
+    assert said.code == 2
+    assert "--against paper" in said.err
+
+
+def test_a_table_of_the_paper_as_one_csv(cli):
+    said = cli("report", "table2", "--against", "paper", "--format", "csv", "--results", RESULTS)
+    assert said.code == 0
+    assert said.out.splitlines()[0].startswith("defense,clean,clean (paper),clean (difference)")
+
+
+def test_making_every_table_imports_no_torch():
+    code = "import sys; from robench.report.everything import everything; list(everything('digits')); "
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print('torch' in sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", PAPER_TABLES)
+def test_without_records_a_table_says_how_to_fill_it(name, tmp_path):
+    table = paper_table(name, Source(EMBEDDED, tmp_path), View(against=True))
+    if table.rows:
+        assert any("robench eval" in note or "robench reproduce" in note for note in table.notes)
+
+
+def test_the_command_that_fills_a_cell_names_what_is_missing(tmp_path):
+    table = paper_table("table2", Source(EMBEDDED, tmp_path), View())
+    (fill,) = [note for note in table.notes if note.startswith("To fill")]
+    for word in ("--model digits/pgdat_he", "--attack pgd-500", "--attack fab"):
+        assert word in fill
+
+
+def test_the_beginning_of_a_longer_run_fills_the_cell_of_a_shorter_attack():
+    records = {
+        record.header.attack.name: record
+        for record in read_published(RESULTS)
+        if record.header.model == "digits/freeat" and record.header.seed == 0
+    }
+    source = Source(EMBEDDED, RESULTS, published=True)
+    source.records = lambda defense: {"pgd-500": records["pgd-500"]}
+    found = source.record("freeat", "pgd-100")
+    assert found.header.attack == find_attack("pgd-100")
+    assert (found.robust == records["pgd-100"].robust).all()
+    assert source.record("freeat", "mim-20") is None
+    assert source.missing == {"freeat": ["mim-20"]}
+
+
+def test_differences_are_ours_minus_the_papers():
+    source = Source(EMBEDDED, RESULTS, published=True)
+    row = paper_table("table2", source, View(against=True)).rows["pgdat"]
+    ours, theirs = float(row["pgd-20"]), float(row["pgd-20 (paper)"])
+    assert row["pgd-20 (difference)"] == f"{ours - theirs:+.2f}"
+    alone = paper_table("table2", source, View())
+    assert not any("(paper)" in column for column in alone.columns)
+    with_intervals = paper_table("table2", source, View(intervals=True)).rows["pgdat"]
+    assert with_intervals["pgd-20"].startswith(f"{ours:.2f} [")
