@@ -1,15 +1,17 @@
 """What is committed under results/tables is what the published records give, byte for byte."""
 
+import csv
 import shutil
 import subprocess
 import sys
 
 import pytest
 
+from robench.classifiers import load_card
 from robench.paths import data_root
 from robench.report.everything import datasets
 from robench.report.paper import PAPER_TABLES, Source, View, paper_table
-from robench.specs import EMBEDDED, find_attack
+from robench.specs import EMBEDDED, find_attack, find_card
 from robench.store import read_published
 
 RESULTS = data_root() / "results"
@@ -95,3 +97,43 @@ def test_differences_are_ours_minus_the_papers():
     assert not any("(paper)" in column for column in alone.columns)
     with_intervals = paper_table("table2", source, View(intervals=True)).rows["pgdat"]
     assert with_intervals["pgd-20"].startswith(f"{ours:.2f} [")
+
+
+def test_the_committed_leaderboard_is_what_the_command_writes(cli, tmp_path):
+    for dataset in datasets(RESULTS):
+        shutil.copytree(RESULTS / dataset, tmp_path / dataset)
+    for name in ("leaderboard.csv", "README.md"):
+        shutil.copy(RESULTS / name, tmp_path / name)
+    (tmp_path / "leaderboard.csv").write_text("old")
+    assert cli("leaderboard", "--results", tmp_path).code == 0
+    for name in ("leaderboard.csv", "README.md"):
+        assert (tmp_path / name).read_bytes() == (RESULTS / name).read_bytes()
+
+
+def test_the_leaderboard_is_ranked_and_says_what_its_numbers_belong_to(cli, tmp_path):
+    with (RESULTS / "leaderboard.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["dataset"] == EMBEDDED]
+    assert [row["rank"] for row in rows] == [f"{EMBEDDED} {place}" for place in range(1, len(rows) + 1)]
+    worst = [float(row["worst case"]) for row in rows]
+    assert worst == sorted(worst, reverse=True)
+    for row in rows:
+        card = find_card(f"{EMBEDDED}/{row['defense']}")
+        assert card.sha256.startswith(row["weights"])
+        assert len(row["weights"]) == 16
+        assert int(row["parameters"]) == sum(p.numel() for p in load_card(card).parameters())
+        assert float(row["worst case low"]) <= float(row["worst case"]) <= float(row["worst case high"])
+
+
+def test_a_leaderboard_without_records_says_so(cli, tmp_path):
+    said = cli("leaderboard", "--results", tmp_path)
+    assert said.code == 3
+    assert "robench publish" in said.err
+
+
+def test_a_readme_without_its_marks_is_not_touched(cli, tmp_path):
+    shutil.copytree(RESULTS / EMBEDDED, tmp_path / EMBEDDED)
+    (tmp_path / "README.md").write_text("mine")
+    said = cli("leaderboard", "--results", tmp_path)
+    assert said.code == 2
+    assert "<!-- leaderboard -->" in said.err
+    assert (tmp_path / "README.md").read_text() == "mine"

@@ -111,6 +111,26 @@ def _write_everything(results: Path | None, *, asked: bool) -> None:
                 typer.echo(f"wrote {path}")
 
 
+@app.command("leaderboard")
+def leaderboard(
+    results: Results = None,
+    out: Annotated[Path | None, typer.Option(help="The CSV file.  [default: RESULTS/leaderboard.csv]")] = None,
+) -> None:
+    """Rank all defenses with published records; writes CSV, and the table of the README.md beside it."""
+    from robench.report.leaderboard import leaderboard as make
+    from robench.report.leaderboard import short, write_leaderboard
+
+    folder = results or default_results()
+    table = make(folder)
+    if not table.rows:
+        raise IncompleteError(f"'{folder}' has no published records: run `robench eval`, then `robench publish`.")
+    out = out or folder / "leaderboard.csv"
+    require_writable(out.parent, "--out")
+    show(short(table), output())
+    for path in write_leaderboard(table, out):
+        typer.echo(f"wrote {path}")
+
+
 @app.command("publish")
 def publish(model: Models = None, results: Results = None) -> None:
     """Turn raw records into published ones: results/<dataset>/<model>.jsonl."""

@@ -1,0 +1,130 @@
+"""The leaderboard: one row a defense and dataset, from published records alone, highest worst case first."""
+
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+from robench.errors import InputError
+from robench.paths import write_text
+from robench.report.corruptions import MCA, by_cell, common, mean_row
+from robench.report.formats import csv_text, markdown
+from robench.report.robustness import CLEAN, TRUST, WORST, cell
+from robench.report.selection import current_lines, load, select
+from robench.report.table import Table
+from robench.report.worst_case import worst_case
+from robench.specs import find_card, list_models
+from robench.store import SHORT, Record
+from robench.store.corrupted import Corrupted
+from robench.store.log import LOG, read_log
+
+HEADLINES = ("fgsm", "pgd-20", "pgd-500", "mim-20", "scaled-pgd-500", "adaptive-pgd-500", "autoattack", "cascade",
+             "square")  # fmt: skip
+"""Attacks with a column of their own; the worst case counts all that are published."""
+DATASET, DEFENSE, THREAT, EXAMPLES, ATTACKS = "dataset", "defense", "threat model", "examples", "attacks"
+QUERIES, SECONDS, PARAMETERS, WEIGHTS, DATA = (
+    "median queries (square)", "training s", "parameters", "weights", "data",
+)  # fmt: skip
+FEW = (DATASET, WORST, TRUST, ATTACKS, CLEAN, "pgd-20", "autoattack", "cascade", MCA, QUERIES, PARAMETERS)
+"""The columns that fit a page."""
+BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
+"""Between them `results/README.md` holds the table."""
+
+
+def leaderboard(results: Path | None = None) -> Table:
+    """Every defense with published records.
+
+    Columns: clean accuracy, headline attacks, the worst case of everything published with its interval and trust
+    verdict, mCA, the queries that Square needed in the median, training time, parameters, and what the numbers
+    belong to: the SHA-256 of weights and data, shortened.
+    """
+    table = Table(
+        "Leaderboard: accuracy (%), highest worst case first",
+        "rank",
+        [DATASET, DEFENSE, THREAT, EXAMPLES, WORST, TRUST, ATTACKS, CLEAN, *HEADLINES, MCA, QUERIES, SECONDS,
+         PARAMETERS, WEIGHTS, DATA],
+    )  # fmt: skip
+    records, lines = load(results, published=True), current_lines(results)
+    for dataset in sorted({record.header.dataset for record in records}):
+        defenses = select(record for record in records if record.header.dataset == dataset).defenses
+        rows = {name: _row(found, lines.get(name, [])) for name, found in defenses.items()}
+        ranked = sorted(rows, key=lambda name: (-worst_case(defenses[name]).robust_accuracy, name))
+        for rank, name in enumerate(ranked, start=1):
+            table.add(f"{dataset} {rank}", rows[name])
+    table.notes = [
+        "Worst case: an example counts only if it withstands every published attack; how many there are stands beside "
+        "it. `check` and `broken` say that it is not to be quoted yet.",
+        f"{MCA}: mean accuracy over fifteen generated or published corruptions at five severities.",
+    ]
+    return table
+
+
+def write_leaderboard(table: Table, out: Path) -> Iterator[Path]:
+    """Write the CSV file, and the table in the README beside it if there is one with its two marks.
+
+    Raises:
+        InputError: the README lacks a mark.
+    """
+    write_text(out, csv_text(table))
+    yield out
+    readme = out.with_name("README.md")
+    if readme.is_file():
+        text = readme.read_text(encoding="utf-8")
+        if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+            raise InputError(f"'{readme}' must hold {BEGIN} and {END} once each, in this order: put them in.")
+        before, _, rest = text.partition(BEGIN)
+        write_text(readme, f"{before}{BEGIN}\n{markdown(short(table))}{END}{rest.partition(END)[2]}")
+        yield readme
+
+
+def short(table: Table) -> Table:
+    """The columns that fit a page, a row a defense."""
+    rows = {row[DEFENSE]: row for row in table.rows.values()}
+    return Table(table.title, DEFENSE, list(FEW), table.notes, rows)
+
+
+def _row(records: list[Record], lines: list[Corrupted]) -> dict[str, str]:
+    header, worst = records[0].header, worst_case(records)
+    dataset, _, name = header.model.rpartition("/")
+    by_attack = {record.header.attack.name: record for record in records}
+    row = {
+        DATASET: header.dataset,
+        DEFENSE: header.model if dataset != header.dataset else name,
+        THREAT: str(header.threat),
+        EXAMPLES: str(header.n),
+        WORST: cell(worst.robust_accuracy, worst.interval),
+        TRUST: worst.trust.level,
+        ATTACKS: str(len(records)),
+        CLEAN: cell(records[0].clean_accuracy),
+        WEIGHTS: header.identity["model"].get("weights", "")[:SHORT],
+        DATA: header.identity["data"].get("sha256", "")[:SHORT],
+    }
+    row |= {attack: cell(by_attack[attack].robust_accuracy) for attack in HEADLINES if attack in by_attack}
+    shown = common({name: [line for line in lines if line.dataset == header.dataset]})
+    if name in shown:
+        row[MCA] = cell(mean_row(by_cell(shown[name]))[MCA])
+    if (square := by_attack.get("square")) is not None and square.queries is not None:
+        asked = square.queries[square.clean & ~square.robust]
+        row |= {QUERIES: f"{np.median(asked):.0f}"} if len(asked) else {}
+    return row | _training(header.model)
+
+
+def _training(model: str) -> dict[str, str]:
+    """What is beside the weights of a registered defense."""
+    if model not in list_models():
+        return {}
+    card, row = find_card(model), {}
+    if (card.folder / LOG).is_file():
+        row[SECONDS] = f"{sum(epoch.seconds for epoch in read_log(card.folder / LOG)):.1f}"
+    if card.weights.is_file():
+        with safe_open(card.weights, framework="numpy") as file:
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - it is no mapping
+        row[PARAMETERS] = str(sum(prod(shape) for key, shape in shapes.items() if not _is_statistic(key)))
+    return row
+
+
+def _is_statistic(key: str) -> bool:
+    """Whether a tensor is a running statistic of batch norm, not learnt."""
+    return key.endswith(("running_mean", "running_var", "num_batches_tracked"))
