@@ -7,16 +7,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robench.api import Service, evaluate, list_attacks, list_models, load_model
+    from robench.api import Service, evaluate, evaluate_corruptions, list_attacks, list_models, load_model
+    from robench.report.leaderboard import leaderboard
+    from robench.report.named import table
 
-__all__ = ["Service", "evaluate", "list_attacks", "list_models", "load_model"]
+__all__ = [
+    "Service",
+    "evaluate",
+    "evaluate_corruptions",
+    "leaderboard",
+    "list_attacks",
+    "list_models",
+    "load_model",
+    "table",
+]
 
 _HOME = {
     "Service": "robench.service",
     "evaluate": "robench.api",
+    "evaluate_corruptions": "robench.api",
+    "leaderboard": "robench.report.leaderboard",
     "list_attacks": "robench.specs",
     "list_models": "robench.specs",
     "load_model": "robench.classifiers",
+    "table": "robench.report.named",
 }
 
 

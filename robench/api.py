@@ -13,11 +13,14 @@ from torch import Tensor, nn
 from robench.budget import within
 from robench.classifiers import load_model
 from robench.classifiers.precision import Precision
+from robench.corrupted import Generated, Moved
+from robench.corrupted import evaluate as run_corrupted
 from robench.data.split import Split
 from robench.errors import InputError
 from robench.paths import require_name, require_writable
 from robench.progress import Quiet
 from robench.report import Evaluation
+from robench.report.corruptions import CorruptionReport
 from robench.request import CHUNK, Settings, Subject
 from robench.run import evaluate as run
 from robench.service import AskError, Service
@@ -25,7 +28,7 @@ from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find
 from robench.store import Store
 from robench.transfer import together
 
-__all__ = ["Service", "evaluate", "list_attacks", "list_models", "load_model"]
+__all__ = ["Service", "evaluate", "evaluate_corruptions", "list_attacks", "list_models", "load_model"]
 
 
 def evaluate(
@@ -100,6 +103,46 @@ def evaluate(
     if evaluation.results and evaluation.worst_case.trust.level == LEVELS[-1]:
         warnings.warn(f"the worst case is {evaluation.worst_case.trust.sentence()}", stacklevel=2)
     return evaluation
+
+
+def evaluate_corruptions(
+    model: nn.Module,
+    x: Any,
+    y: Any,
+    *,
+    spatial: bool = False,
+    ids: Any = None,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    results: str | Path | None = None,
+) -> CorruptionReport:
+    """Accuracy on common corruptions, or under rotations and translations, generated for images of any size.
+
+    Args:
+        model: maps images in [0, 1] to logits (N, K); in evaluation mode. It comes back as it was.
+        x: images in [0, 1], float, (N, 1 or 3, H, W); array or tensor.
+        y: class numbers, integers, (N,).
+        spatial: the worst of a grid of rotations and translations, instead of the fifteen corruptions.
+        ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
+        seed: of all random draws.
+        device: "auto", "cpu", "cuda", "cuda:1".
+        batch_size: of micro-batches; found automatically by default, halved when memory runs out.
+        results: a folder that keeps the verdicts, so that the same call resumes; none by default.
+
+    Raises:
+        InputError: anything is off with the network, the data or the settings; the message says what.
+    """
+    split = Split.checked("data", x, y, ids)
+    settings = Settings(seed, device=device, batch_size=batch_size)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
+    subject = _subject(model, results is not None)
+    with ExitStack() as stack:
+        folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
+        require_writable(folder / "raw", "results")
+        lines = run_corrupted(subject, split, Moved() if spatial else Generated(split), settings, folder)
+    return CorruptionReport(subject.model, tuple(lines))
 
 
 def _subject(model: nn.Module | Callable[[Tensor], Any], kept: bool) -> Subject:

@@ -89,7 +89,7 @@ class Moved:
 
     def identity(self, corruption: str) -> dict[str, Any]:
         """The version of the code, and the grid."""
-        return {"version": spatial.VERSION, "grid": spatial.grid()}
+        return {"version": spatial.VERSION, **spatial.CONSTANTS}
 
     def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
         """Every view of the grid; nothing is drawn."""

@@ -12,7 +12,8 @@ from conftest import change_column, change_header, raw_record
 from shell import EVAL
 
 from robench.data import find_dataset
-from robench.report import FORMATS, TABLES
+from robench.report import FORMATS
+from robench.report.named import TABLES
 from robench.specs import EMBEDDED
 from robench.store import read
 

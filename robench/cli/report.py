@@ -10,10 +10,11 @@ from robench.cli.screens import output, show
 from robench.data import find_dataset
 from robench.errors import IncompleteError, InputError, unknown
 from robench.paths import default_results, require_writable, write_text
-from robench.report import FORMATS, TABLES, Table, latex_document, load, select, stem
-from robench.report.paper import PAPER_TABLES, Source, View, paper_table
-from robench.report.selection import current_lines
-from robench.specs import EMBEDDED, battery_attacks, find_card
+from robench.report import FORMATS, latex_document
+from robench.report.named import TABLES, check_against
+from robench.report.named import tables as named
+from robench.report.paper import View
+from robench.specs import EMBEDDED, find_card
 
 Results = Annotated[Path | None, typer.Option(help="Where records are kept.  [default: results]")]
 Models = Annotated[list[str] | None, typer.Option("--model", help="Only these defenses. Repeatable.")]
@@ -44,21 +45,14 @@ def report(
     if everything:
         _write_everything(results, asked=bool(tables or model or format_ or battery or against or out))
         return
-    for name in tables or []:
-        if name not in TABLES and name not in PAPER_TABLES:
-            raise unknown("table", name, [*TABLES, *PAPER_TABLES])
     if format_ is not None and format_ not in FORMATS:
         raise unknown("format", format_, list(FORMATS))
-    if against not in (None, "paper"):
-        raise InputError(f"--against '{against}': only the paper's numbers are known, --against paper.")
     if out is not None and format_ is None:
         raise InputError("--out needs --format md, csv, latex or html.")
     if format_ == "csv" and len(tables or TABLES) > 1:
         raise InputError(f"a CSV file holds one table: name one, {' or '.join(TABLES)}.")
     find_dataset(dataset)
-    made = _main_tables(tables, model, battery, results)
-    source, view = Source(dataset, results), View(against is not None, intervals)
-    made += [paper_table(name, source, view) for name in tables or () if name in PAPER_TABLES]
+    made = named(tables or [], dataset, View(check_against(against), intervals), model, battery, results)
     if format_ is None:
         for table in made:
             show(table, output())
@@ -69,31 +63,6 @@ def report(
         return
     write_text(out, text)
     typer.echo(f"wrote {out}")
-
-
-def _main_tables(
-    tables: list[str] | None, model: list[str] | None, battery: str | None, results: Path | None
-) -> list[Table]:
-    """The tables of whatever is stored; without names those that have rows.
-
-    Raises:
-        IncompleteError: there are no records.
-    """
-    names = [name for name in tables or TABLES if name in TABLES]
-    if not names:
-        return []
-    models = [find_card(name).name for name in model] if model else None
-    wanted = {spec.name for spec in battery_attacks(battery)} if battery else None
-    records = [record for record in load(results) if wanted is None or stem(record.header.attack.name) in wanted]
-    selection = select(records, models, current_lines(results))
-    if not selection.defenses and not selection.corrupted:
-        defense, options = models[0] if models else "NAME", f" --battery {battery}" if battery else ""
-        raise IncompleteError(
-            f"'{results or default_results()}' has no records of {defense}{' under ' + battery if battery else ''} to "
-            f"show: run `robench eval --model {defense}{options}` first."
-        )
-    made = [TABLES[name](selection) for name in names]
-    return made if tables else [table for table in made if table.rows]
 
 
 def _write_everything(results: Path | None, *, asked: bool) -> None:

@@ -15,6 +15,9 @@ TURN, ANGLES = 30.0, 31
 SHIFT, SIDE, SHIFTS = 3.0, 32.0, 5
 """Pixels to either side on images of `SIDE` pixels, in proportion on others, and how many shifts on either axis."""
 
+CONSTANTS = {"turn": TURN, "angles": ANGLES, "shift": SHIFT / SIDE, "shifts": SHIFTS}
+"""What the grid is made of."""
+
 View = tuple[float, float, float]
 """Degrees counter-clockwise, and the shares of a side by which the image then moves right and down."""
 

@@ -1,6 +1,5 @@
 """From stored verdicts to what people read. Never imports torch."""
 
-from robench.report.corruptions import overview as corruptions
 from robench.report.evaluation import Evaluation, Verdict, evaluations_json
 from robench.report.formats import FORMATS, csv_text, latex_document, markdown, plain, terminal
 from robench.report.overestimate import overestimate
@@ -11,12 +10,8 @@ from robench.report.table import Estimate, Table
 from robench.report.trust import Finding, Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 
-TABLES = {"robustness": robustness, "overestimate": overestimate, "queries": queries, "corruptions": corruptions}
-"""Tables by name: each makes a `Table` from a `Selection`."""
-
 __all__ = [
     "FORMATS",
-    "TABLES",
     "Estimate",
     "Evaluation",
     "Finding",

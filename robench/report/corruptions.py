@@ -1,14 +1,20 @@
 """Accuracy on corrupted images: means a corruption, every cell, and the worst of rotations and translations."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from robench.errors import IncompleteError, unknown
+from robench.report.formats import html, plain
 from robench.report.robustness import cell
 from robench.report.selection import Selection
 from robench.report.table import Table
 from robench.specs.corruption import declared
 from robench.store.corrupted import Corrupted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLEAN, MCA, MCE = "clean", "mCA", "mCE"
 SPATIAL = "rotation_translation"
@@ -30,6 +36,60 @@ def means(defenses: Mapping[str, Sequence[Corrupted]]) -> Table:
         row = {CLEAN: cell(cells[CLEAN, 0].accuracy), **{k: cell(v) for k, v in mean_row(cells).items()}}
         table.add(name, row | ({MCE: cell(errors[name])} if name in errors else {}))
     return table
+
+
+@dataclass(frozen=True)
+class CorruptionReport:
+    """A network's verdicts on corrupted images; accuracies in percent.
+
+    Attributes:
+        model: its name.
+        lines: one a corruption and severity, the clean split first.
+    """
+
+    model: str
+    lines: tuple[Corrupted, ...]
+
+    @property
+    def mca(self) -> float:
+        """The mean over all corruptions and severities.
+
+        Raises:
+            IncompleteError: rotations and translations have none.
+        """
+        cells = by_cell(self.lines)
+        if not severities(cells):
+            raise IncompleteError("rotations and translations have no severities, so no mCA: look at accuracy().")
+        return mean_row(cells)[MCA]
+
+    def accuracy(self, corruption: str, severity: int = 0) -> float:
+        """Of one corruption at one severity; `clean` and `rotation_translation` have severity 0.
+
+        Raises:
+            InputError: it was not measured.
+        """
+        cells = by_cell(self.lines)
+        if (corruption, severity) not in cells:
+            raise unknown("corruption and severity", f"{corruption} {severity}", [f"{c} {s}" for c, s in cells])
+        return cells[corruption, severity].accuracy
+
+    def table(self) -> Table:
+        """As `robench eval` shows it."""
+        severe = severities(by_cell(self.lines))
+        return (means if severe else moved)({self.model: self.lines})
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row a corruption and severity (pandas)."""
+        import pandas as pd
+
+        return pd.DataFrame(as_json(self.lines))
+
+    def __str__(self) -> str:
+        return plain(self.table())
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return html(self.table())
 
 
 def overview(selection: Selection) -> Table:

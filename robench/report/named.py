@@ -1,0 +1,105 @@
+"""Tables by name, from whatever is stored: the main ones and the paper's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from robench.errors import IncompleteError, InputError, unknown
+from robench.paths import default_results
+from robench.report import corruptions
+from robench.report.overestimate import overestimate
+from robench.report.paper import PAPER_TABLES, Source, View, paper_table
+from robench.report.queries import queries
+from robench.report.robustness import robustness
+from robench.report.selection import current_lines, load, select, stem
+from robench.report.table import Table
+from robench.specs import EMBEDDED, battery_attacks, find_card
+
+TABLES = {
+    "robustness": robustness,
+    "overestimate": overestimate,
+    "queries": queries,
+    "corruptions": corruptions.overview,
+}
+"""Those that show whatever defenses and attacks there are: each makes a `Table` from a `Selection`."""
+
+
+def table(
+    name: str,
+    *,
+    dataset: str = EMBEDDED,
+    against: str | None = None,
+    intervals: bool = False,
+    models: Sequence[str] | None = None,
+    battery: str | None = None,
+    results: str | Path | None = None,
+) -> Table:
+    """One table from stored verdicts; nothing is run, and torch is not loaded.
+
+    Args:
+        name: `robustness`, `overestimate`, `queries`, `corruptions`, or one of the paper's, `table2`.
+        dataset: whose defenses the paper's tables show.
+        against: "paper" for the published value and the difference beside each cell.
+        intervals: Wilson's 95% intervals, in the paper's tables too.
+        models: only these defenses, in the main tables.
+        battery: only its attacks, in the main tables.
+        results: a folder of records; by default the default one, and what robench ships.
+
+    Raises:
+        InputError: no such table, model or battery.
+        IncompleteError: there are no records to show.
+    """
+    folder = Path(results) if results is not None else None
+    view = View(check_against(against), intervals)
+    return tables([name], dataset, view, models, battery, folder)[0]
+
+
+def tables(
+    names: Sequence[str],
+    dataset: str,
+    view: View,
+    models: Sequence[str] | None = None,
+    battery: str | None = None,
+    results: Path | None = None,
+) -> list[Table]:
+    """Several tables; without names the main ones that have rows.
+
+    Raises:
+        InputError: no such table, model or battery.
+        IncompleteError: there are no records to show.
+    """
+    for name in names:
+        if name not in TABLES and name not in PAPER_TABLES:
+            raise unknown("table", name, [*TABLES, *PAPER_TABLES])
+    made = _main([name for name in names or TABLES if name in TABLES], models, battery, results)
+    source = Source(dataset, results)
+    made |= {name: paper_table(name, source, view) for name in names if name in PAPER_TABLES}
+    return [made[name] for name in names] if names else [each for each in made.values() if each.rows]
+
+
+def check_against(text: str | None) -> bool:
+    """Whether the published numbers are asked for.
+
+    Raises:
+        InputError: those of somebody else are.
+    """
+    if text not in (None, "paper"):
+        raise InputError(f"--against '{text}': only the paper's numbers are known, --against paper.")
+    return text is not None
+
+
+def _main(
+    names: Sequence[str], models: Sequence[str] | None, battery: str | None, results: Path | None
+) -> dict[str, Table]:
+    if not names:
+        return {}
+    wanted = {spec.name for spec in battery_attacks(battery)} if battery else None
+    chosen = [find_card(name).name for name in models] if models else None
+    records = [record for record in load(results) if wanted is None or stem(record.header.attack.name) in wanted]
+    selection = select(records, chosen, current_lines(results))
+    if not selection.defenses and not selection.corrupted:
+        defense, options = chosen[0] if chosen else "NAME", f" --battery {battery}" if battery else ""
+        raise IncompleteError(
+            f"'{results or default_results()}' has no records of {defense}{' under ' + battery if battery else ''} to "
+            f"show: run `robench eval --model {defense}{options}` first."
+        )
+    return {name: TABLES[name](selection) for name in names}
