@@ -13,7 +13,7 @@ COLUMNS = ("pgd-20", "pgd-500", "scaled-pgd-500", "adaptive-pgd-500", "autoattac
 
 @pytest.mark.skipif(not README.is_file(), reason="a wheel has no README beside it")
 def test_the_table_of_defenses_is_what_the_records_say():
-    selection = select(load(data_root() / "results"))
+    selection = select(load(data_root() / "results", published=True))
     rows = re.findall(r"^\| (\w+) \| ([\d.]+ \| .*) \|$", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert [name for name, _ in rows] == [name.removeprefix("digits/") for name in selection.defenses]
     for name, cells in rows:
