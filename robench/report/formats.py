@@ -39,7 +39,7 @@ LATEX_DOCUMENT = r"""\documentclass{{article}}
 
 def markdown(table: Table) -> str:
     """A GitHub-flavoured pipe table."""
-    head, *body = table.grid(mark="**{}**".format)
+    head, *body = [[_literal(cell) for cell in row] for row in table.grid(mark=_marked)]
     notes = "".join(f"\n{note}\n" for note in table.notes)
     return f"### {table.title}\n\n{tabulate(body, head, tablefmt='github', disable_numparse=True)}\n{notes}"
 
@@ -118,6 +118,11 @@ def terminal(table: Table, *, wrap: bool = False) -> "RichTable":
     for row in body:
         rich_table.add_row(*(literal(cell).replace(OPEN, "[bold]").replace(CLOSE, "[/bold]") for cell in row))
     return rich_table
+
+
+def _literal(cell: str) -> str:
+    """A cell of a pipe table: what would end it or be taken for emphasis is escaped, then the best set in bold."""
+    return cell.replace("|", r"\|").replace("*", r"\*").replace(OPEN, "**").replace(CLOSE, "**")
 
 
 def _marked(cell: str) -> str:

@@ -81,15 +81,15 @@ class Table:
             for place, columns in enumerate(pieces)
         ]
 
-    def grid(self, missing: str = MISSING, mark: Callable[[str], str] = str) -> list[list[str]]:
+    def grid(self, missing: str = MISSING, mark: Callable[[str], str] | None = None) -> list[list[str]]:
         """The header row and all rows, as text; the best of graded columns as `mark` makes them."""
-        best = {column: self._best(column) for column in self.graded}
+        best = {column: self._best(column) for column in self.graded} if mark else {}
         head = [self.corner, *self.columns]
         body = []
         for name, cells in self.rows.items():
             row = [cells.get(column, missing) for column in self.columns]
             marked = [
-                mark(cell) if column in cells and best.get(column, NOTHING) == number(cell) else cell
+                mark(cell) if mark and column in cells and best.get(column, NOTHING) == number(cell) else cell
                 for column, cell in zip(self.columns, row, strict=True)
             ]
             body.append([name, *marked])
