@@ -66,6 +66,7 @@ def test_what_needs_no_network_does_not_import_torch(results, cli):
         ["list", "datasets"],
         ["show", "model", "pgdat"],
         ["report", "--results", str(results)],
+        ["report", "--format", "html", "--results", str(results)],
         ["publish", "--results", str(results)],
         ["eval", "--model", "nobody"],
         ["eval", "--model", "pgdat", "--eps", "8"],

@@ -19,6 +19,7 @@ assert robench.paths.default_results().name == "results"
 assert list((robench.paths.data_root() / "results" / "paper").glob("*.csv"))
 from robench.cli import run
 assert run(["report"]) == 0
+assert run(["report", "--format", "html", "--out", "report.html"]) == 0
 """
 
 

@@ -547,6 +547,10 @@ def test_test_pictures_are_resized_and_cropped(tree):
     picture = np.asarray(Image.open(tree / "val" / "n01" / "0.JPEG"), np.float32) / 255
     np.testing.assert_array_equal(test.x[2].numpy(), picture[16:240, 16:240].transpose(2, 0, 1))
     assert find_dataset("imagenet").load("test", tree, limit=3).y.tolist() == [0, 0, 1]
+    some = np.array([4, 1])
+    np.testing.assert_array_equal(find_dataset("imagenet").images(some, tree), test.x[some].numpy())
+    with pytest.raises(InputError, match="no test example 6"):
+        find_dataset("imagenet").images(np.array([6]), tree)
 
 
 def test_missing_or_damaged_pictures_are_refused_in_one_sentence(tmp_path, tree):
@@ -588,6 +592,9 @@ def test_cifar10_in_its_own_order(tmp_path, monkeypatch):
         split = find_dataset("cifar10").load(part, tmp_path)
         np.testing.assert_array_equal(split.x.numpy(), pixels[rows].astype(np.float32) / 255)
         assert split.y.tolist() == labels[rows].tolist()
+    np.testing.assert_array_equal(
+        find_dataset("cifar10").images(np.array([2, 0]), tmp_path), pixels[[22, 20]].astype(np.float32) / 255
+    )
     path = base / "data_batch_3"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match=r"^CIFAR-10 is not in '[^\n]*' or is damaged: [^\n]*--data-dir\.$"):

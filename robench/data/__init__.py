@@ -11,6 +11,7 @@ from robench.specs import Card, ThreatModel
 if TYPE_CHECKING:
     from robench.data.corrupted import CorruptedSet
     from robench.data.split import Split
+    from robench.store import Column
 
 Part = Literal["train", "test"]
 
@@ -52,6 +53,18 @@ class Dataset:
             return split
         split = self.module.load(part, data_dir or DEFAULT_DIR)
         return split.limit(limit)
+
+    def images(self, ids: "Column", data_dir: Path | None = None) -> "Column":
+        """The test images of some ids, float32 (N, C, H, W) in [0, 1]; those of `digits` without torch.
+
+        Raises:
+            InputError: the data is not there or damaged, or has no such example.
+        """
+        try:
+            found: Column = self.module.images(ids, data_dir or DEFAULT_DIR)
+        except IndexError as error:
+            raise InputError(f"'{self.name}' has no test example {ids.max()}.") from error
+        return found
 
     @property
     def module(self) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 
 from robench.data.split import Split
 from robench.errors import InputError
+from robench.store import Column
 
 
 def load(part: str, data_dir: Path) -> Split:
@@ -25,3 +26,9 @@ def load(part: str, data_dir: Path) -> Split:
         ) from error
     x = raw.data.transpose(0, 3, 1, 2).astype(np.float32) / 255
     return Split.checked("cifar10", x, np.array(raw.targets))
+
+
+def images(ids: Column, data_dir: Path) -> Column:
+    """The test images of some ids, float32 (N, 3, 32, 32) in [0, 1]."""
+    found: Column = load("test", data_dir).x.numpy()[ids]
+    return found

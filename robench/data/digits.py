@@ -5,12 +5,16 @@ by the hash of its examples' numbers, so the 1,257 training and 540 test example
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.datasets import load_digits
 
-from robench.data.split import Split, stratified
 from robench.errors import InputError
+from robench.store import Column
+
+if TYPE_CHECKING:
+    from robench.data.split import Split
 
 TEST = 540
 SHA256 = {
@@ -19,20 +23,26 @@ SHA256 = {
 }
 
 
-def load(part: str, data_dir: Path | None = None) -> Split:
+def load(part: str, data_dir: Path | None = None) -> "Split":
     """The 'train' or 'test' split; ids are the examples' numbers in scikit-learn's order; `data_dir` is not needed.
 
     Raises:
         InputError: the installed scikit-learn ships other data.
     """
-    images, labels = load_digits(return_X_y=True)
+    from robench.data.split import Split, stratified
+
+    _, labels = load_digits(return_X_y=True)
     test = np.array(stratified("digits", labels.tolist(), list(range(len(labels))), TEST))
     ids = test if part == "test" else np.setdiff1d(np.arange(len(labels)), test)
-    x = (images[ids] / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-    split = Split.checked("digits", x, labels[ids], ids)
+    split = Split.checked("digits", images(ids), labels[ids], ids)
     if split.sha256 != SHA256[part]:
         raise InputError(
             f"digits ({part}) has sha256 {split.sha256[:12]}, expected {SHA256[part][:12]}: "
             "install an unmodified scikit-learn."
         )
     return split
+
+
+def images(ids: Column, data_dir: Path | None = None) -> Column:
+    """The images of some ids, float32 (N, 1, 8, 8) in [0, 1]; never imports torch."""
+    return np.asarray(load_digits().images[ids] / 16, dtype=np.float32).reshape(-1, 1, 8, 8)

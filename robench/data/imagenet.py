@@ -8,6 +8,7 @@ import torch
 
 from robench.data.split import Split, stratified
 from robench.errors import InputError
+from robench.store import Column
 
 FOLDERS = {"train": "train", "test": "val"}
 RESIZE, CROP = 256, 224
@@ -28,6 +29,12 @@ def load(part: str, data_dir: Path, limit: int | None = None) -> Split:
         raise InputError(f"--limit {limit} must be at least 1.")
     folder = files(part, data_dir, augmented=False)
     return take(folder, list(range(len(folder)))[:limit])
+
+
+def images(ids: Column, data_dir: Path) -> Column:
+    """The validation images of some ids, float32 (N, 3, 224, 224) in [0, 1]."""
+    found: Column = take(files("test", data_dir, augmented=False), ids.tolist()).x.numpy()
+    return found
 
 
 def files(part: str, data_dir: Path, augmented: bool) -> Any:

@@ -10,9 +10,10 @@ from robench.report.overestimate import overestimate
 from robench.report.paper import PAPER_TABLES, Source, View, paper_table
 from robench.report.queries import queries
 from robench.report.robustness import robustness
-from robench.report.selection import current_lines, load, select, stem
+from robench.report.selection import Selection, current_lines, load, select, stem
 from robench.report.table import Table
 from robench.specs import EMBEDDED, battery_attacks, find_card
+from robench.store import Record
 
 TABLES = {
     "robustness": robustness,
@@ -70,7 +71,11 @@ def tables(
     for name in names:
         if name not in TABLES and name not in PAPER_TABLES:
             raise unknown("table", name, [*TABLES, *PAPER_TABLES])
-    made = _main([name for name in names or TABLES if name in TABLES], models, battery, results)
+    main = [name for name in names or TABLES if name in TABLES]
+    made = {}
+    if main:
+        _, selection = chosen(models, battery, results)
+        made = {name: TABLES[name](selection) for name in main}
     source = Source(dataset, results)
     made |= {name: paper_table(name, source, view) for name in names if name in PAPER_TABLES}
     return [made[name] for name in names] if names else [each for each in made.values() if each.rows]
@@ -87,19 +92,21 @@ def check_against(text: str | None) -> bool:
     return text is not None
 
 
-def _main(
-    names: Sequence[str], models: Sequence[str] | None, battery: str | None, results: Path | None
-) -> dict[str, Table]:
-    if not names:
-        return {}
+def chosen(models: Sequence[str] | None, battery: str | None, results: Path | None) -> tuple[list[Record], Selection]:
+    """All records of a battery's attacks, and of them what stands together.
+
+    Raises:
+        InputError: no such model or battery.
+        IncompleteError: there are none.
+    """
     wanted = {spec.name for spec in battery_attacks(battery)} if battery else None
-    chosen = [find_card(name).name for name in models] if models else None
+    named = [find_card(name).name for name in models] if models else None
     records = [record for record in load(results) if wanted is None or stem(record.header.attack.name) in wanted]
-    selection = select(records, chosen, current_lines(results))
+    selection = select(records, named, current_lines(results))
     if not selection.defenses and not selection.corrupted:
-        defense, options = chosen[0] if chosen else "NAME", f" --battery {battery}" if battery else ""
+        defense, options = named[0] if named else "NAME", f" --battery {battery}" if battery else ""
         raise IncompleteError(
             f"'{results or default_results()}' has no records of {defense}{' under ' + battery if battery else ''} to "
             f"show: run `robench eval --model {defense}{options}` first."
         )
-    return {name: TABLES[name](selection) for name in names}
+    return records, selection

@@ -1,6 +1,6 @@
 """The table of defenses and attacks, worst case first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from robench.report.selection import Selection, stem
 from robench.report.table import Estimate, Table
@@ -15,7 +15,7 @@ INCOMPLETE = " *"
 
 def robustness(selection: Selection) -> Table:
     """Accuracy in percent with Wilson's 95% interval, one row a defense, one column an attack."""
-    attacks = list(dict.fromkeys(r.header.attack.name for records in selection.defenses.values() for r in records))
+    attacks = attack_names(selection)
     table = Table(
         title="Robust accuracy (%), 95% Wilson interval",
         corner="defense",
@@ -28,7 +28,7 @@ def robustness(selection: Selection) -> Table:
         cells = {record.header.attack.name: (record.robust_accuracy, record.interval) for record in records}
         worst = worst_case(records)
         doubts[name] = worst.trust
-        missing = tuple(attack for attack in attacks if attack not in cells and _applies(attack, records[0]))
+        missing = lacking_attacks(attacks, records)
         row = {
             WORST: cell(worst.robust_accuracy, worst.interval),
             TRUST: worst.trust.level + (INCOMPLETE if missing else ""),
@@ -40,6 +40,19 @@ def robustness(selection: Selection) -> Table:
             lacking.setdefault(missing, []).append(name)
     table.notes += [*_doubts(doubts), *_gaps(lacking), *_particulars(selection)]
     return table
+
+
+def attack_names(selection: Selection) -> list[str]:
+    """Of all attacks on any of the defenses, each once."""
+    return list(dict.fromkeys(r.header.attack.name for records in selection.defenses.values() for r in records))
+
+
+def lacking_attacks(attacks: Sequence[str], records: Sequence[Record]) -> tuple[str, ...]:
+    """Those of `attacks` that apply to a defense and are not among its records: without them its worst case does
+    not compare with that of others.
+    """
+    found = {record.header.attack.name for record in records}
+    return tuple(attack for attack in attacks if attack not in found and _applies(attack, records[0]))
 
 
 def _doubts(verdicts: dict[str, Trust]) -> Iterator[str]:

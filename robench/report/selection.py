@@ -58,7 +58,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
     kept: dict[tuple[Any, ...], Record] = {}
     for record in records:
         h = record.header
-        key = (h.group, h.seed, h.precision, h.attack.name)
+        key = (record.group, h.seed, h.precision, h.attack.name)
         kept[key] = max(kept.get(key, record), record, key=lambda each: each.header.created)
     return list(kept.values())
 
@@ -103,7 +103,7 @@ def current(records: Iterable[Record], models: list[str] | None = None) -> dict[
     for record in records:
         name = record.header.model
         # What is not registered has no card to be older than.
-        if name in models and digests.get(name, record.header.model_identity) == (record.header.model_identity):
+        if name in models and digests.get(name, record.model_identity) == record.model_identity:
             found.setdefault(name, []).append(record)
     return found
 
@@ -145,7 +145,7 @@ def select(
         groups: dict[tuple[Any, ...], list[Record]] = {}
         for record in in_order(newest(mine)):
             h = record.header
-            groups.setdefault((h.group, h.seed, h.precision), []).append(record)
+            groups.setdefault((record.group, h.seed, h.precision), []).append(record)
         chosen[name] = max(groups.values(), key=lambda group: (group[0].header.n, len(group)))
     candidates = sum(record.header.model in chosen for record in records)
     others = {record.header.model for record in records} - chosen.keys() if models is None else set()

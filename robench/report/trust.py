@@ -168,7 +168,7 @@ def _access(record: Record) -> str:
     if _parts(record) == {"square"}:
         return "score"
     networks = set(_params(record).get("networks", ()))
-    return "gradient" if networks == {record.header.model_identity} else record.header.attack.access
+    return "gradient" if networks == {record.model_identity} else record.header.attack.access
 
 
 def _is_gradient(record: Record) -> bool:

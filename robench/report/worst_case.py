@@ -57,7 +57,7 @@ def worst_case(records: Sequence[Record]) -> WorstCase:
     """
     if not records:
         raise IncompleteError("no attack was run, so there is no worst case: print the report for the reasons.")
-    if len({record.header.group for record in records}) > 1:
+    if len({record.group for record in records}) > 1:
         raise IncompleteError("records of different networks, examples or threat models have no common worst case.")
     robust = reduce(np.logical_and, [record.robust for record in records])
     names = tuple(record.header.attack.name for record in records)

@@ -1,7 +1,7 @@
 """Declared things: threat models, cards, attacks, batteries. Never imports torch."""
 
 from robench.specs.attack import COUNTED, Access, AttackSpec, Battery
-from robench.specs.base import digest, file_sha256, fraction
+from robench.specs.base import canonical, digest, file_sha256, fraction
 from robench.specs.card import CARD, WEIGHTS, Card, Head, Recipe, read_card
 from robench.specs.catalog import (
     EMBEDDED,
@@ -34,6 +34,7 @@ __all__ = [
     "Recipe",
     "ThreatModel",
     "battery_attacks",
+    "canonical",
     "diagnostics",
     "digest",
     "file_sha256",

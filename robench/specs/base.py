@@ -78,10 +78,13 @@ def fraction(text: str) -> float:
         raise ValueError(f"'{text}' is not a number or a fraction like 8/255") from None
 
 
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+"""A value's canonical JSON: sorted keys, no blanks."""
+
+
 def digest(data: Any) -> str:
     """The sha256 of a value's canonical JSON, in hex: the name of everything that can change a verdict."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical(data).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 """The head of a record: everything that can change a verdict, and what it cost."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,6 +112,16 @@ class Record:
     def of(cls, header: Header, rows: Rows, path: Path | None) -> "Record":
         """From the body of a record."""
         return cls(header, rows.clean, rows.robust, rows.step, path, rows.queries)
+
+    @cached_property
+    def model_identity(self) -> str:
+        """The header's; a report asks for it many times."""
+        return self.header.model_identity
+
+    @cached_property
+    def group(self) -> tuple[str, ...]:
+        """The header's, likewise."""
+        return self.header.group
 
     @property
     def clean_accuracy(self) -> float:

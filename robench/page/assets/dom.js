@@ -1,0 +1,60 @@
+// Elements. Every text from the data becomes a text node: nothing is ever parsed as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function el(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+function svg(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function filled(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null));
+  return element;
+}
+
+const byId = (id) => document.getElementById(id);
+
+// A part of the page that scrolls in itself, sideways on a narrow screen, also with the keyboard.
+function scrolling(label, content, kind = "wide") {
+  return el("div", { class: `scrolling ${kind}`, role: "region", "aria-label": label, tabindex: "0" }, content);
+}
+
+function options(select, values, texts = values) {
+  select.append(...values.map((value, place) => el("option", { value }, texts[place])));
+}
+
+// A defense's name without its dataset.
+const shortName = (name) => name.split("/").at(-1);
+
+const MARKS = { trusted: "✓", check: "?", broken: "✕", "-": "–" };
+
+// A verdict on trust: a mark, a word and a colour.
+function trustBadge(level) {
+  const word = level === "-" ? "not measured" : level;
+  const mark = el("span", { "aria-hidden": "true" }, `${MARKS[level]} `);
+  return el("span", { class: `trust trust-${level === "-" ? "none" : level}` }, mark, word);
+}
+
+const percent = (value) => value.toFixed(2);
+const interval = (estimate) => `${estimate.low.toFixed(1)}–${estimate.high.toFixed(1)}`;
+const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toFixed(2);
+const count = (value) => value.toLocaleString("en");
+const plural = (value, word) => `${count(value)} ${word}${value === 1 ? "" : "s"}`;
+
+// Copies a text; where the clipboard is closed to the page, selects it for the reader to copy.
+function copyButton(label, field, status) {
+  const say = (text) => { status.textContent = text; };
+  const select = () => { field.focus(); field.select(); say("Selected: press Ctrl+C to copy."); };
+  const copy = () => {
+    if (!navigator.clipboard) return select();
+    return navigator.clipboard.writeText(field.value).then(() => say("Copied."), select);
+  };
+  return el("button", { type: "button", click: copy }, label);
+}

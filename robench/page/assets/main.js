@@ -1,0 +1,68 @@
+// Starts the page, and keeps the address in step with what is chosen: #defense=NAME, #compare=NAME,NAME.
+
+const data = JSON.parse(byId("data").textContent);
+const named = (name) => data.defenses.find((defense) => defense.name === name);
+const names = data.defenses.map((defense) => defense.name);
+const choices = { defense: byId("defense-choice"), first: byId("first-choice"), second: byId("second-choice") };
+
+function showDefense(name) {
+  choices.defense.value = name;
+  byId("defense-body").replaceChildren(...defenseBody(data, named(name)));
+}
+
+function showComparison(first, second) {
+  choices.first.value = first;
+  choices.second.value = second;
+  const { said, table } = comparison(data, named(first), named(second));
+  byId("compare-status").textContent = said;
+  byId("compare-body").replaceChildren(...(table ? [table] : []));
+}
+
+// Follows a link into the page; names that are not there are left alone.
+function follow() {
+  const [section, value] = [...new URLSearchParams(location.hash.slice(1))][0] ?? [""];
+  const wanted = value ? value.split(",").map(named) : [];
+  if (!wanted.every(Boolean)) return;
+  if (section === "defense" && wanted.length === 1) showDefense(wanted[0].name);
+  if (section === "compare" && wanted.length === 2) showComparison(wanted[0].name, wanted[1].name);
+  byId(`${section}-title`)?.scrollIntoView();
+  byId(`${section}-title`)?.focus({ preventScroll: true });
+}
+
+function remember(section, ...chosen) {
+  history.replaceState(null, "", `#${section}=${chosen.map(encodeURIComponent).join(",")}`);
+}
+
+const THEMES = { "": "as the system", light: "light", dark: "dark" };
+
+function nextTheme() {
+  const order = Object.keys(THEMES);
+  const next = order[(order.indexOf(document.documentElement.dataset.theme ?? "") + 1) % order.length];
+  document.documentElement.dataset.theme = next;
+  byId("theme").textContent = `Colours: ${THEMES[next]}`;
+}
+
+function start() {
+  for (const select of Object.values(choices)) options(select, names);
+  showOverview(data);
+  showLeaderboard(data);
+  const [best, next = best] = [...data.defenses].sort((a, b) => b.worst.accuracy - a.worst.accuracy);
+  showDefense(best.name);
+  showComparison(best.name, next.name);
+  choices.defense.addEventListener("input", () => {
+    showDefense(choices.defense.value);
+    remember("defense", choices.defense.value);
+  });
+  for (const select of [choices.first, choices.second]) {
+    select.addEventListener("input", () => {
+      showComparison(choices.first.value, choices.second.value);
+      remember("compare", choices.first.value, choices.second.value);
+    });
+  }
+  byId("theme").addEventListener("click", nextTheme);
+  addEventListener("hashchange", follow);
+  follow();
+  document.documentElement.dataset.ready = "true";
+}
+
+start();

@@ -1,0 +1,78 @@
+"""Accuracy against steps, queries and eps, as points that a page can draw."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from robench.report import budget, longest
+from robench.store import Column, Record
+
+Points = list[list[float]]
+"""Pairs of x and robust accuracy in percent."""
+
+
+def curves(records: Sequence[Record], every: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
+    """Three lists of curves of one defense, each curve with its attack's name.
+
+    Args:
+        records: those that are shown.
+        every: all of its current weights, at any eps.
+    """
+    return {"steps": _against_steps(records), "queries": _against_queries(records), "eps": _against_eps(records, every)}
+
+
+def _against_steps(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Gradient attacks of several steps; of each family that with the most, the others are its beginnings."""
+    kept: dict[str, Record] = {}
+    for record in records:
+        attack = record.header.attack
+        readable = record.header.has_curve and attack.is_prefix_closed and attack.steps > 1
+        if readable and attack.access == "gradient":
+            family = record.header.family
+            kept[family] = max(kept.get(family, record), record, key=lambda each: each.header.attack.steps)
+    return [_curve(record, record.step, record.header.attack.steps) for record in kept.values()]
+
+
+def _against_queries(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Attacks that see scores or decisions only and kept what they asked, the longest of each family."""
+    return [_curve(record, record.queries, budget(record)) for record in longest(records) if record.queries is not None]
+
+
+def _curve(record: Record, first: Column, end: int | None) -> dict[str, Any]:
+    """A step function from the x at which each example was first broken; the first point is at 0, the last at `end`."""
+    at, broken = np.unique(first[record.clean & ~record.robust], return_counts=True)
+    standing = np.count_nonzero(record.clean) - np.cumsum(broken)
+    points = [[0, round(record.clean_accuracy, 4)]]
+    points += [
+        [x, round(100.0 * left / len(record.clean), 4)] for x, left in zip(at.tolist(), standing.tolist(), strict=True)
+    ]
+    if end is not None and points[-1][0] < end:
+        points.append([end, points[-1][1]])
+    return {"attack": record.header.attack.name, "points": points}
+
+
+def _against_eps(records: Sequence[Record], every: Iterable[Record]) -> list[dict[str, Any]]:
+    """Attacks that were run at several eps of one norm, on the same examples with the same seed and precision."""
+    same: Callable[[Record], tuple[Any, ...]] = lambda r: (  # noqa: E731
+        r.header.threat.norm,
+        r.header.identity["data"],
+        r.header.seed,
+        r.header.precision,
+    )
+    found: dict[str, dict[float, Record]] = {}
+    for record in every:
+        if same(record) == same(records[0]):
+            found.setdefault(record.header.attack.name, {})[record.header.threat.eps] = record
+    return [
+        {
+            "attack": name,
+            "points": [
+                [0, round(records[0].clean_accuracy, 4)],
+                *([eps, round(at[eps].robust_accuracy, 4)] for eps in sorted(at)),
+            ],
+            "written": ["0", *(at[eps].header.threat.text for eps in sorted(at))],
+        }
+        for name, at in found.items()
+        if len(at) > 1
+    ]

@@ -1,0 +1,133 @@
+"""Everything the page shows, as plain data: JSON-ready, always in the same order, what is shared kept once."""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from robench.page.corruptions import grids
+from robench.page.curves import curves
+from robench.page.gallery import Clean, gallery
+from robench.page.pool import Pool
+from robench.report import Selection, Trust, trust, worst_case
+from robench.report.robustness import attack_names, lacking_attacks
+from robench.report.selection import current, newest
+from robench.specs import diagnostics, find_card, list_models
+from robench.store import Column, Record
+
+SCHEMA = 1
+
+
+class Shared:
+    """What many records have in common.
+
+    Attributes:
+        texts: canonical JSON of the parts of identities.
+        attacks: stanzas.
+        trusts: verdicts on trust.
+        runs: devices and versions.
+    """
+
+    def __init__(self) -> None:
+        self.texts, self.attacks, self.trusts, self.runs = Pool(), Pool(), Pool(), Pool()
+
+
+def page_data(
+    records: Sequence[Record],
+    selection: Selection,
+    clean: Clean,
+) -> dict[str, Any]:
+    """From records to what the page shows.
+
+    Args:
+        records: all that were loaded: for accuracy against eps, other threat models than the selected one count too.
+        selection: of them, what is shown.
+        clean: loads clean images; called only where records hold adversarial points.
+    """
+    shared, names = Shared(), attack_names(selection)
+    everything = current(records, list(selection.defenses))
+    registered = set(list_models())
+    defenses = []
+    for name, mine in selection.defenses.items():
+        made = _defense(mine, shared)
+        made["about"] = find_card(name).about if name in registered else ""
+        made["missing"] = list(lacking_attacks(names, mine))
+        made["curves"] = curves(mine, newest(everything[name]))
+        made["corruptions"] = grids(selection.corrupted.get(name, ()), mine[0].header.dataset)
+        made["gallery"] = gallery(mine, clean)
+        defenses.append(made)
+    return {
+        "schema": SCHEMA,
+        "attack_names": names,
+        "left_out": selection.left_out,
+        "unshown": selection.unshown,
+        "diagnostics": [rule.model_dump() for rule in diagnostics().values()],
+        **{name: pool.values for name, pool in vars(shared).items()},
+        "defenses": defenses,
+    }
+
+
+def _defense(records: Sequence[Record], shared: Shared) -> dict[str, Any]:
+    """A defense's worst case and all of its records."""
+    first, worst = records[0], worst_case(records)
+    header = first.header
+    identities = _identities(records, shared)
+    searched = "" if header.precision == "fp32" else f", searched in {header.precision}"
+    return {
+        "name": header.model,
+        "dataset": header.dataset,
+        "setting": f"{header.dataset}, {header.threat}, {header.n} examples, seed {header.seed}{searched}",
+        "threat": str(header.threat),
+        "n": header.n,
+        "examples": shared.texts.text(header.identity["data"]),
+        "clean": round(first.clean_accuracy, 4),
+        "clean_bits": bits(first.clean),
+        "worst": {**_estimate(worst.robust_accuracy, worst.interval), "trust": _trust(worst.trust, shared)},
+        "records": [_record(record, identity, shared) for record, identity in zip(records, identities, strict=True)],
+    }
+
+
+def _identities(records: Sequence[Record], shared: Shared) -> Iterator[dict[str, int]]:
+    """The places of the parts of each identity; network and data are the same in all records of a worst case."""
+    first = records[0].header.identity
+    common = {key: shared.texts.text(first[key]) for key in ("data", "model")}
+    for record in records:
+        parts = sorted(record.header.identity.items())
+        yield {key: common[key] if key in common else shared.texts.text(part) for key, part in parts}
+
+
+def _record(record: Record, identity: Mapping[str, int], shared: Shared) -> dict[str, Any]:
+    header = record.header
+    return {
+        "attack": shared.attacks.value(header.attack.model_dump(exclude={"params"})),
+        **_estimate(record.robust_accuracy, record.interval),
+        "bits": bits(record.robust),
+        "trust": _trust(trust([record]), shared),
+        "hash": header.hash,
+        "derived_from": header.derived_from,
+        "identity": identity,
+        "run": shared.runs.value({"device": header.device, "versions": header.versions}),
+        "created": header.created,
+        "seconds": header.seconds,
+        "forwards": header.forwards,
+        "backwards": header.backwards,
+        "invalid": header.invalid,
+        "faults": header.faults,
+        "diagnostics": header.diagnostics,
+    }
+
+
+def _estimate(accuracy: float, interval: tuple[float, float]) -> dict[str, float]:
+    low, high = interval
+    return {"accuracy": round(accuracy, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def _trust(found: Trust, shared: Shared) -> int:
+    unmeasured = "no diagnostics: the records were made before there were any; run them again."
+    return shared.trusts.value({"level": found.level, "sentence": found.sentence() if found.measured else unmeasured})
+
+
+def bits(mask: Column) -> str:
+    """Verdicts as base64, eight a byte, first example first."""
+    return base64.b64encode(np.packbits(mask).tobytes()).decode()

@@ -1,0 +1,100 @@
+"""Pictures of broken examples: clean, perturbation, adversarial, from raw records that kept their points."""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from robench.errors import InputError
+from robench.store import Column, Header, Record, Rows, read
+
+Clean = Callable[[str, Column], Column]
+"""From a dataset's name and ids to its clean test images, float32 (N, C, H, W); raises InputError if they are not
+at hand."""
+
+ATTACKS, EXAMPLES = 4, 6
+"""How many attacks of a defense, strongest first, and examples of each are shown."""
+COLOURS = {1: "L", 3: "RGB"}
+TOLERANCE = 1e-5
+"""Between the stored distance of a point and that from the clean image at hand."""
+
+
+def gallery(records: Sequence[Record], clean: Clean) -> dict[str, Any]:
+    """Pictures of one defense, and a sentence where there are none.
+
+    Raises:
+        InputError: a record is damaged.
+    """
+    kept = sorted(filter(_has_points, records), key=lambda record: record.robust_accuracy)[:ATTACKS]
+    if not kept:
+        model = records[0].header.model
+        how = (
+            f"`robench eval --model {model} --battery quick --save-adversarial` keeps some; then make this page again."
+        )
+        return {"attacks": [], "note": f"No adversarial images are kept for this defense: {how}"}
+    stored = [_chosen(record) for record in kept]
+    try:
+        return {"attacks": [_of_attack(header, rows, clean) for header, rows in stored], "note": ""}
+    except InputError as error:
+        return {"attacks": [], "note": f"Adversarial images are kept, but their clean ones are not at hand: {error}"}
+
+
+def _has_points(record: Record) -> bool:
+    return record.header.has_adversarial and record.path is not None and record.path.suffix == ".parquet"
+
+
+def _of_attack(header: Header, rows: Rows, clean: Clean) -> dict[str, Any]:
+    originals = clean(header.dataset, rows.id) if len(rows) else np.empty(0)
+    return {
+        "attack": header.attack.name,
+        "eps": str(header.threat),
+        "examples": [_example(header, rows, place, original) for place, original in enumerate(originals)],
+    }
+
+
+def _chosen(record: Record) -> tuple[Header, Rows]:
+    """Some broken examples, first one of each label, then others, in the record's order."""
+    assert record.path is not None
+    header, rows = read(record.path)
+    broken = np.array([place for place, blob in enumerate(rows.adversarial) if blob is not None], dtype=np.int64)
+    firsts = np.sort(np.unique(rows.label[broken], return_index=True)[1])
+    others = np.setdiff1d(np.arange(len(broken)), firsts)
+    return header, rows.take(np.sort(broken[np.concatenate([firsts, others])[:EXAMPLES]]))
+
+
+def _example(header: Header, rows: Rows, place: int, original: Column) -> dict[str, Any]:
+    point = np.frombuffer(rows.adversarial[place], dtype="<f4")
+    if point.size != original.size or original.shape[0] not in COLOURS:
+        raise InputError(f"example {rows.id[place]} of '{header.dataset}' has another shape there.")
+    point = point.reshape(original.shape)
+    change = point.astype(np.float64) - original
+    if abs(_length(change, header.threat.norm) - rows.distance[place]) > TOLERANCE * max(1.0, header.threat.eps):
+        raise InputError(f"example {rows.id[place]} of '{header.dataset}' is another image there.")
+    largest = float(np.abs(change).max()) or 1.0
+    pictures = (original, 0.5 + change / (2 * largest), point)
+    return {
+        "id": int(rows.id[place]),
+        "label": int(rows.label[place]),
+        "clean_prediction": int(rows.clean_prediction[place]),
+        "prediction": int(rows.prediction[place]),
+        "distance": round(float(rows.distance[place]), 6),
+        "largest": round(largest, 6),
+        "images": [png(picture) for picture in pictures],
+    }
+
+
+def _length(change: Column, norm: str) -> float:
+    return float(np.abs(change).max() if norm == "linf" else np.linalg.norm(change))
+
+
+def png(picture: Column) -> str:
+    """A data URI of an image in [0, 1], (C, H, W), of one channel or three."""
+    pixels = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+    stream = io.BytesIO()
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, COLOURS[pixels.shape[2]]).save(
+        stream, format="PNG", optimize=True
+    )
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
