@@ -1,19 +1,41 @@
 """From raw records of runs to published ones: results/<dataset>/<model>.jsonl."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from robench.errors import IncompleteError
-from robench.report.selection import current, in_order, newest
+from robench.report.selection import current, defense, in_order, newest, slot
 from robench.specs import COUNTED
 from robench.store import Record, Store, read_file, write_file
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What a new publication did to a file.
+
+    Attributes:
+        path: the file.
+        changed, added: attacks whose line is another or new.
+        removed: how many lines of other weights went.
+    """
+
+    path: Path
+    changed: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: int
+
+    def __str__(self) -> str:
+        said = {"changed": self.changed, "added": self.added}
+        parts = [f"{len(names)} {what} ({', '.join(names)})" for what, names in said.items() if names]
+        parts += [f"{self.removed} of other weights removed"] if self.removed else []
+        return f"{self.path}: {'; '.join(parts) or 'nothing changed'}"
+
+
 def publish(results: Path, models: list[str] | None = None) -> list[Path]:
     """Write the published records of the defenses that have raw ones, beside what is published already.
-
-    A line whose record did not change stays as it is, so that a diff shows only changed verdicts.
 
     Raises:
         IncompleteError: there is nothing to publish.
@@ -25,15 +47,38 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
     written = []
     for name, fresh in current(raw, models).items():
         dataset, _, model = name.rpartition("/")
-        path = results / dataset / f"{model}.jsonl"
-        before = current(read_file(path), [name]).get(name, []) if path.is_file() else []
-        merged = {_key(record): record for record in before}
-        for record in fresh:
-            if not _same(merged.get(_key(record)), record):
-                merged[_key(record)] = record
-        write_file(path, in_order(newest(merged.values())))
-        written.append(path)
+        written.append(republish(results / dataset / f"{model}.jsonl", fresh).path)
     return written
+
+
+def republish(path: Path, fresh: Sequence[Record]) -> Changes:
+    """Write records of one defense into a file of published ones, made where there is none.
+
+    A line whose record did not change stays as it is, so that a diff shows only changed verdicts; lines of the
+    same defense with other weights go; lines of other defenses stay.
+    """
+    head = fresh[0].header
+    every = list(read_file(path)) if path.is_file() else []
+    mine = [record for record in every if defense(record.header.model) == defense(head.model)]
+    before = [record for record in mine if _weights(record) == _weights(fresh[0])]
+    merged = {_key(record): record for record in before}
+    for record in fresh:
+        if not _same(merged.get(_key(record)), record):
+            merged[_key(record)] = record
+    others = [record for record in every if defense(record.header.model) != defense(head.model)]
+    after = in_order(newest(merged.values()))
+    write_file(path, others + after)
+    written = [record for record in after if record not in before]
+    known = {slot(record) for record in before}
+    changed, added = (
+        tuple(record.header.attack.name for record in written if (slot(record) in known) is old)
+        for old in (True, False)
+    )
+    return Changes(path, changed, added, len(mine) - len(before))
+
+
+def _weights(record: Record) -> tuple[str, str]:
+    return record.header.model, record.header.model_identity
 
 
 def _key(record: Record) -> tuple[str, str]:

@@ -89,6 +89,11 @@ class Table:
         ]
 
 
+def p_text(value: float) -> str:
+    """A p value."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def markdown(table: Table) -> str:
     """A GitHub-flavoured pipe table."""
     head, *body = table.grid()

@@ -6,6 +6,7 @@ from statistics import mean, stdev
 import numpy as np
 
 from robench.report import Evaluation, Table
+from robench.report.table import p_text
 from robench.reproduce.workshop import Product, Workshop
 from robench.stats import mcnemar
 from robench.store import Column
@@ -65,16 +66,12 @@ def _paired(shop: Workshop, verdicts: dict[str, list[Evaluation]]) -> Product:
                 {
                     "seed": str(seed),
                     "pgd-20 difference": f"{raw[0]:+.2f}",
-                    "pgd-20 p": _p(raw[1]),
+                    "pgd-20 p": p_text(raw[1]),
                     "worst-case difference": f"{worst[0]:+.2f}",
-                    "worst-case p": _p(worst[1]),
+                    "worst-case p": p_text(worst[1]),
                 },
             )
     return Product("he-paired", table)
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _robust(evaluation: Evaluation, attacks: tuple[str, ...]) -> Column:
