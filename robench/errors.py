@@ -31,6 +31,12 @@ class FaultError(RobenchError):
     exit_code = 4
 
 
+class StoppedError(RobenchError):
+    """The user interrupted a command that says itself what was kept."""
+
+    exit_code = 130
+
+
 def unknown(kind: str, name: str, known: list[str]) -> InputError:
     """The error for a name that is not declared, with the nearest names that are, or the first of all."""
     folder, _, end = name.lower().rpartition("/")

@@ -1,21 +1,42 @@
 """From raw records of runs to published ones: results/<dataset>/<model>.jsonl."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from robench.errors import IncompleteError
 from robench.report.paper.source import DERIVED
-from robench.report.selection import current, in_order, newest
+from robench.report.selection import current, defense, in_order, newest, slot
 from robench.specs import COUNTED
 from robench.store import Record, Store, read_file, write_file
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What a new publication did to a file.
+
+    Attributes:
+        path: the file.
+        changed, added: attacks whose line is another or new.
+        removed: how many lines of other weights went.
+    """
+
+    path: Path
+    changed: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: int
+
+    def __str__(self) -> str:
+        said = {"changed": self.changed, "added": self.added}
+        parts = [f"{len(names)} {what} ({', '.join(names)})" for what, names in said.items() if names]
+        parts += [f"{self.removed} of other weights removed"] if self.removed else []
+        return f"{self.path}: {'; '.join(parts) or 'nothing changed'}"
+
+
 def publish(results: Path, models: list[str] | None = None) -> list[Path]:
     """Write the published records of the defenses that have raw ones, beside what is published already.
-
-    A line whose record did not change stays as it is, so that a diff shows only changed verdicts.
 
     Raises:
         IncompleteError: there is nothing to publish.
@@ -25,9 +46,10 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
         wanted = f" of {', '.join(models)}" if models else ""
         raise IncompleteError(f"'{results}' has no raw records{wanted}: run `robench eval --model NAME` first.")
     written = []
-    for name, fresh in current(raw, models).items():
-        dataset, _, model = name.rpartition("/")
-        written += add(results / dataset / f"{model}.jsonl", fresh)
+    for fresh in current(raw, models).values():
+        for dataset in sorted({record.header.dataset for record in fresh}):
+            mine = [record for record in fresh if record.header.dataset == dataset]
+            written += publish_records(results, mine)
     return written
 
 
@@ -47,20 +69,38 @@ def publish_records(results: Path, records: Sequence[Record], variant: str = "")
     header = records[0].header
     folder = results / header.dataset
     if not variant:
-        return add(folder / f"{header.model.rpartition('/')[2]}.jsonl", records)
-    return add(folder / DERIVED / f"{variant}.jsonl", records)
+        return [republish(folder / f"{header.model.rpartition('/')[2]}.jsonl", records).path]
+    return [republish(folder / DERIVED / f"{variant}.jsonl", records).path]
 
 
-def add(path: Path, records: Sequence[Record]) -> list[Path]:
-    """Merge records into a file of the same defense; lines of other weights go, unchanged ones stay as they are."""
-    network = records[0].header.model_identity
-    before = [old for old in read_file(path) if old.header.model_identity == network] if path.is_file() else []
+def republish(path: Path, fresh: Sequence[Record]) -> Changes:
+    """Write records of one defense into a file of published ones, made where there is none.
+
+    A line whose record did not change stays as it is, so that a diff shows only changed verdicts; lines of the
+    same defense with other weights go; lines of other defenses stay.
+    """
+    head = fresh[0].header
+    every = list(read_file(path)) if path.is_file() else []
+    mine = [record for record in every if defense(record.header.model) == defense(head.model)]
+    before = [record for record in mine if _weights(record) == _weights(fresh[0])]
     merged = {_key(record): record for record in before}
-    for record in records:
+    for record in fresh:
         if not _same(merged.get(_key(record)), record):
             merged[_key(record)] = record
-    write_file(path, in_order(newest(merged.values())))
-    return [path]
+    others = [record for record in every if defense(record.header.model) != defense(head.model)]
+    after = in_order(newest(merged.values()))
+    write_file(path, others + after)
+    written = [record for record in after if record not in before]
+    known = {slot(record) for record in before}
+    changed, added = (
+        tuple(record.header.attack.name for record in written if (slot(record) in known) is old)
+        for old in (True, False)
+    )
+    return Changes(path, changed, added, len(mine) - len(before))
+
+
+def _weights(record: Record) -> tuple[str, str]:
+    return record.header.model, record.header.model_identity
 
 
 def _key(record: Record) -> tuple[str, str]:

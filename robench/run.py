@@ -52,14 +52,7 @@ def evaluate(
     outcome, made = Outcome(), {}
     with ExitStack() as stack:
         bench = _Bench(subject, split, threat, settings, store, watcher, stack, substitutes)
-        specs = bench.workbench.expand(specs, substitutes)
-        applicable = []
-        for spec in specs:
-            reason = bench.refusal(spec)
-            if reason:
-                outcome.skipped.append(Skipped(spec.name, reason))
-            else:
-                applicable.append(spec)
+        applicable, outcome.skipped = bench.sort_out(bench.workbench.expand(specs, substitutes))
         # In the order asked for, but the longest of a family first: the others are its prefixes.
         families = [spec.family_identity() for spec in applicable]
         for spec in sorted(applicable, key=lambda spec: (families.index(spec.family_identity()), -spec.steps)):
@@ -67,6 +60,25 @@ def evaluate(
             watcher.finished(made[spec.name])
     outcome.results = [made[spec.name] for spec in applicable]
     return outcome
+
+
+def skipped(
+    subject: Subject,
+    split: Split,
+    specs: Sequence[AttackSpec],
+    threat: ThreatModel,
+    settings: Settings,
+    store: Store,
+    watcher: Watcher,
+) -> list[Skipped]:
+    """Which attacks `evaluate` would pass over, and why; no attack is run.
+
+    Raises:
+        InputError: the network, the data or the settings are not fit to be evaluated.
+    """
+    with ExitStack() as stack:
+        bench = _Bench(subject, split, threat, settings, store, watcher, stack, ())
+        return bench.sort_out(specs)[1]
 
 
 def plan(
@@ -119,6 +131,12 @@ class _Bench:
         self.packer = Packer.of(settings.batch_size, self.device)
         self.substitutes = substitutes
         self.workbench = Workbench(split, threat, settings, store.raw / split.name / FOLDER, self.device)
+
+    def sort_out(self, specs: Sequence[AttackSpec]) -> tuple[list[AttackSpec], list[Skipped]]:
+        """The attacks that apply, and those that do not."""
+        reasons = [(spec, self.refusal(spec)) for spec in specs]
+        skipped = [Skipped(spec.name, reason) for spec, reason in reasons if reason]
+        return [spec for spec, reason in reasons if not reason], skipped
 
     def refusal(self, spec: AttackSpec) -> str:
         """Why an attack does not apply, or nothing."""

@@ -1,5 +1,6 @@
 """Intervals and tests on counts of examples. Fractions in, fractions out; percentages are the reports' business."""
 
+from collections.abc import Sequence
 from math import comb, sqrt
 from statistics import NormalDist
 
@@ -35,3 +36,34 @@ def mcnemar(only_first: int, only_second: int) -> float:
     n, fewer = only_first + only_second, min(only_first, only_second)
     tail: int = sum(comb(n, k) for k in range(fewer + 1))
     return min(1.0, tail / 2 ** (n - 1)) if n else 1.0
+
+
+def mcnemar_drop(lost: int, gained: int) -> float:
+    """The one-sided exact p value of McNemar's test: how likely at least so many losses are if neither side is better.
+
+    Args:
+        lost: examples that only the first is right on.
+        gained: examples that only the second is right on.
+
+    Raises:
+        ValueError: a count is negative.
+    """
+    if min(lost, gained) < 0:
+        raise ValueError(f"counts must not be negative, got {lost} and {gained}")
+    n = lost + gained
+    # The shorter of the two tails is summed: a binomial at one half is symmetric.
+    shorter: int = sum(comb(n, k) for k in range(gained + 1 if lost > gained else lost))
+    share: float = shorter / 2**n
+    return share if lost > gained else 1.0 - share
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's (1979) adjusted p values, in the order given: those at most alpha are significant together.
+
+    The chance of even one false among them stays below alpha, however the tests depend on each other.
+    """
+    adjusted, highest = [0.0] * len(p), 0.0
+    for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = highest
+    return adjusted

@@ -47,6 +47,7 @@ class AutoAttack(Algorithm):
 
     bounds: ClassVar[Bounds] = "own"
     prefix: ClassVar[bool] = False
+    solitary: ClassVar[bool] = False
 
     @property
     def min_classes(self) -> int:

@@ -141,6 +141,7 @@ class Algorithm(ABC):
         exact: whether it takes small differences of scores, which only float32 shows whatever the precision asked for.
         settled: whether a step looks at all that it proposes, so that nothing is left to look at after the last;
             otherwise step t looks at what the t steps before it made, and the engine at what the last one did.
+        solitary: whether an example's verdict is the same whatever other examples the split has.
     """
 
     version: ClassVar[int] = 1
@@ -150,6 +151,7 @@ class Algorithm(ABC):
     prefix: ClassVar[bool] = True
     settled: ClassVar[bool] = False
     exact: ClassVar[bool] = False
+    solitary: ClassVar[bool] = True
 
     @property
     def ascends(self) -> Objective | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
-from typing import cast
+from typing import ClassVar, cast
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -33,6 +33,8 @@ class Feature(Algorithm):
     """
 
     rel_step: Positive
+
+    solitary: ClassVar[bool] = False
 
     @property
     def ascends(self) -> Objective:

@@ -1,6 +1,15 @@
 """Arguments and screens only: what a command does lives below."""
 
-from robench.cli import catalogue, evaluate, maintain, report, reproduce, train  # noqa: F401  (they register their commands)
+from robench.cli import (  # noqa: F401  (they register their commands)
+    catalogue,
+    check,
+    diff,
+    evaluate,
+    maintain,
+    report,
+    reproduce,
+    train,
+)
 from robench.cli.app import run
 
 __all__ = ["run"]

@@ -1,6 +1,7 @@
 """`robench eval`."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ from robench.cli.app import app
 from robench.cli.corrupt import Kind, corrupt, corruption_plan, wanted
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
-from robench.errors import FaultError, IncompleteError, InputError
+from robench.errors import IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import Evaluation, Table, evaluations_json
 from robench.report.corruptions import as_json, means, moved
@@ -43,6 +44,7 @@ def evaluate(
     norm: Annotated[str | None, typer.Option(help="linf or l2; the dataset's by default.")] = None,
     eps: Annotated[str | None, typer.Option(help="Like 8/255 or 0.031; the dataset's by default.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
+    example: Annotated[list[int] | None, typer.Option(help="Only the example with this id. Repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 0,
     batch_size: Annotated[str, typer.Option(help="Of micro-batches: auto or N.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -60,8 +62,12 @@ def evaluate(
         raise InputError(f"unknown engine '{engine}': use local.")
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir '{data_dir}' is not a folder.")
-    specs = _specs(battery, attack)
-    subjects = [_subject(name, dataset, norm, eps) for name in model]
+    if limit is not None and example:
+        raise InputError("--limit and --example both choose examples: leave one out.")
+    if example and wanted(battery or ()):
+        raise InputError("--example is for attacks: leave the battery of corruptions out.")
+    specs = chosen(battery, attack)
+    subjects = [subject_of(name, dataset, norm, eps) for name in model]
     folder = results or default_results()
     quiet = json_file is not None and str(json_file) == "-"
     _require_places(None if dry_run else folder, None if quiet else json_file)
@@ -74,15 +80,15 @@ def evaluate(
     specs = specs if max_queries is None else within(specs, max_queries)
     crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in subjects])]
     crafting = [together(crafting)] if ensemble and crafting else crafting
-    settings = Settings(seed, precision, device, _batch_size(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
-    run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet)
+    settings = Settings(seed, precision, device, batch_size_of(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
+    run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet, limit, example)
     unique = {subject[0].name: subject for subject in subjects}
     if dry_run:
-        plans = {name: run.plan(card, data, threat, limit) for name, (card, data, threat) in unique.items()}
+        plans = {name: run.plan(card, data, threat) for name, (card, data, threat) in unique.items()}
         _show_plans(plans, json_file, quiet)
         return
     for card, data, threat in unique.values():
-        run.evaluate(card, data, threat, limit)
+        run.evaluate(card, data, threat)
     _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if run.corruptions else {}))
     if not quiet:
         output().print(f"Records: {folder / 'raw' if specs else folder}", markup=False, soft_wrap=True)
@@ -101,24 +107,26 @@ class _Run:
     results: Path
     data_dir: Path | None
     quiet: bool
+    limit: int | None
+    examples: list[int] | None
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
 
-    def plan(self, card: Card, data: Dataset, threat: ThreatModel, limit: int | None) -> list[dict[str, str]]:
+    def plan(self, card: Card, data: Dataset, threat: ThreatModel) -> list[dict[str, str]]:
         """What would be computed."""
         from robench.request import Subject
         from robench.run import plan
         from robench.store import Store
 
-        split = data.load("test", self.data_dir, limit)
+        split = self._split(data)
         rows = plan(
             Subject.of_card(card), split, self.specs, threat, self.settings, Store(self.results), self.substitutes
         )
         return rows + [corruption_plan(split, kind, self.data_dir) for kind in self.corruptions]
 
-    def evaluate(self, card: Card, data: Dataset, threat: ThreatModel, limit: int | None) -> None:
+    def evaluate(self, card: Card, data: Dataset, threat: ThreatModel) -> None:
         """Attack, corrupt, show."""
-        split = data.load("test", self.data_dir, limit)
+        split = self._split(data)
         if self.specs:
             self._attack(card, split, threat)
         if self.corruptions:
@@ -127,6 +135,13 @@ class _Run:
                 self.cells += as_json(lines)
                 if not self.quiet:
                     show((moved if kind == "spatial" else means)({card.name: lines}), output())
+
+    def _split(self, data: Dataset) -> "Split":
+        """The examples asked for."""
+        if self.examples and data.in_files:
+            raise InputError(f"'{data.name}' is read from files in their order: use --limit, not --example.")
+        split = data.load("test", self.data_dir, self.limit)
+        return split.only(self.examples) if self.examples else split
 
     def _attack(self, card: Card, split: "Split", threat: ThreatModel) -> None:
         from robench.request import Subject
@@ -151,10 +166,10 @@ class _Run:
             show(self.evaluations[-1].table(), output())
 
 
-def _specs(batteries: list[str] | None, attacks: list[str] | None) -> list[AttackSpec]:
-    """Each attack once, in the order asked for."""
+def chosen(batteries: Sequence[str] | None, attacks: Sequence[str] | None, default: str = "paper") -> list[AttackSpec]:
+    """Each attack once, in the order asked for; those of the default battery where none is asked for."""
     if not batteries and not attacks:
-        batteries = ["paper"]
+        batteries = [default]
     specs = [spec for name in batteries or () for spec in battery_attacks(name)] + [*map(find_attack, attacks or ())]
     return list({spec.name: spec for spec in specs}.values())
 
@@ -173,7 +188,7 @@ def _substitutes(specs: list[AttackSpec], named: list[str] | None, models: list[
     return list(cards.values())
 
 
-def _subject(name: str, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Card, Dataset, ThreatModel]:
+def subject_of(name: str, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Card, Dataset, ThreatModel]:
     """The card, the data and the threat model that one --model stands for."""
     card = find_card(name)
     card.require_weights()
@@ -226,15 +241,11 @@ def _require_sound(evaluations: list[Evaluation]) -> None:
     if not any(evaluation.results for evaluation in evaluations):
         raise IncompleteError("no attack applies, so there is no verdict: choose others with --attack.")
     for evaluation in evaluations:
-        for result in evaluation.results:
-            header, attacked = result.record.header, int(result.record.clean.sum())
-            if attacked and header.invalid >= attacked:
-                raise FaultError(
-                    f"every verdict of '{header.attack.name}' on '{header.model}' is void: {header.faults}."
-                )
+        evaluation.require_sound()
 
 
-def _batch_size(text: str) -> int | None:
+def batch_size_of(text: str) -> int | None:
+    """Of micro-batches; None where it is to be found."""
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:

@@ -63,6 +63,19 @@ class Split:
             raise InputError(f"--limit {n} must be at least 1.")
         return Split(self.name, self.x[:n], self.y[:n], self.ids[:n], self.sha256)
 
+    def only(self, ids: Sequence[int]) -> "Split":
+        """The examples with these ids, in the split's order.
+
+        Raises:
+            InputError: there is no example of that id.
+        """
+        known = set(self.ids.tolist())
+        span = f"{len(known)} ids lie between {min(known)} and {max(known)}"
+        for each in ids:
+            if each not in known:
+                raise InputError(f"'{self.name}' has no example {each}: its {span}.")
+        return self._where(torch.isin(self.ids, torch.tensor(ids, dtype=torch.int64)))
+
     def identity(self) -> dict[str, Any]:
         """What of the data can change a verdict."""
         return {"name": self.name, "sha256": self.sha256, "ids": ids_sha256(self.ids.numpy()), "n": len(self)}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from robench.errors import unknown
+from robench.errors import FaultError, unknown
 from robench.outcome import ORIGIN, Outcome, Result, Skipped
 from robench.report.formats import html, plain
 from robench.report.table import Table
@@ -49,6 +49,19 @@ class Evaluation:
     def worst_case(self) -> WorstCase:
         """An example counts as robust only if it withstood every attack."""
         return worst_case([result.record for result in self.results])
+
+    def require_sound(self) -> None:
+        """Be sure that no attack broke all its promises.
+
+        Raises:
+            FaultError: every verdict of an attack is void.
+        """
+        for result in self.results:
+            header, attacked = result.record.header, int(result.record.clean.sum())
+            if attacked and header.invalid >= attacked:
+                raise FaultError(
+                    f"every verdict of '{header.attack.name}' on '{header.model}' is void: {header.faults}."
+                )
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary for each attack, as in the JSON contract."""

@@ -1,5 +1,6 @@
 """Which records a table may show together: never two different things under one name."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,9 @@ from robench.paths import data_root, default_results
 from robench.specs import battery_attacks, digest, find_card, list_models
 from robench.store import Record, Store, read_published
 from robench.store.corrupted import Corrupted, read_corrupted
+
+WEIGHTS = re.compile(r"@[0-9a-f]{8}$")
+"""What `Card.name` appends outside the registry."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +55,25 @@ def stem(attack: str) -> str:
     return attack.partition("-from-")[0].partition("-within-")[0]
 
 
+def defense(model: str) -> str:
+    """The declared name of a defense: without the weights that tell unregistered ones apart."""
+    return WEIGHTS.sub("", model)
+
+
 def newest(records: Iterable[Record]) -> list[Record]:
     """Of several records of one attack on the same things only the last, in its place: an older one is of an older
     version of the attack, or of substitutes that are no more.
     """
     kept: dict[tuple[Any, ...], Record] = {}
     for record in records:
-        h = record.header
-        key = (record.group, h.seed, h.precision, h.attack.name)
-        kept[key] = max(kept.get(key, record), record, key=lambda each: each.header.created)
+        kept[slot(record)] = max(kept.get(slot(record), record), record, key=lambda each: each.header.created)
     return list(kept.values())
+
+
+def slot(record: Record) -> tuple[Any, ...]:
+    """What records must share for the newer to replace the older."""
+    h = record.header
+    return record.group, h.seed, h.precision, h.attack.name
 
 
 def current_lines(results: Path | None = None) -> dict[str, list[Corrupted]]:

@@ -121,3 +121,8 @@ def number(cell: str) -> float | None:
         return float(cell.value if isinstance(cell, Estimate) else cell.split(" ", 1)[0].rstrip("*"))
     except ValueError:
         return None
+
+
+def p_text(value: float) -> str:
+    """A p value."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

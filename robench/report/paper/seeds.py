@@ -9,7 +9,7 @@ import numpy as np
 from robench.report.paper.source import Source
 from robench.report.paper.training import values_of
 from robench.report.paper.view import CLEAN, WORST, View, accuracy
-from robench.report.table import Table
+from robench.report.table import Table, p_text
 from robench.specs import find_card
 from robench.stats import mcnemar
 from robench.store import Column
@@ -69,7 +69,7 @@ def _tests(source: Source, base: str, seed: int) -> Iterator[tuple[str, str]]:
         if plain is not None and he is not None:
             difference, p = compare(plain, he)
             yield f"{name} difference", f"{difference:+.2f}"
-            yield f"{name} p", "<0.001" if p < 0.001 else f"{p:.3f}"
+            yield f"{name} p", p_text(p)
 
 
 def _robust(source: Source, defense: str, attacks: tuple[str, ...]) -> Column | None:

@@ -1,0 +1,35 @@
+"""The gate's comparison: a baseline, fresh verdicts, and whether what fell fell by chance. Never imports torch."""
+
+from robench.check.baseline import Baseline, Match
+from robench.check.comparable import Field, differing, named
+from robench.check.compare import HIGHER, LOWER, REGRESSION, SAME, Cell, Ruling, compare, detectable, rule
+from robench.check.diff import diff_table
+from robench.check.sides import Side, alone, pairs
+from robench.check.table import Commands, cell_key, gate_table
+from robench.report.robustness import CLEAN, WORST
+
+__all__ = [
+    "CLEAN",
+    "HIGHER",
+    "LOWER",
+    "REGRESSION",
+    "SAME",
+    "WORST",
+    "Baseline",
+    "Cell",
+    "Commands",
+    "Field",
+    "Match",
+    "Ruling",
+    "Side",
+    "alone",
+    "cell_key",
+    "compare",
+    "detectable",
+    "diff_table",
+    "differing",
+    "gate_table",
+    "named",
+    "pairs",
+    "rule",
+]

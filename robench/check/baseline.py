@@ -1,0 +1,184 @@
+"""The published records that a fresh evaluation is held against."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from robench.check.comparable import Field, differing, named
+from robench.errors import IncompleteError
+from robench.paths import data_root, default_results
+from robench.report.selection import defense, newest
+from robench.store import Record, read_file, read_published
+
+LINES = ".jsonl"
+OPTIONS = {"threat.eps": "--eps", "threat.norm": "--norm", "precision": "--precision", "data.n": "--limit"}
+"""With which a fresh evaluation is made like the baseline."""
+Identities = Mapping[str, Mapping[str, Any]]
+"""What the records of attacks would hold, by the attack's name."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Published records by defense.
+
+    Attributes:
+        path: a file of records, or a results folder.
+        records: by the declared names of defenses, without their weights.
+    """
+
+    path: Path
+    records: Mapping[str, list[Record]]
+
+    @classmethod
+    def read(cls, path: Path | None = None) -> "Baseline":
+        """Read a file or a folder; without a path what robench ships, replaced defense by defense by ./results.
+
+        Raw records are never read: those of the evaluation under test may lie in the same folder.
+
+        Raises:
+            InputError: a record is damaged.
+        """
+        if path is not None:
+            return cls(path, _by_defense(read_file(path) if path.is_file() else read_published(path)))
+        folders = dict.fromkeys([data_root() / "results", default_results()])
+        found: dict[str, list[Record]] = {}
+        for folder in folders:
+            found |= _by_defense(read_published(folder))
+        return cls(default_results(), found)
+
+    def require_records(self) -> None:
+        """Be sure that there is anything to compare with.
+
+        Raises:
+            IncompleteError: there is not.
+        """
+        if not self.records:
+            raise IncompleteError(
+                f"'{self.path}' has no published records: make them with `robench check --model NAME --update`, "
+                "or name others with --baseline."
+            )
+
+    def file_of(self, model: str) -> Path:
+        """Where a defense's records lie, or would lie."""
+        if self.path.is_file() or self.path.suffix == LINES:
+            return self.path
+        dataset, _, name = defense(model).rpartition("/")
+        return self.path / dataset / f"{name}{LINES}"
+
+    def match(self, model: str, wanted: Identities, seed: int, skipped: Mapping[str, str] | None = None) -> "Match":
+        """The records of a defense that a fresh evaluation can be compared with: of its seed, or else of one seed.
+
+        Args:
+            model: the defense.
+            wanted: what is evaluated.
+            seed: of the evaluation.
+            skipped: attacks that do not apply to the defense as it is now, with the reason.
+        """
+        records = newest(self.records.get(defense(model), ()))
+        if not records:
+            return Match(f"'{self.path}' has no records of {defense(model)}", seed, refused=True)
+        weights = {record.header.model_identity for record in records}
+        if len(weights) > 1:
+            return Match(
+                f"'{self.path}' has records of {len(weights)} different networks called {defense(model)}",
+                seed,
+                refused=True,
+                mend="keep those of one, or ",
+            )
+        seeds = sorted({record.header.seed for record in records}, key=lambda each: (each != seed, each))
+        where = f"{defense(model)} does not compare with '{self.file_of(model)}'"
+        tried = [_matched(where, [r for r in records if r.header.seed == each], each, wanted) for each in seeds]
+        match = min(tried, key=lambda match: len(match.missing) + len(match.fields))
+        held = {record.header.attack.name for record in records}
+        match.gone = {name: reason for name, reason in (skipped or {}).items() if name in held}
+        return match
+
+
+@dataclass
+class Match:
+    """What a baseline holds for some attacks.
+
+    Attributes:
+        where: the beginning of a sentence that says what is wrong.
+        seed: of the records found.
+        refused: whether that is all there is to say.
+        found: those that compare, by attack.
+        missing: attacks without a record.
+        fields: why the others do not compare, by attack.
+        gone: attacks of the baseline that apply no more, with the reason.
+        options: that would make a fresh evaluation comparable.
+        mend: another one than a new baseline, the beginning of a sentence.
+    """
+
+    where: str
+    seed: int
+    refused: bool = False
+    found: dict[str, Record] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    fields: dict[str, list[Field]] = field(default_factory=dict)
+    gone: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+    mend: str = ""
+
+    def problems(self) -> Iterator[str]:
+        """What does not compare, gravest first, a clause each: the first fields that differ, or what is missing."""
+        if self.refused:
+            yield self.where
+        alike: dict[str, list[str]] = {}
+        for attack, fields in self.fields.items():
+            alike.setdefault(named(fields, "there", "here"), []).append(attack)
+        for fields_text, attacks in alike.items():
+            yield f"{self.where}: under {', '.join(attacks)} {fields_text}"
+        for attack, reason in self.gone.items():
+            yield f"{self.where}: it has {attack}, which was skipped here, {reason}"
+        if self.missing:
+            yield f"{self.where}: it lacks {', '.join(self.missing)}"
+
+    def require(self) -> None:
+        """Be sure that every attack compares.
+
+        Raises:
+            IncompleteError: one does not.
+        """
+        for problem in self.problems():
+            options = " ".join(f"{option} {value}" for option, value in self.options.items())
+            add = f"add {options}, or " if options else self.mend
+            raise IncompleteError(f"{problem}: {add}make a new baseline with the same command and --update.")
+
+
+def _by_defense(records: Iterable[Record]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(defense(record.header.model), []).append(record)
+    return found
+
+
+def _matched(where: str, records: list[Record], seed: int, wanted: Identities) -> Match:
+    """What of one seed's records compares."""
+    match = Match(where, seed)
+    for attack, identity in wanted.items():
+        rivals = [(differing(r.header.identity, identity), r) for r in records if r.header.attack.name == attack]
+        if not rivals:
+            match.missing.append(attack)
+            continue
+        fields, nearest = min(rivals, key=lambda rival: len(rival[0]))
+        if fields:
+            match.fields[attack] = fields
+            match.options |= dict(_options(fields, nearest))
+        else:
+            match.found[attack] = nearest
+    return match
+
+
+def _options(fields: list[Field], record: Record) -> Iterator[tuple[str, str]]:
+    """The options that would remove the differences, if all of them can be removed."""
+    header = record.header
+    values = {
+        "--eps": header.threat.text, "--norm": header.threat.norm, "--precision": header.precision,
+        "--limit": str(header.n),
+    }  # fmt: skip
+    names = {each.name for each in fields}
+    if names <= {*OPTIONS, "data.ids"} and ("data.ids" not in names or "data.n" in names):
+        for name in names & OPTIONS.keys():
+            yield OPTIONS[name], values[OPTIONS[name]]

@@ -1,0 +1,110 @@
+"""Verdicts of a defense before and now, paired by example: which cells fell, and whether by chance.
+
+A cell is one defense under one attack, under all of them (worst case), or under none (clean).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import ceil, log2
+
+import numpy as np
+
+from robench.report.robustness import CLEAN, WORST
+from robench.stats import holm, mcnemar, mcnemar_drop
+from robench.store import Column, Record, percent
+
+REGRESSION, LOWER, SAME, HIGHER = "regression", "lower", "same", "higher"
+"""What became of a cell; only the first fails the gate."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Paired verdicts on one set of examples.
+
+    Attributes:
+        model: whose.
+        name: of the attack, or `worst case` or `clean`.
+        n: how many examples.
+        before, after: accuracies in percent.
+        lost: ids of the examples that were right and are wrong, int64 (L,).
+        gained: ids of those that were wrong and are right, int64 (G,).
+    """
+
+    model: str
+    name: str
+    n: int
+    before: float
+    after: float
+    lost: Column
+    gained: Column
+
+    @classmethod
+    def of(cls, model: str, name: str, before: Column, after: Column, ids: Column) -> "Cell":
+        """From two columns of verdicts, bool (N,), on the examples with these ids, int64 (N,)."""
+        return cls(model, name, len(ids), percent(before), percent(after), ids[before & ~after], ids[after & ~before])
+
+    @property
+    def difference(self) -> float:
+        """In points; negative where accuracy fell."""
+        return 100.0 * (len(self.gained) - len(self.lost)) / self.n
+
+    @property
+    def p(self) -> float:
+        """Of McNemar's exact test, two-sided."""
+        return mcnemar(len(self.lost), len(self.gained))
+
+    @property
+    def p_drop(self) -> float:
+        """Of McNemar's exact test against a drop, one-sided."""
+        return mcnemar_drop(len(self.lost), len(self.gained))
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """A cell, its p value after Holm's correction over all cells, and what became of it."""
+
+    cell: Cell
+    p: float
+    verdict: str
+
+
+def compare(model: str, before: Sequence[Record], after: Sequence[Record], ids: Column | None = None) -> list[Cell]:
+    """The cells of one defense: the worst case (of several attacks), clean, and every attack.
+
+    Args:
+        model: the name it is shown under.
+        before, after: records of the same attacks on the same examples, pair by pair.
+        ids: of the examples in their order, int64 (N,); by default their places 0, 1, ...
+    """
+    sides = [_columns(records) for records in (before, after)]
+    numbers = np.arange(before[0].header.n) if ids is None else ids
+    return [Cell.of(model, name, sides[0][name], sides[1][name], numbers) for name in sides[0]]
+
+
+def rule(cells: Sequence[Cell], max_drop: float, alpha: float) -> list[Ruling]:
+    """Judge all cells of a gate together.
+
+    A regression is a drop of more than `max_drop` points whose one-sided p value, corrected by Holm over all
+    cells, is at most `alpha`: the first says that it matters, the second that it is not chance.
+    """
+    adjusted = holm([cell.p_drop for cell in cells])
+    return [Ruling(cell, p, _verdict(cell, p, max_drop, alpha)) for cell, p in zip(cells, adjusted, strict=True)]
+
+
+def detectable(cells: int, alpha: float) -> int:
+    """How many examples a cell must lose, and gain none, to be significant among so many cells."""
+    return max(1, ceil(log2(cells / alpha)))
+
+
+def _columns(records: Sequence[Record]) -> dict[str, Column]:
+    attacks = {record.header.attack.name: record.robust for record in records}
+    worst = {WORST: reduce(np.logical_and, attacks.values())} if len(attacks) > 1 else {}
+    return {**worst, CLEAN: records[0].clean, **attacks}
+
+
+def _verdict(cell: Cell, p: float, max_drop: float, alpha: float) -> str:
+    drop = -cell.difference
+    if drop > max_drop and p <= alpha:
+        return REGRESSION
+    return LOWER if drop > 0 else HIGHER if drop < 0 else SAME

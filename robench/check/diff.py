@@ -1,0 +1,76 @@
+"""Two defenses, or two runs, paired by example."""
+
+from collections.abc import Iterator, Sequence
+
+from robench.check.comparable import named
+from robench.check.compare import Cell, compare
+from robench.check.sides import Pair
+from robench.report import Table
+from robench.report.robustness import WORST
+from robench.report.table import p_text
+from robench.store import Record
+
+FIRST, SECOND, DIFFERENCE, ONLY_FIRST, ONLY_SECOND, P = "A %", "B %", "difference", "only A", "only B", "p"
+
+
+def diff_table(names: tuple[str, str], pairs: Sequence[Pair]) -> Table:
+    """One row a cell: both accuracies, the difference B minus A, examples that only one is right on, the p value.
+
+    Args:
+        names: what the user called the sides.
+        pairs: their defenses; rows name them where there are several.
+    """
+    table = Table(
+        f"A: {names[0]}; B: {names[1]}",
+        "attack",
+        [FIRST, SECOND, DIFFERENCE, ONLY_FIRST, ONLY_SECOND, P],
+        [_setting(pair) for pair in pairs[:1]],
+    )
+    table.notes.append(
+        f"Difference B minus A, in points. Only A: robust on A, not on B. {WORST.capitalize()}: of the attacks shown. "
+        "p: exact McNemar test, two-sided, paired by example, not corrected for the number of rows."
+    )
+    for pair in pairs:
+        for cell in compare(pair.names[0], pair.first, pair.second):
+            table.add(f"{cell.model} {cell.name}" if len(pairs) > 1 else cell.name, _cells(cell))
+    table.notes += dict.fromkeys(note for pair in pairs for note in _particulars(pair))
+    return table
+
+
+def _cells(cell: Cell) -> dict[str, str]:
+    return {
+        FIRST: f"{cell.before:.2f}",
+        SECOND: f"{cell.after:.2f}",
+        DIFFERENCE: f"{cell.difference:+.2f}",
+        ONLY_FIRST: str(len(cell.lost)),
+        ONLY_SECOND: str(len(cell.gained)),
+        P: p_text(cell.p),
+    }
+
+
+def _setting(pair: Pair) -> str:
+    header = pair.first[0].header
+    return f"{header.dataset}, {header.threat}, {header.n} examples."
+
+
+def _particulars(pair: Pair) -> Iterator[str]:
+    """What a reader must know: what differs beside the networks, and what was left out."""
+    for what, values in (("seed", _each(pair, "seed")), ("precision", _each(pair, "precision"))):
+        if values[0] != values[1]:
+            yield f"The {what} differs: {values[0]} in A, {values[1]} in B."
+    if pair.first[0].header.model_identity == pair.second[0].header.model_identity:
+        yield f"{pair.names[0]}: the same network on both sides."
+    for name, fields in pair.apart.items():
+        yield f"Left out, not the same attack: {name}, {named(fields, 'in A', 'in B')}."
+    if pair.single:
+        yield f"Left out, on one side only: {', '.join(pair.single)}."
+
+
+def _each(pair: Pair, field: str) -> tuple[object, object]:
+    first, second = (_head(side, field) for side in (pair.first, pair.second))
+    return first, second
+
+
+def _head(side: Sequence[Record], field: str) -> object:
+    value: object = getattr(side[0].header, field)
+    return value

@@ -1,0 +1,61 @@
+"""Under GitHub Actions: annotations of a run, and the summary of a step.
+
+https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from robench.check.compare import Ruling
+from robench.check.table import ranked, sentence
+from robench.errors import InputError
+from robench.report import Table, markdown
+
+ACTIONS, SUMMARY = "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"
+TITLE = "robench check"
+
+
+def present(environment: Mapping[str, str]) -> bool:
+    """Whether the command runs in a workflow."""
+    return environment.get(ACTIONS) == "true"
+
+
+def annotations(rulings: Sequence[Ruling]) -> Iterator[str]:
+    """One error for each defense that failed: its least likely cell, and how many more.
+
+    GitHub shows ten of a step at most, so cells do not each get one.
+    """
+    failed: dict[str, list[Ruling]] = {}
+    for ruling in ranked(rulings):
+        failed.setdefault(ruling.cell.model, []).append(ruling)
+    for model, mine in failed.items():
+        more = f"; {len(mine) - 1} more of its cells regressed" if len(mine) > 1 else ""
+        yield error(f"{sentence(mine[0])}{more}.", f"{TITLE}: {model}")
+
+
+def error(message: str, title: str = TITLE) -> str:
+    """A workflow command that annotates the run."""
+    return f"::error title={_escaped(title, ':,')}::{_escaped(message)}"
+
+
+def add_summary(environment: Mapping[str, str], table: Table) -> None:
+    """Append a table to the step's summary, where there is one.
+
+    Raises:
+        InputError: its file cannot be written.
+    """
+    if not environment.get(SUMMARY):
+        return
+    try:
+        with Path(environment[SUMMARY]).open("a", encoding="utf-8") as stream:
+            stream.write(f"{markdown(table)}\n")
+    except OSError as fault:
+        raise InputError(
+            f"{SUMMARY}, '{environment[SUMMARY]}', cannot be written ({fault.strerror}): mend or unset it."
+        ) from fault
+
+
+def _escaped(text: str, also: str = "") -> str:
+    for character in "%\r\n" + also:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

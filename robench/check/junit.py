@@ -1,0 +1,51 @@
+"""The gate's verdict as JUnit XML: one suite a defense, one case a cell."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+
+from robench.check.compare import REGRESSION, Ruling
+from robench.check.table import Commands, cell_key, ids_text, sentence
+from robench.paths import atomic_path
+
+NAME = "robench check"
+
+
+def write_junit(path: Path, rulings: Sequence[Ruling], commands: Commands) -> None:
+    """Write all cells; those that regressed are failures, with every flipped example and the command."""
+    suites: dict[str, TestSuite] = {}
+    for ruling in rulings:
+        suite = suites.setdefault(ruling.cell.model, TestSuite(ruling.cell.model))
+        suite.add_testcase(_case(ruling, commands))
+    _write(path, list(suites.values()))
+
+
+def write_refusal(path: Path, reason: str) -> None:
+    """Write that there was nothing to judge, so that a report does not show last week's verdict."""
+    suite, case = TestSuite(NAME), TestCase("comparable", NAME)
+    case.result = [Error(reason, "incomplete")]
+    suite.add_testcase(case)
+    _write(path, [suite])
+
+
+def _case(ruling: Ruling, commands: Commands) -> TestCase:
+    cell = ruling.cell
+    case = TestCase(cell.name, cell.model)
+    flips = f"lost {ids_text(cell.lost)}\ngained {ids_text(cell.gained)}\n"
+    if ruling.verdict == REGRESSION:
+        failure = Failure(sentence(ruling), REGRESSION)
+        failure.text = f"{flips}{commands[cell_key(cell)]}\n"
+        case.result = [failure]
+    else:
+        case.system_out = f"{sentence(ruling)}\n{flips}"
+    return case
+
+
+def _write(path: Path, suites: list[TestSuite]) -> None:
+    document = JUnitXml(NAME)
+    for suite in suites:
+        document.add_testsuite(suite)
+    document.update_statistics()
+    with atomic_path(path) as temporary:
+        document.write(str(temporary), pretty=True)

@@ -1,0 +1,154 @@
+"""The two sides of `robench diff`: defenses by name, files of published records, or results folders."""
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from robench.check.baseline import LINES
+from robench.check.comparable import FREE, Field, differing, named
+from robench.errors import IncompleteError, InputError
+from robench.report import load
+from robench.report.selection import current, defense, in_order, newest, stem
+from robench.specs import CARD, find_card
+from robench.store import Record, read_file
+
+SETTING = ("data", "threat")
+"""The keys of an identity that two sides must share; an attack of which anything else differs is left out."""
+MAY_DIFFER = (*FREE, "precision")
+
+
+@dataclass(frozen=True)
+class Side:
+    """Records by the declared names of their defenses, and what the user called them."""
+
+    name: str
+    records: dict[str, list[Record]]
+
+    @classmethod
+    def of(cls, text: str, results: Path | None = None, attacks: Container[str] | None = None) -> "Side":
+        """Read a side: a path if it is one of a file of records or of a results folder, else a defense's name.
+
+        Args:
+            text: the path or the name.
+            results: where a defense's records are looked for.
+            attacks: by declared name, if only some are to be compared.
+
+        Raises:
+            InputError: no such file or defense, or damaged records.
+            IncompleteError: there are no records.
+        """
+        path, found = Path(text), dict[str, list[Record]]()
+        if path.suffix == LINES and not path.is_file():
+            raise InputError(f"'{text}' is not there: name a file of published records, a results folder or a defense.")
+        if path.suffix == LINES or (path.is_dir() and not (path / CARD).is_file()):
+            for record in read_file(path) if path.is_file() else load(path):
+                found.setdefault(defense(record.header.model), []).append(record)
+        else:
+            name = find_card(text).name
+            found = {defense(name): mine for mine in current(load(results), [name]).values()}
+        kept = {
+            name: [r for r in mine if attacks is None or stem(r.header.attack.name) in attacks]
+            for name, mine in found.items()
+        }
+        if not any(kept.values()):
+            raise IncompleteError(f"there are no records of '{text}' to compare: run `robench eval` first.")
+        return cls(text, {name: mine for name, mine in kept.items() if mine})
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Records of the same attacks on the same examples under the same threat model, one by one.
+
+    Attributes:
+        names: of the two defenses.
+        first, second: their records.
+        fields: in which the two sides' data or threat models differ; without them they compare.
+        apart: attacks that both have but that are not the same, with the fields.
+        single: attacks that one side lacks.
+    """
+
+    names: tuple[str, str]
+    first: tuple[Record, ...]
+    second: tuple[Record, ...]
+    fields: tuple[Field, ...]
+    apart: dict[str, list[Field]]
+    single: tuple[str, ...]
+
+    @classmethod
+    def of(cls, names: tuple[str, str], first: list[Record], second: list[Record]) -> "Pair":
+        """Pair two groups of records by attack."""
+        left, right = ({record.header.attack.name: record for record in side} for side in (first, second))
+        both = [name for name in left if name in right]
+        apart = {
+            name: fields
+            for name in both
+            if (fields := differing(left[name].header.identity, right[name].header.identity, MAY_DIFFER + SETTING))
+        }
+        same = [name for name in both if name not in apart]
+        heads = [side[0].header.identity for side in (first, second)]
+        fields = differing(heads[0], heads[1], [key for key in {*heads[0], *heads[1]} if key not in SETTING])
+        return cls(
+            names,
+            tuple(left[name] for name in same),
+            tuple(right[name] for name in same),
+            tuple(fields),
+            apart,
+            tuple(dict.fromkeys(name for name in [*left, *right] if name not in both)),
+        )
+
+    @property
+    def fit(self) -> tuple[int, int, bool]:
+        """Higher is better: sides that compare, many attacks, one seed."""
+        one_seed = bool(self.first) and self.first[0].header.seed == self.second[0].header.seed
+        return -len(self.fields), len(self.first), one_seed
+
+
+def pairs(first: Side, second: Side) -> Iterator[Pair]:
+    """Each defense that both sides have, or the only one of each side.
+
+    Of several threat models, sizes and seeds the two that compare are taken, those with the most attacks in common.
+
+    Raises:
+        IncompleteError: nothing compares; names the fields that differ.
+    """
+    lone = len(first.records) == len(second.records) == 1
+    common = [(name, name) for name in first.records if name in second.records]
+    for names in [(next(iter(first.records)), next(iter(second.records)))] if lone else common:
+        sides = _groups(first.records[names[0]]), _groups(second.records[names[1]])
+        best = max((Pair.of(names, *groups) for groups in product(*sides)), key=lambda pair: pair.fit)
+        _require(best, first.name, second.name)
+        yield best
+    if not lone and not common:
+        raise IncompleteError(
+            f"'{first.name}' and '{second.name}' have no defense in common: the first has "
+            f"{', '.join(sorted(first.records))}, the second {', '.join(sorted(second.records))}."
+        )
+
+
+def alone(first: Side, second: Side) -> list[str]:
+    """A sentence on the defenses that only one of two sides with several has, if there are any."""
+    if len(first.records) == len(second.records) == 1:
+        return []
+    names = sorted(first.records.keys() ^ second.records.keys())
+    return [f"On one side only: {', '.join(names)}."] if names else []
+
+
+def _groups(records: list[Record]) -> list[list[Record]]:
+    """Records that stand together: of one network, one set of examples, one threat model, seed and precision."""
+    found: dict[tuple[object, ...], list[Record]] = {}
+    for record in in_order(newest(records)):
+        h = record.header
+        found.setdefault((h.group, h.seed, h.precision), []).append(record)
+    return list(found.values())
+
+
+def _require(pair: Pair, first: str, second: str) -> None:
+    where = f"{pair.names[0]} of '{first}' does not compare with {pair.names[1]} of '{second}'"
+    mend = "evaluate both alike with `robench eval`"
+    if pair.fields:
+        raise IncompleteError(f"{where}: {named(pair.fields, 'in the first', 'in the second')}: {mend}.")
+    for name, fields in () if pair.first else pair.apart.items():
+        raise IncompleteError(f"{where}: under {name} {named(fields, 'in the first', 'in the second')}: {mend}.")
+    if not pair.first:
+        raise IncompleteError(f"{where}: they have no attack in common: {mend}.")

@@ -1,0 +1,92 @@
+"""The gate's verdict as a table: what fell, by how much, whether by chance, and on which examples."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from robench.check.compare import HIGHER, LOWER, REGRESSION, SAME, Cell, Ruling, detectable
+from robench.report import Table
+from robench.report.table import p_text
+from robench.store import Column
+
+BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT = (
+    "baseline %", "now %", "difference", "p (Holm)", "lost", "gained", "verdict",
+)  # fmt: skip
+SHOWN = 5
+"""Ids of flipped examples that a cell names; JUnit XML has all."""
+Commands = Mapping[tuple[str, str], str]
+"""What reproduces a regression, by defense and cell."""
+
+
+def cell_key(cell: Cell) -> tuple[str, str]:
+    """By which its command is found."""
+    return cell.model, cell.name
+
+
+def gate_table(rulings: Sequence[Ruling], max_drop: float, alpha: float, commands: Commands) -> Table:
+    """One row a cell, the worst case of each defense first.
+
+    Args:
+        rulings: of all cells.
+        max_drop, alpha: by which they were judged.
+        commands: of the cells that failed.
+    """
+    count = Counter(ruling.verdict for ruling in rulings)
+    table = Table(_title(count, rulings), "defense, cell", [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT])
+    for ruling in rulings:
+        cell = ruling.cell
+        table.add(
+            f"{cell.model} {cell.name}",
+            {
+                BASELINE: f"{cell.before:.2f}",
+                NOW: f"{cell.after:.2f}",
+                DIFFERENCE: f"{cell.difference:+.2f}",
+                P: p_text(ruling.p),
+                LOST: ids_text(cell.lost, SHOWN),
+                GAINED: ids_text(cell.gained, SHOWN),
+                VERDICT: ruling.verdict,
+            },
+        )
+    table.notes.append(
+        f"A regression is a drop of more than {max_drop:g} points with p at most {alpha:g}: exact McNemar test, "
+        f"one-sided, paired by example, corrected by Holm over {len(rulings)} cells. Lost and gained: ids of examples."
+    )
+    if rulings:
+        fewest = detectable(len(rulings), alpha)
+        table.notes.append(f"Of a cell that gains none, {fewest} lost examples are the fewest that are significant.")
+    for ruling in ranked(rulings)[:1]:
+        lost, command = ruling.cell.lost[0], commands[cell_key(ruling.cell)]
+        table.notes.append(f"To see example {lost} fall ({ruling.cell.name}): `{command}`")
+    return table
+
+
+def ranked(rulings: Sequence[Ruling]) -> list[Ruling]:
+    """Those that failed, the least likely chance first."""
+    failed = [ruling for ruling in rulings if ruling.verdict == REGRESSION]
+    return sorted(failed, key=lambda ruling: (ruling.p, ruling.cell.difference))
+
+
+def sentence(ruling: Ruling) -> str:
+    """What became of a cell."""
+    cell = ruling.cell
+    return (
+        f"{cell.name} of {cell.model}: {cell.before:.2f}% before, {cell.after:.2f}% now "
+        f"({cell.difference:+.2f} points, p {p_text(ruling.p)} after Holm), {len(cell.lost)} examples lost, "
+        f"{len(cell.gained)} gained"
+    )
+
+
+def ids_text(ids: Column, shown: int | None = None) -> str:
+    """How many, and which: `7: 3, 41, 55, 60, 71, ...`."""
+    if not len(ids):
+        return "0"
+    more = ", ..." if shown is not None and len(ids) > shown else ""
+    return f"{len(ids)}: {', '.join(map(str, ids[:shown].tolist()))}{more}"
+
+
+def _title(count: Counter[str], rulings: Sequence[Ruling]) -> str:
+    defenses = len({ruling.cell.model for ruling in rulings})
+    of = f"{len(rulings)} cells of {defenses} defense{'s' if defenses > 1 else ''}"
+    others = ", ".join(f"{count[verdict]} {verdict}" for verdict in (LOWER, SAME, HIGHER) if count[verdict])
+    if count[REGRESSION]:
+        return f"FAILED: {count[REGRESSION]} of {of} regressed{f' ({others})' if others else ''}"
+    return f"passed: none of {of} regressed ({others})"

@@ -1,0 +1,158 @@
+"""`robench check`: the gate for continuous integration."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from robench.check import Baseline, gate_table
+from robench.check.github import add_summary, annotations, error, present
+from robench.check.junit import write_junit, write_refusal
+from robench.cli.app import app
+from robench.cli.evaluate import batch_size_of, chosen, subject_of
+from robench.cli.screens import Screen, errors, output, show
+from robench.errors import IncompleteError, InputError, StoppedError
+from robench.paths import require_writable
+from robench.publish import republish
+from robench.specs import list_models
+
+if TYPE_CHECKING:
+    from robench.gate import Candidate, Verdict
+
+FAILED = 1
+BATTERY = "quick"
+
+
+@app.command("check")
+def check(
+    baseline: Annotated[
+        Path | None, typer.Option(help="A file of published records, or a results folder.  [default: results]")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A defense, or the path of its card. Repeatable.  [default: the baseline's]"),
+    ] = None,
+    battery: Annotated[list[str] | None, typer.Option(help="Which attacks. Repeatable.  [default: quick]")] = None,
+    attack: Annotated[list[str] | None, typer.Option(help="One attack, instead or on top. Repeatable.")] = None,
+    max_drop: Annotated[float, typer.Option(help="Points of accuracy that a cell may lose.")] = 1.0,
+    alpha: Annotated[float, typer.Option(help="Chance of a false alarm, over all cells together.")] = 0.05,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
+    update: Annotated[bool, typer.Option(help="Make the fresh verdicts the baseline, and show what changes.")] = False,
+    norm: Annotated[str | None, typer.Option(help="linf or l2; the dataset's by default.")] = None,
+    eps: Annotated[str | None, typer.Option(help="Like 8/255 or 0.031; the dataset's by default.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all random draws; the baseline's may be another.")] = 0,
+    precision: Annotated[str, typer.Option(help="Of the search: fp32, tf32 or bf16.")] = "fp32",
+    batch_size: Annotated[str, typer.Option(help="Of micro-batches: auto or N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Keep records here and reuse what is there; all is computed by default.")
+    ] = None,
+) -> None:
+    """Evaluate defenses as they are now against published records; exit 1 on a significant drop."""
+    _require_sane(max_drop, alpha, data_dir)
+    specs = chosen(battery, attack, BATTERY)
+    if not specs:
+        raise InputError(f"--battery {', '.join(battery or ())} has no attacks to compare: choose another.")
+    if results is not None:
+        require_writable(results / "raw", "--results")
+    if junit is not None:
+        require_writable(junit.parent, "--junit")
+    with _refusals(junit), _folder(results) as folder:
+        held = Baseline.read(baseline)
+        subjects = [subject_of(name, None, norm, eps) for name in model or _models(held)]
+
+        if update and baseline is None and (foreign := [card.name for card, *_ in subjects if "@" in card.name]):
+            raise InputError(f"{foreign[0]} is not registered: name the file of its baseline with --baseline.")
+
+        # Everything above answers at once; torch is loaded only now.
+        from robench.gate import Asked, candidates, judge, require_power
+        from robench.request import Settings
+        from robench.store import Store
+
+        settings = Settings(seed, precision, device, batch_size_of(batch_size))  # type: ignore[arg-type]
+        store = Store(folder)
+        found = candidates(subjects, Asked(specs, settings, data_dir, limit), held, store)
+        if not update:
+            for each in found:
+                each.match.require()
+            require_power(found, alpha)
+        verdict = judge(found, store, max_drop, alpha, partial(Screen, errors()))
+    _show(verdict, max_drop, alpha, junit)
+    if update:
+        _update(held, found, verdict)
+    elif verdict.failed:
+        raise typer.Exit(FAILED)
+
+
+def _require_sane(max_drop: float, alpha: float, data_dir: Path | None) -> None:
+    if not (isfinite(max_drop) and max_drop >= 0):
+        raise InputError(f"--max-drop {max_drop:g} must be a number of points, 0 or more.")
+    if not 0 < alpha < 1:
+        raise InputError(f"--alpha {alpha:g} must lie between 0 and 1.")
+    if data_dir is not None and not data_dir.is_dir():
+        raise InputError(f"--data-dir '{data_dir}' is not a folder.")
+
+
+def _models(held: Baseline) -> list[str]:
+    """The defenses of a baseline, all of them registered."""
+    held.require_records()
+    names = {record.header.model for records in held.records.values() for record in records}
+    for name in sorted(names - {*list_models()}):
+        raise InputError(f"'{held.path}' has records of {name}, which is not registered: give its card as --model.")
+    return sorted(names)
+
+
+def _show(verdict: "Verdict", max_drop: float, alpha: float, junit: Path | None) -> None:
+    """On the screen, as JUnit XML, and under GitHub Actions as annotations and in the step's summary."""
+    table = gate_table(verdict.rulings, max_drop, alpha, verdict.commands)
+    table.notes += verdict.notes
+    if verdict.rulings:
+        show(table, output())
+    if junit is not None:
+        write_junit(junit, verdict.rulings, verdict.commands)
+    if present(os.environ):
+        add_summary(os.environ, table)
+        for line in annotations(verdict.rulings):
+            typer.echo(line)
+
+
+def _update(held: Baseline, candidates: "Iterable[Candidate]", verdict: "Verdict") -> None:
+    """Make the fresh verdicts the baseline, and say what did not compare and what changed."""
+    for each in candidates:
+        for problem in each.match.problems():
+            typer.echo(f"{problem}.")
+        typer.echo(republish(held.file_of(each.name), verdict.fresh[each.name]))
+
+
+@contextmanager
+def _refusals(junit: Path | None) -> Iterator[None]:
+    """A gate that cannot judge says so wherever its verdict is looked for."""
+    try:
+        yield
+    except IncompleteError as refusal:
+        if junit is not None:
+            write_refusal(junit, str(refusal))
+        if present(os.environ):
+            typer.echo(error(str(refusal)))
+        raise
+
+
+@contextmanager
+def _folder(results: Path | None) -> Iterator[Path]:
+    """Where the fresh records are kept: for this command only, unless there is a folder for them."""
+    if results is not None:
+        yield results
+        return
+    with TemporaryDirectory(prefix="robench-") as name:
+        try:
+            yield Path(name)
+        except KeyboardInterrupt:
+            raise StoppedError("interrupted: nothing was kept; with --results DIR the same command goes on.") from None

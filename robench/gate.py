@@ -1,0 +1,239 @@
+"""The gate's fresh side: what is asked of a defense as it is now, and its verdicts beside the baseline's."""
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from robench.algorithms import bind
+from robench.check import (
+    CLEAN,
+    REGRESSION,
+    WORST,
+    Baseline,
+    Cell,
+    Commands,
+    Match,
+    Ruling,
+    cell_key,
+    compare,
+    detectable,
+    rule,
+)
+from robench.data import Dataset
+from robench.data.split import Split
+from robench.engine import identity
+from robench.errors import IncompleteError, InputError
+from robench.outcome import Outcome
+from robench.progress import Quiet, Watcher
+from robench.report import Evaluation
+from robench.report.selection import defense
+from robench.request import Settings, Subject
+from robench.run import evaluate, skipped
+from robench.specs import LEVELS, AttackSpec, Card, ThreatModel, digest
+from robench.store import Record, Store
+
+Watching = AbstractContextManager[Watcher]
+EXTRA = 2
+"""Cells of a defense beside its attacks: clean and worst case."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is the same for every defense: attacks, settings, where data lies, how many examples."""
+
+    specs: Sequence[AttackSpec]
+    settings: Settings
+    data_dir: Path | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A defense as it is now, how it is evaluated, and what the baseline has of it.
+
+    Attributes:
+        specs: the attacks that apply.
+        skipped: the others, with the reason.
+        match: the baseline's records.
+    """
+
+    card: Card
+    data: Dataset
+    split: Split
+    threat: ThreatModel
+    asked: Asked
+    specs: tuple[AttackSpec, ...]
+    skipped: Mapping[str, str]
+    match: Match
+
+    @property
+    def name(self) -> str:
+        """The declared name, that of the baseline's records, too."""
+        return defense(self.card.name)
+
+    def evaluate(self, store: Store, watcher: Watcher) -> Outcome:
+        """Run what the store does not hold."""
+        return evaluate(
+            Subject.of_card(self.card), self.split, self.specs, self.threat, self.asked.settings, store, watcher
+        )
+
+    def compare(self, fresh: Sequence[Record]) -> list[Cell]:
+        """The cells whose attacks the baseline has."""
+        after = [record for record in fresh if record.header.attack.name in self.match.found]
+        before = [self.match.found[record.header.attack.name] for record in after]
+        return compare(self.name, before, after, self.split.ids.numpy()) if after else []
+
+    def command(self, cell: Cell, fresh: Sequence[Record]) -> str:
+        """What reproduces the verdict on a lost example: that alone where nothing depends on the others."""
+        example, spec = int(cell.lost[0]), self._breaker(cell, fresh)
+        alone = bind(spec).solitary and not self.data.in_files
+        which = ["--example", str(example)] if alone else ["--limit", str(len(self.split))]
+        settings, threat = self.asked.settings, self.threat
+        model = self.card.name if "@" not in self.card.name else str(self.card.folder)
+        words = ["robench", "eval", "--model", model, "--attack", spec.name, "--norm", threat.norm]
+        words += ["--eps", threat.text, "--seed", str(settings.seed), *which]
+        words += ["--precision", settings.precision] if settings.precision != "fp32" else []
+        words += ["--device", settings.device] if settings.device != "auto" else []
+        words += ["--data-dir", str(self.asked.data_dir)] if self.asked.data_dir is not None else []
+        return shlex.join(words)
+
+    def _breaker(self, cell: Cell, fresh: Sequence[Record]) -> AttackSpec:
+        """The attack of a cell; of the worst case the first that broke the first lost example; of clean any."""
+        position = int(np.flatnonzero(self.split.ids.numpy() == cell.lost[0])[0])
+        for record in fresh:
+            name = record.header.attack.name
+            if cell.name in (name, CLEAN) or (cell.name == WORST and not record.robust[position]):
+                return record.header.attack
+        raise ValueError(f"no attack of '{cell.name}' broke example {cell.lost[0]}")
+
+    def notes(self, evaluation: Evaluation) -> Iterator[str]:
+        """What a reader of its cells must know."""
+        found = self.match.found.values()
+        changed = {record.header.model_identity for record in found} - {digest(self.card.identity())}
+        which = "another network than" if changed else "the same network as"
+        seeds = "" if self.match.seed == self.asked.settings.seed else f", which has seed {self.match.seed}"
+        yield (
+            f"{self.name}: {self.threat}, {len(self.split)} examples, seed {self.asked.settings.seed}; {which} "
+            f"the baseline's{seeds}."
+        )
+        yield from (f"{self.name} {attack}: skipped, {reason}." for attack, reason in self.skipped.items())
+        trust = evaluation.worst_case.trust
+        if trust.level == LEVELS[-1]:
+            yield f"{self.name}: the worst case says nothing, {trust.sentence()}"
+
+
+def candidates(
+    subjects: Iterable[tuple[Card, Dataset, ThreatModel]], asked: Asked, baseline: Baseline, store: Store
+) -> list[Candidate]:
+    """Find what of the baseline compares with defenses as they are now, without running an attack.
+
+    Raises:
+        InputError: a network is not fit to be evaluated, an attack needs others, or two defenses share a name.
+        IncompleteError: no attack applies to a defense.
+    """
+    for spec in asked.specs:
+        if spec.access == "transfer":
+            raise InputError(f"'{spec.name}' depends on other networks, the gate is about one: leave it out.")
+    splits: dict[str, Split] = {}
+    found: dict[str, Candidate] = {}
+    for card, data, threat in subjects:
+        if data.name not in splits:
+            splits[data.name] = data.load("test", asked.data_dir, asked.limit)
+        each = _candidate(card, data, splits[data.name], threat, asked, baseline, store)
+        if found.setdefault(each.name, each).card.folder != card.folder:
+            raise InputError(f"two different defenses are called {each.name}: check them one after the other.")
+    return list(found.values())
+
+
+def _candidate(
+    card: Card, data: Dataset, split: Split, threat: ThreatModel, asked: Asked, baseline: Baseline, store: Store
+) -> Candidate:
+    specs, settings, subject = asked.specs, asked.settings, Subject.of_card(card)
+    passed_over = skipped(subject, split, specs, threat, settings, store, Quiet())
+    reasons = {each.name: each.reason for each in passed_over}
+    applicable = tuple(spec for spec in specs if spec.name not in reasons)
+    if not applicable:
+        raise IncompleteError(f"no attack applies to {card.name}: choose others with --attack.")
+    wanted = {spec.name: identity(spec, split, threat, settings.seed, settings.precision) for spec in applicable}
+    match = baseline.match(card.name, wanted, settings.seed, reasons)
+    return Candidate(card, data, split, threat, asked, applicable, reasons, match)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found.
+
+    Attributes:
+        rulings: of all cells.
+        commands: that reproduce the cells that regressed.
+        fresh: the records of each candidate.
+        notes: what a reader must know.
+    """
+
+    rulings: list[Ruling]
+    commands: Commands
+    fresh: dict[str, list[Record]]
+    notes: list[str]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a cell regressed."""
+        return any(ruling.verdict == REGRESSION for ruling in self.rulings)
+
+
+def judge(
+    defenses: Sequence[Candidate], store: Store, max_drop: float, alpha: float, watch: Callable[[str], Watching]
+) -> Verdict:
+    """Evaluate what the store does not hold, and rule on all cells together.
+
+    Args:
+        defenses: of different names.
+        store: of the fresh records.
+        max_drop, alpha: see `robench.check.rule`.
+        watch: who watches the evaluation of a defense.
+
+    Raises:
+        FaultError: every verdict of an attack is void.
+    """
+    evaluations: dict[str, Evaluation] = {}
+    for each in defenses:
+        with watch(each.name) as watcher:
+            evaluations[each.name] = Evaluation.of(each.evaluate(store, watcher))
+        evaluations[each.name].require_sound()
+    fresh = {name: [result.record for result in evaluation.results] for name, evaluation in evaluations.items()}
+    rulings = rule([cell for each in defenses for cell in each.compare(fresh[each.name])], max_drop, alpha)
+    by_name = {each.name: each for each in defenses}
+    commands = {
+        cell_key(cell): by_name[cell.model].command(cell, fresh[cell.model])
+        for cell in (ruling.cell for ruling in rulings if ruling.verdict == REGRESSION)
+    }
+    notes = [note for each in defenses for note in each.notes(evaluations[each.name])]
+    return Verdict(rulings, commands, fresh, [*notes, _spent(evaluations.values())])
+
+
+def _spent(evaluations: Iterable[Evaluation]) -> str:
+    results = [result for evaluation in evaluations for result in evaluation.results]
+    computed = sum(result.source == "computed" for result in results)
+    seconds = sum(result.seconds for result in results)
+    read = f", {len(results) - computed} read from earlier or longer runs" if computed < len(results) else ""
+    return f"Attacks: {computed} of {len(results)} run now, in {seconds:.1f} s{read}."
+
+
+def require_power(defenses: Sequence[Candidate], alpha: float) -> None:
+    """Be sure that every defense has enough examples for its worst drop to be significant.
+
+    Raises:
+        IncompleteError: one has not: its gate could never close.
+    """
+    cells = sum(len(each.specs) + EXTRA for each in defenses)
+    needed = detectable(cells, alpha)
+    for each in defenses:
+        if len(each.split) < needed:
+            raise IncompleteError(
+                f"{len(each.split)} examples of {each.card.name} cannot show a regression: among {cells} cells "
+                f"{needed} lost ones are the fewest that are significant at {alpha:g}; take more examples."
+            )
