@@ -21,6 +21,7 @@ from robench.paths import require_name, require_writable
 from robench.progress import Quiet
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
+from robench.report.sweeps import Sweep
 from robench.request import CHUNK, Settings, Subject
 from robench.run import evaluate as run
 from robench.service import AskError, Service
@@ -141,8 +142,11 @@ def evaluate_corruptions(
     with ExitStack() as stack:
         folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
         require_writable(folder / "raw", "results")
-        lines = run_corrupted(subject, split, Moved() if spatial else Generated(split), settings, folder)
-    return CorruptionReport(subject.model, tuple(lines))
+        try:
+            lines = run_corrupted(subject, split, Moved() if spatial else Generated(split), settings, folder)
+        except AskError as error:
+            raise (error.__cause__ or error) from None
+    return CorruptionReport(subject.model, Sweep(tuple(lines)))
 
 
 def _subject(model: nn.Module | Callable[[Tensor], Any], kept: bool) -> Subject:

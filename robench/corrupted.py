@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from filelock import FileLock
 
+from robench.ball import finite
 from robench.classifiers.victim import Victim, frozen
 from robench.corruptions import SEVERITIES, VERSION, corrupt, corruptions, spatial
 from robench.corruptions.size import rule
@@ -24,8 +25,11 @@ from robench.request import Settings, Subject
 from robench.specs import digest
 from robench.specs.corruption import find_corruption
 from robench.store import Column
-from robench.store.corrupted import Corrupted, Origin, path_of, read_lines, sealed, write_lines
+from robench.store.corrupted import RAW, Corrupted, Origin, path_of, read_lines, sealed, write_lines
 
+CLEAN = "clean"
+BLOCK = 1024
+"""Examples that are corrupted together."""
 Say = Callable[[str], None]
 Images = Callable[[torch.Tensor], torch.Tensor]
 """From rows (M,) of a split to corrupted images of its examples (M, C, H, W)."""
@@ -56,14 +60,14 @@ class Source(Protocol):
 
 
 class Generated:
-    """Corrupted here (`robench.corruptions`)."""
+    """Corrupted here (`robench.corruptions`), in the fifteen ways that tables average over or in those named."""
 
     origin: Origin = "generated"
     severities: Sequence[int] = SEVERITIES
     count = 1
 
-    def __init__(self, split: Split) -> None:
-        self.corruptions: Sequence[str] = corruptions()
+    def __init__(self, split: Split, names: Sequence[str] | None = None) -> None:
+        self.corruptions: Sequence[str] = corruptions() if names is None else names
         self.rule = rule(tuple(split.x.shape))
 
     def identity(self, corruption: str) -> dict[str, Any]:
@@ -102,20 +106,21 @@ def _moved(split: Split, view: spatial.View, rows: torch.Tensor) -> torch.Tensor
 
 
 class Published:
-    """CIFAR-10-C or ImageNet-C, as its authors publish it."""
+    """CIFAR-10-C or ImageNet-C, as its authors publish it; of the files only those of the first `limit` examples."""
 
     origin: Origin = "published"
     severities: Sequence[int] = SEVERITIES
     count = 1
     rule = ""
 
-    def __init__(self, found: CorruptedSet) -> None:
+    def __init__(self, found: CorruptedSet, limit: int | None = None) -> None:
         self.found = found
+        self.files = cache(lambda corruption: found.fingerprint(corruption, limit))
         self.corruptions: Sequence[str] = [name for name in corruptions() if name in found.corruptions]
 
     def identity(self, corruption: str) -> dict[str, Any]:
         """The set's name and what its files hold."""
-        return {"set": self.found.name, "files": self.found.fingerprint(corruption)}
+        return {"set": self.found.name, "files": self.files(corruption)}
 
     def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
         """The set's images of the split's examples.
@@ -142,7 +147,7 @@ def evaluate(
     Raises:
         InputError: the network or the images are not fit to be evaluated.
     """
-    path = path_of(results, split.name, subject.model)
+    path = path_of(results / RAW, split.name, subject.model)
     path.parent.mkdir(parents=True, exist_ok=True)
     made: list[Corrupted] = []
     with ExitStack() as stack:
@@ -151,16 +156,29 @@ def evaluate(
         stack.enter_context(FileLock(locks / f"corruptions-{path.stem}.lock"))
         bench = _Bench(subject, split, source, settings, stack)
         kept = {line.hash: line for line in read_lines(path)}
-        for corruption in ("clean", *source.corruptions):
-            wanted = [bench.identity(corruption, s) for s in ((0,) if corruption == "clean" else source.severities)]
-            missing = [identity for identity in wanted if digest(identity) not in kept]
-            kept.update({line.hash: line for line in map(bench.line, missing)})
-            if missing:
+        there = {line.hash: line for line in read_lines(path_of(results, split.name, subject.model))} | kept
+        for corruption in (CLEAN, *source.corruptions):
+            wanted = [bench.identity(corruption, s) for s in ((0,) if corruption == CLEAN else source.severities)]
+            missing = [identity for identity in wanted if digest(identity) not in there]
+            fresh = {line.hash: line for line in map(bench.line, missing)}
+            kept, there = kept | fresh, there | fresh
+            if fresh:
                 write_lines(path, kept.values())
-            lines = [kept[digest(identity)] for identity in wanted]
+            lines = [there[digest(identity)] for identity in wanted]
             made += lines
             say(f"{corruption}: {sum(line.accuracy for line in lines) / len(lines):.2f}%")
     return made
+
+
+def missing(subject: Subject, split: Split, source: Source, settings: Settings, results: Path) -> int:
+    """How many corruptions and severities would have to be computed, the clean split counted as one."""
+    with ExitStack() as stack:
+        bench = _Bench(subject, split, source, settings, stack)
+        there = {line.hash for root in (results, results / RAW)
+                 for line in read_lines(path_of(root, split.name, subject.model))}  # fmt: skip
+        wanted = [bench.identity(CLEAN, 0)]
+        wanted += [bench.identity(name, severity) for name in source.corruptions for severity in source.severities]
+        return sum(digest(identity) not in there for identity in wanted)
 
 
 class _Bench:
@@ -174,7 +192,7 @@ class _Bench:
 
     def identity(self, corruption: str, severity: int) -> dict[str, Any]:
         """All that can change the verdicts."""
-        images = {} if corruption == "clean" else self.source.identity(corruption)
+        images = {} if corruption == CLEAN else self.source.identity(corruption)
         return {
             "model": self.subject.identity,
             "data": self.split.identity(),
@@ -198,7 +216,7 @@ class _Bench:
             corruption=corruption,
             severity=severity,
             origin=self.source.origin,
-            rule=self.source.rule,
+            rule="" if corruption == CLEAN else self.source.rule,
             seed=self.settings.seed,
             device=device_name(self.device),
             versions=versions(),
@@ -210,15 +228,26 @@ class _Bench:
         if self.lent is None:
             self.lent = self.stack.enter_context(frozen(self.subject.load(), self.device))
         judge = Judge(self.lent, self.packer)
-        if corruption == "clean":
+        if corruption == CLEAN:
             return (judge.clean(self.split.x, self.split.y, self.split.ids).cpu() == self.split.y).numpy()
         rows = torch.arange(len(self.split))
         for images in self.source.views(self.split, corruption, severity, self.settings.seed):
-            right = judge.predict(images(rows)).argmax(1).cpu() == self.split.y[rows]
-            rows = rows[right]
+            right = [self._right(judge, images, part, f"{corruption} {severity}") for part in rows.split(BLOCK)]
+            rows = rows[torch.cat(right)]
             if not len(rows):
                 break
         correct = torch.zeros(len(self.split), dtype=torch.bool)
         correct[rows] = True
         verdicts: Column = correct.numpy()
         return verdicts
+
+    def _right(self, judge: Judge, images: Images, rows: torch.Tensor, what: str) -> torch.Tensor:
+        """Which of some examples are classified correctly, bool (M,)."""
+        logits = judge.predict(images(rows)).cpu()
+        bad = self.split.ids[rows[~finite(logits)]].tolist()
+        if bad:
+            raise InputError(
+                f"the network returns NaN or infinite logits for {len(bad)} examples under {what} (ids {bad[:3]}): "
+                "mend the network first."
+            )
+        return logits.argmax(1) == self.split.y[rows]

@@ -1,16 +1,20 @@
 """From raw records of runs to published ones: results/<dataset>/<model>.jsonl."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from robench.errors import IncompleteError
 from robench.report.paper.source import DERIVED
 from robench.report.selection import current, defense, in_order, newest, slot
-from robench.specs import COUNTED
+from robench.report.sweeps import sweeps
+from robench.specs import COUNTED, digest
 from robench.store import Record, Store, read_file, write_file
+from robench.store.corrupted import path_of, write_lines
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
         IncompleteError: there is nothing to publish.
     """
     raw = list(Store(results).records())
-    if not current(raw, models):
+    corrupted = publish_corrupted(results, models)
+    if not current(raw, models) and not corrupted:
         wanted = f" of {', '.join(models)}" if models else ""
         raise IncompleteError(f"'{results}' has no raw records{wanted}: run `robench eval --model NAME` first.")
     written = []
@@ -50,7 +55,7 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
         for dataset in sorted({record.header.dataset for record in fresh}):
             mine = [record for record in fresh if record.header.dataset == dataset]
             written += publish_records(results, mine)
-    return written
+    return written + corrupted
 
 
 def publish_records(results: Path, records: Sequence[Record], variant: str = "") -> list[Path]:
@@ -73,12 +78,30 @@ def publish_records(results: Path, records: Sequence[Record], variant: str = "")
     return [republish(folder / DERIVED / f"{variant}.jsonl", records).path]
 
 
+def publish_corrupted(results: Path, models: Sequence[str] | None = None) -> list[Path]:
+    """Write the complete sweeps over corruptions of the current weights as published lines."""
+    written = []
+    for name, found in sweeps(results, models).items():
+        whole = [sweep for sweep in found if sweep.complete]
+        for dataset in sorted({sweep.head.dataset for sweep in whole}):
+            lines = {line.hash: line for sweep in whole if sweep.head.dataset == dataset for line in sweep.lines}
+            path = path_of(results, dataset, name)
+            write_lines(path, lines.values())
+            written.append(path)
+    return written
+
+
 def republish(path: Path, fresh: Sequence[Record]) -> Changes:
     """Write records of one defense into a file of published ones, made where there is none.
 
     A line whose record did not change stays as it is, so that a diff shows only changed verdicts; lines of the
     same defense with other weights go; lines of other defenses stay.
     """
+    with FileLock(Path(tempfile.gettempdir()) / f"robench-{digest(str(path.resolve()))[:32]}.lock"):
+        return _merge(path, fresh)
+
+
+def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
     head = fresh[0].header
     every = list(read_file(path)) if path.is_file() else []
     mine = [record for record in every if defense(record.header.model) == defense(head.model)]
@@ -112,5 +135,6 @@ def _same(before: Record | None, now: Record) -> bool:
         before is not None
         and before.header.schema_version == now.header.schema_version
         and (before.queries is not None or now.header.attack.access not in COUNTED)
+        and bool(before.header.diagnostics) >= bool(now.header.diagnostics)
         and all(np.array_equal(getattr(before, column), getattr(now, column)) for column in ("clean", "robust", "step"))
     )

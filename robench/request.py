@@ -46,10 +46,13 @@ class Settings:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise InputError(f"unknown precision '{self.precision}': use {', '.join(PRECISIONS)}.")
-        for name, value in (("chunk_size", self.chunk_size), ("batch_size", self.batch_size)):
+        sizes = {"seed": self.seed, "chunk_size": self.chunk_size, "batch_size": self.batch_size}
+        for name, value in sizes.items():
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise InputError(f"{name} {value!r} must be a whole number.")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InputError(f"batch_size {self.batch_size} must be at least 1.")
         if self.seed < 0:
-            raise InputError(f"--seed {self.seed} must not be negative.")
+            raise InputError(f"seed {self.seed} must not be negative.")
         if self.chunk_size < 1:
             raise InputError(f"chunk_size {self.chunk_size} must be at least 1.")

@@ -100,7 +100,7 @@ WRONG = [
     ([*EVAL, "--batch-size", "-1"], ["--batch-size", "-1", "auto"]),
     ([*EVAL, "--batch-size", "many"], ["--batch-size", "many", "auto"]),
     ([*EVAL, "--batch-size", "²"], ["--batch-size", "²", "auto"]),
-    ([*EVAL, "--seed", -1], ["--seed", "-1"]),
+    ([*EVAL, "--seed", -1], ["seed", "-1"]),
     ([*EVAL[:-2], "--example", 99999], ["no example 99999", "540 ids"]),
     ([*EVAL, "--example", 17], ["--limit", "--example"]),
     (["check", "--max-drop", "-1"], ["--max-drop", "-1"]),

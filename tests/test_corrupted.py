@@ -5,14 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from robench.classifiers import load_model
-from robench.corrupted import Generated, Published, evaluate
+from robench.corrupted import Generated, Moved, Published, evaluate
 from robench.corruptions import corrupt, corruptions
 from robench.errors import InputError
-from robench.report.corruptions import CLEAN, MCA, as_json, by_cell, every_cell, mean_error, mean_row, means
+from robench.publish import publish_corrupted
+from robench.report.corruptions import MCA, as_json, every_cell, mean_row, means, settings
+from robench.report.paper import Source, View, paper_table
+from robench.report.sweeps import CLEAN, Sweep, common, comparable, spatial, sweeps
 from robench.request import Settings, Subject
-from robench.specs import find_card
+from robench.specs import digest, find_card
 from robench.specs.corruption import find_corruption
 from robench.store.corrupted import path_of, read_corrupted, read_lines, write_lines
 
@@ -43,8 +47,12 @@ def run(few, folder, source=None, **settings):
     return evaluate(subject, few, source or Two(few), Settings(device="cpu", **settings), folder)
 
 
+def swept(lines):
+    return Sweep(tuple(lines))
+
+
 def test_verdicts_are_those_of_the_network_on_the_generators_images(few, tmp_path):
-    lines = by_cell(run(few, tmp_path))
+    lines = Sweep(tuple(run(few, tmp_path))).cells
     model = load_model("pgdat")
     assert (lines[CLEAN, 0].verdicts == (model(few.x).argmax(1) == few.y).numpy()).all()
     for name in FEW:
@@ -95,7 +103,7 @@ class Set:
     def load(self, corruption, severity, limit=None):
         return replace(self.split, x=1 - self.split.x)
 
-    def fingerprint(self, corruption):
+    def fingerprint(self, corruption, limit=None):
         return corruption
 
     def describe(self):
@@ -107,14 +115,14 @@ def test_what_was_published_is_never_merged_with_what_is_generated(few, tmp_path
     assert {line.origin for line in generated} == {"generated"}
     assert {line.origin for line in published} == {"published"}
     assert not {line.hash for line in generated} & {line.hash for line in published}
-    assert "generated" in means({"pgdat": generated}).notes[0]
-    assert "published" in means({"pgdat": published}).notes[0]
+    assert "generated" in means({"pgdat": swept(generated)}).notes[0]
+    assert "published" in means({"pgdat": swept(published)}).notes[0]
 
 
 def test_other_files_of_a_published_set_are_other_lines(few, tmp_path):
     found = Set(few)
     hashes = {line.hash for line in run(few, tmp_path, Published(found))}
-    found.fingerprint = lambda corruption: f"another {corruption}"
+    found.fingerprint = lambda corruption, limit: f"another {corruption}"
     again = {line.hash for line in run(few, tmp_path, Published(found))}
     assert len(hashes & again) == 1  # the clean split
 
@@ -126,20 +134,101 @@ def test_a_published_set_of_other_examples_is_refused(few, tmp_path):
 
 
 def test_the_rule_for_small_grey_images_stands_below_the_numbers(few, tmp_path):
-    lines = run(few, tmp_path)
-    assert "corrupted at 32 x 32 pixels in RGB and brought back" in means({"pgdat": lines}).notes[0]
+    table = means({"pgdat": swept(run(few, tmp_path))})
+    assert "corrupted at 32 x 32 pixels in RGB and brought back" in table.notes[0]
 
 
 def test_means_are_means(few, tmp_path):
     lines = run(few, tmp_path)
-    cells = by_cell(lines)
-    row = mean_row(cells)
+    sweep = swept(lines)
+    row = mean_row(sweep)
     for name in FEW:
-        assert row[name] == pytest.approx(np.mean([100 * cells[name, s].verdicts.mean() for s in range(1, 6)]))
-    assert row[MCA] == pytest.approx(np.mean([row[name] for name in FEW]))
-    assert means({"pgdat": lines}).rows["pgdat"][MCA] == f"{row[MCA]:.2f}"
-    assert list(every_cell({"pgdat": lines}).rows) == [f"pgdat, {s}" for s in range(1, 6)]
+        assert row[name] == pytest.approx(np.mean([100 * sweep.cells[name, s].verdicts.mean() for s in range(1, 6)]))
+    assert list(every_cell({"pgdat": sweep}).rows) == [f"pgdat, {s}" for s in range(1, 6)]
     assert len(as_json(lines)) == 11
+
+
+def test_the_mean_of_all_needs_all(few, tmp_path):
+    """Neither two corruptions nor four severities of one make a mean."""
+    sweep = swept(run(few, tmp_path))
+    assert not sweep.complete
+    assert MCA not in means({"pgdat": sweep}).rows["pgdat"]
+    broken = swept(sweep.lines[:-1])
+    assert FEW[1] not in mean_row(broken)
+    assert FEW[0] in mean_row(broken)
+
+
+def test_a_complete_sweep_goes_before_a_longer_unfinished_one(digits, tmp_path):
+    run(digits.limit(20), tmp_path, Generated(digits.limit(20)))
+    run(digits.limit(60), tmp_path)
+    (sweep,) = sweeps(tmp_path)["digits/pgdat"]
+    assert (sweep.complete, sweep.head.n) == (True, 20)
+    row = mean_row(sweep)
+    assert row[MCA] == pytest.approx(np.mean([row[name] for name in corruptions()]))
+
+
+def test_rotations_and_corruptions_of_other_sizes_stand_beside_each_other(digits, tmp_path):
+    run(digits.limit(20), tmp_path, Moved())
+    run(digits.limit(60), tmp_path)
+    run(digits.limit(40), tmp_path, seed=1)
+    found = sweeps(tmp_path)
+    assert {(each.kind, each.head.n, each.head.seed) for each in found["digits/pgdat"]} == {
+        ("spatial", 20, 0), ("common", 60, 0),
+    }  # fmt: skip
+    assert common(found)["digits/pgdat"].head.n == 60
+    assert spatial(found)["digits/pgdat"].head.n == 20
+    assert spatial(found)["digits/pgdat"].cells[CLEAN, 0].n == 20
+
+
+def test_networks_of_one_name_are_never_mixed(few, tmp_path):
+    subjects = [Subject("data/Mine", {"weights": mark * 8}, lambda: load_model("pgdat")) for mark in "ab"]
+    for subject in subjects:
+        evaluate(subject, few, Two(few), Settings(device="cpu"), tmp_path)
+    lines = list(read_corrupted(tmp_path))
+    assert len(lines) == 22
+    (sweep,) = sweeps(tmp_path)["data/Mine"]
+    assert len({digest(line.identity["model"]) for line in sweep.lines}) == 1
+
+
+def test_only_numbers_of_one_setting_are_compared(digits, tmp_path):
+    few, fewer = digits.limit(30), digits.limit(20)
+    made = {
+        name: swept(evaluate(Subject.of_card(find_card(name)), split, Two(split), Settings(device="cpu"), tmp_path))
+        for name, split in (("pgdat", few), ("alp", few), ("pgdat_he", fewer))
+    }
+    kept, others = comparable(made)
+    assert (list(kept), others) == (["pgdat", "alp"], ["pgdat_he"])
+    assert "pgdat, alp: digits, generated, 30 examples" in settings(made)
+    source = Source("digits", tmp_path)
+    assert paper_table("corruption-differences", source, View()).rows == {}
+    assert "pgdat_he" in paper_table("table5", source, View()).notes[1]
+
+
+def test_a_network_that_fails_on_corrupted_images_is_named(few, tmp_path):
+    class Fails(torch.nn.Module):
+        """NaN where an image is bright."""
+
+        def forward(self, x):
+            logits = torch.zeros(len(x), 10)
+            logits[x.mean((1, 2, 3)) > 0.6] = float("nan")
+            return logits
+
+    subject = Subject("data/Fails", {"weights": "f"}, lambda: Fails().eval())
+    with pytest.raises(InputError, match=r"NaN or infinite logits .* under \w+ \d \(ids"):
+        evaluate(subject, few, Generated(few), Settings(device="cpu"), tmp_path)
+
+
+def test_what_is_published_is_complete_and_runs_stay_apart(few, tmp_path):
+    run(few, tmp_path)
+    assert publish_corrupted(tmp_path) == []
+    run(few, tmp_path, Generated(few))
+    (path,) = publish_corrupted(tmp_path)
+    assert path == path_of(tmp_path, "digits", "digits/pgdat")
+    assert len(list(read_lines(path))) == 76
+    path_of(tmp_path / "raw", "digits", "digits/pgdat").unlink()
+    Two.made = 0
+    run(few, tmp_path)
+    assert Two.made == 0  # published verdicts are not computed again
 
 
 @pytest.mark.parametrize(
@@ -156,7 +245,7 @@ def test_means_are_means(few, tmp_path):
 )
 def test_damaged_lines_are_named(few, tmp_path, change, words):
     run(few, tmp_path)
-    path = path_of(tmp_path, "digits", "digits/pgdat")
+    path = path_of(tmp_path / "raw", "digits", "digits/pgdat")
     first, *rest = path.read_text().splitlines()
     path.write_text("\n".join([change(first), *rest]) + "\n")
     with pytest.raises(InputError, match=words) as caught:
@@ -193,8 +282,8 @@ def test_the_papers_fifteen_are_all_there():
 
 def test_errors_are_divided_by_alexnets_on_imagenet_c_only(few, tmp_path):
     lines = evaluate(Subject.of_card(find_card("pgdat")), few, Generated(few), Settings(device="cpu"), tmp_path)
-    assert mean_error(by_cell(lines)) is None
-    assert "mCE" not in means({"pgdat": lines}).columns
+    assert swept(lines).mean_error is None
+    assert "mCE" not in means({"pgdat": swept(lines)}).columns
     planted = [line.model_copy(update={"dataset": "imagenet", "origin": "published"}) for line in lines]
     errors = [
         100
@@ -202,6 +291,6 @@ def test_errors_are_divided_by_alexnets_on_imagenet_c_only(few, tmp_path):
         / find_corruption(name).alexnet
         for name in corruptions()
     ]
-    assert mean_error(by_cell(planted)) == pytest.approx(100 * np.mean(errors))
-    assert means({"pgdat": planted}).rows["pgdat"]["mCE"] == f"{100 * np.mean(errors):.2f}"
-    assert mean_error(by_cell(planted[:-5])) is None
+    assert swept(planted).mean_error == pytest.approx(100 * np.mean(errors))
+    assert means({"pgdat": swept(planted)}).rows["pgdat"]["mCE"] == f"{100 * np.mean(errors):.2f}"
+    assert swept(planted[:-5]).mean_error is None

@@ -20,8 +20,7 @@ from robench.page.corruptions import grids
 from robench.page.gallery import gallery, png
 from robench.paths import data_root
 from robench.report import Verdict, accuracy_after, load, select, worst_case
-from robench.report.corruptions import by_cell, mean_row
-from robench.report.selection import current_lines
+from robench.report.sweeps import common, sweeps
 from robench.specs import EMBEDDED, digest
 from robench.store import read
 from robench.store.corrupted import path_of, write_lines
@@ -42,7 +41,7 @@ def committed():
 
 @pytest.fixture(scope="module")
 def selection(committed):
-    return select(committed, corrupted=current_lines(data_root() / "results"))
+    return select(committed, corrupted=sweeps(data_root() / "results"))
 
 
 @pytest.fixture(scope="module")
@@ -125,19 +124,19 @@ def test_curves_against_eps_need_several_of_them(cli, results):
 
 
 def test_corruptions_are_those_of_the_very_weights(made, tmp_path):
-    lines = current_lines(data_root() / "results")["digits/pgdat"]
+    found = sweeps(data_root() / "results")
+    sweep = common(found)["digits/pgdat"]
     (grid,) = of(made, "digits/pgdat")["corruptions"]
     assert (grid["origin"], len(grid["rows"])) == ("generated", 15)
-    expected = mean_row(by_cell(lines))
-    assert grid["mean"] == pytest.approx(expected.pop("mCA"), abs=1e-4)
-    assert {row["name"]: row["mean"] for row in grid["rows"]} == pytest.approx(expected, abs=1e-4)
-    assert grids(lines, "digits") == [grid]
-    assert grids(lines, "cifar10") == []
-    older = lines[0].identity["model"] | {"weights": "0" * 64}
-    stale = [line.model_copy(update={"identity": {**line.identity, "model": older}}) for line in lines]
+    assert grid["mean"] == pytest.approx(sweep.mca, abs=1e-4)
+    assert {row["name"]: row["mean"] for row in grid["rows"]} == pytest.approx(sweep.means, abs=1e-4)
+    assert grids(found["digits/pgdat"], "digits") == [grid]
+    assert grids(found["digits/pgdat"], "cifar10") == []
+    older = sweep.head.identity["model"] | {"weights": "0" * 64}
+    stale = [line.model_copy(update={"identity": {**line.identity, "model": older}}) for line in sweep.lines]
     stale = [line.model_copy(update={"hash": digest(line.identity)}) for line in stale]
-    write_lines(path_of(tmp_path, "digits", "digits/pgdat"), [*lines, *stale])
-    assert current_lines(tmp_path)["digits/pgdat"] == lines
+    write_lines(path_of(tmp_path, "digits", "digits/pgdat"), [*sweep.lines, *stale])
+    assert common(sweeps(tmp_path))["digits/pgdat"].lines == sweep.lines
 
 
 # ---- Pictures ----

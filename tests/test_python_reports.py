@@ -92,7 +92,7 @@ def test_the_worst_rotation_and_translation_of_ones_own_network(network, images,
     with pytest.raises(IncompleteError, match="no mCA"):
         _ = report.mca
     again = robench.evaluate_corruptions(network, images, y, spatial=True, results=tmp_path)
-    assert again.lines == report.lines
+    assert again.sweep == report.sweep
 
 
 def test_only_networks_are_corrupted(images):

@@ -8,11 +8,10 @@ from scipy.ndimage import affine_transform
 from robench.classifiers import load_model
 from robench.corrupted import Moved, evaluate
 from robench.corruptions.spatial import NAME, grid, moved
-from robench.report.corruptions import CLEAN, by_cell
 from robench.report.corruptions import moved as worst_moved
+from robench.report.sweeps import CLEAN, Sweep, spatial, sweeps
 from robench.request import Settings, Subject
 from robench.specs import find_card
-from robench.store.corrupted import read_corrupted
 
 
 def by_scipy(image, angle, right, down):
@@ -64,13 +63,13 @@ def test_the_verdict_is_the_worst_of_all_views(digits, tmp_path):
         def views(self, split, corruption, severity, seed):
             yield from list(super().views(split, corruption, severity, seed))[-60:]
 
-    lines = by_cell(evaluate(subject, few, Near(), Settings(device="cpu"), tmp_path))
+    lines = Sweep(tuple(evaluate(subject, few, Near(), Settings(device="cpu"), tmp_path))).cells
     model = load_model("pgdat")
     right = [(model(moved(few.x, view)).argmax(1) == few.y).numpy() for view in grid()[-60:]]
     expected = np.logical_and.reduce(right)
     assert 0 < expected.sum() < right[-1].sum()
     assert (lines[NAME, 0].verdicts == expected).all()
-    table = worst_moved({"pgdat": list(read_corrupted(tmp_path))})
+    table = worst_moved({"pgdat": spatial(sweeps(tmp_path))["digits/pgdat"]})
     assert table.rows["pgdat"][NAME].startswith(f"{100 * expected.mean():.2f} [")
     assert table.rows["pgdat"][CLEAN] == f"{lines[CLEAN, 0].accuracy:.2f}"
     assert "775 views" in table.notes[0]

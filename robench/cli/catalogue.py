@@ -116,7 +116,11 @@ def show_attack(name: str) -> None:
 def show_battery(name: str) -> None:
     """A battery: its attacks in order."""
     from robench.specs import battery_attacks, find_battery
+    from robench.specs.corruption import corruptions, extra_corruptions, find_corruption
 
     typer.echo(f"{name}: {find_battery(name).about}")
+    listed = {"published": corruptions, "generated": corruptions, "extra": extra_corruptions}
+    for each in listed.get(find_battery(name).corruptions, list)():
+        typer.echo(f"  {each:20} {find_corruption(each).about}")
     for spec in battery_attacks(name):
         typer.echo(f"  {spec.name:20} {spec.about}")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from robench.cli.screens import errors
 from robench.specs import Card, find_battery
-from robench.store.corrupted import Corrupted
+from robench.specs.corruption import extra_corruptions
+from robench.store.corrupted import Corrupted, Origin
 
 if TYPE_CHECKING:
     from robench.corrupted import Source
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from robench.request import Settings
 
 
-Kind = Literal["generated", "published", "spatial"]
+Kind = Literal["generated", "published", "extra", "spatial"]
 """Which corrupted images."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
+ORIGINS = get_args(Origin)
 
 
 def wanted(batteries: Sequence[str]) -> list[Kind]:
@@ -25,14 +27,20 @@ def wanted(batteries: Sequence[str]) -> list[Kind]:
     return [kind for kind in KINDS if kind in asked]
 
 
-def corruption_plan(split: "Split", kind: Kind, data_dir: Path | None) -> dict[str, str]:
-    """A line of `--dry-run`: one pass for each corruption, severity, view and example, twice the clean ones at most."""
+def corruption_plan(
+    card: Card, split: "Split", kind: Kind, data_dir: Path | None, settings: "Settings", results: Path
+) -> dict[str, str]:
+    """A line of `--dry-run`: one pass for each corruption, severity, view and example that is not stored."""
+    from robench.corrupted import missing
+    from robench.request import Subject
+
     source = source_of(split, kind, data_dir)
-    passes = (len(source.corruptions) * len(source.severities) * source.count + 2) * len(split)
+    cells = missing(Subject.of_card(card), split, source, settings, results)
+    passes = cells * source.count * len(split)
     return {
-        "attack": f"corruptions ({kind if kind == 'spatial' else source.origin})",
-        "source": "compute what is missing",
-        "forwards": f"at most {passes:,}",
+        "attack": f"corruptions ({source.origin if kind in ORIGINS else kind})",
+        "source": f"compute {cells} of {1 + len(source.corruptions) * len(source.severities)}" if cells else "stored",
+        "forwards": f"at most {passes:,}" if cells else "0",
         "backwards": "0",
     }
 
@@ -54,7 +62,7 @@ def corrupt(
     sources = {kind: source_of(split, kind, data_dir) for kind in kinds}
     subject = Subject.of_card(card)
     return {
-        "spatial" if kind == "spatial" else source.origin: evaluate(subject, split, source, settings, results, say)
+        source.origin if kind in ORIGINS else kind: evaluate(subject, split, source, settings, results, say)
         for kind, source in sources.items()
     }
 
@@ -66,5 +74,7 @@ def source_of(split: "Split", kind: Kind, data_dir: Path | None) -> "Source":
 
     if kind == "spatial":
         return Moved()
+    if kind == "extra":
+        return Generated(split, extra_corruptions())
     found = find_corrupted(split.name, data_dir) if kind == "published" else None
-    return Generated(split) if found is None else Published(found)
+    return Generated(split) if found is None else Published(found, len(split))

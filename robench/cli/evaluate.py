@@ -15,7 +15,8 @@ from robench.data import Dataset, dataset_of, find_dataset
 from robench.errors import IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import Evaluation, Table, evaluations_json
-from robench.report.corruptions import as_json, means, moved
+from robench.report.corruptions import as_json, shown
+from robench.report.sweeps import Sweep
 from robench.specs import NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ class _Run:
         rows = plan(
             Subject.of_card(card), split, self.specs, threat, self.settings, Store(self.results), self.substitutes
         )
-        return rows + [corruption_plan(split, kind, self.data_dir) for kind in self.corruptions]
+        return rows + [
+            corruption_plan(card, split, kind, self.data_dir, self.settings, self.results) for kind in self.corruptions
+        ]
 
     def evaluate(self, card: Card, data: Dataset, threat: ThreatModel) -> None:
         """Attack, corrupt, show."""
@@ -131,10 +134,10 @@ class _Run:
             self._attack(card, split, threat)
         if self.corruptions:
             made = corrupt(card, split, self.corruptions, self.data_dir, self.settings, self.results)
-            for kind, lines in made.items():
+            for lines in made.values():
                 self.cells += as_json(lines)
                 if not self.quiet:
-                    show((moved if kind == "spatial" else means)({card.name: lines}), output())
+                    show(shown({card.name: Sweep(tuple(lines))}), output())
 
     def _split(self, data: Dataset) -> "Split":
         """The examples asked for."""

@@ -54,7 +54,8 @@ def report(
 ) -> None:
     """Make tables, or a page with everything, from stored verdicts, without running anything."""
     if everything:
-        _write_everything(results, asked=bool(tables or model or format_ or battery or against or out))
+        others = (tables, model, format_, battery, against, intervals, data_dir, out, dataset != EMBEDDED)
+        _write_everything(results, asked=any(others))
         return
     if format_ is not None and format_ not in FORMATS:
         raise unknown("format", format_, list(FORMATS))
@@ -63,7 +64,7 @@ def report(
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir '{data_dir}' is not a folder.")
     if format_ == "csv" and len(tables or TABLES) > 1:
-        raise InputError(f"a CSV file holds one table: name one, {' or '.join(TABLES)}.")
+        raise InputError(f"a CSV file holds one table: name one, {' or '.join(tables or TABLES)}.")
     find_dataset(dataset)
     with _uncollected():
         if format_ == "html" and not tables:
@@ -105,16 +106,22 @@ def _write(text: str, out: Path | None) -> None:
 def _write_everything(results: Path | None, *, asked: bool) -> None:
     """Every committed table of every dataset with published records."""
     from robench.report.everything import datasets, everything
-    from robench.report.write import write_table
+    from robench.report.write import remove_others, write_table
 
     if asked:
         raise InputError("--all writes every table as it is committed: take the other options out.")
     folder = results or default_results()
     require_writable(folder / "tables", "--results")
-    for dataset in datasets(folder):
-        for name, table in everything(dataset, folder):
+    found = datasets(folder)
+    if not found:
+        raise IncompleteError(f"'{folder}' has no published records: run `robench eval`, then `robench publish`.")
+    for dataset in found:
+        made = dict(everything(dataset, folder))
+        for name, table in made.items():
             for path in write_table(folder, dataset, name, table):
                 typer.echo(f"wrote {path}")
+        for path in remove_others(folder, dataset, made):
+            typer.echo(f"removed {path}")
 
 
 @app.command("leaderboard")

@@ -1,6 +1,7 @@
 """The common corruptions of Hendrycks & Dietterich (ICLR 2019), for images of any size. Naming them needs no torch."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from operator import index
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ __all__ = ["SEVERITIES", "VERSION", "corrupt", "corruptions", "extra_corruptions
 
 VERSION = 1
 """Raised when an image can come out differently."""
+LARGEST = 2**63
+"""Ids are below it."""
 IMAGE_DIMS, CHANNELS = 4, (1, 3)
 
 
@@ -37,9 +40,11 @@ def corrupt(x: "Tensor", name: str, severity: int, ids: "Sequence[int] | Tensor"
     Raises:
         InputError: no such corruption or severity; wrong images or ids; the frost photographs are not installed.
     """
-    find_corruption(name)
-    if not isinstance(severity, int) or severity not in SEVERITIES:
+    find_corruption(str(name))
+    if isinstance(severity, bool) or not isinstance(severity, Integral) or severity not in SEVERITIES:
         raise InputError(f"'{name}': severity {severity!r} must be 1, 2, 3, 4 or 5.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed {seed!r} must be a whole number from 0 on.")
     _check_images(x)
     try:
         numbers = tuple(index(each) for each in ids)
@@ -49,9 +54,11 @@ def corrupt(x: "Tensor", name: str, severity: int, ids: "Sequence[int] | Tensor"
         raise InputError(f"there are {len(x)} images but {len(numbers)} ids: give one id an image.")
     if min(numbers) < 0:
         raise InputError(f"id {min(numbers)} is negative: number the examples from 0.")
+    if max(numbers) >= LARGEST:
+        raise InputError(f"id {max(numbers)} is too large: number the examples from 0.")
     from robench.corruptions.generate import generate
 
-    return generate(x, name, severity, numbers, seed)
+    return generate(x, name, int(severity), numbers, seed)
 
 
 def _check_images(x: "Tensor") -> None:

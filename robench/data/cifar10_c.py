@@ -89,8 +89,8 @@ class Cifar10C:
         x /= 255  # in place: the floats are four times as large as what was read
         return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels).limit(limit)
 
-    def fingerprint(self, corruption: str) -> str:
-        """The SHA-256 of the corruption's file.
+    def fingerprint(self, corruption: str, limit: int | None = None) -> str:
+        """The SHA-256 of the corruption's file, whole whatever the limit.
 
         Raises:
             InputError: it is not there.

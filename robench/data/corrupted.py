@@ -43,8 +43,8 @@ class CorruptedSet(Protocol):
             InputError: it is not there or damaged.
         """
 
-    def fingerprint(self, corruption: str) -> str:
-        """Tells other files of a corruption apart.
+    def fingerprint(self, corruption: str, limit: int | None = None) -> str:
+        """Tells other files of a corruption apart, of which the first `limit` images are read.
 
         Raises:
             InputError: something that is there is damaged.

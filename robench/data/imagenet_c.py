@@ -81,7 +81,7 @@ class ImageNetC:
         labels, ids = (torch.tensor(column) for column in ([f.label for f in files], [f.id for f in files]))
         return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels, ids)
 
-    def fingerprint(self, corruption: str) -> str:
+    def fingerprint(self, corruption: str, limit: int | None = None) -> str:
         """The SHA-256 of the names and sizes of the corruption's files: to read all of them would take longer than
         to classify them.
 
@@ -90,7 +90,7 @@ class ImageNetC:
         """
         total = hashlib.sha256()
         for severity in SEVERITIES:
-            for file in self._files(corruption, severity, None):
+            for file in self._files(corruption, severity, limit):
                 total.update(
                     f"{severity}/{file.path.parent.name}/{file.path.name} {file.path.stat().st_size}\n".encode()
                 )

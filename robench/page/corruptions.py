@@ -3,39 +3,38 @@
 from collections.abc import Iterable
 from typing import Any
 
-from robench.report.corruptions import CLEAN, MCA, SPATIAL, by_cell, corruptions, mean_error, mean_row
-from robench.store.corrupted import Corrupted
-
-SEVERITIES = range(1, 6)
+from robench.report.sweeps import Sweep
+from robench.specs.corruption import SEVERITIES
 
 
-def grids(lines: Iterable[Corrupted], dataset: str) -> list[dict[str, Any]]:
+def grids(swept: Iterable[Sweep], dataset: str) -> list[dict[str, Any]]:
     """One grid for the generated and one for the published images of a dataset."""
-    mine = [line for line in lines if line.dataset == dataset and line.corruption != SPATIAL]
-    origins = sorted({line.origin for line in mine if line.severity})
-    return [_grid([line for line in mine if line.origin == origin]) for origin in origins]
+    return [_grid(sweep) for sweep in swept if sweep.kind == "common" and sweep.head.dataset == dataset]
 
 
-def _grid(lines: list[Corrupted]) -> dict[str, Any]:
-    cells, first = by_cell(lines), lines[0]
-    means, error = mean_row(cells), mean_error(cells)
+def _grid(sweep: Sweep) -> dict[str, Any]:
+    head = sweep.head
     return {
-        "origin": first.origin,
-        "rule": first.rule,
-        "seed": first.seed,
-        "n": first.n,
-        "clean": round(cells[CLEAN, 0].accuracy, 4) if (CLEAN, 0) in cells else None,
-        "mean": round(means[MCA], 4),
-        "error": None if error is None else round(error, 4),
+        "origin": head.origin,
+        "rule": head.rule,
+        "seed": head.seed,
+        "n": head.n,
+        "clean": _rounded(sweep.clean),
+        "mean": _rounded(sweep.mca),
+        "error": _rounded(sweep.mean_error),
         "rows": [
             {
                 "name": name,
-                "mean": round(means[name], 4),
+                "mean": _rounded(sweep.means.get(name)),
                 "cells": [
-                    round(cells[name, severity].accuracy, 4) if (name, severity) in cells else None
+                    round(sweep.cells[name, severity].accuracy, 4) if (name, severity) in sweep.cells else None
                     for severity in SEVERITIES
                 ],
             }
-            for name in corruptions(lines)
+            for name in sweep.names
         ],
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

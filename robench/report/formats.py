@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from robench.report.table import Estimate, Table
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+BULLET, ESCAPED = re.compile(r"^(?=[*+-] )"), r"\\"
+"""A note that begins like an item of a list."""
 OPEN, CLOSE = "\ue000", "\ue001"
 """Stand for the marks of a best cell until everything else is escaped."""
 
@@ -40,7 +43,7 @@ LATEX_DOCUMENT = r"""\documentclass{{article}}
 def markdown(table: Table) -> str:
     """A GitHub-flavoured pipe table."""
     head, *body = [[_literal(cell) for cell in row] for row in table.grid(mark=_marked)]
-    notes = "".join(f"\n{note}\n" for note in table.notes)
+    notes = "".join(f"\n{BULLET.sub(ESCAPED, note)}\n" for note in table.notes)
     return f"### {table.title}\n\n{tabulate(body, head, tablefmt='github', disable_numparse=True)}\n{notes}"
 
 

@@ -9,15 +9,15 @@ from safetensors import safe_open
 
 from robench.errors import InputError
 from robench.paths import write_text
-from robench.report.corruptions import MCA, by_cell, common, mean_row
+from robench.report.corruptions import MCA
 from robench.report.formats import csv_text, markdown
 from robench.report.robustness import CLEAN, TRUST, WORST, cell
-from robench.report.selection import current_lines, load, select
+from robench.report.selection import load, select
+from robench.report.sweeps import Sweep, common, sweeps
 from robench.report.table import Table
 from robench.report.worst_case import worst_case
-from robench.specs import find_card, list_models
+from robench.specs import digest, find_card, list_models
 from robench.store import SHORT, Record
-from robench.store.corrupted import Corrupted
 from robench.store.log import LOG, read_log
 
 HEADLINES = ("fgsm", "pgd-20", "pgd-500", "mim-20", "scaled-pgd-500", "adaptive-pgd-500", "autoattack", "cascade",
@@ -27,7 +27,7 @@ DATASET, DEFENSE, THREAT, EXAMPLES, ATTACKS = "dataset", "defense", "threat mode
 QUERIES, SECONDS, PARAMETERS, WEIGHTS, DATA = (
     "median queries (square)", "training s", "parameters", "weights", "data",
 )  # fmt: skip
-FEW = (DATASET, WORST, TRUST, ATTACKS, CLEAN, "pgd-20", "autoattack", "cascade", MCA, QUERIES, PARAMETERS)
+FEW = (THREAT, WORST, TRUST, ATTACKS, CLEAN, "pgd-20", "autoattack", "cascade", MCA, QUERIES, PARAMETERS)
 """The columns that fit a page."""
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 """Between them `results/README.md` holds the table."""
@@ -46,10 +46,10 @@ def leaderboard(results: Path | None = None) -> Table:
         [DATASET, DEFENSE, THREAT, EXAMPLES, WORST, TRUST, ATTACKS, CLEAN, *HEADLINES, MCA, QUERIES, SECONDS,
          PARAMETERS, WEIGHTS, DATA],
     )  # fmt: skip
-    records, lines = load(results, published=True), current_lines(results)
+    records, swept = load(results, published=True), sweeps(results, published=True)
     for dataset in sorted({record.header.dataset for record in records}):
         defenses = select(record for record in records if record.header.dataset == dataset).defenses
-        rows = {name: _row(found, lines.get(name, [])) for name, found in defenses.items()}
+        rows = {name: _row(found, swept.get(name, [])) for name, found in defenses.items()}
         ranked = sorted(rows, key=lambda name: (-worst_case(defenses[name]).robust_accuracy, name))
         for rank, name in enumerate(ranked, start=1):
             table.add(f"{dataset} {rank}", rows[name])
@@ -81,11 +81,11 @@ def write_leaderboard(table: Table, out: Path) -> Iterator[Path]:
 
 def short(table: Table) -> Table:
     """The columns that fit a page, a row a defense."""
-    rows = {row[DEFENSE]: row for row in table.rows.values()}
+    rows = {f"{row[DATASET]}/{row[DEFENSE]}": row for row in table.rows.values()}
     return Table(table.title, DEFENSE, list(FEW), table.notes, rows)
 
 
-def _row(records: list[Record], lines: list[Corrupted]) -> dict[str, str]:
+def _row(records: list[Record], swept: list[Sweep]) -> dict[str, str]:
     header, worst = records[0].header, worst_case(records)
     dataset, _, name = header.model.rpartition("/")
     by_attack = {record.header.attack.name: record for record in records}
@@ -102,9 +102,10 @@ def _row(records: list[Record], lines: list[Corrupted]) -> dict[str, str]:
         DATA: header.identity["data"].get("sha256", "")[:SHORT],
     }
     row |= {attack: cell(by_attack[attack].robust_accuracy) for attack in HEADLINES if attack in by_attack}
-    shown = common({name: [line for line in lines if line.dataset == header.dataset]})
-    if name in shown:
-        row[MCA] = cell(mean_row(by_cell(shown[name]))[MCA])
+    data = digest(header.identity["data"])
+    mine = common({name: [sweep for sweep in swept if digest(sweep.head.identity["data"]) == data]})
+    if name in mine and (mca := mine[name].mca) is not None:
+        row[MCA] = cell(mca)
     if (square := by_attack.get("square")) is not None and square.queries is not None:
         asked = square.queries[square.clean & ~square.robust]
         row |= {QUERIES: f"{np.median(asked):.0f}"} if len(asked) else {}

@@ -10,7 +10,8 @@ from robench.report.overestimate import overestimate
 from robench.report.paper import PAPER_TABLES, Source, View, paper_table
 from robench.report.queries import queries
 from robench.report.robustness import robustness
-from robench.report.selection import Selection, current_lines, load, select, stem
+from robench.report.selection import Selection, load, select, stem
+from robench.report.sweeps import sweeps
 from robench.report.table import Table
 from robench.specs import EMBEDDED, battery_attacks, find_card
 from robench.store import Record
@@ -72,6 +73,11 @@ def tables(
         if name not in TABLES and name not in PAPER_TABLES:
             raise unknown("table", name, [*TABLES, *PAPER_TABLES])
     main = [name for name in names or TABLES if name in TABLES]
+    if (models or battery) and len(main) < len(names):
+        fixed = next(name for name in names if name not in TABLES)
+        raise InputError(
+            f"'{fixed}' has rows and columns of its own: --model and --battery narrow {', '.join(TABLES)}."
+        )
     made = {}
     if main:
         _, selection = chosen(models, battery, results)
@@ -102,9 +108,12 @@ def chosen(models: Sequence[str] | None, battery: str | None, results: Path | No
     wanted = {spec.name for spec in battery_attacks(battery)} if battery else None
     named = [find_card(name).name for name in models] if models else None
     records = [record for record in load(results) if wanted is None or stem(record.header.attack.name) in wanted]
-    selection = select(records, named, current_lines(results))
+    selection = select(records, named, sweeps(results, named))
     if not selection.defenses and not selection.corrupted:
-        defense, options = named[0] if named else "NAME", f" --battery {battery}" if battery else ""
+        # Outside the registry a card has a name that no command takes: then what was typed is said.
+        typed = dict(zip(named or (), models or (), strict=True))
+        defense = next((model if "@" in name else name for name, model in typed.items()), "NAME")
+        options = f" --battery {battery}" if battery else ""
         raise IncompleteError(
             f"'{results or default_results()}' has no records of {defense}{' under ' + battery if battery else ''} to "
             f"show: run `robench eval --model {defense}{options}` first."

@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robench.paths import data_root, default_results
-from robench.specs import battery_attacks, digest, find_card, list_models
+from robench.specs import battery_attacks, digest, find_attack, find_card, list_attacks, list_models
 from robench.store import Record, Store, read_published
-from robench.store.corrupted import Corrupted, read_corrupted
+
+if TYPE_CHECKING:
+    from robench.report.sweeps import Sweep
 
 WEIGHTS = re.compile(r"@[0-9a-f]{8}$")
 """What `Card.name` appends outside the registry."""
@@ -23,13 +25,13 @@ class Selection:
         defenses: the records of each defense, in the order of the catalogue.
         left_out: how many of their records were of other weights, examples, threat models, seeds or precisions.
         unshown: how many other defenses have records.
-        corrupted: verdicts under corruptions of each defense, on one dataset.
+        corrupted: each defense's sweeps over corruptions.
     """
 
     defenses: dict[str, list[Record]]
     left_out: int
     unshown: int = 0
-    corrupted: dict[str, list[Corrupted]] = field(default_factory=dict)
+    corrupted: "dict[str, list[Sweep]]" = field(default_factory=dict)
 
 
 def folders(results: Path | None = None) -> list[Path]:
@@ -61,44 +63,39 @@ def defense(model: str) -> str:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Of several records of one attack on the same things only the last, in its place: an older one is of an older
-    version of the attack, or of substitutes that are no more.
+    """Of several records of one attack on the same things only one, in its place: that of the attack as it is declared
+    now, else the last; another is of an older version of the attack, or of substitutes that are no more.
     """
-    kept: dict[tuple[Any, ...], Record] = {}
+    slots: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        kept[slot(record)] = max(kept.get(slot(record), record), record, key=lambda each: each.header.created)
-    return list(kept.values())
+        slots.setdefault(slot(record), []).append(record)
+    if all(len(rivals) == 1 for rivals in slots.values()):
+        return [rivals[0] for rivals in slots.values()]
+    declared = Declared()
+    return [max(rivals, key=lambda each: (each in declared, each.header.created)) for rivals in slots.values()]
+
+
+class Declared:
+    """What names stand for now: attacks' stanzas, registered networks."""
+
+    def __init__(self) -> None:
+        self.attacks = {name: find_attack(name).identity() for name in list_attacks()}
+        self.networks = {name: digest(find_card(name).identity()) for name in list_models()}
+
+    def __contains__(self, record: Record) -> bool:
+        """Whether an attack is still what its name stands for: its stanza, the substitutes its examples came from."""
+        attack = record.header.attack
+        if attack.name in self.attacks:
+            return attack.identity() == self.attacks[attack.name]
+        params = record.header.identity["attack"]["params"]
+        crafted = zip(params.get("substitutes", ()), params.get("networks", ()), strict=False)
+        return all(self.networks.get(name, network) == network for name, network in crafted)
 
 
 def slot(record: Record) -> tuple[Any, ...]:
     """What records must share for the newer to replace the older."""
     h = record.header
     return record.group, h.seed, h.precision, h.attack.name
-
-
-def current_lines(results: Path | None = None) -> dict[str, list[Corrupted]]:
-    """Verdicts under corruptions of the current weights of registered defenses, or of all where none is registered.
-
-    Of each dataset those on the most examples and with the lowest seed; of several lines on one thing the last.
-    """
-    digests = {name: digest(find_card(name).identity()) for name in list_models()}
-    found: dict[str, dict[tuple[Any, ...], Corrupted]] = {}
-    for line in (line for folder in folders(results) for line in read_corrupted(folder)):
-        if digests.get(line.model, digest(line.identity["model"])) == digest(line.identity["model"]):
-            key = (line.dataset, line.n, line.seed, line.origin, line.corruption, line.severity)
-            found.setdefault(line.model, {})[key] = line
-    models = sorted(found.keys() & digests.keys() or found.keys(), key=_catalogue_order)
-    return {name: _fullest(found[name].values()) for name in models}
-
-
-def _fullest(lines: Iterable[Corrupted]) -> list[Corrupted]:
-    """Of each dataset and origin the lines on the most examples, with the lowest seed."""
-    best: dict[tuple[str, str], tuple[int, int]] = {}
-    lines = list(lines)
-    for line in lines:
-        where = line.dataset, line.origin
-        best[where] = max(best.get(where, (0, 0)), (line.n, -line.seed))
-    return [line for line in lines if best[line.dataset, line.origin] == (line.n, -line.seed)]
 
 
 def current(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
@@ -144,7 +141,7 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 def select(
     records: Iterable[Record],
     models: list[str] | None = None,
-    corrupted: Mapping[str, list[Corrupted]] | None = None,
+    corrupted: "Mapping[str, list[Sweep]] | None" = None,
 ) -> Selection:
     """For each defense the verdicts that belong together.
 
@@ -164,11 +161,10 @@ def select(
     others = {record.header.model for record in records} - chosen.keys() if models is None else set()
     left_out = candidates - sum(map(len, chosen.values()))
     shown = {name: lines for name, lines in (corrupted or {}).items() if models is None or name in models}
-    return Selection(
-        {name: chosen[name] for name in sorted(chosen, key=_catalogue_order)}, left_out, len(others), shown
-    )
+    return Selection({name: chosen[name] for name in sorted(chosen, key=catalogue_order)}, left_out, len(others), shown)
 
 
-def _catalogue_order(name: str) -> tuple[str, bool, str]:
+def catalogue_order(name: str) -> tuple[str, bool, str]:
+    """By dataset, the standardly trained network first."""
     dataset, _, model = name.rpartition("/")
     return dataset, model != "standard", model

@@ -1,16 +1,28 @@
 """Tables as the files that are committed: results/tables/<dataset>/<name>.md and .csv."""
 
+from collections.abc import Container
 from pathlib import Path
 
 from robench.paths import write_text
 from robench.report.formats import csv_text, markdown
 from robench.report.table import Table
 
+SUFFIXES = (".md", ".csv")
+
 
 def write_table(results: Path, dataset: str, name: str, table: Table) -> list[Path]:
     """Write a table as Markdown and CSV; says where."""
     stem = results / "tables" / dataset / name
-    paths = [stem.with_name(f"{name}{suffix}") for suffix in (".md", ".csv")]
+    paths = [stem.with_name(f"{name}{suffix}") for suffix in SUFFIXES]
     for path, text in zip(paths, (markdown(table), csv_text(table)), strict=True):
         write_text(path, text)
     return paths
+
+
+def remove_others(results: Path, dataset: str, made: Container[str]) -> list[Path]:
+    """Remove the files of tables that there is nothing to show in any more; says which."""
+    folder = results / "tables" / dataset
+    stale = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.stem not in made]
+    for path in stale:
+        path.unlink()
+    return stale

@@ -56,6 +56,7 @@ def heat(
     columns: Sequence[str],
     *,
     label: str = "robust accuracy (%)",
+    x_label: str = "",
     starred: Collection[tuple[int, int]] = (),
     around_zero: bool = False,
 ) -> None:
@@ -70,6 +71,7 @@ def heat(
         for axes, (name, matrix) in zip(every, panels.items(), strict=True):
             image = axes.imshow(matrix, vmin=low, vmax=high, cmap="RdBu" if around_zero else "viridis", aspect="auto")
             axes.set_title(name)
+            axes.set_xlabel(x_label)
             tilt = {"rotation": 30, "ha": "right"} if max(map(len, columns)) > SHORT else {}
             axes.set_xticks(range(len(columns)), columns, **tilt)
             axes.set_yticks(range(len(rows)), rows)

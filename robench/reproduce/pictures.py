@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from robench.report.corruptions import by_cell, common, severities
+from robench.report.corruptions import names_of
 from robench.report.paper import PAPER_TABLES, Source, View
 from robench.report.paper.blackbox import ASKING
-from robench.report.paper.corruptions import names_of
+from robench.report.paper.corruptions import difference, pairs
 from robench.report.paper.gradients import measured
 from robench.report.paper.seeds import BASES
 from robench.report.paper.training import STEPS, values_of
@@ -18,6 +18,7 @@ from robench.report.queries import budget, curve
 from robench.report.selection import folders
 from robench.report.table import number
 from robench.reproduce.figures import Curve, bars, falls, heat, lines
+from robench.specs.corruption import SEVERITIES
 from robench.store import Record
 
 KINDS = ("without HE", "with HE")
@@ -50,16 +51,15 @@ def queries(source: Source, path: Path) -> None:
 
 def corruption_differences(source: Source, path: Path) -> None:
     """HE minus base, a cell a corruption and severity."""
-    verdicts = common(source.all_corrupted)
-    names, cells = names_of(verdicts), {name: by_cell(found) for name, found in verdicts.items()}
-    degrees = severities(cells[BASES[0]])
+    found = pairs(source)
+    names = names_of({f"{base}{'_he' * at}": sweep for base, pair in found.items() for at, sweep in enumerate(pair)})
     panels = {
-        f"{base}: HE minus base": [
-            [cells[f"{base}_he"][name, s].accuracy - cells[base][name, s].accuracy for s in degrees] for name in names
-        ]
-        for base in BASES
+        f"{base}: HE minus base": [[difference(pair, name, s) or 0.0 for s in SEVERITIES] for name in names]
+        for base, pair in found.items()
     }
-    heat(path, panels=panels, rows=names, columns=list(map(str, degrees)), label="points", around_zero=True)
+    head = next(iter(found.values()))[0].head
+    label = f"points ({head.dataset}, {head.origin}, {head.n} examples)"
+    heat(path, panels, names, list(map(str, SEVERITIES)), label=label, x_label="severity", around_zero=True)
 
 
 def fewer_steps(source: Source, path: Path) -> None:

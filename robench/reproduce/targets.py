@@ -38,7 +38,7 @@ class Target:
 def _declared(name: str) -> Target:
     def need(shop: Workshop) -> None:
         layout = layouts()[name]
-        for defense in layout.defenses:
+        for defense in layout.rows(shop.dataset):
             shop.evaluate(shop.card(defense), [*layout.attacks, *layout.also])
 
     return Target(need, (name,))

@@ -11,7 +11,7 @@ from robench import corrupted
 from robench.corrupted import Generated, Moved
 from robench.data import find_dataset
 from robench.progress import Quiet
-from robench.publish import publish_records
+from robench.publish import publish_corrupted, publish_records
 from robench.report.paper import Source
 from robench.request import Settings, Subject
 from robench.run import evaluate
@@ -94,4 +94,5 @@ class Workshop:
         settings = Settings(device=str(self.device))
         for source in (Generated(split), Moved()):
             corrupted.evaluate(Subject.of_card(card), split, source, settings, self.results)
+        publish_corrupted(self.results, [card.name])
         self.say(f"{card.name}: corruptions")

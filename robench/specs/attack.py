@@ -75,14 +75,14 @@ class Battery(Declared):
     """A named list of attacks; `includes` takes those of other batteries first.
 
     `corruptions` says which corrupted images belong to it: the published ones where there are any for the
-    dataset, or only our own, or `spatial`, rotations and translations; none by default.
+    dataset, or only our own, or the four `extra` ones, or `spatial`, rotations and translations; none by default.
     """
 
     name: str
     about: str
     includes: list[str] = Field(default_factory=list)
     attacks: list[str] = Field(default_factory=list)
-    corruptions: Literal["none", "published", "generated", "spatial"] = "none"
+    corruptions: Literal["none", "published", "generated", "extra", "spatial"] = "none"
 
 
 def _value(key: str, value: Any) -> Any:

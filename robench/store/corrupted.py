@@ -1,4 +1,7 @@
-"""Verdicts on corrupted images: results/<dataset>/corruptions/<model>.jsonl, one line a corruption and severity.
+"""Verdicts on corrupted images, one line a corruption and severity.
+
+results/raw/<dataset>/corruptions/<model>.jsonl     as runs make them
+results/<dataset>/corruptions/<model>.jsonl         published, committed
 
 There is no attack and no ball: an example counts if its corrupted image is classified correctly, whatever became
 of the clean one. `correct` is a bit string in hex, first example first.
@@ -18,7 +21,7 @@ from robench.store.header import Sealed, interval, percent, unsealed
 from robench.store.published import from_hex, to_hex
 from robench.store.rows import Column
 
-FOLDER = "corruptions"
+FOLDER, RAW = "corruptions", "raw"
 SCHEMA = 1
 MEND = "restore the file, or delete it and run `robench eval --battery corruptions` again"
 Origin = Literal["generated", "published"]
@@ -63,14 +66,15 @@ class Corrupted(Sealed):
 
 
 def path_of(results: Path, dataset: str, model: str) -> Path:
-    """Where a network's lines lie."""
+    """Where a network's published lines lie; below results/raw those of runs."""
     return results / dataset / FOLDER / f"{model.rpartition('/')[2]}.jsonl"
 
 
-def read_corrupted(results: Path) -> Iterator[Corrupted]:
-    """Every line under a results folder, in the order of files and lines."""
-    for path in sorted(results.glob(f"*/{FOLDER}/[!.]*.jsonl")):
-        yield from read_lines(path)
+def read_corrupted(results: Path, *, published: bool = False) -> Iterator[Corrupted]:
+    """Every line under a results folder, published ones first, in the order of files and lines."""
+    for folder in (results,) if published else (results, results / RAW):
+        for path in sorted(folder.glob(f"*/{FOLDER}/[!.]*.jsonl")):
+            yield from read_lines(path)
 
 
 def read_lines(path: Path) -> Iterator[Corrupted]:
@@ -110,7 +114,9 @@ def _parsed(line: str, where: str) -> Corrupted:
         raise InputError(f"{where} holds no verdicts on corrupted images: {MEND}.")
     found = unsealed(Corrupted, data, where, SCHEMA, MEND)
     said = {key: found.identity.get(key) for key in ("corruption", "severity", "origin", "seed")}
-    if said != {key: getattr(found, key) for key in said} or found.identity.get("data", {}).get("n") != found.n:
+    data = found.identity.get("data", {})
+    alike = (data.get("n"), data.get("name")) == (found.n, found.dataset)
+    if said != {key: getattr(found, key) for key in said} or not alike:
         raise InputError(f"{where} says something else than its identity: {MEND}.")
     from_hex(found.correct, found.n, where)
     return found

@@ -12,17 +12,17 @@ from robench.store import Record
 
 def accuracies(source: Source, view: View, layout: Layout) -> Table:
     """A declared table: clean accuracy, the paper's attacks, ours, and the worst case of all of them."""
-    paper = layout.cells()
+    paper = layout.rows(source.dataset_of_cards)
     names = [CLEAN, *layout.attacks, *layout.also]
     table = Table(layout.title, "defense", view.columns(names, paper.values()))
     table.columns += [WORST, *(training_columns(view) if layout.training else ())]
-    for defense in layout.defenses:
+    for defense, theirs in paper.items():
         records = {attack: source.record(defense, attack) for attack in (*layout.attacks, *layout.also)}
         found: dict[str, Record] = {attack: record for attack, record in records.items() if record is not None}
         values: dict[str, Value] = dict(found)
         if found:
             values[CLEAN] = next(iter(found.values())).clean_accuracy
-        row = view.cells(values, {name: value for name, value in paper.get(defense, {}).items() if name in names})
+        row = view.cells(values, {name: value for name, value in theirs.items() if name in names})
         if found and len(found) == len(records):
             worst = worst_case(list(found.values()))
             row[WORST] = cell(worst.robust_accuracy, worst.interval)

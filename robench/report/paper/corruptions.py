@@ -1,53 +1,45 @@
 """Table 5 and appendix Tables 3 and 4: accuracy on corrupted images, and what HE changes there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from robench.report.corruptions import (
-    CLEAN,
-    MCA,
-    by_cell,
-    common,
-    corruptions,
-    every_cell,
-    mean_row,
-    moved,
-    settings,
-    severities,
-)
+from robench.report.corruptions import MCA, every_cell, mean_row, moved, names_of, settings
 from robench.report.paper.published import published
 from robench.report.paper.seeds import BASES
 from robench.report.paper.source import Source
 from robench.report.paper.view import View
+from robench.report.sweeps import CLEAN, Sweep, common, comparable
+from robench.report.sweeps import spatial as spatial_sweeps
 from robench.report.table import Table
-from robench.store.corrupted import Corrupted
 
 SHORT = {"defocus": "defocus_blur", "glass": "glass_blur", "motion": "motion_blur", "zoom": "zoom_blur",
          "elastic": "elastic_transform", "jpeg": "jpeg_compression", "mca": MCA}  # fmt: skip
 """What Table 5 calls them."""
 PAPER = "Paper: CIFAR-10-C with WRN-34-10, trained at 8/255; freeat on ImageNet-C with ResNet-50."
 SLIP = "Published slip: Table 5 exchanges defocus and glass for ALP+HE; the appendix has defocus 85.23, glass 80.87."
-Verdicts = Mapping[str, Sequence[Corrupted]]
+Verdicts = Mapping[str, Sweep]
 
 
 def table5(source: Source, view: View) -> Table:
     """Means over severities, of every defense that has verdicts."""
-    verdicts = common(source.all_corrupted)
+    verdicts, others = comparable(common(source.sweeps))
     paper = {row["defense"]: {SHORT.get(k, k): v for k, v in row.items()} for row in published("table5_corruptions")}
     names = [CLEAN, MCA, *names_of(verdicts)]
-    shown = {defense: {name: value for name, value in row.items() if name in names} for defense, row in paper.items()}
+    known = {defense: {name: value for name, value in row.items() if name in names} for defense, row in paper.items()}
     title = "Accuracy under corruptions (%), mean over five severities (Table 5)"
-    table = Table(title, "defense", view.columns(names, shown.values()), graded=names)
-    for defense, lines in verdicts.items():
-        cells = by_cell(lines)
-        table.add(defense, view.cells({CLEAN: cells[CLEAN, 0].accuracy, **mean_row(cells)}, shown.get(defense)))
-    table.notes = [f"Ours: {settings(verdicts)}", *([PAPER] if view.against else []), SLIP, *_fill(source, verdicts)]
+    table = Table(title, "defense", view.columns(names, known.values()), graded=names)
+    for defense, sweep in verdicts.items():
+        values = {name: value for name, value in mean_row(sweep).items() if name in names}
+        table.add(defense, view.cells(values, known.get(defense)))
+    table.notes = [*_ours(source, verdicts, others), *([PAPER] if view.against else []), SLIP]
     return table
 
 
 def cells(source: Source, view: View) -> Table:
     """Every corruption and severity of every defense, with its interval."""
-    verdicts = common(source.all_corrupted)
-    return every_cell(verdicts)
+    verdicts, others = comparable(common(source.sweeps))
+    table = every_cell(verdicts)
+    table.notes = _ours(source, verdicts, others)
+    return table
 
 
 def cifar_cells(source: Source, view: View) -> Table:
@@ -60,50 +52,61 @@ def imagenet_cells(source: Source, view: View) -> Table:
     return _cells(source, view, "appendix_table4_imagenetc_full", "Accuracy under corruptions (%; appendix, Table 4)")
 
 
+def pairs(source: Source) -> dict[str, tuple[Sweep, Sweep]]:
+    """The comparable sweeps of each base and of the same with HE, by base."""
+    verdicts, _ = comparable(common(source.sweeps))
+    found = {base: (verdicts.get(base), verdicts.get(f"{base}_he")) for base in BASES}
+    return {base: (plain, he) for base, (plain, he) in found.items() if plain is not None and he is not None}
+
+
+def difference(pair: tuple[Sweep, Sweep], name: str, severity: int) -> float | None:
+    """HE minus base in points; None where a cell is missing."""
+    plain, he = (sweep.cells.get((name, severity)) for sweep in pair)
+    return None if plain is None or he is None else he.accuracy - plain.accuracy
+
+
 def differences(source: Source, view: View) -> Table:
     """HE minus base, of every corruption and severity."""
-    verdicts = common(source.all_corrupted)
-    found = {name: by_cell(verdicts[name]) for base in BASES for name in (base, f"{base}_he") if name in verdicts}
-    bases = [base for base in BASES if base in found and f"{base}_he" in found]
+    found = pairs(source)
+    sweeps = {f"{base}{'_he' * at}": sweep for base, pair in found.items() for at, sweep in enumerate(pair)}
+    degrees = sorted({severity for sweep in sweeps.values() for severity in sweep.severities})
     table = Table("Hypersphere embedding under corruptions: points, HE minus base", "corruption", [])
-    degrees = severities(found[bases[0]]) if bases else []
-    table.columns = [f"{base}, {severity}" for base in bases for severity in degrees]
-    for name in names_of(verdicts):
-        values = [
-            found[f"{base}_he"][name, s].accuracy - found[base][name, s].accuracy for base in bases for s in degrees
-        ]
-        table.add(name, dict(zip(table.columns, (f"{value:+.2f}" for value in values), strict=True)))
-    table.notes = [f"Ours: {settings(verdicts)}", "Columns: defense and severity; positive means that HE helps."]
+    table.columns = [f"{base}, {severity}" for base in found for severity in degrees]
+    for name in names_of(sweeps):
+        points = {f"{base}, {s}": difference(pair, name, s) for base, pair in found.items() for s in degrees}
+        table.add(name, {column: f"{value:+.2f}" for column, value in points.items() if value is not None})
+    table.notes = [*_ours(source, sweeps, ()), "Columns: defense and severity; positive means that HE helps."]
     return table
 
 
 def spatial(source: Source, view: View) -> Table:
     """The worst of rotations and translations."""
-    return moved(source.all_corrupted)
-
-
-def names_of(verdicts: Verdicts) -> list[str]:
-    """The corruptions that any defense has, in their order."""
-    return corruptions(line for lines in verdicts.values() for line in lines)
-
-
-def _cells(source: Source, view: View, numbers: str, title: str) -> Table:
-    verdicts = common(source.all_corrupted)
-    rows = published(numbers)
-    names = [name for name in rows[0] if name not in ("defense", "severity")]
-    table = Table(title, "defense, severity", view.columns(names, rows), graded=())
-    for row in rows:
-        defense, severity = row["defense"], int(row["severity"])
-        found = by_cell(verdicts.get(defense, ()))
-        values = {name: found[name, severity].accuracy for name in names if (name, severity) in found}
-        table.add(f"{defense}, {severity}", view.cells(values, {name: row[name] for name in names}))
-    shown = {row["defense"]: verdicts[row["defense"]] for row in rows if row["defense"] in verdicts}
-    lacking = [defense for defense in dict.fromkeys(row["defense"] for row in rows) if defense not in shown]
-    table.notes = [f"Ours: {settings(shown)}", *([PAPER] if view.against else []), *_fill(source, shown, lacking)]
+    verdicts, others = comparable(spatial_sweeps(source.sweeps))
+    table = moved(verdicts)
+    table.notes = _ours(source, verdicts, others, "spatial")
     return table
 
 
-def _fill(source: Source, verdicts: Verdicts, lacking: Sequence[str] = ()) -> list[str]:
-    names = lacking or ([] if verdicts else ["NAME"])
+def _cells(source: Source, view: View, numbers: str, title: str) -> Table:
+    verdicts, _ = comparable(common(source.sweeps))
+    rows = published(numbers)
+    defenses = list(dict.fromkeys(row["defense"] for row in rows))
+    names = [name for name in rows[0] if name not in ("defense", "severity")]
+    table = Table(title, "defense, severity", view.columns(names, rows))
+    for row in rows:
+        defense, severity = row["defense"], int(row["severity"])
+        found = verdicts[defense].cells if defense in verdicts else {}
+        values = {name: found[name, severity].accuracy for name in names if (name, severity) in found}
+        table.add(f"{defense}, {severity}", view.cells(values, {name: row[name] for name in names}))
+    shown = {name: verdicts[name] for name in defenses if name in verdicts}
+    table.notes = _ours(source, shown, [name for name in defenses if name not in shown])
+    table.notes += [PAPER] if view.against else []
+    return table
+
+
+def _ours(source: Source, verdicts: Verdicts, lacking: Iterable[str], battery: str = "corruptions") -> list[str]:
+    """What our numbers were measured on, and how to get those of defenses that have none like them."""
+    names: Sequence[str] = list(lacking) if verdicts else ["NAME"]
     models = " ".join(f"--model {source.dataset_of_cards}/{name}" for name in names)
-    return [f"To fill the empty cells: `robench eval {models} --battery corruptions`."] if names else []
+    fill = [f"To fill the empty cells: `robench eval {models} --battery {battery}`."] if names else []
+    return [f"Ours: {settings(verdicts)}", *fill] if verdicts else fill

@@ -6,6 +6,7 @@ from functools import cache
 from pydantic import Field
 
 from robench.paths import data_root
+from robench.specs import list_models
 from robench.specs.base import Declared, build, read_stanzas
 
 PAPER = "cifar10, WRN-34-10, linf 0.031 with step 0.003, trained at 8/255"
@@ -23,22 +24,31 @@ class Layout(Declared):
     also: list[str] = Field(default_factory=list)
     names: dict[str, str] = Field(default_factory=dict)
     row: dict[str, str] = Field(default_factory=dict)
+    cards: str = ""
     training: bool = False
     paper: str = PAPER
     notes: list[str] = Field(default_factory=list)
 
-    def cells(self) -> dict[str, dict[str, str]]:
-        """The published numbers by defense and column."""
-        found: dict[str, dict[str, str]] = {}
-        for row in published(self.numbers):
-            if any(row.pop(key) != value for key, value in self.row.items()):
-                continue
-            cells = found.setdefault(row.pop("defense"), {})
+    def rows(self, dataset: str) -> dict[str, dict[str, str]]:
+        """The published numbers by our defense and column; also of our defenses that the paper has no numbers of.
+
+        Where the dataset has a defense for each published network, every row of the paper has its own.
+        """
+        each = {self.cards.format(**row): row for row in published(self.numbers)} if self.cards else {}
+        if any(f"{dataset}/{name}" in list_models() for name in each):
+            return {name: self._cells([row]) for name, row in each.items()}
+        taken = [row for row in published(self.numbers) if all(row[key] == value for key, value in self.row.items())]
+        return {name: self._cells([row for row in taken if row["defense"] == name]) for name in self.defenses}
+
+    def _cells(self, rows: list[dict[str, str]]) -> dict[str, str]:
+        """One defense's numbers by column."""
+        cells: dict[str, str] = {}
+        for row in rows:
             if "attack" in row:  # one attack a line
                 cells |= {"clean": cells.get("clean") or row["clean"], row["attack"]: row["accuracy"]}
             else:
                 cells |= {self.names.get(key, key): value for key, value in row.items()}
-        return found
+        return cells
 
 
 @cache

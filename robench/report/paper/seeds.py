@@ -10,7 +10,6 @@ from robench.report.paper.source import Source
 from robench.report.paper.training import values_of
 from robench.report.paper.view import CLEAN, WORST, View, accuracy
 from robench.report.table import Table, p_text
-from robench.specs import find_card
 from robench.stats import mcnemar
 from robench.store import Column
 
@@ -24,8 +23,8 @@ MAKE = "To fill the empty cells: `robench reproduce seeds`."
 
 def seeded(source: Source, defense: str, seed: int) -> str:
     """The defense trained with a seed: the registered one, or one derived from it."""
-    declared = find_card(f"{source.dataset_of_cards}/{defense}").recipe.seed
-    return defense if seed == declared else f"{defense}-seed{seed}"
+    card = source.card(defense)
+    return defense if card is not None and seed == card.recipe.seed else f"{defense}-seed{seed}"
 
 
 def seeds(source: Source, view: View) -> Table:

@@ -1,15 +1,18 @@
 """What is stored of one dataset's defenses, by the names that the paper's tables use."""
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from robench.report.selection import current_lines, folders, load, select
-from robench.specs import find_attack, list_attacks
+from robench.data import DATASETS
+from robench.report.selection import Declared, folders, load, select
+from robench.report.sweeps import Sweep, sweeps
+from robench.specs import Card, digest, find_attack, find_card, list_attacks, list_models
 from robench.store import Record, read_file
-from robench.store.corrupted import Corrupted
 
 DERIVED = "derived"
 """The folder of records of defenses that are no registered ones but variants of them."""
@@ -34,7 +37,9 @@ class Source:
     def record(self, defense: str, attack: str) -> Record | None:
         """The verdicts under an attack, if need be the beginning of a longer one."""
         records = self.records(defense)
-        found = records.get(attack) or _beginning(attack, records.values())
+        found = records.get(attack)
+        if found is None or found not in self._declared:
+            found = _beginning(attack, records.values())
         if found is None:
             self.missing.setdefault(defense, []).append(attack)
         return found
@@ -44,19 +49,17 @@ class Source:
         registered = self._registered.get(f"{self.dataset_of_cards}/{defense}", ())
         return {record.header.attack.name: record for record in registered} or self._derived.get(defense, {})
 
-    def corrupted(self, defense: str) -> list[Corrupted]:
-        """Verdicts under corruptions, none where none are stored."""
-        return self.all_corrupted.get(defense, [])
+    def card(self, defense: str) -> Card | None:
+        """A registered defense's card."""
+        name = f"{self.dataset_of_cards}/{defense}"
+        return find_card(name) if name in list_models() else None
 
     @cached_property
-    def all_corrupted(self) -> dict[str, list[Corrupted]]:
-        """Verdicts under corruptions by defense, in the order of the catalogue."""
-        lines = current_lines(self.results)
-        return {
-            name.rpartition("/")[2]: [line for line in found if line.dataset == self.dataset]
-            for name, found in lines.items()
-            if any(line.dataset == self.dataset for line in found)
-        }
+    def sweeps(self) -> dict[str, list[Sweep]]:
+        """Sweeps over corruptions of each defense that has any, in the order of the catalogue."""
+        found = sweeps(self.results, published=self.published)
+        mine = {name: [each for each in every if each.head.dataset == self.dataset] for name, every in found.items()}
+        return {name.rpartition("/")[2]: every for name, every in mine.items() if every}
 
     @cached_property
     def dataset_of_cards(self) -> str:
@@ -84,17 +87,39 @@ class Source:
 
     @cached_property
     def _registered(self) -> dict[str, list[Record]]:
+        return select(record for record in self._records if _key(record) == self._usual).defenses
+
+    @cached_property
+    def _declared(self) -> Declared:
+        return Declared()
+
+    @cached_property
+    def _records(self) -> list[Record]:
         everything = load(self.results, published=self.published)
-        mine = [record for record in everything if record.header.dataset == self.dataset]
-        return select(mine).defenses
+        return [record for record in everything if record.header.dataset == self.dataset]
+
+    @cached_property
+    def _usual(self) -> tuple[Any, ...] | None:
+        """What all numbers of a table share: examples, threat model (the usual one if it is there), seed, precision."""
+        keys = Counter(_key(record) for record in self._records)
+        known = DATASETS.get(self.dataset)
+        usual = (known.threat.norm, known.threat.eps) if known else None
+        return max(keys, key=lambda key: (key[1:3] == usual, keys[key]), default=None)
 
     @cached_property
     def _derived(self) -> dict[str, dict[str, Record]]:
         found: dict[str, dict[str, Record]] = {}
         for folder in folders(self.results):
             for path in sorted((folder / self.dataset / DERIVED).glob("[!.]*.jsonl")):
-                found[path.stem] = {record.header.attack.name: record for record in read_file(path)}
+                mine = [record for record in read_file(path) if self._usual in (None, _key(record))]
+                found[path.stem] = {record.header.attack.name: record for record in mine}
         return found
+
+
+def _key(record: Record) -> tuple[Any, ...]:
+    """What records must share to stand in one table."""
+    h = record.header
+    return digest(h.identity["data"]), h.threat.norm, h.threat.eps, h.seed, h.precision
 
 
 def _beginning(attack: str, records: Iterable[Record]) -> Record | None:

@@ -7,7 +7,6 @@ from robench.report.paper.source import Source
 from robench.report.paper.view import CLEAN, WORST, Cells, Value, View
 from robench.report.table import Table
 from robench.report.worst_case import worst_case
-from robench.specs import find_card
 from robench.store import Record
 from robench.store.log import LOG, read_log
 
@@ -24,7 +23,9 @@ def training_columns(view: View) -> list[str]:
 
 def training_cells(source: Source, view: View, defense: str, numbers: str) -> Cells:
     """What the card and its training log say."""
-    card = find_card(f"{source.dataset_of_cards}/{defense}")
+    card = source.card(defense)
+    if card is None:
+        return {}
     row = {EPOCHS: str(card.recipe.epochs)}
     if (log := card.folder / LOG).is_file():
         row[SECONDS] = f"{sum(epoch.seconds for epoch in read_log(log)):.1f}"
@@ -49,8 +50,9 @@ def scale_margin(source: Source, view: View) -> Table:
 
 def scale_margin_name(source: Source, scale: float, margin: float) -> str:
     """The defense with these constants: the registered one, or one derived from it."""
-    head = find_card(f"{source.dataset_of_cards}/trades_he").head
-    return "trades_he" if (scale, margin) == (head.scale, head.margin) else f"trades_he-s{scale:g}-m{margin:g}"
+    card = source.card("trades_he")
+    declared = card is not None and (scale, margin) == (card.head.scale, card.head.margin)
+    return "trades_he" if declared else f"trades_he-s{scale:g}-m{margin:g}"
 
 
 def fewer_steps(source: Source, view: View) -> Table:

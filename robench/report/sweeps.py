@@ -1,0 +1,184 @@
+"""Which verdicts under corruptions stand together: sweeps of one network over one corrupted version of its examples."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from robench.report.selection import catalogue_order, folders
+from robench.specs import digest, find_card, list_models
+from robench.specs.corruption import SEVERITIES, declared
+from robench.specs.corruption import corruptions as averaged
+from robench.store.corrupted import Corrupted, Origin, read_corrupted
+
+CLEAN, SPATIAL = "clean", "rotation_translation"
+IMAGENET = "imagenet"
+Kind = Literal["common", "spatial"]
+"""The common corruptions, or rotations and translations."""
+Setting = tuple[str, Origin, str, int]
+"""Dataset, origin, digest of the examples, seed: what numbers that are compared must share."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Lines of one network, one set of examples, one seed and one origin; accuracies in percent.
+
+    Attributes:
+        lines: the clean split if it is there, then one line a corruption and severity.
+    """
+
+    lines: tuple[Corrupted, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """Of which images."""
+        return "spatial" if any(line.corruption == SPATIAL for line in self.lines) else "common"
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, int], Corrupted]:
+        """Lines by corruption and severity."""
+        return {(line.corruption, line.severity): line for line in self.lines}
+
+    @property
+    def head(self) -> Corrupted:
+        """A line that says what all of them share."""
+        return self.lines[-1]
+
+    @property
+    def setting(self) -> Setting:
+        """What numbers must share to be compared."""
+        return self.head.dataset, self.head.origin, digest(self.head.identity["data"]), self.head.seed
+
+    @property
+    def names(self) -> list[str]:
+        """The corruptions that have severities, in order."""
+        return list(dict.fromkeys(line.corruption for line in self.lines if line.severity))
+
+    @property
+    def severities(self) -> list[int]:
+        """From 1 on."""
+        return sorted({line.severity for line in self.lines} - {0})
+
+    @property
+    def complete(self) -> bool:
+        """Whether every corruption that the mean takes is there at every severity; or the grid of views."""
+        wanted = [(name, severity) for name in averaged() for severity in SEVERITIES]
+        return self.kind == "spatial" or all(key in self.cells for key in wanted)
+
+    @property
+    def clean(self) -> float | None:
+        """Accuracy on the clean split."""
+        line = self.cells.get((CLEAN, 0))
+        return None if line is None else line.accuracy
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Each corruption's mean over its severities; those alone that have all five."""
+        return {
+            name: fmean(self.cells[name, severity].accuracy for severity in SEVERITIES)
+            for name in self.names
+            if all((name, severity) in self.cells for severity in SEVERITIES)
+        }
+
+    @property
+    def mca(self) -> float | None:
+        """The mean over the fifteen corruptions and five severities; None where one is missing."""
+        if self.kind == "spatial" or not self.complete:
+            return None
+        return fmean(self.means[name] for name in averaged())
+
+    @property
+    def mean_error(self) -> float | None:
+        """The mean corruption error (Hendrycks & Dietterich 2019, Sec. 4); None where AlexNet's is not known.
+
+        It is known for ImageNet-C as published, and for all fifteen corruptions together.
+        """
+        if (self.head.dataset, self.head.origin) != (IMAGENET, "published") or self.mca is None:
+            return None
+        reference = {each.name: each.alexnet for each in declared().values() if each.alexnet}
+        return fmean(100.0 * (100.0 - self.means[name]) / error for name, error in reference.items())
+
+
+def sweeps(
+    results: Path | None = None, models: Sequence[str] | None = None, *, published: bool = False
+) -> dict[str, list[Sweep]]:
+    """The sweeps of each defense by name: of each dataset, kind and origin the fullest.
+
+    Those of other weights than a registered defense's card are left out, and defenses outside the registry where
+    there are registered ones, unless `models` names them.
+
+    Args:
+        results: a folder; by default the default one, and that which robench ships.
+        models: only these.
+        published: leave out what is not published.
+    """
+    digests = {name: digest(find_card(name).identity()) for name in list_models()}
+    groups: dict[str, dict[tuple[Any, ...], list[Corrupted]]] = {}
+    for line in (line for folder in folders(results) for line in read_corrupted(folder, published=published)):
+        network = digest(line.identity["model"])
+        if digests.get(line.model, network) == network:
+            groups.setdefault(line.model, {}).setdefault(_group(line, network), []).append(line)
+    chosen = models if models is not None else groups.keys() & digests.keys() or groups.keys()
+    return {name: _fullest(groups[name].values()) for name in sorted(chosen, key=catalogue_order) if name in groups}
+
+
+def common(found: Mapping[str, Iterable[Sweep]]) -> dict[str, Sweep]:
+    """Of each defense one sweep over the common corruptions: a complete one, a published one if there are both."""
+    return _best(found, "common")
+
+
+def spatial(found: Mapping[str, Iterable[Sweep]]) -> dict[str, Sweep]:
+    """Of each defense one sweep over rotations and translations."""
+    return _best(found, "spatial")
+
+
+def comparable(found: Mapping[str, Sweep]) -> tuple[dict[str, Sweep], list[str]]:
+    """The sweeps of the commonest setting, and the names of those measured otherwise."""
+    settings = [sweep.setting for sweep in found.values()]
+    if not settings:
+        return {}, []
+    usual = max(settings, key=settings.count)
+    kept = {name: sweep for name, sweep in found.items() if sweep.setting == usual}
+    return kept, [name for name in found if name not in kept]
+
+
+def _best(found: Mapping[str, Iterable[Sweep]], kind: Kind) -> dict[str, Sweep]:
+    best = {}
+    for name, each in found.items():
+        if fitting := [sweep for sweep in each if sweep.kind == kind]:
+            best[name] = max(
+                fitting, key=lambda sweep: (sweep.complete, sweep.head.origin == "published", sweep.head.n)
+            )
+    return best
+
+
+def _group(line: Corrupted, network: str) -> tuple[Any, ...]:
+    """What the lines of a sweep share."""
+    return network, line.dataset, digest(line.identity["data"]), line.n, line.seed, line.origin
+
+
+def _fullest(groups: Iterable[Sequence[Corrupted]]) -> list[Sweep]:
+    """Of each dataset, kind and origin a complete sweep, on the most examples, with the lowest seed, the newest."""
+    best: dict[tuple[Any, ...], Sweep] = {}
+    for sweep in (sweep for lines in groups for sweep in _sweeps(lines)):
+        where = sweep.head.dataset, sweep.kind, sweep.head.origin
+        best[where] = max(best.get(where, sweep), sweep, key=_rank)
+    return [best[where] for where in sorted(best)]
+
+
+def _rank(sweep: Sweep) -> tuple[Any, ...]:
+    return sweep.complete, sweep.head.n, -sweep.head.seed, sweep.head.created
+
+
+def _sweeps(lines: Sequence[Corrupted]) -> Iterable[Sweep]:
+    """The common corruptions and the rotations of a group, each with the clean split; of equal cells the newest."""
+    newest: dict[tuple[str, int], Corrupted] = {}
+    for line in lines:
+        key = line.corruption, line.severity
+        newest[key] = max(newest.get(key, line), line, key=lambda each: each.created)
+    clean = [newest[CLEAN, 0]] if (CLEAN, 0) in newest else []
+    severe = [line for line in newest.values() if line.severity]
+    moved = [line for line in newest.values() if line.corruption == SPATIAL]
+    return [Sweep((*clean, *found)) for found in (severe, moved) if found]
