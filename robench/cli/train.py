@@ -41,6 +41,7 @@ def train(
 
     from robench.devices import pick_device
     from robench.training import train as run
+    from robench.training.processes import leave
 
     speaks = os.environ.get("RANK", "0") == "0"
     for card, folder in zip(cards, folders, strict=True):
@@ -48,6 +49,7 @@ def train(
             path = run(card, folder, pick_device(device), lines.show, data_dir=data_dir, resume=resume)
         if speaks:
             typer.echo(f"wrote {path}\nevaluate it with `robench eval --model {path}`")
+    leave()
 
 
 def _names(model: list[str] | None, everything: bool, dataset: str | None) -> list[str]:

@@ -62,6 +62,12 @@ class Team:
             dist.barrier()
 
 
+def leave() -> None:
+    """Take leave of the other processes, while everything still works: at exit it may be too late for its threads."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def team(device: torch.device) -> Team:
     """Join the other processes if `torchrun` started several, else be alone; joined once, left at exit."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -72,5 +78,5 @@ def team(device: torch.device) -> Team:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(dist.destroy_process_group)
+        atexit.register(leave)
     return Team(dist.get_rank(), size, device)
