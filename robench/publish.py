@@ -12,9 +12,9 @@ from robench.errors import IncompleteError
 from robench.report.paper.source import DERIVED
 from robench.report.selection import current, defense, in_order, newest, slot
 from robench.report.sweeps import sweeps
-from robench.specs import COUNTED, digest
+from robench.specs import COUNTED, digest, list_models
 from robench.store import Record, Store, read_file, write_file
-from robench.store.corrupted import path_of, write_lines
+from robench.store.corrupted import path_of, read_lines, write_lines
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,34 @@ def publish_records(results: Path, records: Sequence[Record], variant: str = "")
 
 
 def publish_corrupted(results: Path, models: Sequence[str] | None = None) -> list[Path]:
-    """Write the complete sweeps over corruptions of the current weights as published lines."""
+    """Publish the complete sweeps over corruptions of the current weights; says which files changed.
+
+    Lines of a registered defense's older weights go, all others that are not made anew stay.
+    """
     written = []
     for name, found in sweeps(results, models).items():
         whole = [sweep for sweep in found if sweep.complete]
         for dataset in sorted({sweep.head.dataset for sweep in whole}):
-            lines = {line.hash: line for sweep in whole if sweep.head.dataset == dataset for line in sweep.lines}
+            fresh = [line for sweep in whole if sweep.head.dataset == dataset for line in sweep.lines]
             path = path_of(results, dataset, name)
-            write_lines(path, lines.values())
-            written.append(path)
+            with _locked(path):
+                before = list(read_lines(path))
+                network = digest(fresh[0].identity["model"])
+                stale = {
+                    line.hash
+                    for line in before
+                    if name in list_models() and line.model == name and digest(line.identity["model"]) != network
+                }
+                lines = {line.hash: line for line in (*before, *fresh) if line.hash not in stale}
+                if list(lines.values()) != before:
+                    write_lines(path, lines.values())
+                    written.append(path)
     return written
+
+
+def _locked(path: Path) -> FileLock:
+    """Held while a file of published things is read and written."""
+    return FileLock(Path(tempfile.gettempdir()) / f"robench-{digest(str(path.resolve()))[:32]}.lock")
 
 
 def republish(path: Path, fresh: Sequence[Record]) -> Changes:
@@ -97,7 +115,7 @@ def republish(path: Path, fresh: Sequence[Record]) -> Changes:
     A line whose record did not change stays as it is, so that a diff shows only changed verdicts; lines of the
     same defense with other weights go; lines of other defenses stay.
     """
-    with FileLock(Path(tempfile.gettempdir()) / f"robench-{digest(str(path.resolve()))[:32]}.lock"):
+    with _locked(path):
         return _merge(path, fresh)
 
 
@@ -107,9 +125,9 @@ def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
     mine = [record for record in every if defense(record.header.model) == defense(head.model)]
     before = [record for record in mine if _weights(record) == _weights(fresh[0])]
     merged = {_key(record): record for record in before}
-    for record in fresh:
+    for record in newest(fresh):
         if not _same(merged.get(_key(record)), record):
-            merged[_key(record)] = record
+            merged = {key: old for key, old in merged.items() if slot(old) != slot(record)} | {_key(record): record}
     others = [record for record in every if defense(record.header.model) != defense(head.model)]
     after = in_order(newest(merged.values()))
     write_file(path, others + after)

@@ -195,10 +195,48 @@ def test_no_baseline_is_incomplete(cli, tmp_path, path):
 
 def test_too_few_examples_cannot_pass_by_chance(cli, tmp_path):
     command = ("check", "--model", "pgdat", "--attack", "fgsm", "--limit", 5, "--baseline", tmp_path / "b.jsonl")
-    assert cli(*command, "--update").code == 0
-    said = cli(*command)
-    assert said.code == 3
-    assert "5 examples of digits/pgdat cannot show a regression" in said.sentence
+    for said in (cli(*command, "--update"), cli(*command)):
+        assert said.code == 3
+    assert "5 examples of digits/pgdat cannot show a regression" in cli(*command, "--update").sentence
+    assert not (tmp_path / "b.jsonl").exists()
+
+
+def test_a_new_baseline_drops_nothing_unseen(cli, baseline):
+    """Of an older network only what is measured anew is replaced."""
+    edited(baseline, lambda header, identity: identity["model"].update(weights="0" * 64))
+    before = baseline.read_text()
+    said = cli("check", "--model", "pgdat", "--attack", "fgsm", "--baseline", baseline, "--update")
+    assert said.code == 2
+    assert "holds pgd-20 of the older network" in said.sentence
+    assert "--attack pgd-20" in said.sentence
+    assert baseline.read_text() == before
+    assert cli(*SMALL, "--baseline", baseline, "--update").code == 0
+
+
+def test_a_baseline_is_a_jsonl_file_or_a_folder(cli, tmp_path):
+    said = cli(*SMALL, "--baseline", tmp_path / "base.txt", "--update")
+    assert said.code == 2
+    assert ".jsonl" in said.sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_is_seen_wherever_the_verdict_is_looked_for(cli, baseline, tmp_path, monkeypatch):
+    """Bad input too must not leave last week's verdict in place."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    said = cli(*SMALL, "--baseline", baseline, "--eps", "nan", "--junit", tmp_path / "j.xml")
+    assert said.code == 2
+    assert "::error" in said.out
+    for name in ("j.xml", "summary.md"):
+        assert "is not a number" in (tmp_path / name).read_text()
+
+
+def test_a_summary_that_cannot_be_written_hides_no_verdict(cli, baseline, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    said = cli(*SMALL, "--baseline", baseline)
+    assert said.code == 0
+    assert "cannot be written" in said.err
 
 
 def test_a_damaged_baseline_is_bad_input(cli, baseline):

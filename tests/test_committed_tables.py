@@ -113,7 +113,8 @@ def test_the_committed_leaderboard_is_what_the_command_writes(cli, tmp_path):
 def test_the_leaderboard_is_ranked_and_says_what_its_numbers_belong_to(cli, tmp_path):
     with (RESULTS / "leaderboard.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["dataset"] == EMBEDDED]
-    assert [row["rank"] for row in rows] == [f"{EMBEDDED} {place}" for place in range(1, len(rows) + 1)]
+    places = range(1, len(rows) + 1)
+    assert [row["rank"] for row in rows] == [f"{EMBEDDED}, linf 0.2, 540 examples: {place}" for place in places]
     worst = [float(row["worst case"]) for row in rows]
     assert worst == sorted(worst, reverse=True)
     for row in rows:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 
 import html5lib
 import numpy as np
@@ -137,6 +138,14 @@ def test_corruptions_are_those_of_the_very_weights(made, tmp_path):
     stale = [line.model_copy(update={"hash": digest(line.identity)}) for line in stale]
     write_lines(path_of(tmp_path, "digits", "digits/pgdat"), [*sweep.lines, *stale])
     assert common(sweeps(tmp_path))["digits/pgdat"].lines == sweep.lines
+
+
+def test_a_folder_with_corruptions_alone_says_what_is_missing(cli, tmp_path):
+    shutil.copytree(data_root() / "results" / "digits" / "corruptions", tmp_path / "digits" / "corruptions")
+    said = cli("report", "--format", "html", "--results", tmp_path)
+    assert (said.code, said.out) == (3, "")
+    assert "robench eval" in said.sentence
+    assert cli("report", "corruptions", "--results", tmp_path).code == 0
 
 
 # ---- Pictures ----

@@ -29,9 +29,11 @@ SHOWN = ("pgd-20", "pgd-500", "autoattack", "cascade", "square")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The committed records; of one defense also points, and another eps."""
+    """The committed records; of one defense also points, and another eps; of another not all corruptions."""
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(data_root() / "results" / "digits", folder / "digits")
+    sweep = folder / "digits" / "corruptions" / "freeat.jsonl"
+    sweep.write_text("".join(sweep.read_text().splitlines(keepends=True)[:20]))
     for options in (["--save-adversarial"], ["--eps", "0.1"]):
         assert run([*ATTACKED, *options, "--results", str(folder)]) == 0
     return folder
@@ -270,6 +272,16 @@ def test_heat_maps_say_who_corrupted_and_mark_the_white_box(browser, page):
     heads = [head[0] for head in browser.run(HEADS, "#transfer")][1:]
     assert "pgdat (this)" in heads
     assert [cell.endswith("*") for cell in rows["pgdat, pgd-20"]] == [head == "pgdat (this)" for head in heads]
+
+
+def test_corruptions_that_are_not_all_there_have_no_mean(browser, page):
+    browser.open(page, "#defense=digits%2Ffreeat")
+    assert "there is no mean" in browser.run(TEXT, "#corruptions")
+    assert len(browser.run(ROWS, "#corruptions")) == 4
+    heads = [head[0] for head in browser.run(HEADS, "#leaderboard")]
+    rows = {row[0]: dict(zip(heads, row, strict=True)) for row in browser.run(ROWS, "#leaderboard")}
+    assert rows["digits/freeat"]["mCA"] == DASH
+    assert rows["digits/pgdat"]["mCA"] == "96.28"
 
 
 # ---- Two defenses ----

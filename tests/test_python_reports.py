@@ -29,8 +29,11 @@ def images():
 def test_a_table_for_a_notebook():
     table = robench.table("table2", against="paper", results=RESULTS)
     frame = table.to_frame()
-    assert frame.loc["pgdat", "pgd-20 (paper)"] == "53.97"
-    assert list(frame.columns) == table.columns
+    assert frame.loc["pgdat", "pgd-20 (paper)"] == 53.97
+    assert frame["pgd-20"].mean() == pytest.approx(83.70, abs=0.01)
+    low, worst, high = (frame.loc["pgdat", f"worst case{end}"] for end in (" low", "", " high"))
+    assert low < worst < high
+    assert str(table).startswith("White-box attacks (Table 2)")
     text = table._repr_html_()
     assert "<strong>" in text
     assert "<caption>White-box attacks (Table 2)</caption>" in text
@@ -61,7 +64,14 @@ def test_without_records_there_is_nothing_to_show(tmp_path):
 
 
 def test_the_leaderboard_for_a_notebook():
-    assert "trades_he" in set(robench.leaderboard(RESULTS).to_frame()["defense"])
+    frame = robench.leaderboard(str(RESULTS)).to_frame()
+    assert "trades_he" in set(frame["defense"])
+    assert frame["worst case"].max() < 100
+
+
+def test_a_table_without_a_number_of_ones_own_is_none(tmp_path):
+    with pytest.raises(IncompleteError, match=r"robench eval --model digits/pgdat .*--results"):
+        robench.table("table2", results=tmp_path)
 
 
 def test_reports_load_no_torch():

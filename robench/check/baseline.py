@@ -66,6 +66,18 @@ class Baseline:
         dataset, _, name = defense(model).rpartition("/")
         return self.path / dataset / f"{name}{LINES}"
 
+    def _of(self, model: str, wanted: Identities) -> list[Record]:
+        """A defense's records on the wanted dataset, those under its very name if there are any."""
+        datasets = {identity["data"]["name"] for identity in wanted.values()}
+        every = self.records.get(defense(model), [])
+        mine = [record for record in every if record.header.dataset in datasets] or every
+        return [record for record in mine if record.header.model == model] or mine
+
+    def lost(self, model: str, network: str, attacks: Iterable[str]) -> list[str]:
+        """Attacks on another network that a new baseline of `attacks` would drop."""
+        older = [r for r in self.records.get(defense(model), ()) if r.model_identity != network]
+        return sorted({record.header.attack.name for record in older} - set(attacks))
+
     def match(self, model: str, wanted: Identities, seed: int, skipped: Mapping[str, str] | None = None) -> "Match":
         """The records of a defense that a fresh evaluation can be compared with: of its seed, or else of one seed.
 
@@ -75,7 +87,7 @@ class Baseline:
             seed: of the evaluation.
             skipped: attacks that do not apply to the defense as it is now, with the reason.
         """
-        records = newest(self.records.get(defense(model), ()))
+        records = newest(self._of(model, wanted))
         if not records:
             return Match(f"'{self.path}' has no records of {defense(model)}", seed, refused=True)
         weights = {record.header.model_identity for record in records}

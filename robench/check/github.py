@@ -44,11 +44,20 @@ def add_summary(environment: Mapping[str, str], table: Table) -> None:
     Raises:
         InputError: its file cannot be written.
     """
+    add_text(environment, markdown(table))
+
+
+def add_text(environment: Mapping[str, str], text: str) -> None:
+    """Append text to the step's summary, where there is one.
+
+    Raises:
+        InputError: its file cannot be written.
+    """
     if not environment.get(SUMMARY):
         return
     try:
         with Path(environment[SUMMARY]).open("a", encoding="utf-8") as stream:
-            stream.write(f"{markdown(table)}\n")
+            stream.write(f"{text}\n")
     except OSError as fault:
         raise InputError(
             f"{SUMMARY}, '{environment[SUMMARY]}', cannot be written ({fault.strerror}): mend or unset it."

@@ -22,16 +22,21 @@ def cell_key(cell: Cell) -> tuple[str, str]:
     return cell.model, cell.name
 
 
-def gate_table(rulings: Sequence[Ruling], max_drop: float, alpha: float, commands: Commands) -> Table:
+def gate_table(
+    rulings: Sequence[Ruling], max_drop: float, alpha: float, commands: Commands, *, accepted: bool = False
+) -> Table:
     """One row a cell, the worst case of each defense first.
 
     Args:
         rulings: of all cells.
         max_drop, alpha: by which they were judged.
         commands: of the cells that failed.
+        accepted: they become the baseline, whatever fell.
     """
     count = Counter(ruling.verdict for ruling in rulings)
-    table = Table(_title(count, rulings), "defense, cell", [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT])
+    table = Table(
+        _title(count, rulings, accepted), "defense, cell", [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT]
+    )
     for ruling in rulings:
         cell = ruling.cell
         table.add(
@@ -78,15 +83,16 @@ def sentence(ruling: Ruling) -> str:
 def ids_text(ids: Column, shown: int | None = None) -> str:
     """How many, and which: `7: 3, 41, 55, 60, 71, ...`."""
     if not len(ids):
-        return "0"
+        return "none"
     more = ", ..." if shown is not None and len(ids) > shown else ""
     return f"{len(ids)}: {', '.join(map(str, ids[:shown].tolist()))}{more}"
 
 
-def _title(count: Counter[str], rulings: Sequence[Ruling]) -> str:
+def _title(count: Counter[str], rulings: Sequence[Ruling], accepted: bool) -> str:
     defenses = len({ruling.cell.model for ruling in rulings})
     of = f"{len(rulings)} cells of {defenses} defense{'s' if defenses > 1 else ''}"
     others = ", ".join(f"{count[verdict]} {verdict}" for verdict in (LOWER, SAME, HIGHER) if count[verdict])
     if count[REGRESSION]:
-        return f"FAILED: {count[REGRESSION]} of {of} regressed{f' ({others})' if others else ''}"
+        word, rest = "accepted" if accepted else "FAILED", f" ({others})" if others else ""
+        return f"{word}: {count[REGRESSION]} of {of} regressed{rest}"
     return f"passed: none of {of} regressed ({others})"

@@ -31,7 +31,7 @@ def load_card(card: Card) -> Classifier:
     if actual != card.sha256:
         raise InputError(
             f"'{card.weights}' has sha256 {actual[:12]}, its card says {card.sha256[:12]}: "
-            f"restore the file, or {card.how_to_train}."
+            f'restore the file, or if these weights are meant put sha256 = "{actual}" into the card.'
         )
     model = make_classifier(card)
     fit(model, read_weights(card.weights), str(card.weights))

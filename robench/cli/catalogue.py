@@ -89,6 +89,14 @@ def list_datasets(as_json: AsJson = False) -> None:
     _list("datasets", rows, as_json)
 
 
+@listing.command("tables")
+def list_tables(as_json: AsJson = False) -> None:
+    """What `robench report` can make."""
+    from robench.report.named import about
+
+    _list("tables", ({"name": name, "about": text} for name, text in about().items()), as_json)
+
+
 @showing.command("model")
 def show_model(name: str) -> None:
     """A defense: its card and its published verdicts."""

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robench.check import Baseline, gate_table
-from robench.check.github import add_summary, annotations, error, present
+from robench.check.baseline import LINES
+from robench.check.github import add_summary, add_text, annotations, error, present
 from robench.check.junit import write_junit, write_refusal
 from robench.cli.app import app
 from robench.cli.evaluate import batch_size_of, chosen, subject_of
 from robench.cli.screens import Screen, errors, output, show
-from robench.errors import IncompleteError, InputError, StoppedError
+from robench.errors import InputError, RobenchError, StoppedError
 from robench.paths import require_writable
 from robench.publish import republish
-from robench.specs import list_models
+from robench.specs import digest, list_models
 
 if TYPE_CHECKING:
     from robench.gate import Candidate, Verdict
@@ -64,7 +65,11 @@ def check(
     if results is not None:
         require_writable(results / "raw", "--results")
     if junit is not None:
+        if junit.is_dir():
+            raise InputError(f"--junit '{junit}' is a folder: name a file.")
         require_writable(junit.parent, "--junit")
+    if baseline is not None and not baseline.exists() and baseline.suffix not in ("", LINES):
+        raise InputError(f"--baseline '{baseline}': name a file that ends in {LINES}, or a results folder.")
     with _refusals(junit), _folder(results) as folder:
         held = Baseline.read(baseline)
         subjects = [subject_of(name, None, norm, eps) for name in model or _models(held)]
@@ -80,12 +85,14 @@ def check(
         settings = Settings(seed, precision, device, batch_size_of(batch_size))  # type: ignore[arg-type]
         store = Store(folder)
         found = candidates(subjects, Asked(specs, settings, data_dir, limit), held, store)
-        if not update:
-            for each in found:
+        for each in found:
+            if update and baseline is not None:
+                _require_all(held, each)
+            elif not update:
                 each.match.require()
-            require_power(found, alpha)
+        require_power(found, alpha)
         verdict = judge(found, store, max_drop, alpha, partial(Screen, errors()))
-    _show(verdict, max_drop, alpha, junit)
+    _show(verdict, max_drop, alpha, junit, accepted=update)
     if update:
         _update(held, found, verdict)
     elif verdict.failed:
@@ -110,18 +117,35 @@ def _models(held: Baseline) -> list[str]:
     return sorted(names)
 
 
-def _show(verdict: "Verdict", max_drop: float, alpha: float, junit: Path | None) -> None:
+def _show(verdict: "Verdict", max_drop: float, alpha: float, junit: Path | None, *, accepted: bool) -> None:
     """On the screen, as JUnit XML, and under GitHub Actions as annotations and in the step's summary."""
-    table = gate_table(verdict.rulings, max_drop, alpha, verdict.commands)
+    table = gate_table(verdict.rulings, max_drop, alpha, verdict.commands, accepted=accepted)
     table.notes += verdict.notes
     if verdict.rulings:
         show(table, output())
     if junit is not None:
         write_junit(junit, verdict.rulings, verdict.commands)
-    if present(os.environ):
-        add_summary(os.environ, table)
-        for line in annotations(verdict.rulings):
+    if present(os.environ) and verdict.rulings:
+        for line in () if accepted else annotations(verdict.rulings):
             typer.echo(line)
+        try:
+            add_summary(os.environ, table)
+        except InputError as fault:  # the verdict stands without it
+            errors().print(str(fault), markup=False)
+
+
+def _require_all(held: Baseline, candidate: "Candidate") -> None:
+    """Be sure that nothing of a baseline file is dropped without a comparison.
+
+    Raises:
+        InputError: it has attacks on an older network that are not asked for now.
+    """
+    names = [spec.name for spec in candidate.specs]
+    if lost := held.lost(candidate.card.name, digest(candidate.card.identity()), names):
+        raise InputError(
+            f"'{held.file_of(candidate.card.name)}' also holds {', '.join(lost)} of the older network, which would be "
+            f"dropped unseen: add {' '.join(f'--attack {name}' for name in lost)}, or delete the file first."
+        )
 
 
 def _update(held: Baseline, candidates: "Iterable[Candidate]", verdict: "Verdict") -> None:
@@ -137,11 +161,12 @@ def _refusals(junit: Path | None) -> Iterator[None]:
     """A gate that cannot judge says so wherever its verdict is looked for."""
     try:
         yield
-    except IncompleteError as refusal:
+    except RobenchError as refusal:
         if junit is not None:
             write_refusal(junit, str(refusal))
         if present(os.environ):
             typer.echo(error(str(refusal)))
+            add_text(os.environ, f"robench check: {refusal}")
         raise
 
 

@@ -16,13 +16,15 @@ from robench.paths import default_results, require_writable, write_text
 from robench.report import FORMATS, latex_document
 from robench.report.named import TABLES, check_against, chosen
 from robench.report.named import tables as named
-from robench.report.paper import View
+from robench.report.paper import PAPER_TABLES, View
 from robench.specs import EMBEDDED, find_card
 
 if TYPE_CHECKING:
     from robench.report import Selection
     from robench.store import Record
 
+SUFFIXES = {".md": "md", ".csv": "csv", ".tex": "latex", ".html": "html"}
+"""Formats by the suffix of a file."""
 Results = Annotated[Path | None, typer.Option(help="Where records are kept.  [default: results]")]
 Models = Annotated[list[str] | None, typer.Option("--model", help="Only these defenses. Repeatable.")]
 
@@ -60,7 +62,11 @@ def report(
     if format_ is not None and format_ not in FORMATS:
         raise unknown("format", format_, list(FORMATS))
     if out is not None and format_ is None:
-        raise InputError("--out needs --format md, csv, latex or html.")
+        format_ = SUFFIXES.get(out.suffix)
+        if format_ is None:
+            raise InputError(f"--out needs --format, or a file that ends in {', '.join(SUFFIXES)}.")
+    if not set(tables or ()) & PAPER_TABLES.keys() and (against or intervals or dataset != EMBEDDED):
+        raise InputError("--against, --intervals and --dataset are for the paper's tables: name one, table2 say.")
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir '{data_dir}' is not a folder.")
     if format_ == "csv" and len(tables or TABLES) > 1:
@@ -68,7 +74,10 @@ def report(
     find_dataset(dataset)
     with _uncollected():
         if format_ == "html" and not tables:
-            _write(_page(*chosen(model, battery, results), data_dir), out)
+            records, selection = chosen(model, battery, results)
+            if not selection.defenses:
+                raise IncompleteError("a page needs verdicts under attacks: run `robench eval --model NAME` first.")
+            _write(_page(records, selection, data_dir), out)
             return
         made = named(tables or [], dataset, View(check_against(against), intervals), model, battery, results)
     if format_ is None:

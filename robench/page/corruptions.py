@@ -3,13 +3,22 @@
 from collections.abc import Iterable
 from typing import Any
 
-from robench.report.sweeps import Sweep
+from robench.report.sweeps import Sweep, common
+from robench.specs import digest
 from robench.specs.corruption import SEVERITIES
+from robench.store import Header
 
 
 def grids(swept: Iterable[Sweep], dataset: str) -> list[dict[str, Any]]:
     """One grid for the generated and one for the published images of a dataset."""
     return [_grid(sweep) for sweep in swept if sweep.kind == "common" and sweep.head.dataset == dataset]
+
+
+def mca(swept: Iterable[Sweep], header: Header) -> float | None:
+    """The mean over all corruptions of the very examples that were attacked; None where it is not there."""
+    data = digest(header.identity["data"])
+    found = common({"it": [sweep for sweep in swept if digest(sweep.head.identity["data"]) == data]})
+    return _rounded(found["it"].mca) if found else None
 
 
 def _grid(sweep: Sweep) -> dict[str, Any]:

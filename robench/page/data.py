@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robench.page.corruptions import grids
+from robench.page.corruptions import grids, mca
 from robench.page.curves import curves
 from robench.page.gallery import Clean, gallery
 from robench.page.pool import Pool
@@ -54,6 +54,7 @@ def page_data(
         made["about"] = find_card(name).about if name in registered else ""
         made["missing"] = list(lacking_attacks(names, mine))
         made["curves"] = curves(mine, newest(everything[name]))
+        made["mca"] = mca(selection.corrupted.get(name, ()), mine[0].header)
         made["corruptions"] = grids(selection.corrupted.get(name, ()), mine[0].header.dataset)
         made["gallery"] = gallery(mine, clean)
         defenses.append(made)

@@ -58,8 +58,10 @@ class CorruptionReport:
         Raises:
             IncompleteError: rotations and translations have none.
         """
-        if self.sweep.mca is None:
+        if self.sweep.kind == "spatial":
             raise IncompleteError("rotations and translations have no severities, so no mCA: look at accuracy().")
+        if self.sweep.mca is None:
+            raise IncompleteError("not all fifteen corruptions at five severities are there, so there is no mCA.")
         return self.sweep.mca
 
     def accuracy(self, corruption: str, severity: int = 0) -> float:

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robench.report.overestimate import overestimate
-from robench.report.paper import PAPER_TABLES, Source, View, paper_table
+from robench.report.paper import PAPER_TABLES, Source, View, has_ours, paper_table
 from robench.report.robustness import robustness
 from robench.report.selection import Selection, load, select, stem
 from robench.report.table import Table
 from robench.specs import battery_attacks
 from robench.store import Record
 
-THEIRS = "(paper)"
 BATTERIES = ("paper", "adaptive", "autoattack", "fast")
 """Each has a table of its own."""
 
@@ -28,12 +27,7 @@ def everything(dataset: str, results: Path | None = None) -> Iterator[tuple[str,
     made["overestimate"] = overestimate(select(records))
     source = Source(dataset, results, published=True)
     made |= {name: paper_table(name, source, View(against=True)) for name in PAPER_TABLES}
-    return ((name, table) for name, table in made.items() if _has_ours(table))
-
-
-def _has_ours(table: Table) -> bool:
-    """Whether anything in it was measured here."""
-    return any(THEIRS not in column for row in table.rows.values() for column in row)
+    return ((name, table) for name, table in made.items() if has_ours(table))
 
 
 def _within(records: list[Record], battery: str) -> Selection:

@@ -1,6 +1,6 @@
 """The leaderboard: one row a defense and dataset, from published records alone, highest worst case first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from robench.errors import InputError
 from robench.paths import write_text
 from robench.report.corruptions import MCA
 from robench.report.formats import csv_text, markdown
-from robench.report.robustness import CLEAN, TRUST, WORST, cell
-from robench.report.selection import load, select
+from robench.report.robustness import CLEAN, INCOMPLETE, TRUST, WORST, attack_names, cell, lacking_attacks
+from robench.report.selection import Selection, load, select
 from robench.report.sweeps import Sweep, common, sweeps
 from robench.report.table import Table
 from robench.report.worst_case import worst_case
@@ -27,13 +27,13 @@ DATASET, DEFENSE, THREAT, EXAMPLES, ATTACKS = "dataset", "defense", "threat mode
 QUERIES, SECONDS, PARAMETERS, WEIGHTS, DATA = (
     "median queries (square)", "training s", "parameters", "weights", "data",
 )  # fmt: skip
-FEW = (THREAT, WORST, TRUST, ATTACKS, CLEAN, "pgd-20", "autoattack", "cascade", MCA, QUERIES, PARAMETERS)
+FEW = (THREAT, EXAMPLES, WORST, TRUST, ATTACKS, CLEAN, "pgd-20", "autoattack", "cascade", MCA, QUERIES, PARAMETERS)
 """The columns that fit a page."""
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 """Between them `results/README.md` holds the table."""
 
 
-def leaderboard(results: Path | None = None) -> Table:
+def leaderboard(results: str | Path | None = None) -> Table:
     """Every defense with published records.
 
     Columns: clean accuracy, headline attacks, the worst case of everything published with its interval and trust
@@ -46,19 +46,37 @@ def leaderboard(results: Path | None = None) -> Table:
         [DATASET, DEFENSE, THREAT, EXAMPLES, WORST, TRUST, ATTACKS, CLEAN, *HEADLINES, MCA, QUERIES, SECONDS,
          PARAMETERS, WEIGHTS, DATA],
     )  # fmt: skip
-    records, swept = load(results, published=True), sweeps(results, published=True)
-    for dataset in sorted({record.header.dataset for record in records}):
-        defenses = select(record for record in records if record.header.dataset == dataset).defenses
-        rows = {name: _row(found, swept.get(name, [])) for name, found in defenses.items()}
-        ranked = sorted(rows, key=lambda name: (-worst_case(defenses[name]).robust_accuracy, name))
-        for rank, name in enumerate(ranked, start=1):
-            table.add(f"{dataset} {rank}", rows[name])
+    folder = Path(results) if results is not None else None
+    swept = sweeps(folder, published=True)
+    for setting, defenses in sorted(_settings(load(folder, published=True)).items()):
+        attacks = attack_names(Selection(defenses, 0))
+        worst = {name: worst_case(found).robust_accuracy for name, found in defenses.items()}
+        for rank, name in enumerate(sorted(worst, key=lambda name: (-worst[name], name)), start=1):
+            row = _row(defenses[name], swept.get(name, []))
+            row[TRUST] += INCOMPLETE if lacking_attacks(attacks, defenses[name]) else ""
+            table.add(f"{', '.join(setting)}: {rank}", row)
     table.notes = [
         "Worst case: an example counts only if it withstands every published attack; how many there are stands beside "
-        "it. `check` and `broken` say that it is not to be quoted yet.",
+        "it. `check` and `broken` say that it is not to be quoted yet. Ranks are within one dataset, threat model and "
+        "number of examples.",
+        f"{INCOMPLETE.strip()} Attacks are missing that others have: its worst case does not compare with theirs.",
         f"{MCA}: mean accuracy over fifteen generated or published corruptions at five severities.",
     ]
     return table
+
+
+def _settings(records: Iterable[Record]) -> dict[tuple[str, ...], dict[str, list[Record]]]:
+    """Defenses that can be ranked together, by dataset, threat model and number of examples, seed and precision."""
+    by_dataset: dict[str, list[Record]] = {}
+    for record in records:
+        by_dataset.setdefault(record.header.dataset, []).append(record)
+    found: dict[tuple[str, ...], dict[str, list[Record]]] = {}
+    for dataset, mine in by_dataset.items():
+        for name, kept in select(mine).defenses.items():
+            h = kept[0].header
+            setting = dataset, str(h.threat), f"{h.n} examples", f"seed {h.seed}", h.precision
+            found.setdefault(setting[: 3 if (h.seed, h.precision) == (0, "fp32") else 5], {})[name] = kept
+    return found
 
 
 def write_leaderboard(table: Table, out: Path) -> Iterator[Path]:

@@ -7,7 +7,8 @@ from robench.errors import IncompleteError, InputError, unknown
 from robench.paths import default_results
 from robench.report import corruptions
 from robench.report.overestimate import overestimate
-from robench.report.paper import PAPER_TABLES, Source, View, paper_table
+from robench.report.paper import PAPER_TABLES, Source, View, has_ours, paper_table
+from robench.report.paper.published import layouts
 from robench.report.queries import queries
 from robench.report.robustness import robustness
 from robench.report.selection import Selection, load, select, stem
@@ -55,6 +56,13 @@ def table(
     return tables([name], dataset, view, models, battery, folder)[0]
 
 
+def about() -> dict[str, str]:
+    """Every table by name, with what it shows."""
+    makers: dict[str, object] = {**TABLES, **PAPER_TABLES}
+    said = {name: (make.__doc__ or "").partition("\n")[0] for name, make in makers.items()}
+    return said | {name: layout.title for name, layout in layouts().items()}
+
+
 def tables(
     names: Sequence[str],
     dataset: str,
@@ -83,8 +91,21 @@ def tables(
         _, selection = chosen(models, battery, results)
         made = {name: TABLES[name](selection) for name in main}
     source = Source(dataset, results)
-    made |= {name: paper_table(name, source, view) for name in names if name in PAPER_TABLES}
+    made |= {name: _filled(paper_table(name, source, view), source) for name in names if name in PAPER_TABLES}
     return [made[name] for name in names] if names else [each for each in made.values() if each.rows]
+
+
+def _filled(table: Table, source: Source) -> Table:
+    """A table in which something was measured here.
+
+    Raises:
+        IncompleteError: nothing was; says how to begin.
+    """
+    if has_ours(table):
+        return table
+    fill = next((note for note in table.notes if note.startswith("To fill")), "")
+    where = source.results or default_results()
+    raise IncompleteError(f"'{where}' has nothing of {source.dataset} for '{table.title}'. {fill}".strip())
 
 
 def check_against(text: str | None) -> bool:

@@ -89,7 +89,8 @@ def _particulars(selection: Selection) -> Iterator[str]:
     if last:
         yield f"Only the last iterate counts for {', '.join(last)}."
     if selection.left_out:
-        yield f"Left out: {selection.left_out} records of other weights, examples, threat models, seeds or precisions."
+        what = "weights, attacks, examples, threat models, seeds or precisions"
+        yield f"Left out: {selection.left_out} record{'s' * (selection.left_out > 1)} of other {what}."
     if selection.unshown:
         yield f"{selection.unshown} more defenses have records; name their cards with --model."
 

@@ -72,7 +72,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
     if all(len(rivals) == 1 for rivals in slots.values()):
         return [rivals[0] for rivals in slots.values()]
     declared = Declared()
-    return [max(rivals, key=lambda each: (each in declared, each.header.created)) for rivals in slots.values()]
+    return [max(rivals, key=declared.rank) for rivals in slots.values()]
 
 
 class Declared:
@@ -90,6 +90,11 @@ class Declared:
         params = record.header.identity["attack"]["params"]
         crafted = zip(params.get("substitutes", ()), params.get("networks", ()), strict=False)
         return all(self.networks.get(name, network) == network for name, network in crafted)
+
+    def rank(self, record: Record) -> tuple[bool, int, str]:
+        """Higher is better: what the name stands for now, the algorithm's latest version, the newest."""
+        version = record.header.identity["attack"].get("version", 0)
+        return record in self, int(version), record.header.created
 
 
 def slot(record: Record) -> tuple[Any, ...]:
@@ -145,18 +150,20 @@ def select(
 ) -> Selection:
     """For each defense the verdicts that belong together.
 
-    A record of other weights than its card's is stale and left out. What remains is grouped by examples,
-    threat model, seed and precision; the group with the most examples is taken, then the one with the most
-    attacks, then full precision and the lowest seed.
+    A record of other weights than its card's, or of an attack that is no longer what its name stands for, is stale
+    and left out. What remains is grouped by examples, threat model, seed and precision; the group with the most
+    examples is taken, then the one with the most attacks, then full precision and the lowest seed.
     """
     records = list(records)
     chosen: dict[str, list[Record]] = {}
+    declared = Declared()
     for name, mine in current(records, models).items():
         groups: dict[tuple[Any, ...], list[Record]] = {}
-        for record in in_order(newest(mine)):
+        for record in in_order(each for each in newest(mine) if each in declared):
             h = record.header
             groups.setdefault((record.group, h.seed, h.precision), []).append(record)
-        chosen[name] = max(groups.values(), key=lambda group: (group[0].header.n, len(group)))
+        if groups:
+            chosen[name] = max(groups.values(), key=lambda group: (group[0].header.n, len(group)))
     candidates = sum(record.header.model in chosen for record in records)
     others = {record.header.model for record in records} - chosen.keys() if models is None else set()
     left_out = candidates - sum(map(len, chosen.values()))

@@ -17,8 +17,8 @@ CLEAN, SPATIAL = "clean", "rotation_translation"
 IMAGENET = "imagenet"
 Kind = Literal["common", "spatial"]
 """The common corruptions, or rotations and translations."""
-Setting = tuple[str, Origin, str, int]
-"""Dataset, origin, digest of the examples, seed: what numbers that are compared must share."""
+Setting = tuple[str, Origin, str, int, int]
+"""Dataset, origin, digest of the examples, seed, generator: what numbers that are compared must share."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Sweep:
     @property
     def setting(self) -> Setting:
         """What numbers must share to be compared."""
-        return self.head.dataset, self.head.origin, digest(self.head.identity["data"]), self.head.seed
+        data = digest(self.head.identity["data"])
+        return self.head.dataset, self.head.origin, data, self.head.seed, _generator(self.head)
 
     @property
     def names(self) -> list[str]:
@@ -154,6 +155,11 @@ def _best(found: Mapping[str, Iterable[Sweep]], kind: Kind) -> dict[str, Sweep]:
     return best
 
 
+def _generator(line: Corrupted) -> int:
+    """The version of what made the images; 0 for the clean and the published ones."""
+    return int(line.identity["images"].get("version", 0))
+
+
 def _group(line: Corrupted, network: str) -> tuple[Any, ...]:
     """What the lines of a sweep share."""
     return network, line.dataset, digest(line.identity["data"]), line.n, line.seed, line.origin
@@ -173,9 +179,19 @@ def _rank(sweep: Sweep) -> tuple[Any, ...]:
 
 
 def _sweeps(lines: Sequence[Corrupted]) -> Iterable[Sweep]:
-    """The common corruptions and the rotations of a group, each with the clean split; of equal cells the newest."""
+    """The common corruptions and the rotations of a group, each with the clean split.
+
+    Of several versions of the generator the last, of equal cells the newest.
+    """
     newest: dict[tuple[str, int], Corrupted] = {}
+    made = [line for line in lines if line.corruption != CLEAN]
+    last = {
+        moved: max((_generator(line) for line in made if (line.corruption == SPATIAL) is moved), default=0)
+        for moved in (False, True)
+    }
     for line in lines:
+        if line.corruption != CLEAN and _generator(line) != last[line.corruption == SPATIAL]:
+            continue
         key = line.corruption, line.severity
         newest[key] = max(newest.get(key, line), line, key=lambda each: each.created)
     clean = [newest[CLEAN, 0]] if (CLEAN, 0) in newest else []

@@ -1,5 +1,6 @@
 """A table of text cells."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -96,12 +97,18 @@ class Table:
         return [head, *body]
 
     def to_frame(self) -> "pd.DataFrame":
-        """The cells as text (pandas), one row a row, by name."""
+        """As CSV would be read (pandas): numbers as numbers, an estimate as three columns, a row a row by name."""
         import pandas as pd
 
-        head, *body = self.grid(missing="")
-        return pd.DataFrame([row[1:] for row in body], index=pd.Index([row[0] for row in body], name=head[0]),
-                            columns=head[1:])  # fmt: skip
+        from robench.report.formats import csv_text
+
+        return pd.read_csv(io.StringIO(csv_text(self)), index_col=0)
+
+    def __str__(self) -> str:
+        """Aligned text."""
+        from robench.report.formats import plain
+
+        return plain(self)
 
     def _repr_html_(self) -> str:
         """For notebooks."""

@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr
 
 from robench.errors import InputError
 from robench.paths import data_root
-from robench.specs.base import Declared, build, read_toml
+from robench.specs.base import Declared, build, file_sha256, read_toml
 
 CARD = "card.toml"
 WEIGHTS = "weights.safetensors"
@@ -120,8 +120,10 @@ class Card(Declared):
         Raises:
             InputError: there are none; says how to make them.
         """
-        if not self.sha256 or not self.weights.is_file():
+        if not self.weights.is_file():
             raise InputError(f"'{self.name}' has no weights: {self.how_to_train}.")
+        if not self.sha256:
+            raise InputError(f'{self.where} has no checksum: add sha256 = "{file_sha256(self.weights)}" to it.')
 
     @property
     def how_to_train(self) -> str:

@@ -7,7 +7,7 @@ function diagnosticsSection(data, defense) {
   return [
     el("p", {}, trustBadge(level), " ", sentence.replace(`${level}: `, "") || "Nothing speaks against the worst case."),
     el("p", { class: "note" }, "An attack's own shortcomings (those seen in one run) lower the worst case only if no other gradient attack is without fault."),
-    scrolling("Table of diagnostics", plainTable("Indicators of trust", heads, rows, 2)),
+    el("div", { class: "wordy" }, scrolling("Table of diagnostics", plainTable("Indicators of trust", heads, rows, 2))),
   ];
 }
 

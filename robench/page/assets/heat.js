@@ -29,7 +29,7 @@ function corruptionSection(defense) {
     const rows = grid.rows.map((row) => ({ name: row.name.replaceAll("_", " "), cells: [...row.cells, row.mean] }));
     const sums = [
       grid.clean === null ? "" : `Clean: ${percent(grid.clean)}.`,
-      `Mean over all (mCA): ${percent(grid.mean)}.`,
+      grid.mean === null ? "Not all corruptions are there, so there is no mean (mCA)." : `Mean over all (mCA): ${percent(grid.mean)}.`,
       grid.error === null ? "" : `Mean corruption error (mCE): ${percent(grid.error)}.`,
       grid.rule,
     ];

@@ -62,8 +62,8 @@ function boardColumns(data, attacks) {
       cell: (defense) => el("span", { class: "whole" }, trustBadge(trustOf(data, defense)), incomplete(defense)),
     },
     number("Clean", (defense) => defense.clean),
-    ...(data.defenses.some((defense) => defense.corruptions.length)
-      ? [number("mCA", (defense) => defense.corruptions[0]?.mean ?? null)]
+    ...(data.defenses.some((defense) => defense.mca !== null)
+      ? [number("mCA", (defense) => defense.mca)]
       : []),
     ...attacks.map((attack) => number(attack, (defense) => recordOf(data, defense, attack)?.accuracy ?? null)),
   ];

@@ -3,6 +3,6 @@
 from robench.report.paper.published import PAPER, published
 from robench.report.paper.source import Source
 from robench.report.paper.tables import PAPER_TABLES, paper_table
-from robench.report.paper.view import View
+from robench.report.paper.view import View, has_ours
 
-__all__ = ["PAPER", "PAPER_TABLES", "Source", "View", "paper_table", "published"]
+__all__ = ["PAPER", "PAPER_TABLES", "Source", "View", "has_ours", "paper_table", "published"]

@@ -30,12 +30,13 @@ def accuracies(source: Source, view: View, layout: Layout) -> Table:
             row |= training_cells(source, view, defense, layout.numbers)
         table.add(defense, row)
     table.graded = [*names, WORST]
-    table.notes = [source.setting(), *paper_says(view, layout.paper), *layout.notes, *source.fill()]
+    said = "Worst case: of the attacks shown; where one is missing there is none."
+    table.notes = [source.setting(), *paper_says(view, layout.paper), said, *layout.notes, *source.fill()]
     return table
 
 
 def feature_normalisation(source: Source, view: View) -> Table:
-    """Table 7: feature normalisation in the attack on a standardly trained network."""
+    """Feature normalisation in the attack on a standardly trained network (Table 7)."""
     name = "accuracy"
     table = Table("Feature normalisation in the attack's objective, standardly trained network (Table 7)", "attack", [])
     rows = published("table7_fn_in_the_attack")

@@ -20,7 +20,7 @@ Verdicts = Mapping[str, Sweep]
 
 
 def table5(source: Source, view: View) -> Table:
-    """Means over severities, of every defense that has verdicts."""
+    """Corruptions, means over severities (Table 5)."""
     verdicts, others = comparable(common(source.sweeps))
     paper = {row["defense"]: {SHORT.get(k, k): v for k, v in row.items()} for row in published("table5_corruptions")}
     names = [CLEAN, MCA, *names_of(verdicts)]
@@ -43,12 +43,12 @@ def cells(source: Source, view: View) -> Table:
 
 
 def cifar_cells(source: Source, view: View) -> Table:
-    """Appendix Table 3."""
+    """Every corruption and severity on CIFAR-10 (appendix, Table 3)."""
     return _cells(source, view, "appendix_table3_cifar10c_full", "Accuracy under corruptions (%; appendix, Table 3)")
 
 
 def imagenet_cells(source: Source, view: View) -> Table:
-    """Appendix Table 4."""
+    """Every corruption and severity on ImageNet (appendix, Table 4)."""
     return _cells(source, view, "appendix_table4_imagenetc_full", "Accuracy under corruptions (%; appendix, Table 4)")
 
 

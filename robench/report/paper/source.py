@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from robench.data import DATASETS
-from robench.report.selection import Declared, folders, load, select
+from robench.paths import default_results
+from robench.report.selection import Declared, current, folders, load, select
 from robench.report.sweeps import Sweep, sweeps
 from robench.specs import Card, digest, find_attack, find_card, list_attacks, list_models
 from robench.store import Record, read_file
@@ -81,9 +82,21 @@ class Source:
             shared.setdefault(tuple(dict.fromkeys(attacks)), []).append(defense)
         for lacking, defenses in shared.items():
             models = " ".join(f"--model {self.dataset_of_cards}/{name}" for name in defenses)
-            dataset = "" if self.dataset == self.dataset_of_cards else f" --dataset {self.dataset}"
             asked = " ".join(f"--attack {name}" for name in lacking)
-            yield f"To fill the empty cells: `robench eval {models}{dataset} {asked}`."
+            yield f"To fill the empty cells: `robench eval {models} {asked}{self._options}`."
+
+    @property
+    def _options(self) -> str:
+        """Of `robench eval`, with which fresh records stand beside the stored ones."""
+        said = [] if self.dataset == self.dataset_of_cards else [f"--dataset {self.dataset}"]
+        known = DATASETS.get(self.dataset)
+        for records in self._registered.values():
+            threat = records[0].header.threat
+            if known is None or (threat.norm, threat.eps) != (known.threat.norm, known.threat.eps):
+                said.append(f"--norm {threat.norm} --eps {threat.text}")
+            break
+        said += [f"--results {self.results}"] if self.results and self.results != default_results() else []
+        return "".join(f" {each}" for each in said)
 
     @cached_property
     def _registered(self) -> dict[str, list[Record]]:
@@ -101,10 +114,12 @@ class Source:
     @cached_property
     def _usual(self) -> tuple[Any, ...] | None:
         """What all numbers of a table share: examples, threat model (the usual one if it is there), seed, precision."""
-        keys = Counter(_key(record) for record in self._records)
+        mine = [record for found in current(self._records).values() for record in found]
+        keys = Counter(_key(record) for record in mine)
+        sizes = {_key(record): record.header.n for record in mine}
         known = DATASETS.get(self.dataset)
         usual = (known.threat.norm, known.threat.eps) if known else None
-        return max(keys, key=lambda key: (key[1:3] == usual, keys[key]), default=None)
+        return max(keys, key=lambda key: (key[1:3] == usual, sizes[key], keys[key]), default=None)
 
     @cached_property
     def _derived(self) -> dict[str, dict[str, Record]]:
@@ -112,7 +127,8 @@ class Source:
         for folder in folders(self.results):
             for path in sorted((folder / self.dataset / DERIVED).glob("[!.]*.jsonl")):
                 mine = [record for record in read_file(path) if self._usual in (None, _key(record))]
-                found[path.stem] = {record.header.attack.name: record for record in mine}
+                if mine:
+                    found[path.stem] = {record.header.attack.name: record for record in mine}
         return found
 
 

@@ -17,7 +17,7 @@ def matrix() -> Matrix:
 
 
 def transfer(source: Source, view: View) -> Table:
-    """The matrix of substitutes and targets."""
+    """Transfer from substitutes to targets (appendix, Fig. 1)."""
     paper = matrix()
     targets = list(next(iter(paper.values())))
     table = Table(

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from robench.report.table import Estimate
+from robench.report.table import Estimate, Table
 from robench.store import Record
 
 CLEAN, WORST = "clean", "worst case"
-THEIRS, DIFFERENCE = "{} (paper)", "{} (difference)"
+PAPER = "(paper)"
+THEIRS, DIFFERENCE = f"{{}} {PAPER}", "{} (difference)"
+KNOWN = ("seed", "epochs", "training s")
+"""Columns that need no verdict."""
 Cells = dict[str, str]
 Value = float | Record
 """A percentage, or a record with an interval besides."""
@@ -54,3 +57,8 @@ class View:
 def accuracy(value: Value) -> float:
     """In percent."""
     return value.robust_accuracy if isinstance(value, Record) else value
+
+
+def has_ours(table: Table) -> bool:
+    """Whether anything in a table was measured here."""
+    return any(PAPER not in column and column not in KNOWN for row in table.rows.values() for column in row)
