@@ -71,6 +71,21 @@ def test_a_run_of_damaged_weights_is_told_from_the_sound_one(cli, tmp_path):
     assert "the same network" not in cli("diff", "pgdat", tmp_path / "run").out
 
 
+def test_of_a_folder_with_older_weights_the_last_network_is_compared(cli, tmp_path):
+    """However many more attacks the old one has in common."""
+    (tmp_path / "new" / "digits").mkdir(parents=True)
+    file = tmp_path / "new" / "digits" / "pgdat.jsonl"
+    shutil.copy(PUBLISHED / "pgdat.jsonl", file)
+    edited(file, lambda header, identity: (identity["model"].update(weights="0" * 64), header.update(created="2020")))
+    with file.open("a") as stream:
+        stream.writelines(
+            line + "\n" for line in (PUBLISHED / "pgdat.jsonl").read_text().splitlines() if '"name":"pgd-20"' in line
+        )
+    found = rows(cli, PUBLISHED / "pgdat.jsonl", tmp_path / "new")
+    assert set(found) == {"clean", "pgd-20"}
+    assert "the same network on both sides" in cli("diff", PUBLISHED / "pgdat.jsonl", tmp_path / "new").out
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_can_be_asked_for(cli, name):
     said = cli("diff", "pgdat", "alp", "--battery", "quick", "--format", name)

@@ -8,7 +8,7 @@ from typing import Any
 from robench.check.comparable import Field, differing, named
 from robench.errors import IncompleteError
 from robench.paths import data_root, default_results
-from robench.report.selection import defense, newest
+from robench.report.selection import defense, newest, slot
 from robench.store import Record, read_file, read_published
 
 LINES = ".jsonl"
@@ -32,7 +32,7 @@ class Baseline:
 
     @classmethod
     def read(cls, path: Path | None = None) -> "Baseline":
-        """Read a file or a folder; without a path what robench ships, replaced defense by defense by ./results.
+        """Read a file or a folder; without a path what robench ships, replaced record by record by ./results.
 
         Raw records are never read: those of the evaluation under test may lie in the same folder.
 
@@ -44,7 +44,8 @@ class Baseline:
         folders = dict.fromkeys([data_root() / "results", default_results()])
         found: dict[str, list[Record]] = {}
         for folder in folders:
-            found |= _by_defense(read_published(folder))
+            for name, mine in _by_defense(read_published(folder)).items():
+                found[name] = [*mine, *_beside(mine, found.get(name, ()))]
         return cls(default_results(), found)
 
     def require_records(self) -> None:
@@ -157,6 +158,12 @@ class Match:
             options = " ".join(f"{option} {value}" for option, value in self.options.items())
             add = f"add {options}, or " if options else self.mend
             raise IncompleteError(f"{problem}: {add}make a new baseline with the same command and --update.")
+
+
+def _beside(mine: Iterable[Record], shipped: Iterable[Record]) -> list[Record]:
+    """Shipped records of the same network that one's own do not replace."""
+    networks, taken = {record.model_identity for record in mine}, {slot(record) for record in mine}
+    return [record for record in shipped if record.model_identity in networks and slot(record) not in taken]
 
 
 def _by_defense(records: Iterable[Record]) -> dict[str, list[Record]]:

@@ -29,6 +29,8 @@ class Side:
     def of(cls, text: str, results: Path | None = None, attacks: Container[str] | None = None) -> "Side":
         """Read a side: a path if it is one of a file of records or of a results folder, else a defense's name.
 
+        Of a defense with several networks that is taken which was evaluated last.
+
         Args:
             text: the path or the name.
             results: where a defense's records are looked for.
@@ -47,6 +49,7 @@ class Side:
         else:
             name = find_card(text).name
             found = {defense(name): mine for mine in current(load(results), [name]).values()}
+        found = {name: _of_newest_network(mine) for name, mine in found.items()}
         kept = {
             name: [r for r in mine if attacks is None or stem(r.header.attack.name) in attacks]
             for name, mine in found.items()
@@ -132,6 +135,12 @@ def alone(first: Side, second: Side) -> list[str]:
         return []
     names = sorted(first.records.keys() ^ second.records.keys())
     return [f"On one side only: {', '.join(names)}."] if names else []
+
+
+def _of_newest_network(records: list[Record]) -> list[Record]:
+    """Those on the network that was evaluated last: a folder may hold older weights, too."""
+    last = max(records, key=lambda record: record.header.created)
+    return [record for record in records if record.model_identity == last.model_identity]
 
 
 def _groups(records: list[Record]) -> list[list[Record]]:
