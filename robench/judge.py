@@ -8,6 +8,7 @@ from torch import Tensor
 from robench.ball import Ball, distance, finite, in_box
 from robench.classifiers.precision import arithmetic
 from robench.classifiers.victim import Victim, check_logits, check_repeatable
+from robench.data.pixels import Images
 from robench.errors import InputError
 from robench.losses import margin
 from robench.packing import Packer, out_of_memory
@@ -53,7 +54,7 @@ class Judge:
         self.victim, self.packer, self.forwards = victim, packer, 0
         self.looks_like_probabilities = False
 
-    def predict(self, x: Tensor) -> Tensor:
+    def predict(self, x: Images) -> Tensor:
         """Logits (M, K) in float32, on the network's device wherever x is.
 
         Raises:
@@ -76,7 +77,7 @@ class Judge:
                 "give it images of its own shape, and float32 weights."
             ) from error
 
-    def clean(self, x: Tensor, y: Tensor, ids: Tensor) -> Tensor:
+    def clean(self, x: Images, y: Tensor, ids: Tensor) -> Tensor:
         """Predicted classes (N,) of clean examples.
 
         Raises:

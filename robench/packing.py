@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from robench.data.pixels import Images
 from robench.errors import InputError
 
 Result = TypeVar("Result", Tensor, tuple[Tensor, ...])
@@ -40,12 +41,12 @@ class Packer:
         """A packer with the size asked for, or with the usual one."""
         return cls(size) if size else cls.auto(device)
 
-    def __call__(self, function: Callable[..., Result], *tensors: Tensor, differentiates: bool = True) -> Result:
+    def __call__(self, function: Callable[..., Result], *tensors: Images, differentiates: bool = True) -> Result:
         """`function(*micro-batches)` over tensors of equal leading length, outputs concatenated.
 
         Args:
             function: what is called.
-            tensors: its arguments.
+            tensors: its arguments; images may be bytes, of which a micro-batch is made floats.
             differentiates: whether it passes backwards, too.
 
         Raises:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from robench.ball import Ball
+from robench.data.pixels import Images
 from robench.losses import Objective, Sees, rivals
 from robench.noise import Noise
 from robench.oracle import Bounds, Oracle
@@ -59,7 +60,7 @@ class Pool:
     y: Tensor
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor, ids: Tensor, clean: Tensor, size: int = 256) -> "Pool":
+    def of(cls, x: Images, y: Tensor, ids: Tensor, clean: Tensor, size: int = 256) -> "Pool":
         """At most `size` correctly classified examples (clean == y), evenly spread over the sorted ids."""
         correct = (clean == y).nonzero().flatten()
         correct = correct[ids[correct].argsort()]

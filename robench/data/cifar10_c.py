@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
 import numpy as np
+import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -150,7 +151,7 @@ class Cifar10C:
             return None
         if len(split) != self.count:
             return split.y.numpy(), np.empty(0)
-        sample = split.x[self._sample].permute(0, 2, 3, 1).numpy()
+        sample = split.x[torch.from_numpy(self._sample)].permute(0, 2, 3, 1).numpy()
         return split.y.numpy(), _thumbnails(sample)
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robench.data.pixels import Images, Pixels, Rows, take
 from robench.errors import InputError
 from robench.store import ids_sha256
 
@@ -21,14 +22,14 @@ class Split:
 
     Attributes:
         name: the dataset's name.
-        x: images in [0, 1], float32, (N, C, H, W).
+        x: images in [0, 1], float32, (N, C, H, W), or their bytes, which look the same.
         y: labels, int64, (N,).
         ids: stable over runs, int64, (N,).
         sha256: of the whole set's x, y and ids, in hex.
     """
 
     name: str
-    x: Tensor
+    x: Images
     y: Tensor
     ids: Tensor
     sha256: str
@@ -46,7 +47,7 @@ class Split:
         if len(labels) != len(images):
             raise InputError(f"'{name}' has {len(images)} images but {len(labels)} labels: give one label an image.")
         numbers = _ids(name, ids, len(images))
-        return cls(name, images, labels, numbers, _sha256(images, labels, numbers))
+        return cls(name, images, labels, numbers, sha256_of(images, labels, numbers))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -61,7 +62,7 @@ class Split:
             return self
         if n < 1:
             raise InputError(f"--limit {n} must be at least 1.")
-        return Split(self.name, self.x[:n], self.y[:n], self.ids[:n], self.sha256)
+        return self.take(slice(n))
 
     def only(self, ids: Sequence[int]) -> "Split":
         """The examples with these ids, in the split's order.
@@ -87,10 +88,24 @@ class Split:
         ids = self.ids.tolist()
         chosen = set(stratified(self.name, dict(zip(ids, self.y.tolist(), strict=True)), ids, n))
         mask = torch.tensor([i in chosen for i in ids])
-        return self._where(~mask), self._where(mask)
+        return self.take(~mask), self.take(mask)
 
-    def _where(self, mask: Tensor) -> "Split":
-        return Split(self.name, self.x[mask], self.y[mask], self.ids[mask], self.sha256)
+    def sample(self, n: int, seed: int) -> "Split":
+        """A choice of n examples that depends on the seed, every class in proportion, in the set's order.
+
+        Raises:
+            InputError: n is not positive, or there are fewer.
+        """
+        if not 1 <= n <= len(self):
+            raise InputError(f"--sample {n} must be between 1 and {len(self)}, the number of examples.")
+        ids = self.ids.tolist()
+        labels = dict(zip(ids, self.y.tolist(), strict=True))
+        chosen = set(stratified(f"{self.name}/sample/{seed}", labels, ids, n))
+        return self.take(torch.tensor([i in chosen for i in ids]))
+
+    def take(self, rows: Rows) -> "Split":
+        """Some of the examples: a slice, row numbers or a mask."""
+        return Split(self.name, take(self.x, rows), self.y[rows], self.ids[rows], self.sha256)
 
 
 def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[int], n: int) -> list[int]:
@@ -107,7 +122,9 @@ def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[i
     return sorted(i for p, i in enumerate(ranked) if (p + 1) * n // total > p * n // total)
 
 
-def _images(name: str, x: Any) -> Tensor:
+def _images(name: str, x: Any) -> Images:
+    if isinstance(x, Pixels):  # bytes cannot be out of range
+        return x
     images = _tensor(name, "images", x)
     if images.dim() != IMAGE_DIMS or 0 in images.shape[1:]:
         raise InputError(f"'{name}': images have shape {tuple(images.shape)}, expected (N, C, H, W).")
@@ -162,8 +179,11 @@ def _tensor(name: str, what: str, values: Any) -> Tensor:
     return tensor.detach().cpu()
 
 
-def _sha256(x: Tensor, y: Tensor, ids: Tensor) -> str:
+def sha256_of(x: Images, y: Tensor, ids: Tensor) -> str:
+    """Of the images as floats, the labels and the ids; the same however the images are kept."""
     total = hashlib.sha256()
-    for tensor, kind in ((x, "<f4"), (y, "<i8"), (ids, "<i8")):
-        total.update(np.ascontiguousarray(tensor.numpy().astype(kind)).data)
+    for block in x.blocks() if isinstance(x, Pixels) else (x,):
+        total.update(np.ascontiguousarray(block.numpy().astype("<f4")).data)
+    for tensor in (y, ids):
+        total.update(np.ascontiguousarray(tensor.numpy().astype("<i8")).data)
     return total.hexdigest()

@@ -34,7 +34,7 @@ def _ratios(shop: Workshop, card: Card) -> dict[str, list[float]]:
     """The ratio for each group of parameters and each example."""
     model = load_card(card).to(shop.device)
     split = find_dataset(shop.dataset).load("train", shop.data_dir, EXAMPLES)
-    x, y = split.x.to(shop.device), split.y.to(shop.device)
+    x, y = split.x[:].to(shop.device), split.y.to(shop.device)
     net = Net(model, model, "fp32", shop.device)
     perturb = Perturber.of(card.recipe, torch.Generator().manual_seed(0))
     perturbed = perturb(net, x, attack_loss(y, net.constants))

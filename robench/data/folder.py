@@ -1,0 +1,73 @@
+"""Any folder of images: a subfolder a class, in alphabetical order."""
+
+import os
+from pathlib import Path
+
+from robench.data.decode import Encoded, Prepare
+from robench.data.kept import split_of
+from robench.data.split import Split
+from robench.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+PARTS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
+"""What the folder of a part may be called; without one the folder itself is the test part."""
+
+
+def load(
+    name: str,
+    folder: Path,
+    part: str = "test",
+    limit: int | None = None,
+    prepare: Prepare | None = None,
+    how: str = "",
+) -> Split:
+    """The images of a part in the order of class folders and file names; ids are their places.
+
+    Args:
+        name: the dataset's.
+        folder: holds train/ and test/ (or val/), or the classes of the test part themselves.
+        part: 'train' or 'test'.
+        limit: only the first so many are decoded.
+        prepare: done to each image, a crop say.
+        how: names `prepare` for the cache.
+
+    Raises:
+        InputError: there are no images, or one is damaged or of another size.
+    """
+    images, labels = files(folder, part)
+    if not images:
+        raise InputError(
+            f"'{root(folder, part)}' holds no images: put them in a subfolder a class, <class>/<name>.jpg."
+        )
+    return split_of(name, images[:limit], labels[:limit], prepare, how)
+
+
+def files(folder: Path, part: str) -> tuple[list[Encoded], list[int]]:
+    """The image files of a part and their class numbers."""
+    where = root(folder, part)
+    images, labels = [], []
+    for label, name in enumerate(classes(where)):
+        with os.scandir(where / name) as entries:
+            found = sorted((e for e in entries if e.name.lower().endswith(SUFFIXES)), key=lambda entry: entry.name)
+            images += [Encoded.file(Path(entry.path), entry.stat()) for entry in found]
+        labels += [label] * (len(images) - len(labels))
+    return images, labels
+
+
+def root(folder: Path, part: str) -> Path:
+    """The folder of a part.
+
+    Raises:
+        InputError: there is none.
+    """
+    for name in PARTS[part]:
+        if (folder / name).is_dir():
+            return folder / name
+    if part == "test" and folder.is_dir():
+        return folder
+    raise InputError(f"'{folder}' has no folder {PARTS[part][0]}: put its classes there, or name another folder.")
+
+
+def classes(folder: Path) -> list[str]:
+    """The class folders in the order of labels."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))

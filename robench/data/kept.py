@@ -1,0 +1,41 @@
+"""Splits of images that were decoded once: their digest is kept beside the bytes."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import torch
+
+from robench.data.decode import Encoded, Prepare, decoded
+from robench.data.pixels import Pixels
+from robench.data.split import Split, sha256_of
+from robench.errors import InputError
+from robench.paths import write_text
+
+
+def split_of(
+    name: str, images: Sequence[Encoded], labels: Sequence[int], prepare: Prepare | None = None, how: str = ""
+) -> Split:
+    """Encoded images and their class numbers as a split; ids are their places.
+
+    Args:
+        name: the dataset's.
+        images: one a label.
+        labels: class numbers.
+        prepare: done to each image, a crop say.
+        how: names `prepare` for the cache.
+
+    Raises:
+        InputError: there are none, or one is damaged or of another size.
+    """
+    if not images:
+        raise InputError(f"'{name}' has no images: give at least one.")
+    raw, path = decoded(images, prepare, how)
+    x, y, ids = Pixels(raw), torch.tensor(labels, dtype=torch.int64), torch.arange(len(images))
+    labelled = hashlib.sha256(y.numpy().tobytes()).hexdigest()[:16]
+    note = path.with_name(f"{path.stem}-{labelled}.sha256")
+    digest = note.read_text(encoding="ascii", errors="replace") if note.is_file() else ""
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        digest = sha256_of(x, y, ids)
+        write_text(note, digest)
+    return Split(name, x, y, ids, digest)

@@ -1,0 +1,43 @@
+"""Arrays of one's own in a NumPy archive: `x` and `y`, perhaps `ids`."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from robench.data.arrays import checked
+from robench.data.split import Split
+from robench.errors import InputError
+
+NEEDED = ("x", "y")
+
+
+def load(name: str, path: Path, part: str = "test", limit: int | None = None) -> Split:
+    """The examples of an .npz file.
+
+    Args:
+        name: the dataset's.
+        path: holds `x`, uint8 or floats in [0, 1], (N, C, H, W) or (N, H, W, C), `y` (N,) and perhaps `ids` (N,).
+        part: 'test': there is nothing to train on.
+        limit: only the first so many.
+
+    Raises:
+        InputError: it is not there or damaged, lacks an array, or one is off.
+    """
+    if part != "test":
+        raise InputError(f"'{path}' holds test examples only: train on a dataset with a train part.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(
+                    f"'{path}' holds one array, expected x and y: save it with numpy.savez(file, x=x, y=y)."
+                )
+            missing = [key for key in NEEDED if key not in archive.files]
+            if missing:
+                raise InputError(
+                    f"'{path}' has no '{missing[0]}', only {', '.join(archive.files)}: save x and y by these names."
+                )
+            x, y, ids = archive["x"], archive["y"], archive["ids"] if "ids" in archive.files else None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): save it again with numpy.savez.") from error
+    return checked(name, x, y, ids).limit(limit)

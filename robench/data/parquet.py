@@ -1,0 +1,72 @@
+"""Parquet files as Hugging Face publishes datasets: a column of encoded images, a column of class numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from robench.data.decode import Encoded
+from robench.data.kept import split_of
+from robench.data.split import Split
+from robench.errors import InputError
+
+IMAGES = ("image", "img", "jpg", "png")
+LABELS = ("label", "labels", "fine_label", "class", "cls")
+
+
+def load(name: str, path: Path, part: str = "test", limit: int | None = None) -> Split:
+    """The examples of a file, in its order.
+
+    Args:
+        name: the dataset's.
+        path: has a column of images, bytes or {bytes, path}, and one of integer labels.
+        part: 'test': one file is one part.
+        limit: only the first so many.
+
+    Raises:
+        InputError: it is not there or damaged, lacks a column, or an image is damaged.
+    """
+    if part != "test":
+        raise InputError(f"'{path}' holds test examples only: train on a dataset with a train part.")
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            image, label = _column(path, names, IMAGES), _column(path, names, LABELS)
+            table = _first(file, [image, label], limit)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): fetch it again.") from error
+    labels = table[label].to_pylist()
+    if not all(isinstance(each, int) for each in labels):
+        raise InputError(f"'{path}', column '{label}': expected class numbers, found {table.schema.field(label).type}.")
+    held = [
+        Encoded.held(f"{path}, row {at}", _data(path, image, at, each.as_py())) for at, each in enumerate(table[image])
+    ]
+    return split_of(name, held, labels)
+
+
+def _first(file: pq.ParquetFile, columns: list[str], limit: int | None) -> pa.Table:
+    """No more row groups than the limit takes."""
+    if limit is None:
+        return file.read(columns)
+    groups, rows = [], 0
+    while rows < limit and len(groups) < file.num_row_groups:
+        rows += file.metadata.row_group(len(groups)).num_rows
+        groups.append(len(groups))
+    return file.read_row_groups(groups, columns).slice(0, limit)
+
+
+def _column(path: Path, names: list[str], known: tuple[str, ...]) -> str:
+    for name in known:
+        if name in names:
+            return name
+    raise InputError(
+        f"'{path}' has columns {', '.join(names)}, none of {', '.join(known)}: rename the one that is meant."
+    )
+
+
+def _data(path: Path, column: str, at: int, value: Any) -> bytes:
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes):
+        raise InputError(f"'{path}', column '{column}', row {at}: no image bytes there; save the images in the file.")
+    return data
