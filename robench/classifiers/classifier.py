@@ -47,19 +47,19 @@ def make_classifier(card: Card) -> Classifier:
     Raises:
         InputError: names the card's file and the key that does not fit.
     """
-    dataset = dataset_of(card)
-    if len(card.input.mean) not in (1, dataset.shape[0]):
-        raise InputError(f"{card.where}, key 'input.mean': expected {dataset.shape[0]} values, one a channel.")
+    shape, classes = dataset_of(card).sizes
+    if len(card.input.mean) not in (1, shape[0]):
+        raise InputError(f"{card.where}, key 'input.mean': expected {shape[0]} values, one a channel.")
     try:
         backbone_class = architecture(card.architecture.name)
     except InputError as error:
         raise InputError(f"{card.where}, key 'architecture.name': {error}") from error
     try:
-        backbone = backbone_class(shape=dataset.shape, **card.architecture.args)
+        backbone = backbone_class(shape=shape, **card.architecture.args)
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise InputError(f"{card.where}, key 'architecture.args': {str(error).rstrip('.')}.") from error
     try:
-        head = make_head(card.head, backbone.features, dataset.classes)
+        head = make_head(card.head, backbone.features, classes)
     except InputError as error:
         raise InputError(f"{card.where}, key 'head.angular': {error}") from error
     return Classifier(backbone, head, card.input.mean, card.input.std)

@@ -79,7 +79,7 @@ def list_datasets(as_json: AsJson = False) -> None:
     rows = (
         {
             "name": d.name,
-            "shape": "x".join(map(str, d.shape)),
+            "shape": "x".join(map(str, d.shape or ())),
             "classes": d.classes,
             "threat": str(d.threat),
             "about": d.about,

@@ -12,6 +12,7 @@ from robench.cli.app import app
 from robench.cli.corrupt import Kind, corrupt, corruption_plan, wanted
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
+from robench.data.choice import Choice
 from robench.errors import IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import Evaluation, Table, evaluations_json
@@ -33,7 +34,10 @@ def evaluate(
     attack: Annotated[
         list[str] | None, typer.Option(help="One attack, instead of a battery or on top of it. Repeatable.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Its test split; the card's by default.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Its test split, or folder:DIR, npz:FILE, parquet:FILE; the card's by default."),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense, not on each --model. Repeatable.")
@@ -45,6 +49,9 @@ def evaluate(
     norm: Annotated[str | None, typer.Option(help="linf or l2; the dataset's by default.")] = None,
     eps: Annotated[str | None, typer.Option(help="Like 8/255 or 0.031; the dataset's by default.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="Only N examples, every class in proportion, chosen by --seed.")
+    ] = None,
     example: Annotated[list[int] | None, typer.Option(help="Only the example with this id. Repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 0,
     batch_size: Annotated[str, typer.Option(help="Of micro-batches: auto or N.")] = "auto",
@@ -63,8 +70,7 @@ def evaluate(
         raise InputError(f"unknown engine '{engine}': use local.")
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir '{data_dir}' is not a folder.")
-    if limit is not None and example:
-        raise InputError("--limit and --example both choose examples: leave one out.")
+    choice = Choice(limit, sample, example or (), seed)
     if example and wanted(battery or ()):
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
     specs = chosen(battery, attack)
@@ -82,7 +88,7 @@ def evaluate(
     crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in subjects])]
     crafting = [together(crafting)] if ensemble and crafting else crafting
     settings = Settings(seed, precision, device, batch_size_of(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
-    run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet, limit, example)
+    run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet, choice)
     unique = {subject[0].name: subject for subject in subjects}
     if dry_run:
         plans = {name: run.plan(card, data, threat) for name, (card, data, threat) in unique.items()}
@@ -108,8 +114,7 @@ class _Run:
     results: Path
     data_dir: Path | None
     quiet: bool
-    limit: int | None
-    examples: list[int] | None
+    choice: Choice
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
 
@@ -119,7 +124,7 @@ class _Run:
         from robench.run import plan
         from robench.store import Store
 
-        split = self._split(data)
+        split = self.choice.of(data, self.data_dir)
         rows = plan(
             Subject.of_card(card), split, self.specs, threat, self.settings, Store(self.results), self.substitutes
         )
@@ -129,7 +134,7 @@ class _Run:
 
     def evaluate(self, card: Card, data: Dataset, threat: ThreatModel) -> None:
         """Attack, corrupt, show."""
-        split = self._split(data)
+        split = self.choice.of(data, self.data_dir)
         if self.specs:
             self._attack(card, split, threat)
         if self.corruptions:
@@ -138,13 +143,6 @@ class _Run:
                 self.cells += as_json(lines)
                 if not self.quiet:
                     show(shown({card.name: Sweep(tuple(lines))}), output())
-
-    def _split(self, data: Dataset) -> "Split":
-        """The examples asked for."""
-        if self.examples and data.in_files:
-            raise InputError(f"'{data.name}' is read from files in their order: use --limit, not --example.")
-        split = data.load("test", self.data_dir, self.limit)
-        return split.only(self.examples) if self.examples else split
 
     def _attack(self, card: Card, split: "Split", threat: ThreatModel) -> None:
         from robench.request import Subject
@@ -196,9 +194,12 @@ def subject_of(name: str, dataset: str | None, norm: str | None, eps: str | None
     card = find_card(name)
     card.require_weights()
     data = find_dataset(dataset) if dataset else dataset_of(card)
-    if eps is None and norm in NORMS and norm != data.threat.norm:
-        raise InputError(f"'{data.name}' has no default eps for {norm}: give one with --eps.")
-    return card, data, ThreatModel.parse(norm or data.threat.norm, data.threat.text if eps is None else eps)
+    usual = data.threat
+    if eps is None and (usual is None or (norm in NORMS and norm != usual.norm)):
+        raise InputError(f"'{data.name}' has no default eps{f' for {norm}' if norm else ''}: give one with --eps.")
+    if usual is None:
+        return card, data, ThreatModel.parse(norm or NORMS[0], eps or "")
+    return card, data, ThreatModel.parse(norm or usual.norm, usual.text if eps is None else eps)
 
 
 def _require_places(results: Path | None, json_file: Path | None) -> None:

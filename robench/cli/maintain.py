@@ -14,7 +14,8 @@ from robench.cli.app import app
 from robench.cli.report import Models, Results
 from robench.cli.screens import output, show
 from robench.data import Dataset, open_corrupted
-from robench.errors import IncompleteError, RobenchError
+from robench.errors import IncompleteError, RobenchError, unknown
+from robench.paths import require_writable
 from robench.report import Table
 
 FAILED = 1
@@ -45,6 +46,22 @@ def verify(model: Models = None, results: Results = None) -> None:
     if any(v.faults for v in checked):
         typer.echo("robench: some stored examples do not hold: do not trust these records.", err=True)
         raise typer.Exit(FAILED)
+
+
+@app.command("download")
+def download(
+    dataset: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
+    data_dir: Annotated[Path, typer.Option(help="Where it is put.")] = Path("data"),
+) -> None:
+    """Fetch a published dataset; its checksums are checked."""
+    from robench.data import find_dataset
+
+    fetched = ("cifar10", "cifar100")
+    if dataset not in fetched:
+        raise unknown("dataset that can be fetched", dataset, list(fetched))
+    require_writable(data_dir, "--data-dir")
+    split = find_dataset(dataset).module.load("test", data_dir, download=True)
+    typer.echo(f"{dataset}: {len(split)} test examples in {data_dir}")
 
 
 @app.command("doctor")

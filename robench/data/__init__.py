@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from robench.errors import InputError, unknown
+from robench.paths import require_name
 from robench.specs import Card, ThreatModel
 
 if TYPE_CHECKING:
@@ -25,33 +26,44 @@ class Dataset:
     """What is known of a dataset without loading it.
 
     Attributes:
-        name: as on the command line.
+        name: as on the command line, or the name of the file or folder that was given there.
         about: one line.
-        shape: channels, height, width.
-        classes: how many.
-        threat: the usual threat model.
-        loader: a module with `load(part, data_dir) -> Split`; with `files` and `held_out` too if `in_files`.
+        loader: a module with `load(part, data_dir) -> Split`; if `partly`, with a third argument, how many examples;
+            if there is a `place`, with the name and the place before the part. If `in_files`, with `files` and
+            `held_out` too.
+        shape: channels, height, width; None where only the files know.
+        classes: how many; None likewise.
+        threat: the usual threat model; None where there is none.
         in_files: whether training images are decoded from files while training, not kept in memory.
+        partly: whether the loader makes no more examples than it is asked for.
+        place: the file or folder of one's own.
     """
 
     name: str
     about: str
-    shape: tuple[int, int, int]
-    classes: int
-    threat: ThreatModel
     loader: str
+    shape: tuple[int, int, int] | None = None
+    classes: int | None = None
+    threat: ThreatModel | None = None
     in_files: bool = False
+    partly: bool = False
+    place: Path | None = None
 
     def load(self, part: Part = "test", data_dir: Path | None = None, limit: int | None = None) -> "Split":
         """A split, checked; its first `limit` examples if there is a limit.
 
         Raises:
-            InputError: the data is not there or damaged.
+            InputError: the data is not there or damaged, or the limit is below 1.
         """
-        if self.in_files:
-            split: Split = self.module.load(part, data_dir or DEFAULT_DIR, limit)
-            return split
-        split = self.module.load(part, data_dir or DEFAULT_DIR)
+        if limit is not None and limit < 1:
+            raise InputError(f"--limit {limit} must be at least 1.")
+        split: Split
+        if self.place is not None:
+            split = self.module.load(self.name, self.place, part, limit)
+        elif self.partly:
+            split = self.module.load(part, data_dir or DEFAULT_DIR, limit)
+        else:
+            split = self.module.load(part, data_dir or DEFAULT_DIR)
         return split.limit(limit)
 
     def images(self, ids: "Column", data_dir: Path | None = None) -> "Column":
@@ -60,11 +72,36 @@ class Dataset:
         Raises:
             InputError: the data is not there or damaged, or has no such example.
         """
+        own = getattr(self.module, "images", None)
         try:
-            found: Column = self.module.images(ids, data_dir or DEFAULT_DIR)
-        except IndexError as error:
+            if own is not None:
+                found: Column = own(ids)
+                return found
+            return self.load("test", data_dir).images(ids)
+        except (IndexError, KeyError) as error:
             raise InputError(f"'{self.name}' has no test example {ids.max()}.") from error
-        return found
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int, int], int]:
+        """Shape and number of classes, for networks that are made for them.
+
+        Raises:
+            InputError: only the files know.
+        """
+        if self.shape is None or self.classes is None:
+            raise InputError(f"'{self.name}' is data of one's own: a card's dataset is one of {', '.join(DATASETS)}.")
+        return self.shape, self.classes
+
+    @property
+    def usual(self) -> ThreatModel:
+        """The usual threat model.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.threat is None:
+            raise InputError(f"'{self.name}' has no default eps: give one with --eps.")
+        return self.threat
 
     @property
     def module(self) -> Any:
@@ -92,6 +129,22 @@ DATASETS = {
             loader="robench.data.cifar10",
         ),
         Dataset(
+            name="cifar10-jpeg",
+            about="cifar10 re-encoded as JPEG, a stand-in where the original is not at hand",
+            shape=(3, 32, 32),
+            classes=10,
+            threat=ThreatModel.parse("linf", "8/255"),
+            loader="robench.data.cifar10_jpeg",
+        ),
+        Dataset(
+            name="cifar100",
+            about="32x32 colour images of 100 classes, 50,000 training and 10,000 test",
+            shape=(3, 32, 32),
+            classes=100,
+            threat=ThreatModel.parse("linf", "8/255"),
+            loader="robench.data.cifar100",
+        ),
+        Dataset(
             name="imagenet",
             about="ILSVRC 2012, 1,000 classes, resized to 256 and cropped to 224; validation images as test",
             shape=(3, 224, 224),
@@ -99,6 +152,7 @@ DATASETS = {
             threat=ThreatModel.parse("linf", "4/255"),
             loader="robench.data.imagenet",
             in_files=True,
+            partly=True,
         ),
     )
 }
@@ -108,16 +162,36 @@ CORRUPTED = {"cifar10": "robench.data.cifar10_c", "imagenet": "robench.data.imag
 """Modules with `find(data_dir) -> CorruptedSet` for the published corrupted versions, by dataset."""
 
 
+OWN = {"folder": "robench.data.folder", "npz": "robench.data.npz", "parquet": "robench.data.parquet"}
+"""Modules with `load(name, place, part, limit) -> Split` for data of one's own, by what stands before the colon."""
+
+
 def find_dataset(name: str) -> Dataset:
-    """A dataset by name.
+    """A dataset by name, or `folder:DIR`, `npz:FILE`, `parquet:FILE`.
 
     Raises:
-        InputError: no such dataset, with the nearest names.
+        InputError: no such dataset, with the nearest names; or nothing lies at the place.
     """
+    kind, colon, place = name.partition(":")
+    if colon:
+        return _own(kind, Path(place))
     try:
         return DATASETS[name]
     except KeyError:
-        raise unknown("dataset", name, list(DATASETS)) from None
+        raise unknown("dataset", name, [*DATASETS, *(f"{kind}:PATH" for kind in OWN)]) from None
+
+
+def _own(kind: str, place: Path) -> Dataset:
+    if kind not in OWN:
+        raise unknown("kind of dataset", kind, list(OWN))
+    if not (place.is_dir() if kind == "folder" else place.is_file()):
+        what = "folder" if kind == "folder" else "file"
+        raise InputError(f"--dataset {kind}:{place}: there is no {what} '{place}'.")
+    name = (place.resolve().name if kind == "folder" else place.stem).replace(" ", "-")
+    require_name(name, f"the name of '{place}'")
+    if name in DATASETS:
+        raise InputError(f"--dataset {kind}:{place}: '{name}' is another dataset's name; rename it.")
+    return Dataset(name, f"one's own, {kind}:{place}", OWN[kind], place=place)
 
 
 def dataset_of(card: Card) -> Dataset:

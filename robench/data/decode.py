@@ -5,10 +5,9 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -30,30 +29,32 @@ Prepare = Callable[[Image.Image], Image.Image]
 """From the decoded image to the one that is used: cropped, say."""
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """An encoded image.
+class Encoded(NamedTuple):
+    """An encoded image: a file, or bytes.
 
     Attributes:
-        name: for messages.
+        name: of the file, or for messages.
         stamp: changes when the image does.
-        open: where its bytes come from.
+        data: its bytes where it is no file.
     """
 
     name: str
-    stamp: tuple[Any, ...]
-    open: Callable[[], IO[bytes]]
+    stamp: tuple[int | str, ...]
+    data: bytes | None = None
 
     @classmethod
-    def file(cls, path: Path, entry: os.stat_result | None = None) -> "Encoded":
-        """An image file; looks at its size and its time of change."""
-        found = entry or path.stat()
-        return cls(str(path), (str(path), found.st_size, found.st_mtime_ns), lambda: path.open("rb"))
+    def file(cls, path: str, found: os.stat_result) -> "Encoded":
+        """An image file, told from its next version by size and time of change; plain text, as there are many."""
+        return cls(path, (path, found.st_size, found.st_mtime_ns))
 
     @classmethod
     def held(cls, name: str, data: bytes) -> "Encoded":
         """An image in memory."""
-        return cls(name, (hashlib.sha256(data).hexdigest(),), lambda: BytesIO(data))
+        return cls(name, (hashlib.sha256(data).hexdigest(),), data)
+
+    def open(self) -> IO[bytes]:
+        """Its bytes."""
+        return Path(self.name).open("rb") if self.data is None else BytesIO(self.data)
 
 
 def cache_folder() -> Path:

@@ -45,11 +45,12 @@ def load(
 def files(folder: Path, part: str) -> tuple[list[Encoded], list[int]]:
     """The image files of a part and their class numbers."""
     where = root(folder, part)
-    images, labels = [], []
+    images: list[Encoded] = []
+    labels: list[int] = []
     for label, name in enumerate(classes(where)):
         with os.scandir(where / name) as entries:
             found = sorted((e for e in entries if e.name.lower().endswith(SUFFIXES)), key=lambda entry: entry.name)
-            images += [Encoded.file(Path(entry.path), entry.stat()) for entry in found]
+            images += [Encoded.file(entry.path, entry.stat()) for entry in found]
         labels += [label] * (len(images) - len(labels))
     return images, labels
 

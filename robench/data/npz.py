@@ -27,16 +27,14 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None) ->
     if part != "test":
         raise InputError(f"'{path}' holds test examples only: train on a dataset with a train part.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(
-                    f"'{path}' holds one array, expected x and y: save it with numpy.savez(file, x=x, y=y)."
-                )
+                raise InputError(f"'{path}' holds one array: save two with numpy.savez(file, x=x, y=y).")
             missing = [key for key in NEEDED if key not in archive.files]
             if missing:
-                raise InputError(
-                    f"'{path}' has no '{missing[0]}', only {', '.join(archive.files)}: save x and y by these names."
-                )
+                found = ", ".join(archive.files) or "nothing"
+                raise InputError(f"'{path}' has no '{missing[0]}', only {found}: save x and y by these names.")
             x, y, ids = archive["x"], archive["y"], archive["ids"] if "ids" in archive.files else None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"'{path}' cannot be read ({error}): save it again with numpy.savez.") from error

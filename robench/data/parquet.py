@@ -49,7 +49,8 @@ def _first(file: pq.ParquetFile, columns: list[str], limit: int | None) -> pa.Ta
     """No more row groups than the limit takes."""
     if limit is None:
         return file.read(columns)
-    groups, rows = [], 0
+    groups: list[int] = []
+    rows = 0
     while rows < limit and len(groups) < file.num_row_groups:
         rows += file.metadata.row_group(len(groups)).num_rows
         groups.append(len(groups))

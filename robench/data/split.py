@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robench.data.pixels import Images, Pixels, Rows, take
 from robench.errors import InputError
-from robench.store import ids_sha256
+from robench.store import Column, ids_sha256
 
 IMAGE_DIMS = 4
 
@@ -75,7 +75,7 @@ class Split:
         for each in ids:
             if each not in known:
                 raise InputError(f"'{self.name}' has no example {each}: its {span}.")
-        return self._where(torch.isin(self.ids, torch.tensor(ids, dtype=torch.int64)))
+        return self.take(torch.isin(self.ids, torch.tensor(ids, dtype=torch.int64)))
 
     def identity(self) -> dict[str, Any]:
         """What of the data can change a verdict."""
@@ -102,6 +102,15 @@ class Split:
         labels = dict(zip(ids, self.y.tolist(), strict=True))
         chosen = set(stratified(f"{self.name}/sample/{seed}", labels, ids, n))
         return self.take(torch.tensor([i in chosen for i in ids]))
+
+    def images(self, ids: Column) -> Column:
+        """The images of some ids, float32 (M, C, H, W).
+
+        Raises:
+            KeyError: there is no such id.
+        """
+        place = {i: at for at, i in enumerate(self.ids.tolist())}
+        return self.x[torch.tensor([place[i] for i in ids.tolist()])].numpy()
 
     def take(self, rows: Rows) -> "Split":
         """Some of the examples: a slice, row numbers or a mask."""

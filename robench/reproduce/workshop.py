@@ -77,7 +77,7 @@ class Workshop:
             Subject.of_card(card),
             data.load("test", self.data_dir),
             [find_attack(name) for name in attacks],
-            data.threat,
+            data.usual,
             Settings(device=str(self.device)),
             Store(self.results),
             Quiet(),

@@ -11,6 +11,7 @@ class ConvNet(nn.Module):
         channels: output channels of each convolution.
         strides: of each convolution.
         features: width of the penultimate layer.
+        batch_norm: after each convolution; without it, deep ones do not start to learn under attack.
     """
 
     def __init__(
@@ -19,6 +20,7 @@ class ConvNet(nn.Module):
         channels: tuple[int, ...] = (32, 64, 64, 128),
         strides: tuple[int, ...] = (1, 2, 1, 2),
         features: int = 64,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         if len(channels) != len(strides):
@@ -26,7 +28,8 @@ class ConvNet(nn.Module):
         width, height, breadth = shape
         layers: list[nn.Module] = []
         for out, stride in zip(channels, strides, strict=True):
-            layers += [nn.Conv2d(width, out, 3, stride, padding=1), nn.ReLU()]
+            convolution = nn.Conv2d(width, out, 3, stride, padding=1, bias=not batch_norm)
+            layers += [convolution, *([nn.BatchNorm2d(out)] if batch_norm else []), nn.ReLU()]
             width, height, breadth = out, -(-height // stride), -(-breadth // stride)
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.project = nn.Sequential(nn.Linear(width * height * breadth, features), nn.ReLU())

@@ -92,7 +92,8 @@ class Source:
         known = DATASETS.get(self.dataset)
         for records in self._registered.values():
             threat = records[0].header.threat
-            if known is None or (threat.norm, threat.eps) != (known.threat.norm, known.threat.eps):
+            usual = known.threat if known else None
+            if usual is None or (threat.norm, threat.eps) != (usual.norm, usual.eps):
                 said.append(f"--norm {threat.norm} --eps {threat.text}")
             break
         said += [f"--results {self.results}"] if self.results and self.results != default_results() else []
@@ -118,7 +119,7 @@ class Source:
         keys = Counter(_key(record) for record in mine)
         sizes = {_key(record): record.header.n for record in mine}
         known = DATASETS.get(self.dataset)
-        usual = (known.threat.norm, known.threat.eps) if known else None
+        usual = (known.threat.norm, known.threat.eps) if known and known.threat else None
         return max(keys, key=lambda key: (key[1:3] == usual, sizes[key], keys[key]), default=None)
 
     @cached_property

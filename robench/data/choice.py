@@ -1,0 +1,51 @@
+"""Which of a dataset's test examples are evaluated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robench.data import Dataset
+from robench.errors import InputError
+
+if TYPE_CHECKING:
+    from robench.data.split import Split
+
+
+@dataclass(frozen=True)
+class Choice:
+    """All of them, the first few, a sample, or some by their ids.
+
+    Attributes:
+        limit: the first so many in the set's own order.
+        sample: so many, every class in proportion, by the seed.
+        ids: these alone.
+        seed: of the sample.
+
+    Raises:
+        InputError: more than one is asked for.
+    """
+
+    limit: int | None = None
+    sample: int | None = None
+    ids: Sequence[int] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        asked = {"--limit": self.limit is not None, "--sample": self.sample is not None, "--example": bool(self.ids)}
+        both = [name for name, given in asked.items() if given]
+        if len(both) > 1:
+            raise InputError(f"{' and '.join(both)} both choose examples: leave one out.")
+
+    def of(self, data: Dataset, data_dir: Path | None) -> "Split":
+        """The examples of the test part.
+
+        Raises:
+            InputError: the data is not there or damaged, or has no such examples.
+        """
+        if self.ids and data.in_files:
+            raise InputError(f"'{data.name}' is read from files in their order: use --limit, not --example.")
+        split = data.load("test", data_dir, self.limit)
+        if self.sample is not None:
+            return split.sample(self.sample, self.seed)
+        return split.only(self.ids) if self.ids else split

@@ -1,0 +1,353 @@
+"""Folders, archives and Parquet files as datasets, kept as bytes, decoded once."""
+
+import io
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from robench.data import DATASETS, decode, find_dataset
+from robench.data.choice import Choice
+from robench.data.pixels import Pixels
+from robench.data.split import Split
+from robench.errors import InputError
+
+RNG = np.random.default_rng(0)
+N = 12
+RAW = RNG.integers(0, 256, (N, 9, 7, 3), dtype=np.uint8)
+LABELS = np.arange(N) % 3
+FLOATS = torch.from_numpy(RAW).permute(0, 3, 1, 2).float() / 255
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv(decode.CACHE, str(folder))
+    return folder
+
+
+def png(pixels):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for at, (pixels, label) in enumerate(zip(RAW, LABELS, strict=True)):
+        path = tmp_path / "mine" / "test" / f"class{label}" / f"{at:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(pixels))
+    return tmp_path / "mine"
+
+
+ORDER = np.argsort(LABELS, kind="stable")
+"""A folder's order: class by class."""
+
+# ---- Bytes that look like floats ----
+
+
+def test_bytes_look_like_the_floats_they_stand_for():
+    pixels = Pixels(RAW)
+    assert (len(pixels), pixels.shape, pixels.dtype) == (N, FLOATS.shape, torch.float32)
+    assert torch.equal(pixels[:], FLOATS)
+    assert torch.equal(pixels[2:5], FLOATS[2:5])
+    assert torch.equal(pixels[torch.tensor([3, 1, 1])], FLOATS[[3, 1, 1]])
+    mask = torch.from_numpy(LABELS == 1)
+    assert torch.equal(pixels[mask], FLOATS[mask])
+    assert torch.equal(pixels.take(mask)[1:], FLOATS[mask][1:])
+
+
+def test_a_split_is_the_same_however_its_images_are_kept():
+    bytes_, floats = Split.checked("s", Pixels(RAW), LABELS), Split.checked("s", FLOATS, LABELS)
+    assert bytes_.identity() == floats.identity()
+    assert torch.equal(bytes_.sample(6, 1).x[:], floats.sample(6, 1).x)
+    fit, held = bytes_.stratified(3)
+    assert (len(fit), len(held)) == (9, 3)
+
+
+def test_verdicts_are_the_same_however_images_are_kept(tmp_path):
+    from robench.progress import Quiet
+    from robench.request import Settings, Subject
+    from robench.run import evaluate
+    from robench.specs import ThreatModel, find_attack
+    from robench.store import Store
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(189, 3)).eval()
+    labels = network(FLOATS).argmax(1)
+    found = []
+    for at, x in enumerate((FLOATS, Pixels(RAW))):
+        split = Split.checked("s", x, labels)
+        subject = Subject("s/n", {"weights": "w"}, lambda: network)
+        attacks = [find_attack(name) for name in ("pgd-20", "feature-attack", "square")]
+        outcome = evaluate(subject, split, attacks[::2], ThreatModel.parse("linf", "2/255"), Settings(device="cpu"),
+                           Store(tmp_path / str(at)), Quiet())  # fmt: skip
+        found.append([result.record for result in outcome.results])
+    for floats, bytes_ in zip(*found, strict=True):
+        assert floats.header.hash == bytes_.header.hash
+        assert (floats.step == bytes_.step).all()
+
+
+# ---- Folders ----
+
+
+def test_a_folder_is_read_class_by_class(folder):
+    split = find_dataset(f"folder:{folder}").load()
+    assert split.name == "mine"
+    assert split.y.tolist() == sorted(LABELS)
+    assert torch.equal(split.x[:], FLOATS[ORDER])
+    assert split.ids.tolist() == list(range(N))
+
+
+def test_a_folder_of_classes_is_the_test_part(folder):
+    assert len(find_dataset(f"folder:{folder / 'test'}").load()) == N
+    with pytest.raises(InputError, match="has no folder train"):
+        find_dataset(f"folder:{folder / 'test'}").load("train")
+
+
+def test_images_are_decoded_once_and_again_when_they_change(folder, cache, monkeypatch):
+    data = find_dataset(f"folder:{folder}")
+    first = data.load()
+    decoded = []
+    original = decode._decode
+    monkeypatch.setattr(decode, "_decode", lambda *arguments: (decoded.append(1), original(*arguments)))
+    assert data.load().identity() == first.identity()
+    assert decoded == []
+    (folder / "test" / "class0" / "000.png").write_bytes(png(255 - RAW[0]))
+    changed = data.load()
+    assert decoded == [1]
+    assert changed.sha256 != first.sha256
+
+
+def test_only_what_is_asked_for_is_decoded(folder, cache):
+    split = find_dataset(f"folder:{folder}").load(limit=5)
+    assert torch.equal(split.x[:], FLOATS[ORDER[:5]])
+    (kept,) = (cache / "images").glob("*.npy")
+    assert np.load(kept).shape[0] == 5
+
+
+def test_a_torn_note_of_the_digest_is_made_again(folder, cache):
+    data = find_dataset(f"folder:{folder}")
+    digest = data.load().sha256
+    (note,) = (cache / "images").glob("*.sha256")
+    note.write_text(digest[:10])
+    assert data.load().sha256 == digest
+
+
+def break_image(folder):
+    (folder / "test" / "class1" / "001.png").write_bytes(b"<html>not found</html>")
+
+
+def cut_image(folder):
+    path = folder / "test" / "class1" / "001.png"
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def other_size(folder):
+    (folder / "test" / "class1" / "001.png").write_bytes(png(RAW[1][:5]))
+
+
+def no_images(folder):
+    for path in folder.rglob("*.png"):
+        path.rename(path.with_suffix(".txt"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (break_image, "001.png' cannot be read"),
+        (cut_image, "001.png' cannot be read"),
+        (other_size, "001.png' is 7x5, .*000.png' 7x9: give all images one size"),
+        (no_images, "holds no images"),
+    ],
+)
+def test_damaged_folders_are_named(folder, cache, damage, words):
+    damage(folder)
+    with pytest.raises(InputError, match=words):
+        find_dataset(f"folder:{folder}").load()
+    assert list((cache / "images").glob("*.npy")) == []
+
+
+# ---- Archives ----
+
+
+@pytest.mark.parametrize(
+    "x", [RAW, RAW.transpose(0, 3, 1, 2), FLOATS.numpy(), FLOATS.permute(0, 2, 3, 1).double().numpy()],
+    ids=["bytes last", "bytes first", "floats first", "doubles last"],
+)  # fmt: skip
+def test_archives_in_any_layout(tmp_path, x):
+    np.savez_compressed(tmp_path / "data.npz", x=x, y=LABELS, ids=np.arange(N) + 7)
+    split = find_dataset(f"npz:{tmp_path / 'data.npz'}").load()
+    assert torch.allclose(split.x[:], FLOATS, atol=1e-7)
+    assert (split.name, split.ids[0].item()) == ("data", 7)
+
+
+def arrays(**changes):
+    found = {"x": RAW, "y": LABELS} | changes
+    return {name: array for name, array in found.items() if array is not None}
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (arrays(y=None), "has no 'y', only x"),
+        (arrays(x=RAW[0]), r"shape \(9, 7, 3\)"),
+        (arrays(x=RAW[..., :2]), "neither or both"),
+        (arrays(x=RAW[:, :3]), "neither or both"),
+        (arrays(x=RAW.astype(np.float32)), "divide by 255"),
+        (arrays(x=RAW.astype(np.int64)), "expected floats"),
+        (arrays(x=np.full((N, 3, 4, 4), np.nan)), "NaN or infinite"),
+        (arrays(y=LABELS[:-1]), "one label an image"),
+        (arrays(y=np.eye(3)[LABELS]), "not one-hot"),
+        (arrays(y=LABELS.astype(float)), "expected integers"),
+        (arrays(y=LABELS - 1), "negative"),
+        (arrays(ids=np.zeros(N, int)), "different numbers"),
+        (arrays(x=RAW[:0], y=LABELS[:0]), "no examples"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(tmp_path, held, words):
+    np.savez(tmp_path / "data.npz", **held)
+    with pytest.raises(InputError, match=words):
+        find_dataset(f"npz:{tmp_path / 'data.npz'}").load()
+
+
+def object_array(path):
+    np.savez(path, x=np.array([None, 1], dtype=object), y=LABELS)
+
+
+def one_array(path):
+    with path.open("wb") as stream:
+        np.save(stream, RAW)
+
+
+def torn(path):
+    np.savez(path, x=RAW, y=LABELS)
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def text(path):
+    path.write_text("<html>")
+
+
+def empty_zip(path):
+    zipfile.ZipFile(path, "w").close()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (object_array, "cannot be read"),
+        (one_array, "holds one array"),
+        (torn, "cannot be read"),
+        (text, "cannot be read"),
+        (empty_zip, "has no 'x'"),
+    ],
+)
+def test_damaged_archives_are_named(tmp_path, make, words):
+    make(tmp_path / "data.npz")
+    with pytest.raises(InputError, match=words) as raised:
+        find_dataset(f"npz:{tmp_path / 'data.npz'}").load()
+    assert "\n" not in str(raised.value)
+
+
+# ---- Parquet ----
+
+
+def table(image="image", label="label", images=None, labels=LABELS):
+    images = [{"bytes": png(each), "path": "a.png"} for each in RAW] if images is None else images
+    return pa.table({image: images, label: labels})
+
+
+@pytest.mark.parametrize(("image", "label"), [("image", "label"), ("img", "fine_label")])
+def test_parquet_as_it_is_published(tmp_path, image, label):
+    pq.write_table(table(image, label), tmp_path / "data.parquet", row_group_size=5)
+    data = find_dataset(f"parquet:{tmp_path / 'data.parquet'}")
+    assert torch.equal(data.load().x[:], FLOATS)
+    assert data.load().y.tolist() == LABELS.tolist()
+    assert torch.equal(data.load(limit=7).x[:], FLOATS[:7])
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (table(image="photo"), "none of image"),
+        (table(label="animal"), "none of label"),
+        (table(labels=[f"{each}" for each in LABELS]), "expected class numbers"),
+        (table(images=[{"bytes": None, "path": "a.png"}] * N), "no image bytes"),
+        (table(images=[b"<html>"] * N), "row 0' cannot be read"),
+    ],
+)
+def test_parquet_that_does_not_fit_is_named(tmp_path, held, words):
+    pq.write_table(held, tmp_path / "data.parquet")
+    with pytest.raises(InputError, match=words):
+        find_dataset(f"parquet:{tmp_path / 'data.parquet'}").load()
+
+
+def test_torn_parquet_is_named(tmp_path):
+    path = tmp_path / "data.parquet"
+    pq.write_table(table(), path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(InputError, match="fetch it again"):
+        find_dataset(f"parquet:{path}").load()
+
+
+# ---- Names and choices ----
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("npz:/nowhere.npz", "there is no file"),
+        ("folder:/nowhere", "there is no folder"),
+        ("zip:/tmp/a.zip", "unknown kind of dataset 'zip'"),
+        ("cifar", "did you mean cifar10"),
+    ],
+)
+def test_data_that_is_not_there_is_named(name, words):
+    with pytest.raises(InputError, match=words):
+        find_dataset(name)
+
+
+def test_ones_own_data_never_takes_the_name_of_a_known_set(tmp_path):
+    np.savez(tmp_path / "cifar10.npz", x=RAW, y=LABELS)
+    with pytest.raises(InputError, match="another dataset's name"):
+        find_dataset(f"npz:{tmp_path / 'cifar10.npz'}")
+
+
+def test_a_sample_is_stratified_and_its_ids_say_which(digits):
+    data = DATASETS["digits"]
+    one, again = (Choice(sample=100, seed=1).of(data, None) for _ in range(2))
+    assert one.ids.tolist() == again.ids.tolist()
+    assert one.ids.tolist() != Choice(sample=100, seed=2).of(data, None).ids.tolist()
+    assert one.ids.tolist() == [i for i in digits.ids.tolist() if i in set(one.ids.tolist())]
+    share = np.bincount(one.y, minlength=10) / np.bincount(digits.y, minlength=10)
+    assert np.abs(share - 100 / 540).max() < 0.03
+    assert one.identity()["ids"] != digits.limit(100).identity()["ids"]
+
+
+@pytest.mark.parametrize("n", [0, -1, 541])
+def test_impossible_samples_are_named(n):
+    with pytest.raises(InputError, match="between 1 and 540"):
+        Choice(sample=n).of(DATASETS["digits"], None)
+
+
+def test_two_choices_at_once_are_refused(cli):
+    said = cli("eval", "--model", "pgdat", "--limit", 3, "--sample", 3)
+    assert said.code == 2
+    assert "--limit and --sample" in said.sentence
+
+
+def test_from_the_command_line(cli, tmp_path, digits):
+    np.savez(tmp_path / "scans.npz", x=digits.x[:30].numpy(), y=digits.y[:30].numpy())
+    name = f"npz:{tmp_path / 'scans.npz'}"
+    command = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--dataset", name, "--results", tmp_path / "r")
+    assert "give one with --eps" in cli(*command).sentence
+    said = cli(*command, "--eps", "0.2")
+    assert said.code == 0
+    assert "scans, linf 0.2" in said.out.replace("\n", " ") or "linf 0.2, 30 examples" in said.out
+    assert list((tmp_path / "r" / "raw" / "scans" / "pgdat").glob("*.parquet"))
