@@ -56,6 +56,8 @@ def test_bytes_look_like_the_floats_they_stand_for():
     assert (len(pixels), pixels.shape, pixels.dtype) == (N, FLOATS.shape, torch.float32)
     assert torch.equal(pixels[:], FLOATS)
     assert torch.equal(pixels[2:5], FLOATS[2:5])
+    assert torch.equal(pixels[4], FLOATS[4])
+    assert torch.equal(pixels[np.array([4, 1])], FLOATS[[4, 1]])
     assert torch.equal(pixels[torch.tensor([3, 1, 1])], FLOATS[[3, 1, 1]])
     mask = torch.from_numpy(LABELS == 1)
     assert torch.equal(pixels[mask], FLOATS[mask])

@@ -590,19 +590,19 @@ def test_cifar10_in_its_own_order(tmp_path, monkeypatch):
     base, pixels, labels = archive(tmp_path, monkeypatch)
     for part, rows in (("train", slice(0, 20)), ("test", slice(20, 24))):
         split = find_dataset("cifar10").load(part, tmp_path)
-        np.testing.assert_array_equal(split.x.numpy(), pixels[rows].astype(np.float32) / 255)
+        np.testing.assert_array_equal(split.x[:].numpy(), pixels[rows].astype(np.float32) / 255)
         assert split.y.tolist() == labels[rows].tolist()
     np.testing.assert_array_equal(
         find_dataset("cifar10").images(np.array([2, 0]), tmp_path), pixels[[22, 20]].astype(np.float32) / 255
     )
     path = base / "data_batch_3"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(InputError, match=r"^CIFAR-10 is not in '[^\n]*' or is damaged: [^\n]*--data-dir\.$"):
+    with pytest.raises(InputError, match=r"^cifar10 is not in '[^\n]*' or is damaged: [^\n]*--data-dir\.$"):
         find_dataset("cifar10").load("train", tmp_path)
 
 
 def test_missing_cifar10_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(InputError, match=r"^CIFAR-10 is not in '[^\n]*' or is damaged: [^\n]*--data-dir\.$"):
+    with pytest.raises(InputError, match=r"^cifar10 is not in '[^\n]*' or is damaged: [^\n]*--data-dir\.$"):
         find_dataset("cifar10").load("test", tmp_path)
 
 

@@ -1,6 +1,7 @@
 """Images kept as bytes, on disk if they are many, and looked at as floats."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 BLOCK = 256
 """Images that are turned into floats together where all are needed once."""
 
-Rows = slice | Tensor
+Rows = slice | Tensor | NDArray[Any]
 """Which images: a slice, row numbers int64 (M,), or a mask bool (N,)."""
 
 
@@ -37,8 +38,10 @@ class Pixels:
         height, width, channels = self.raw.shape[1:]
         return torch.Size((len(self.rows), channels, height, width))
 
-    def __getitem__(self, rows: Rows) -> Tensor:
-        """Some images as floats, (M, C, H, W)."""
+    def __getitem__(self, rows: Rows | int) -> Tensor:
+        """Some images as floats, (M, C, H, W), or one, (C, H, W)."""
+        if isinstance(rows, int):
+            return self[rows : rows + 1][0]
         picked = self.raw[self._places(rows)]
         return torch.from_numpy(np.ascontiguousarray(picked.transpose(0, 3, 1, 2))).float().div_(255)
 
@@ -52,7 +55,7 @@ class Pixels:
             yield self[start : start + BLOCK]
 
     def _places(self, rows: Rows) -> NDArray[np.int64]:
-        return self.rows[rows if isinstance(rows, slice) else rows.cpu().numpy()]
+        return self.rows[rows.cpu().numpy() if isinstance(rows, Tensor) else rows]
 
 
 Images = Tensor | Pixels
