@@ -81,8 +81,6 @@ class Card(Declared):
 
     dataset: str
     about: str
-    trained_on: str = ""
-    """The dataset of the training examples, where it is not the card's own: a stand-in."""
     paper_row: str = ""
     """The row of results/paper/*.csv that this defense corresponds to."""
     tried: str = ""

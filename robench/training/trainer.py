@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robench.classifiers import make_classifier, save_weights
 from robench.classifiers.loading import fit, read_weights
-from robench.data import Dataset, dataset_of, find_dataset
+from robench.data import dataset_of
 from robench.errors import InputError
 from robench.paths import write_text
 from robench.specs import CARD, WEIGHTS, Card, digest
@@ -74,18 +74,13 @@ def train(
     return folder / CARD
 
 
-def _dataset(card: Card) -> Dataset:
-    """What is trained on."""
-    return find_dataset(card.trained_on) if card.trained_on else dataset_of(card)
-
-
 class Trainer:
     """Network, optimiser and history of one training run."""
 
     def __init__(self, card: Card, folder: Path, members: Team, data_dir: Path | None) -> None:
         self.card, self.recipe, self.folder, self.team = card, card.recipe, folder, members
         self.adversarial = make_framework(self.recipe.framework, self.recipe.args).adversarial
-        self.examples: Examples = examples(_dataset(card), self.recipe, data_dir)
+        self.examples: Examples = examples(dataset_of(card), self.recipe, data_dir)
         torch.manual_seed(self.recipe.seed)
         module = make_classifier(card).to(members.device)
         if self.recipe.channels_last:

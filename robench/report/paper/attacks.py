@@ -12,7 +12,7 @@ from robench.store import Record
 
 def accuracies(source: Source, view: View, layout: Layout) -> Table:
     """A declared table: clean accuracy, the paper's attacks, ours, and the worst case of all of them."""
-    paper = layout.rows(source.dataset_of_cards)
+    paper = layout.rows(source.dataset)
     names = [CLEAN, *layout.attacks, *layout.also]
     table = Table(layout.title, "defense", view.columns(names, paper.values()))
     table.columns += [WORST, *(training_columns(view) if layout.training else ())]

@@ -107,6 +107,6 @@ def _cells(source: Source, view: View, numbers: str, title: str) -> Table:
 def _ours(source: Source, verdicts: Verdicts, lacking: Iterable[str], battery: str = "corruptions") -> list[str]:
     """What our numbers were measured on, and how to get those of defenses that have none like them."""
     names: Sequence[str] = list(lacking) if verdicts else ["NAME"]
-    models = " ".join(f"--model {source.dataset_of_cards}/{name}" for name in names)
+    models = " ".join(f"--model {source.dataset}/{name}" for name in names)
     fill = [f"To fill the empty cells: `robench eval {models} --battery {battery}`."] if names else []
     return [f"Ours: {settings(verdicts)}", *fill] if verdicts else fill

@@ -47,12 +47,12 @@ class Source:
 
     def records(self, defense: str) -> dict[str, Record]:
         """All that are stored of a defense, by attack."""
-        registered = self._registered.get(f"{self.dataset_of_cards}/{defense}", ())
+        registered = self._registered.get(f"{self.dataset}/{defense}", ())
         return {record.header.attack.name: record for record in registered} or self._derived.get(defense, {})
 
     def card(self, defense: str) -> Card | None:
         """A registered defense's card."""
-        name = f"{self.dataset_of_cards}/{defense}"
+        name = f"{self.dataset}/{defense}"
         return find_card(name) if name in list_models() else None
 
     @cached_property
@@ -61,11 +61,6 @@ class Source:
         found = sweeps(self.results, published=self.published)
         mine = {name: [each for each in every if each.head.dataset == self.dataset] for name, every in found.items()}
         return {name.rpartition("/")[2]: every for name, every in mine.items() if every}
-
-    @cached_property
-    def dataset_of_cards(self) -> str:
-        """The folder of the registry: a stand-in's defenses are those of what it stands for."""
-        return self.dataset.removesuffix("-jpeg")
 
     def setting(self) -> str:
         """What our numbers were measured on, one sentence."""
@@ -81,14 +76,14 @@ class Source:
         for defense, attacks in self.missing.items():
             shared.setdefault(tuple(dict.fromkeys(attacks)), []).append(defense)
         for lacking, defenses in shared.items():
-            models = " ".join(f"--model {self.dataset_of_cards}/{name}" for name in defenses)
+            models = " ".join(f"--model {self.dataset}/{name}" for name in defenses)
             asked = " ".join(f"--attack {name}" for name in lacking)
             yield f"To fill the empty cells: `robench eval {models} {asked}{self._options}`."
 
     @property
     def _options(self) -> str:
         """Of `robench eval`, with which fresh records stand beside the stored ones."""
-        said = [] if self.dataset == self.dataset_of_cards else [f"--dataset {self.dataset}"]
+        said: list[str] = []
         known = DATASETS.get(self.dataset)
         for records in self._registered.values():
             threat = records[0].header.threat

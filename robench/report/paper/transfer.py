@@ -37,6 +37,6 @@ def transfer(source: Source, view: View) -> Table:
         table.notes.append(f"Paper: {PAPER}.")
     table.notes.append(f"{WHITE} The substitute is the target itself: white-box, but the last iterate only.")
     if source.missing:
-        models = " ".join(f"--model {source.dataset_of_cards}/{target}" for target in targets)
+        models = " ".join(f"--model {source.dataset}/{target}" for target in targets)
         table.notes.append(f"To fill the empty cells: `robench eval {models} --battery transfer`.")
     return table
