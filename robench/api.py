@@ -1,6 +1,5 @@
 """The Python interface: evaluate any network, load a registered one."""
 
-import hashlib
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from robench.progress import Quiet
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
 from robench.report.sweeps import Sweep
-from robench.request import CHUNK, Settings, Subject
+from robench.request import CHUNK, Settings, Subject, network_identity
 from robench.run import evaluate as run
 from robench.service import AskError, Service
 from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
@@ -88,7 +87,9 @@ def evaluate(
     settings = Settings(seed, precision, device, batch_size, chunk_size)
     subject = _subject(model, results is not None)
     _check_substitutes(substitutes)
-    crafting = [Subject(name, _identity(network), _loader(network)) for name, network in (substitutes or {}).items()]
+    crafting = [
+        Subject(name, network_identity(network), _loader(network)) for name, network in (substitutes or {}).items()
+    ]
     crafting = [together(crafting)] if ensemble and crafting else crafting
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
@@ -154,7 +155,7 @@ def _subject(model: nn.Module | Callable[[Tensor], Any], kept: bool) -> Subject:
     if isinstance(model, Service):
         return Subject(f"data/{model.name}", model.identity(), lambda: model, model)
     if isinstance(model, nn.Module):
-        return Subject(f"data/{type(model).__name__}", _identity(model), lambda: model)
+        return Subject(f"data/{type(model).__name__}", network_identity(model), lambda: model)
     if not callable(model) or isinstance(model, type):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
     if kept:
@@ -192,18 +193,3 @@ def _specs(attacks: Sequence[str | AttackSpec]) -> list[AttackSpec]:
         if names.count(name) > 1:
             raise InputError(f"two different attacks are called '{name}': give each its own name.")
     return specs
-
-
-def _identity(model: nn.Module) -> dict[str, Any]:
-    """What of an arbitrary network can change a verdict: its structure, parameters, buffers and plain attributes."""
-    if not isinstance(model, nn.Module):
-        raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
-    total = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n{model!r}".encode())
-    for name, module in model.named_modules():
-        plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
-        total.update(f"{name} {sorted(plain.items())}".encode())
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        values = tensor.detach().cpu().contiguous()
-        total.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        total.update(values.double().numpy().tobytes())
-    return {"weights": total.hexdigest()}

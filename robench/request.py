@@ -1,14 +1,18 @@
 """What an evaluation is asked for: a network and how to run it."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from robench.classifiers import load_card
+from robench.classifiers.own import MARK, load_own
 from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
+from robench.paths import require_name
 from robench.service import Service
 from robench.specs import Card
 
@@ -30,6 +34,22 @@ class Subject:
     def of_card(cls, card: Card) -> "Subject":
         """A registered defense."""
         return cls(card.name, card.identity(), lambda: load_card(card))
+
+    @classmethod
+    def of_own(
+        cls, name: str, dataset: str, weights: Path | None, mean: Sequence[float] = (), std: Sequence[float] = ()
+    ) -> "Subject":
+        """A network of one's own, `file.py:make_model`; its weights are part of its name.
+
+        Raises:
+            InputError: it cannot be made, or the weights do not fit.
+        """
+        network = load_own(name, weights, mean, std)
+        identity = network_identity(network)
+        stem, _, function = name.rpartition(MARK)
+        called = f"{Path(stem).name}-{function}@{identity['weights'][:8]}"
+        require_name(called, "the name of a network")
+        return cls(f"{dataset}/{called}", identity, lambda: network)
 
 
 @dataclass(frozen=True)
@@ -56,3 +76,18 @@ class Settings:
             raise InputError(f"seed {self.seed} must not be negative.")
         if self.chunk_size < 1:
             raise InputError(f"chunk_size {self.chunk_size} must be at least 1.")
+
+
+def network_identity(model: nn.Module) -> dict[str, Any]:
+    """What of an arbitrary network can change a verdict: its structure, parameters, buffers and plain attributes."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
+    total = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n{model!r}".encode())
+    for name, module in model.named_modules():
+        plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
+        total.update(f"{name} {sorted(plain.items())}".encode())
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        values = tensor.detach().cpu().contiguous()
+        total.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        total.update(values.double().numpy().tobytes())
+    return {"weights": total.hexdigest()}

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from robench.cli.screens import errors
-from robench.specs import Card, find_battery
+from robench.specs import find_battery
 from robench.specs.corruption import extra_corruptions
 from robench.store.corrupted import Corrupted, Origin
 
 if TYPE_CHECKING:
     from robench.corrupted import Source
     from robench.data.split import Split
-    from robench.request import Settings
+    from robench.request import Settings, Subject
 
 
 Kind = Literal["generated", "published", "extra", "spatial"]
@@ -28,14 +28,13 @@ def wanted(batteries: Sequence[str]) -> list[Kind]:
 
 
 def corruption_plan(
-    card: Card, split: "Split", kind: Kind, data_dir: Path | None, settings: "Settings", results: Path
+    subject: "Subject", split: "Split", kind: Kind, data_dir: Path | None, settings: "Settings", results: Path
 ) -> dict[str, str]:
     """A line of `--dry-run`: one pass for each corruption, severity, view and example that is not stored."""
     from robench.corrupted import missing
-    from robench.request import Subject
 
     source = source_of(split, kind, data_dir)
-    cells = missing(Subject.of_card(card), split, source, settings, results)
+    cells = missing(subject, split, source, settings, results)
     passes = cells * source.count * len(split)
     return {
         "attack": f"corruptions ({source.origin if kind in ORIGINS else kind})",
@@ -46,7 +45,12 @@ def corruption_plan(
 
 
 def corrupt(
-    card: Card, split: "Split", kinds: Sequence[Kind], data_dir: Path | None, settings: "Settings", results: Path
+    subject: "Subject",
+    split: "Split",
+    kinds: Sequence[Kind],
+    data_dir: Path | None,
+    settings: "Settings",
+    results: Path,
 ) -> dict[Kind, list[Corrupted]]:
     """Evaluate a defense on corrupted images; what was published and what is generated stay apart.
 
@@ -54,13 +58,11 @@ def corrupt(
         InputError: the published set is not there or damaged.
     """
     from robench.corrupted import evaluate
-    from robench.request import Subject
 
     def say(text: str) -> None:
-        errors().print(f"{card.name} {text}", markup=False)
+        errors().print(f"{subject.model} {text}", markup=False)
 
     sources = {kind: source_of(split, kind, data_dir) for kind in kinds}
-    subject = Subject.of_card(card)
     return {
         source.origin if kind in ORIGINS else kind: evaluate(subject, split, source, settings, results, say)
         for kind, source in sources.items()

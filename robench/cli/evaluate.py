@@ -25,9 +25,16 @@ if TYPE_CHECKING:
     from robench.request import Settings, Subject
 
 
+MARK = ".py:"
+"""In the name of a network of one's own, between the file and the function."""
+
+
 @app.command("eval")
 def evaluate(
-    model: Annotated[list[str], typer.Option(help="A registered defense, or the path of a card.toml. Repeatable.")],
+    model: Annotated[
+        list[str],
+        typer.Option(help="A registered defense, the path of a card.toml, or file.py:make_model. Repeatable."),
+    ],
     battery: Annotated[
         list[str] | None, typer.Option(help="A named list of attacks. Repeatable.  [default: paper]")
     ] = None,
@@ -39,6 +46,13 @@ def evaluate(
         typer.Option(help="Its test split, or folder:DIR, npz:FILE, parquet:FILE; the card's by default."),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Of file.py:make_model: safetensors, or a saved state_dict.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Of file.py:make_model, if it expects normalised images: 0.49,0.48,0.45.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense, not on each --model. Repeatable.")
     ] = None,
@@ -74,7 +88,11 @@ def evaluate(
     if example and wanted(battery or ()):
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
     specs = chosen(battery, attack)
-    subjects = [subject_of(name, dataset, norm, eps) for name in model]
+    own = [name for name in model if MARK in name]
+    if not own and (weights or mean or std):
+        raise InputError("--weights, --mean and --std belong to --model file.py:make_model; a card has its own.")
+    cards = [subject_of(name, dataset, norm, eps) for name in model if name not in own]
+    data = _own_data(own[0], dataset, norm, eps) if own else None
     folder = results or default_results()
     quiet = json_file is not None and str(json_file) == "-"
     _require_places(None if dry_run else folder, None if quiet else json_file)
@@ -85,17 +103,23 @@ def evaluate(
     from robench.transfer import together
 
     specs = specs if max_queries is None else within(specs, max_queries)
-    crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in subjects])]
+    crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in cards])]
     crafting = [together(crafting)] if ensemble and crafting else crafting
     settings = Settings(seed, precision, device, batch_size_of(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
     run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet, choice)
-    unique = {subject[0].name: subject for subject in subjects}
+    targets = [(Subject.of_card(card), each, threat) for card, each, threat in cards]
+    if data is not None:
+        made = [
+            Subject.of_own(name, data[0].name, weights, _numbers("--mean", mean), _numbers("--std", std))
+            for name in own
+        ]
+        targets += [(subject, *data) for subject in made]
+    unique = {target[0].model: target for target in targets}
     if dry_run:
-        plans = {name: run.plan(card, data, threat) for name, (card, data, threat) in unique.items()}
-        _show_plans(plans, json_file, quiet)
+        _show_plans({name: run.plan(*target) for name, target in unique.items()}, json_file, quiet)
         return
-    for card, data, threat in unique.values():
-        run.evaluate(card, data, threat)
+    for target in unique.values():
+        run.evaluate(*target)
     _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if run.corruptions else {}))
     if not quiet:
         output().print(f"Records: {folder / 'raw' if specs else folder}", markup=False, soft_wrap=True)
@@ -118,40 +142,37 @@ class _Run:
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
 
-    def plan(self, card: Card, data: Dataset, threat: ThreatModel) -> list[dict[str, str]]:
+    def plan(self, subject: "Subject", data: Dataset, threat: ThreatModel) -> list[dict[str, str]]:
         """What would be computed."""
-        from robench.request import Subject
         from robench.run import plan
         from robench.store import Store
 
         split = self.choice.of(data, self.data_dir)
-        rows = plan(
-            Subject.of_card(card), split, self.specs, threat, self.settings, Store(self.results), self.substitutes
-        )
+        rows = plan(subject, split, self.specs, threat, self.settings, Store(self.results), self.substitutes)
         return rows + [
-            corruption_plan(card, split, kind, self.data_dir, self.settings, self.results) for kind in self.corruptions
+            corruption_plan(subject, split, kind, self.data_dir, self.settings, self.results)
+            for kind in self.corruptions
         ]
 
-    def evaluate(self, card: Card, data: Dataset, threat: ThreatModel) -> None:
+    def evaluate(self, subject: "Subject", data: Dataset, threat: ThreatModel) -> None:
         """Attack, corrupt, show."""
         split = self.choice.of(data, self.data_dir)
         if self.specs:
-            self._attack(card, split, threat)
+            self._attack(subject, split, threat)
         if self.corruptions:
-            made = corrupt(card, split, self.corruptions, self.data_dir, self.settings, self.results)
+            made = corrupt(subject, split, self.corruptions, self.data_dir, self.settings, self.results)
             for lines in made.values():
                 self.cells += as_json(lines)
                 if not self.quiet:
-                    show(shown({card.name: Sweep(tuple(lines))}), output())
+                    show(shown({subject.model: Sweep(tuple(lines))}), output())
 
-    def _attack(self, card: Card, split: "Split", threat: ThreatModel) -> None:
-        from robench.request import Subject
+    def _attack(self, subject: "Subject", split: "Split", threat: ThreatModel) -> None:
         from robench.run import evaluate
         from robench.store import Store
 
-        with Screen(errors(), card.name) as screen:
+        with Screen(errors(), subject.model) as screen:
             outcome = evaluate(
-                Subject.of_card(card),
+                subject,
                 split,
                 self.specs,
                 threat,
@@ -162,7 +183,7 @@ class _Run:
             )
         self.evaluations.append(Evaluation.of(outcome))
         for skipped in outcome.skipped:
-            errors().print(f"{card.name} {skipped.name}: skipped, {skipped.reason}.")
+            errors().print(f"{subject.model} {skipped.name}: skipped, {skipped.reason}.")
         if not self.quiet:
             show(self.evaluations[-1].table(), output())
 
@@ -189,17 +210,37 @@ def _substitutes(specs: list[AttackSpec], named: list[str] | None, models: list[
     return list(cards.values())
 
 
+def _own_data(name: str, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Dataset, ThreatModel]:
+    """On what a network of one's own is evaluated: that has to be said."""
+    if dataset is None:
+        raise InputError(f"--model {name} does not say its data: add --dataset, npz:FILE say.")
+    data = find_dataset(dataset)
+    return data, _threat(data, norm, eps)
+
+
+def _numbers(option: str, text: str | None) -> list[float]:
+    try:
+        return [float(each) for each in text.split(",")] if text else []
+    except ValueError:
+        raise InputError(f"{option} '{text}': give numbers with commas between, 0.49,0.48,0.45.") from None
+
+
+def _threat(data: Dataset, norm: str | None, eps: str | None) -> ThreatModel:
+    """What is asked for, else what is usual for a dataset."""
+    usual = data.threat
+    if eps is None and (usual is None or (norm in NORMS and norm != usual.norm)):
+        raise InputError(f"'{data.name}' has no default eps{f' for {norm}' if norm else ''}: give one with --eps.")
+    if usual is None:
+        return ThreatModel.parse(norm or NORMS[0], eps or "")
+    return ThreatModel.parse(norm or usual.norm, usual.text if eps is None else eps)
+
+
 def subject_of(name: str, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Card, Dataset, ThreatModel]:
     """The card, the data and the threat model that one --model stands for."""
     card = find_card(name)
     card.require_weights()
     data = find_dataset(dataset) if dataset else dataset_of(card)
-    usual = data.threat
-    if eps is None and (usual is None or (norm in NORMS and norm != usual.norm)):
-        raise InputError(f"'{data.name}' has no default eps{f' for {norm}' if norm else ''}: give one with --eps.")
-    if usual is None:
-        return card, data, ThreatModel.parse(norm or NORMS[0], eps or "")
-    return card, data, ThreatModel.parse(norm or usual.norm, usual.text if eps is None else eps)
+    return card, data, _threat(data, norm, eps)
 
 
 def _require_places(results: Path | None, json_file: Path | None) -> None:

@@ -1,0 +1,185 @@
+"""Anyone's network from the command line: `--model file.py:make_model --weights w.pt`."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from robench.classifiers.own import Normalised, load_own, read_any
+from robench.errors import InputError
+
+CODE = """
+import torch
+from torch import nn
+from beside import WIDTH
+
+
+def make_model():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 10))
+
+
+def makes_nothing():
+    return 3
+
+
+def fails():
+    raise RuntimeError("no such layer")
+
+
+NUMBER = 3
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A file, weights that fit it in several formats, and the network."""
+    (tmp_path / "beside.py").write_text("WIDTH = 16\n")
+    (tmp_path / "net.py").write_text(CODE)
+    torch.manual_seed(0)
+    network = load_own(f"{tmp_path / 'net.py'}:make_model", None)
+    return tmp_path, network
+
+
+def name(folder, function="make_model"):
+    return f"{folder / 'net.py'}:{function}"
+
+
+FORMATS = {
+    "bare.pt": torch.save,
+    "parallel.pt": lambda state, path: torch.save({f"module.{key}": value for key, value in state.items()}, path),
+    "wrapped.pth": lambda state, path: torch.save({"epoch": 3, "state_dict": state}, path),
+    "plain.safetensors": save_file,
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_saved_network_gives_the_same_logits(mine, kind):
+    folder, network = mine
+    FORMATS[kind](network.state_dict(), folder / kind)
+    torch.manual_seed(1)  # other weights than those that were saved
+    again = load_own(name(folder), folder / kind)
+    x = torch.rand(5, 1, 8, 8)
+    assert torch.allclose(again(x), network(x), atol=1e-6)
+    assert not again.training
+
+
+def test_normalisation_stands_inside(mine):
+    folder, network = mine
+    torch.save(network.state_dict(), folder / "w.pt")
+    inside = load_own(name(folder), folder / "w.pt", [0.25], [0.5])
+    x = torch.rand(5, 1, 8, 8)
+    assert isinstance(inside, Normalised)
+    assert torch.allclose(inside(x), network((x - 0.25) / 0.5), atol=1e-6)
+
+
+class Code:
+    """What a pickle that carries code looks like to the reader."""
+
+    def __reduce__(self):
+        return print, ("ran",)
+
+
+def page(path):
+    path.write_text("<!DOCTYPE html><html>")
+
+
+def cut(path):
+    torch.save({"a": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:300])
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (lambda path: torch.save({"a": Code()}, path), "could run code"),
+        (page, "an HTML page"),
+        (cut, "cannot be read"),
+        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (lambda path: torch.save([torch.zeros(1)], path), "no tensors by name"),
+        (lambda path: torch.save({"epoch": 3}, path), "no tensors by name"),
+        (lambda path: None, "is not there"),
+    ],
+    ids=["code", "page", "cut", "empty", "list", "no weights", "missing"],
+)
+def test_weights_that_cannot_be_read_are_named(tmp_path, capsys, write, words):
+    write(tmp_path / "w.pt")
+    with pytest.raises(InputError, match=words) as raised:
+        read_any(tmp_path / "w.pt")
+    assert "\n" not in str(raised.value)
+    assert "ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("make_modell", "has no 'make_modell'"),
+        ("NUMBER", "expected a torch.nn.Module"),
+        ("makes_nothing", "gives a int"),
+        ("fails", "RuntimeError: no such layer"),
+    ],
+)
+def test_functions_that_make_no_network_are_named(mine, function, words):
+    with pytest.raises(InputError, match=words):
+        load_own(name(mine[0], function), None)
+
+
+def test_weights_that_do_not_fit_are_named(mine):
+    folder, _ = mine
+    torch.save({"1.weight": torch.zeros(3, 3), "head": torch.zeros(1)}, folder / "w.pt")
+    with pytest.raises(InputError, match=r"3 missing .* 1 unexpected \(head\).* 1 of another shape \(1.weight\)"):
+        load_own(name(folder), folder / "w.pt")
+
+
+@pytest.fixture
+def data(mine, digits):
+    folder, network = mine
+    np.savez(folder / "scans.npz", x=digits.x[:40].numpy(), y=digits.y[:40].numpy())
+    torch.save(network.state_dict(), folder / "w.pt")
+    return folder
+
+
+def test_from_the_command_line(cli, data):
+    command = ("eval", "--model", name(data), "--weights", data / "w.pt", "--dataset", f"npz:{data / 'scans.npz'}",
+               "--eps", "8/255", "--attack", "pgd-20", "--results", data / "r")  # fmt: skip
+    said = cli(*command, "--json", data / "out.json")
+    assert said.code == 0
+    (row,) = json.loads((data / "out.json").read_text())["results"]
+    assert row["model"].startswith("scans/net-make_model@")
+    assert row["n"] == 40
+    assert "stored" in cli(*command).out
+    torch.manual_seed(5)
+    torch.save(load_own(name(data), None).state_dict(), data / "w.pt")
+    assert "stored" not in cli(*command).out  # other weights are another network
+    both = cli(*command, "--battery", "spatial", "--model", name(data))
+    assert both.code == 0
+    assert "rotation_translation" in both.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "add --dataset"),
+        (("--dataset", "digits", "--mean", "a"), "numbers with commas"),
+        (("--dataset", "digits", "--mean", "0.5"), "give as many"),
+        (("--dataset", "digits", "--mean", "0.5", "--std", "0"), "above 0"),
+        (("--dataset", "digits", "--weights", "nowhere.pt"), "is not there"),
+    ],
+)
+def test_what_is_off_is_one_sentence(cli, data, options, words):
+    said = cli("eval", "--model", name(data), *options, "--attack", "fgsm", "--results", data / "r")
+    assert (said.code, said.out) == (2, "")
+    assert words in said.sentence
+
+
+def test_a_card_has_weights_of_its_own(cli):
+    said = cli("eval", "--model", "pgdat", "--weights", "w.pt")
+    assert said.code == 2
+    assert "file.py:make_model" in said.sentence
+
+
+def test_a_file_that_is_not_there_is_named(cli):
+    said = cli("eval", "--model", "nowhere.py:make", "--dataset", "digits")
+    assert said.code == 2
+    assert "there is no file 'nowhere.py'" in said.sentence
