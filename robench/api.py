@@ -87,6 +87,8 @@ def evaluate(
     settings = Settings(seed, precision, device, batch_size, chunk_size)
     subject = _subject(model, results is not None)
     _check_substitutes(substitutes)
+    if not substitutes and (needy := [spec.name for spec in specs if spec.access == "transfer"]):
+        raise InputError(f"'{needy[0]}' needs substitutes to craft on: substitutes={{'mine': network}}.")
     crafting = [
         Subject(name, network_identity(network), _loader(network)) for name, network in (substitutes or {}).items()
     ]

@@ -6,12 +6,11 @@ from shell import EVAL
 from toys import Toy
 
 import robench
-from robench.api import _identity
 from robench.ball import Ball
 from robench.classifiers import load_model
 from robench.data.split import Split
 from robench.errors import InputError
-from robench.request import Settings, Subject
+from robench.request import Settings, Subject, network_identity
 from robench.specs import ThreatModel, find_attack
 from robench.transfer import Workbench, together
 
@@ -33,7 +32,7 @@ class Counted(torch.nn.Module):
 
 
 def subject(name, model):
-    return Subject(name, _identity(model), lambda: model)
+    return Subject(name, network_identity(model), lambda: model)
 
 
 def workbench(split, folder, **settings):
