@@ -91,7 +91,8 @@ class Source:
             if usual is None or (threat.norm, threat.eps) != (usual.norm, usual.eps):
                 said.append(f"--norm {threat.norm} --eps {threat.text}")
             break
-        said += [f"--results {self.results}"] if self.results and self.results != default_results() else []
+        if self.results not in (None, default_results()) and not self.published:  # committed tables lie anywhere
+            said.append(f"--results {self.results}")
         return "".join(f" {each}" for each in said)
 
     @cached_property
