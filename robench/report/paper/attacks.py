@@ -31,6 +31,8 @@ def accuracies(source: Source, view: View, layout: Layout) -> Table:
         table.add(defense, row)
     table.graded = [*names, WORST]
     said = "Worst case: of the attacks shown; where one is missing there is none."
+    if layout.training:
+        said += " Training seconds are those of the committed logs, on shared machines, pauses included."
     table.notes = [source.setting(), *paper_says(view, layout.paper), said, *layout.notes, *source.fill()]
     return table
 
