@@ -25,9 +25,8 @@ from robench.request import Settings, Subject
 from robench.specs import digest
 from robench.specs.corruption import find_corruption
 from robench.store import Column
-from robench.store.corrupted import RAW, Corrupted, Origin, path_of, read_lines, sealed, write_lines
+from robench.store.corrupted import CLEAN, RAW, Corrupted, Origin, path_of, read_lines, sealed, write_lines
 
-CLEAN = "clean"
 BLOCK = 1024
 """Examples that are corrupted together."""
 Say = Callable[[str], None]

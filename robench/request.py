@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 
 from robench.classifiers import load_card
-from robench.classifiers.own import MARK, load_own
+from robench.classifiers.own import load_own
 from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
 from robench.paths import require_name
 from robench.service import Service
-from robench.specs import Card
+from robench.specs import MARK, Card
 
 CHUNK = 1024
 """Examples that advance together: enough for full micro-batches, few enough to lose little."""

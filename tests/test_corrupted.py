@@ -14,11 +14,11 @@ from robench.errors import InputError
 from robench.publish import publish_corrupted
 from robench.report.corruptions import MCA, as_json, every_cell, mean_row, means, settings
 from robench.report.paper import Source, View, paper_table
-from robench.report.sweeps import CLEAN, Sweep, common, comparable, spatial, sweeps
+from robench.report.sweeps import Sweep, common, comparable, spatial, sweeps
 from robench.request import Settings, Subject
 from robench.specs import digest, find_card
 from robench.specs.corruption import find_corruption
-from robench.store.corrupted import path_of, read_corrupted, read_lines, write_lines
+from robench.store.corrupted import CLEAN, path_of, read_corrupted, read_lines, write_lines
 
 FEW = ("gaussian_noise", "contrast")
 

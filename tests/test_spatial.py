@@ -9,9 +9,10 @@ from robench.classifiers import load_model
 from robench.corrupted import Moved, evaluate
 from robench.corruptions.spatial import NAME, grid, moved
 from robench.report.corruptions import moved as worst_moved
-from robench.report.sweeps import CLEAN, Sweep, spatial, sweeps
+from robench.report.sweeps import Sweep, spatial, sweeps
 from robench.request import Settings, Subject
 from robench.specs import find_card
+from robench.store.corrupted import CLEAN
 
 
 def by_scipy(image, angle, right, down):

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from robench.classifiers.loading import fit
 from robench.errors import InputError
+from robench.specs import MARK
 
-MARK = ".py:"
-"""Between the file and the function, in `file.py:make_model`."""
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the weights."""
 PREFIX = "module."
@@ -42,11 +41,6 @@ class Normalised(nn.Module):
         """Images in [0, 1] (N, C, H, W) to logits (N, K)."""
         logits: Tensor = self.network((x - self.mean) / self.std)
         return logits
-
-
-def is_own(name: str) -> bool:
-    """Whether a model's name is that of a function in a file."""
-    return MARK in name
 
 
 def load_own(name: str, weights: Path | None, mean: Sequence[float] = (), std: Sequence[float] = ()) -> nn.Module:

@@ -18,15 +18,11 @@ from robench.paths import default_results, require_writable, write_text
 from robench.report import Evaluation, Table, evaluations_json
 from robench.report.corruptions import as_json, shown
 from robench.report.sweeps import Sweep
-from robench.specs import NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
+from robench.specs import MARK, NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
 
 if TYPE_CHECKING:
     from robench.data.split import Split
     from robench.request import Settings, Subject
-
-
-MARK = ".py:"
-"""In the name of a network of one's own, between the file and the function."""
 
 
 @app.command("eval")

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NAME = "rotation_translation"
+from robench.store.corrupted import SPATIAL
+
+NAME = SPATIAL
 VERSION = 1
 """Raised when a view can come out differently."""
 TURN, ANGLES = 30.0, 31

@@ -8,9 +8,9 @@ from robench.errors import IncompleteError, unknown
 from robench.report.formats import html, plain
 from robench.report.robustness import cell
 from robench.report.selection import Selection
-from robench.report.sweeps import CLEAN, SPATIAL, Sweep, common
+from robench.report.sweeps import Sweep, common
 from robench.report.table import Table
-from robench.store.corrupted import Corrupted
+from robench.store.corrupted import CLEAN, SPATIAL, Corrupted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,8 @@ from robench.report.selection import catalogue_order, folders
 from robench.specs import digest, find_card, list_models
 from robench.specs.corruption import SEVERITIES, declared
 from robench.specs.corruption import corruptions as averaged
-from robench.store.corrupted import Corrupted, Origin, read_corrupted
+from robench.store.corrupted import CLEAN, SPATIAL, Corrupted, Origin, read_corrupted
 
-CLEAN, SPATIAL = "clean", "rotation_translation"
 IMAGENET = "imagenet"
 Kind = Literal["common", "spatial"]
 """The common corruptions, or rotations and translations."""

@@ -13,8 +13,9 @@ from robench.report.paper.gradients import measured
 from robench.report.paper.seeds import BASES
 from robench.report.paper.training import STEPS, values_of
 from robench.report.paper.transfer import matrix
-from robench.report.paper.view import WORST, accuracy
+from robench.report.paper.view import accuracy
 from robench.report.queries import budget, curve
+from robench.report.robustness import WORST
 from robench.report.selection import folders
 from robench.report.table import number
 from robench.reproduce.figures import Curve, bars, falls, heat, lines

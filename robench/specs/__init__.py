@@ -2,7 +2,7 @@
 
 from robench.specs.attack import COUNTED, Access, AttackSpec, Battery
 from robench.specs.base import canonical, digest, file_sha256, fraction
-from robench.specs.card import CARD, WEIGHTS, Card, Head, Recipe, read_card
+from robench.specs.card import CARD, MARK, WEIGHTS, Card, Head, Recipe, read_card
 from robench.specs.catalog import (
     EMBEDDED,
     battery_attacks,
@@ -21,6 +21,7 @@ __all__ = [
     "COUNTED",
     "EMBEDDED",
     "LEVELS",
+    "MARK",
     "NORMS",
     "WEIGHTS",
     "Access",

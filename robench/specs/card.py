@@ -11,6 +11,8 @@ from robench.specs.base import Declared, build, file_sha256, read_toml
 
 CARD = "card.toml"
 WEIGHTS = "weights.safetensors"
+MARK = ".py:"
+"""In the name of a network without a card, `file.py:make_model`, between the file and the function."""
 
 
 class Architecture(Declared):

@@ -22,6 +22,8 @@ from robench.store.published import from_hex, to_hex
 from robench.store.rows import Column
 
 FOLDER, RAW = "corruptions", "raw"
+CLEAN, SPATIAL = "clean", "rotation_translation"
+"""The clean split, and the worst of a grid: both have severity 0."""
 SCHEMA = 1
 MEND = "restore the file, or delete it and run `robench eval --battery corruptions` again"
 Origin = Literal["generated", "published"]

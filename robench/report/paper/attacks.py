@@ -3,8 +3,8 @@
 from robench.report.paper.published import PAPER, Layout, published
 from robench.report.paper.source import Source
 from robench.report.paper.training import training_cells, training_columns
-from robench.report.paper.view import CLEAN, WORST, Value, View
-from robench.report.robustness import cell
+from robench.report.paper.view import Value, View
+from robench.report.robustness import CLEAN, WORST, cell
 from robench.report.table import Table
 from robench.report.worst_case import worst_case
 from robench.store import Record

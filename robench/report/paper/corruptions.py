@@ -7,9 +7,10 @@ from robench.report.paper.published import published
 from robench.report.paper.seeds import BASES
 from robench.report.paper.source import Source
 from robench.report.paper.view import View
-from robench.report.sweeps import CLEAN, Sweep, common, comparable
+from robench.report.sweeps import Sweep, common, comparable
 from robench.report.sweeps import spatial as spatial_sweeps
 from robench.report.table import Table
+from robench.store.corrupted import CLEAN
 
 SHORT = {"defocus": "defocus_blur", "glass": "glass_blur", "motion": "motion_blur", "zoom": "zoom_blur",
          "elastic": "elastic_transform", "jpeg": "jpeg_compression", "mca": MCA}  # fmt: skip

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from robench.report.paper.published import PAPER, published
 from robench.report.paper.source import Source
-from robench.report.paper.view import CLEAN, WORST, Cells, Value, View
+from robench.report.paper.view import Cells, Value, View
+from robench.report.robustness import CLEAN, WORST
 from robench.report.table import Table
 from robench.report.worst_case import worst_case
 from robench.store import Record

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from robench.report.table import Estimate, Table
 from robench.store import Record
 
-CLEAN, WORST = "clean", "worst case"
 PAPER = "(paper)"
 THEIRS, DIFFERENCE = f"{{}} {PAPER}", "{} (difference)"
 KNOWN = ("seed", "epochs", "training s")
