@@ -1,9 +1,8 @@
 """What an evaluation is asked for: a network and how to run it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -14,7 +13,7 @@ from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
 from robench.paths import require_name
 from robench.service import Service
-from robench.specs import MARK, Card
+from robench.specs import Card, Network
 
 CHUNK = 1024
 """Examples that advance together: enough for full micro-batches, few enough to lose little."""
@@ -36,20 +35,16 @@ class Subject:
         return cls(card.name, card.identity(), lambda: load_card(card))
 
     @classmethod
-    def of_own(
-        cls, name: str, dataset: str, weights: Path | None, mean: Sequence[float] = (), std: Sequence[float] = ()
-    ) -> "Subject":
-        """A network of one's own, `file.py:make_model`; its weights are part of its name.
+    def of_own(cls, own: Network, dataset: str) -> "Subject":
+        """A network of one's own; its weights are part of its name.
 
         Raises:
             InputError: it cannot be made, or the weights do not fit.
         """
-        network = load_own(name, weights, mean, std)
+        require_name(own.label, f"the name of '{own.name}'")
+        network = load_own(own)
         identity = network_identity(network)
-        stem, _, function = name.rpartition(MARK)
-        called = f"{Path(stem).name}-{function}@{identity['weights'][:8]}"
-        require_name(called, "the name of a network")
-        return cls(f"{dataset}/{called}", identity, lambda: network)
+        return cls(f"{dataset}/{own.label}@{identity['weights'][:8]}", identity, lambda: network)
 
 
 @dataclass(frozen=True)

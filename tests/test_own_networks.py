@@ -7,8 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from robench.classifiers.own import Normalised, load_own, read_any
+from robench.classifiers.checkpoint import read_weights
+from robench.classifiers.normalised import Normalised
+from robench.classifiers.own import load_own
 from robench.errors import InputError
+from robench.specs import Input, Network
 
 CODE = """
 import torch
@@ -38,7 +41,7 @@ def mine(tmp_path):
     (tmp_path / "beside.py").write_text("WIDTH = 16\n")
     (tmp_path / "net.py").write_text(CODE)
     torch.manual_seed(0)
-    network = load_own(f"{tmp_path / 'net.py'}:make_model", None)
+    network = load_own(Network(f"{tmp_path / 'net.py'}:make_model"))
     return tmp_path, network
 
 
@@ -59,7 +62,7 @@ def test_a_saved_network_gives_the_same_logits(mine, kind):
     folder, network = mine
     FORMATS[kind](network.state_dict(), folder / kind)
     torch.manual_seed(1)  # other weights than those that were saved
-    again = load_own(name(folder), folder / kind)
+    again = load_own(Network(name(folder), folder / kind))
     x = torch.rand(5, 1, 8, 8)
     assert torch.allclose(again(x), network(x), atol=1e-6)
     assert not again.training
@@ -68,7 +71,7 @@ def test_a_saved_network_gives_the_same_logits(mine, kind):
 def test_normalisation_stands_inside(mine):
     folder, network = mine
     torch.save(network.state_dict(), folder / "w.pt")
-    inside = load_own(name(folder), folder / "w.pt", [0.25], [0.5])
+    inside = load_own(Network(name(folder), folder / "w.pt", Input(mean=[0.25], std=[0.5])))
     x = torch.rand(5, 1, 8, 8)
     assert isinstance(inside, Normalised)
     assert torch.allclose(inside(x), network((x - 0.25) / 0.5), atol=1e-6)
@@ -99,14 +102,14 @@ def cut(path):
         (lambda path: path.write_bytes(b""), "cannot be read"),
         (lambda path: torch.save([torch.zeros(1)], path), "no tensors by name"),
         (lambda path: torch.save({"epoch": 3}, path), "no tensors by name"),
-        (lambda path: None, "is not there"),
+        (lambda path: None, "no such file"),
     ],
     ids=["code", "page", "cut", "empty", "list", "no weights", "missing"],
 )
 def test_weights_that_cannot_be_read_are_named(tmp_path, capsys, write, words):
     write(tmp_path / "w.pt")
     with pytest.raises(InputError, match=words) as raised:
-        read_any(tmp_path / "w.pt")
+        read_weights(tmp_path / "w.pt")
     assert "\n" not in str(raised.value)
     assert "ran" not in capsys.readouterr().out
 
@@ -122,14 +125,14 @@ def test_weights_that_cannot_be_read_are_named(tmp_path, capsys, write, words):
 )
 def test_functions_that_make_no_network_are_named(mine, function, words):
     with pytest.raises(InputError, match=words):
-        load_own(name(mine[0], function), None)
+        load_own(Network(name(mine[0], function)))
 
 
 def test_weights_that_do_not_fit_are_named(mine):
     folder, _ = mine
     torch.save({"1.weight": torch.zeros(3, 3), "head": torch.zeros(1)}, folder / "w.pt")
     with pytest.raises(InputError, match=r"3 missing .* 1 unexpected \(head\).* 1 of another shape \(1.weight\)"):
-        load_own(name(folder), folder / "w.pt")
+        load_own(Network(name(folder), folder / "w.pt"))
 
 
 @pytest.fixture
@@ -150,7 +153,7 @@ def test_from_the_command_line(cli, data):
     assert row["n"] == 40
     assert "stored" in cli(*command).out
     torch.manual_seed(5)
-    torch.save(load_own(name(data), None).state_dict(), data / "w.pt")
+    torch.save(load_own(Network(name(data))).state_dict(), data / "w.pt")
     assert "stored" not in cli(*command).out  # other weights are another network
     both = cli(*command, "--battery", "spatial", "--model", name(data))
     assert both.code == 0
@@ -164,7 +167,7 @@ def test_from_the_command_line(cli, data):
         (("--dataset", "digits", "--mean", "a"), "numbers with commas"),
         (("--dataset", "digits", "--mean", "0.5"), "give as many"),
         (("--dataset", "digits", "--mean", "0.5", "--std", "0"), "above 0"),
-        (("--dataset", "digits", "--weights", "nowhere.pt"), "is not there"),
+        (("--dataset", "digits", "--weights", "nowhere.pt"), "no such file"),
     ],
 )
 def test_what_is_off_is_one_sentence(cli, data, options, words):
@@ -173,10 +176,10 @@ def test_what_is_off_is_one_sentence(cli, data, options, words):
     assert words in said.sentence
 
 
-def test_a_card_has_weights_of_its_own(cli):
-    said = cli("eval", "--model", "pgdat", "--weights", "w.pt")
+def test_a_card_says_head_and_normalisation(cli):
+    said = cli("eval", "--model", "pgdat", "--mean", "0.5", "--std", "0.5")
     assert said.code == 2
-    assert "file.py:make_model" in said.sentence
+    assert "give other weights" in said.sentence
 
 
 def test_a_file_that_is_not_there_is_named(cli):

@@ -40,8 +40,8 @@ def try_one(model: str, changes: dict[str, Any], out: Path) -> dict[str, Any]:
     trained = variant(card, out / name, {**changes, "recipe.holdout": HELD}, torch.device("cpu"))
     _, held = dataset_of(card).load("train").stratified(HELD)
     report = robench.evaluate(
-        load_card(trained), held.x, held.y, ids=held.ids, attacks=attacks(), norm=card.recipe.norm,
-        eps=card.recipe.eps, device="cpu",
+        load_card(trained), held.x, held.y, ids=held.ids, attacks=attacks(), norm=card.require_recipe().norm,
+        eps=card.require_recipe().eps, device="cpu",
     )  # fmt: skip
     worst = report.worst_case
     return {

@@ -1,9 +1,10 @@
 """Networks: architectures, heads, loading."""
 
 from robench.classifiers.architectures import architecture, list_architectures
+from robench.classifiers.checkpoint import read_weights
 from robench.classifiers.classifier import Classifier, make_classifier
 from robench.classifiers.heads import Constants, HypersphereHead, LinearHead
-from robench.classifiers.loading import fit, load_card, load_model, read_weights, save_weights
+from robench.classifiers.loading import fit, load_card, load_model, save_weights
 
 __all__ = [
     "Classifier",

@@ -7,7 +7,7 @@ from robench.classifiers.architectures import architecture
 from robench.classifiers.heads import Constants, HypersphereHead, LinearHead, make_head
 from robench.data import dataset_of
 from robench.errors import InputError
-from robench.specs import Card
+from robench.specs import Architecture, Card, Head, Input
 
 
 class Classifier(nn.Module):
@@ -47,19 +47,37 @@ def make_classifier(card: Card) -> Classifier:
     Raises:
         InputError: names the card's file and the key that does not fit.
     """
-    shape, classes = dataset_of(card).sizes
-    if len(card.input.mean) not in (1, shape[0]):
-        raise InputError(f"{card.where}, key 'input.mean': expected {shape[0]} values, one a channel.")
+    return assemble(card.architecture, card.head, card.input, *dataset_of(card).sizes, card.where)
+
+
+def assemble(
+    declared: Architecture, head: Head, given: Input, shape: tuple[int, int, int], classes: int, where: str
+) -> Classifier:
+    """Build a network from its parts, with fresh weights.
+
+    Args:
+        declared: the backbone.
+        head: the last layer.
+        given: normalisation.
+        shape: of an image, channels first.
+        classes: how many.
+        where: it was declared, for messages.
+
+    Raises:
+        InputError: names `where` and the key that does not fit.
+    """
+    if len(given.mean) not in (1, shape[0]):
+        raise InputError(f"{where}, key 'input.mean': expected {shape[0]} values, one a channel.")
     try:
-        backbone_class = architecture(card.architecture.name)
+        backbone_class = architecture(declared.name)
     except InputError as error:
-        raise InputError(f"{card.where}, key 'architecture.name': {error}") from error
+        raise InputError(f"{where}, key 'architecture.name': {error}") from error
     try:
-        backbone = backbone_class(shape=shape, **card.architecture.args)
+        backbone = backbone_class(shape=shape, **declared.args)
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
-        raise InputError(f"{card.where}, key 'architecture.args': {str(error).rstrip('.')}.") from error
+        raise InputError(f"{where}, key 'architecture.args': {str(error).rstrip('.')}.") from error
     try:
-        head = make_head(card.head, backbone.features, classes)
+        last = make_head(head, backbone.features, classes)
     except InputError as error:
-        raise InputError(f"{card.where}, key 'head.angular': {error}") from error
-    return Classifier(backbone, head, card.input.mean, card.input.std)
+        raise InputError(f"{where}, key 'head.angular': {error}") from error
+    return Classifier(backbone, last, given.mean, given.std)

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import nn
 
-from robench.classifiers.classifier import Classifier, make_classifier
+from robench.classifiers.checkpoint import Weights, read_weights
+from robench.classifiers.classifier import assemble
+from robench.classifiers.families import USUAL_SIZE, channels, classes, in_our_terms
+from robench.classifiers.made import OTHERS, make
+from robench.classifiers.normalised import normalised
+from robench.data import dataset_of, is_own
 from robench.errors import InputError
 from robench.paths import atomic_path
 from robench.specs import Card, file_sha256, find_card
@@ -15,7 +19,7 @@ NAMED = 3
 """How many offending keys a message names."""
 
 
-def load_model(name: str) -> Classifier:
+def load_model(name: str) -> nn.Module:
     """A registered defense in evaluation mode, its weights checked against the card.
 
     Raises:
@@ -24,7 +28,7 @@ def load_model(name: str) -> Classifier:
     return load_card(find_card(name))
 
 
-def load_card(card: Card) -> Classifier:
+def load_card(card: Card) -> nn.Module:
     """The network of a card with its weights, in evaluation mode."""
     card.require_weights()
     actual = file_sha256(card.weights)
@@ -33,26 +37,34 @@ def load_card(card: Card) -> Classifier:
             f"'{card.weights}' has sha256 {actual[:12]}, its card says {card.sha256[:12]}: "
             f'restore the file, or if these weights are meant put sha256 = "{actual}" into the card.'
         )
-    model = make_classifier(card)
-    fit(model, read_weights(card.weights), str(card.weights))
-    return model.eval()
+    return restore(card, read_weights(card.weights), str(card.weights)).eval()
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+def restore(card: Card, weights: Weights, where: str) -> nn.Module:
+    """The network that a card declares, with weights from wherever.
 
     Raises:
-        InputError: missing, truncated, or something else under that name (a saved HTML page, say).
+        InputError: the network cannot be made, or the weights do not fit it.
     """
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        start = path.read_bytes()[:64].lstrip().lower() if path.is_file() else b""
-        what = "is an HTML page, a failed download" if start.startswith(b"<") else f"cannot be read ({error})"
-        raise InputError(f"weights '{path}': the file {what}; fetch or train it again.") from error
+    if card.architecture.name in OTHERS:
+        made = make(card.architecture, card.folder, weights)
+        fit(made, weights, where)
+        return normalised(made, card.input)
+    weights = in_our_terms(weights, where)
+    shape, rows = _sizes(card, weights)
+    model = assemble(card.architecture, card.head, card.input, shape, rows, card.where)
+    fit(model, weights, where)
+    return model
 
 
-def fit(model: nn.Module, weights: dict[str, Tensor], where: str) -> None:
+def _sizes(card: Card, weights: Weights) -> tuple[tuple[int, int, int], int]:
+    """Shape of an image and number of classes: the dataset's; with data of one's own, what the weights tell."""
+    if is_own(card.dataset):
+        return (channels(weights), *USUAL_SIZE), classes(weights)
+    return dataset_of(card).sizes
+
+
+def fit(model: nn.Module, weights: Weights, where: str) -> None:
     """Load weights strictly.
 
     Raises:
@@ -70,7 +82,7 @@ def fit(model: nn.Module, weights: dict[str, Tensor], where: str) -> None:
         if keys
     ]
     if said:
-        raise InputError(f"weights '{where}' do not fit the card's architecture: {'; '.join(said)}.")
+        raise InputError(f"weights '{where}' do not fit the network: {'; '.join(said)}.")
     model.load_state_dict(weights)
 
 

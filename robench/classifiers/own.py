@@ -1,130 +1,95 @@
-"""Networks of one's own: a function in a Python file that makes one, and its weights."""
+"""Networks of one's own, made from what the command line says of them."""
 
-import importlib.util
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from robench.classifiers.loading import fit
+from robench.classifiers.checkpoint import read_weights
+from robench.classifiers.classifier import Classifier, assemble
+from robench.classifiers.families import HEAD, USUAL_SIZE, Recognised, channels, classes, recognise
+from robench.classifiers.loading import fit, restore
+from robench.classifiers.made import FUNCTION, make, usual_input
+from robench.classifiers.normalised import normalised
 from robench.errors import InputError
-from robench.specs import MARK
-
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-"""Keys under which training scripts keep the weights."""
-PREFIX = "module."
-"""What DataParallel puts before every key."""
+from robench.specs import Architecture, Head, Input, Network, find_card
+from robench.specs.network import MARK
 
 
-class Normalised(nn.Module):
-    """A network that expects normalised images, made to take images in [0, 1].
+def load_own(network: Network) -> nn.Module:
+    """The network with its weights and its normalisation, in evaluation mode.
 
-    Args:
-        network: maps normalised images to logits.
-        mean, std: one value a channel, or one for all.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images in [0, 1] (N, C, H, W) to logits (N, K)."""
-        logits: Tensor = self.network((x - self.mean) / self.std)
-        return logits
-
-
-def load_own(name: str, weights: Path | None, mean: Sequence[float] = (), std: Sequence[float] = ()) -> nn.Module:
-    """The network that `file.py:function` makes, with its weights, in evaluation mode.
-
-    The file is Python and runs; the weights are read without running anything.
-
-    Args:
-        name: the file and the function, which is called without arguments.
-        weights: safetensors, or a file of `torch.save` that holds tensors alone; none to take what the function gives.
-        mean, std: by which the network expects images to be normalised.
+    A Python file that is named runs; weights are read without running anything.
 
     Raises:
-        InputError: the file or the function is not there, what it makes is no network, or the weights do not fit.
+        InputError: it cannot be made, or the weights are of another network; says which.
     """
-    network = _made(name)
+    if network.registered:
+        return _of_card(network).eval()
+    if network.checkpoint:
+        return _recognised(network).eval()
+    declared = declare(network)
+    weights = None if network.weights is None else read_weights(network.weights)
+    made = make(declared, Path(), weights)
     if weights is not None:
-        fit(network, read_any(weights), str(weights))
-    if mean or std:
-        if len(mean) != len(std) or not all(each > 0 for each in std):
-            raise InputError(f"--mean has {len(mean)} values and --std {len(std)}: give as many, each std above 0.")
-        network = Normalised(network, mean, std)
-    return network.eval()
+        fit(made, weights, str(network.weights))
+    return normalised(made, network.input or usual_input(declared) or Input()).eval()
 
 
-def read_any(path: Path) -> dict[str, Tensor]:
-    """The weights in a safetensors file, or in one of `torch.save`, unwrapped; nothing in it is run.
+def declare(network: Network) -> Architecture:
+    """What a card says of a network that others make."""
+    if network.function:
+        stem, _, function = network.name.rpartition(MARK)
+        return Architecture(name=FUNCTION, args={"file": f"{stem}.py", "function": function})
+    library, _, name = network.name.partition(":")
+    return Architecture(name=library, args={"name": name})
+
+
+def describe(network: Network) -> tuple[Recognised, Head, Input]:
+    """What a file of weights tells, with what is said about it besides.
 
     Raises:
-        InputError: it is not there, carries code or is no file of weights.
+        InputError: the weights are of no known network, or contradict what is said; or the head has to be said.
     """
-    if not path.is_file():
-        raise InputError(f"--weights '{path}' is not there: name the file.")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"weights '{path}' cannot be read ({error}): fetch the file again.") from error
-    start = path.read_bytes()[:64].lstrip().lower()
-    if start.startswith(b"<"):
-        raise InputError(f"weights '{path}': the file is an HTML page, a failed download; fetch it again.")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises several kinds for a damaged file, all of them final here
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+    if network.weights is not None:
+        raise InputError(f"--model {network.name} is a file of weights itself: leave --weights out.")
+    found = recognise(read_weights(Path(network.name)), network.name)
+    if found.input is not None and network.input is not None:
+        raise InputError(f"weights '{network.name}' bring their normalisation: leave --mean and --std out.")
+    return found, _head(found, network.head, network.name), network.input or found.input or Input()
+
+
+def _recognised(network: Network) -> Classifier:
+    found, head, given = describe(network)
+    where = f"weights '{network.name}'"
+    weights = found.weights
+    model = assemble(found.architecture, head, given, (channels(weights), *USUAL_SIZE), classes(weights), where)
+    if head.kind == "linear" and not found.has_bias:
+        weights = weights | {f"{HEAD}bias": torch.zeros(classes(weights))}
+    fit(model, weights, network.name)
+    return model
+
+
+def _head(found: Recognised, said: Head | None, where: str) -> Head:
+    """The last layer: as said, else linear where it has a bias."""
+    if said is None:
+        if not found.has_bias:
             raise InputError(
-                f"weights '{path}' hold more than tensors, which could run code: save model.state_dict() alone."
-            ) from error
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"weights '{path}' cannot be read ({said}): fetch the file again.") from error
-    return _unwrapped(found, path)
+                f"weights '{where}': the last layer has no bias, as in hypersphere embedding: "
+                "say --head he --scale 15 (its s), or --head linear if that is what it is."
+            )
+        return Head()
+    if said.kind == "he" and found.has_bias:
+        raise InputError(
+            f"weights '{where}': the last layer has a bias, which hypersphere embedding has not: leave --head out."
+        )
+    return said
 
 
-def _unwrapped(found: object, path: Path) -> dict[str, Tensor]:
-    while isinstance(found, dict) and not any(isinstance(value, Tensor) for value in found.values()):
-        inner = next((found[key] for key in WRAPPERS if key in found), None)
-        if inner is None:
-            break
-        found = inner
-    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InputError(f"weights '{path}' hold no tensors by name: save model.state_dict().")
-    return {str(key).removeprefix(PREFIX): value for key, value in found.items()}
-
-
-def _made(name: str) -> nn.Module:
-    stem, _, function = name.rpartition(MARK)
-    path = Path(f"{stem}.py")
-    if not path.is_file():
-        raise InputError(f"--model {name}: there is no file '{path}'.")
-    spec = importlib.util.spec_from_file_location(f"_robench_own_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"--model {name}: '{path}' is no Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))  # it may import what lies beside it
-    try:
-        spec.loader.exec_module(module)
-        make = getattr(module, function, None)
-        network = make() if callable(make) else None
-    except Exception as error:  # whatever goes wrong in it is the file's own matter
-        raise InputError(f"--model {name}: '{path}' fails ({type(error).__name__}: {error}): mend it.") from error
-    finally:
-        sys.path.pop(0)
-    if make is None:
-        raise InputError(f"--model {name}: '{path}' has no '{function}': name a function that makes the network.")
-    if not isinstance(network, nn.Module):
-        raise InputError(f"--model {name}: '{function}' gives a {type(network).__name__}, expected a torch.nn.Module.")
-    return network
+def _of_card(network: Network) -> nn.Module:
+    """The network of a card with other weights than the card's."""
+    if network.weights is None:
+        raise InputError(f"--model {network.name} is a card: give other weights with --weights, or nothing more.")
+    if network.head is not None or network.input is not None:
+        raise InputError(f"--model {network.name}: the card says head and normalisation; leave them out.")
+    return restore(find_card(network.name), read_weights(network.weights), str(network.weights))

@@ -41,7 +41,7 @@ def list_models(as_json: AsJson = False) -> None:
         {
             "name": name,
             "head": card.head.kind,
-            "framework": card.recipe.framework,
+            "framework": card.recipe.framework if card.recipe else "elsewhere",
             "weights": "yes" if card.sha256 else "no",
             "about": card.about,
         }

@@ -10,6 +10,7 @@ import typer
 
 from robench.cli.app import app
 from robench.cli.corrupt import Kind, corrupt, corruption_plan, wanted
+from robench.cli.own import HeadKind, Margin, Mean, Scale, Std, Weights, networks
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.data.choice import Choice
@@ -18,7 +19,7 @@ from robench.paths import default_results, require_writable, write_text
 from robench.report import Evaluation, Table, evaluations_json
 from robench.report.corruptions import as_json, shown
 from robench.report.sweeps import Sweep
-from robench.specs import MARK, NORMS, AttackSpec, Card, ThreatModel, battery_attacks, find_attack, find_card
+from robench.specs import NORMS, AttackSpec, Card, Network, ThreatModel, battery_attacks, find_attack, find_card
 
 if TYPE_CHECKING:
     from robench.data.split import Split
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[
         list[str],
-        typer.Option(help="A registered defense, the path of a card.toml, or file.py:make_model. Repeatable."),
+        typer.Option(
+            help="A registered defense, the path of a card, file.py:make_model, a file of weights of a known kind, "
+            "timm:NAME or torchvision:NAME. Repeatable."
+        ),
     ],
     battery: Annotated[
         list[str] | None, typer.Option(help="A named list of attacks. Repeatable.  [default: paper]")
@@ -42,13 +46,12 @@ def evaluate(
         typer.Option(help="Its test split, or folder:DIR, npz:FILE, parquet:FILE; the card's by default."),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Of file.py:make_model: safetensors, or a saved state_dict.")
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option(help="Of file.py:make_model, if it expects normalised images: 0.49,0.48,0.45.")
-    ] = None,
-    std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    weights: Weights = None,
+    mean: Mean = None,
+    std: Std = None,
+    head: HeadKind = None,
+    scale: Scale = None,
+    margin: Margin = None,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense, not on each --model. Repeatable.")
     ] = None,
@@ -84,11 +87,9 @@ def evaluate(
     if example and wanted(battery or ()):
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
     specs = chosen(battery, attack)
-    own = [name for name in model if MARK in name]
-    if not own and (weights or mean or std):
-        raise InputError("--weights, --mean and --std belong to --model file.py:make_model; a card has its own.")
-    cards = [subject_of(name, dataset, norm, eps) for name in model if name not in own]
-    data = _own_data(own[0], dataset, norm, eps) if own else None
+    asked = networks(model, weights, mean, std, head, scale, margin)
+    cards = [subject_of(each.name, dataset, norm, eps) for each in asked if each.plain]
+    own = [(each, *_own_data(each, dataset, norm, eps)) for each in asked if not each.plain]
     folder = results or default_results()
     quiet = json_file is not None and str(json_file) == "-"
     _require_places(None if dry_run else folder, None if quiet else json_file)
@@ -104,12 +105,7 @@ def evaluate(
     settings = Settings(seed, precision, device, batch_size_of(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
     run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet, choice)
     targets = [(Subject.of_card(card), each, threat) for card, each, threat in cards]
-    if data is not None:
-        made = [
-            Subject.of_own(name, data[0].name, weights, _numbers("--mean", mean), _numbers("--std", std))
-            for name in own
-        ]
-        targets += [(subject, *data) for subject in made]
+    targets += [(Subject.of_own(each, data.name), data, threat) for each, data, threat in own]
     unique = {target[0].model: target for target in targets}
     if dry_run:
         _show_plans({name: run.plan(*target) for name, target in unique.items()}, json_file, quiet)
@@ -206,19 +202,12 @@ def _substitutes(specs: list[AttackSpec], named: list[str] | None, models: list[
     return list(cards.values())
 
 
-def _own_data(name: str, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Dataset, ThreatModel]:
-    """On what a network of one's own is evaluated: that has to be said."""
-    if dataset is None:
-        raise InputError(f"--model {name} does not say its data: add --dataset, npz:FILE say.")
-    data = find_dataset(dataset)
+def _own_data(own: Network, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Dataset, ThreatModel]:
+    """On what a network of one's own is evaluated: unless a card does, that has to be said."""
+    if dataset is None and not own.registered:
+        raise InputError(f"--model {own.name} does not say its data: add --dataset, npz:FILE say.")
+    data = find_dataset(dataset) if dataset else dataset_of(find_card(own.name))
     return data, _threat(data, norm, eps)
-
-
-def _numbers(option: str, text: str | None) -> list[float]:
-    try:
-        return [float(each) for each in text.split(",")] if text else []
-    except ValueError:
-        raise InputError(f"{option} '{text}': give numbers with commas between, 0.49,0.48,0.45.") from None
 
 
 def _threat(data: Dataset, norm: str | None, eps: str | None) -> ThreatModel:

@@ -45,7 +45,7 @@ def train(
 
     speaks = os.environ.get("RANK", "0") == "0"
     for card, folder in zip(cards, folders, strict=True):
-        with _Lines(card.name, card.recipe.epochs, speaks) as lines:
+        with _Lines(card.name, card.require_recipe().epochs, speaks) as lines:
             path = run(card, folder, pick_device(device), lines.show, data_dir=data_dir, resume=resume)
         if speaks:
             typer.echo(f"wrote {path}\nevaluate it with `robench eval --model {path}`")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from robench.errors import InputError, unknown
 from robench.paths import require_name
-from robench.specs import Card, ThreatModel
+from robench.specs import Card, ThreatModel, dataset_label
 
 if TYPE_CHECKING:
     from robench.data.corrupted import CorruptedSet
@@ -166,6 +166,11 @@ OWN = {"folder": "robench.data.folder", "npz": "robench.data.npz", "parquet": "r
 """Modules with `load(name, place, part, limit) -> Split` for data of one's own, by what stands before the colon."""
 
 
+def is_own(name: str) -> bool:
+    """Whether it is `folder:DIR` or the like."""
+    return ":" in name
+
+
 def find_dataset(name: str) -> Dataset:
     """A dataset by name, or `folder:DIR`, `npz:FILE`, `parquet:FILE`.
 
@@ -187,7 +192,7 @@ def _own(kind: str, place: Path) -> Dataset:
     if not (place.is_dir() if kind == "folder" else place.is_file()):
         what = "folder" if kind == "folder" else "file"
         raise InputError(f"--dataset {kind}:{place}: there is no {what} '{place}'.")
-    name = (place.resolve().name if kind == "folder" else place.stem).replace(" ", "-")
+    name = dataset_label(f"{kind}:{place}")
     require_name(name, f"the name of '{place}'")
     if name in DATASETS:
         raise InputError(f"--dataset {kind}:{place}: '{name}' is another dataset's name; rename it.")

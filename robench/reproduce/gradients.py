@@ -9,6 +9,7 @@ import torch
 
 from robench.classifiers import Classifier, load_card
 from robench.data import find_dataset
+from robench.errors import InputError
 from robench.losses import he_cross_entropy
 from robench.paths import write_text
 from robench.report.paper.gradients import COLUMNS, DEFENSES, EXAMPLES, measured
@@ -33,10 +34,12 @@ def measure(shop: Workshop) -> None:
 def _ratios(shop: Workshop, card: Card) -> dict[str, list[float]]:
     """The ratio for each group of parameters and each example."""
     model = load_card(card).to(shop.device)
+    if not isinstance(model, Classifier):
+        raise InputError(f"'{card.name}' is not built of a backbone and a head of robench's.")
     split = find_dataset(shop.dataset).load("train", shop.data_dir, EXAMPLES)
     x, y = split.x[:].to(shop.device), split.y.to(shop.device)
     net = Net(model, model, "fp32", shop.device)
-    perturb = Perturber.of(card.recipe, torch.Generator().manual_seed(0))
+    perturb = Perturber.of(card.require_recipe(), torch.Generator().manual_seed(0))
     perturbed = perturb(net, x, attack_loss(y, net.constants))
     ratios: dict[str, list[float]] = defaultdict(list)
     for at in range(len(x)):

@@ -66,7 +66,7 @@ class Workshop:
 
         def heard(epoch: Epoch) -> None:
             if epoch.epoch % 10 == 0:
-                self.say(f"{name}: epoch {epoch.epoch} of {card.recipe.epochs}, loss {epoch.loss:.3f}")
+                self.say(f"{name}: epoch {epoch.epoch} of {card.require_recipe().epochs}, loss {epoch.loss:.3f}")
 
         return variant(card, self.trained / self.dataset / name, changes, self.device, heard)
 

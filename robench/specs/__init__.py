@@ -2,7 +2,7 @@
 
 from robench.specs.attack import COUNTED, Access, AttackSpec, Battery
 from robench.specs.base import canonical, digest, file_sha256, fraction
-from robench.specs.card import CARD, MARK, WEIGHTS, Card, Head, Recipe, read_card
+from robench.specs.card import CARD, WEIGHTS, Architecture, Card, Head, Input, Recipe, dataset_label, read_card
 from robench.specs.catalog import (
     EMBEDDED,
     battery_attacks,
@@ -14,6 +14,7 @@ from robench.specs.catalog import (
     list_models,
 )
 from robench.specs.diagnostic import LEVELS, Diagnostic, Level, diagnostics
+from robench.specs.network import Network
 from robench.specs.threat import NORMS, Norm, ThreatModel
 
 __all__ = [
@@ -21,21 +22,24 @@ __all__ = [
     "COUNTED",
     "EMBEDDED",
     "LEVELS",
-    "MARK",
     "NORMS",
     "WEIGHTS",
     "Access",
+    "Architecture",
     "AttackSpec",
     "Battery",
     "Card",
     "Diagnostic",
     "Head",
+    "Input",
     "Level",
+    "Network",
     "Norm",
     "Recipe",
     "ThreatModel",
     "battery_attacks",
     "canonical",
+    "dataset_label",
     "diagnostics",
     "digest",
     "file_sha256",

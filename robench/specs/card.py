@@ -11,8 +11,15 @@ from robench.specs.base import Declared, build, file_sha256, read_toml
 
 CARD = "card.toml"
 WEIGHTS = "weights.safetensors"
-MARK = ".py:"
-"""In the name of a network without a card, `file.py:make_model`, between the file and the function."""
+
+
+def dataset_label(dataset: str) -> str:
+    """A dataset's name, or for one's own, `npz:FILE` say, the file's or folder's."""
+    kind, colon, place = dataset.partition(":")
+    if not colon:
+        return dataset
+    path = Path(place)
+    return (path.resolve().name if kind == "folder" else path.stem).replace(" ", "-")
 
 
 class Architecture(Declared):
@@ -90,7 +97,8 @@ class Card(Declared):
     architecture: Architecture
     head: Head = Head()
     input: Input = Input()
-    recipe: Recipe
+    recipe: Recipe | None = None
+    """How robench trained it; none where it was trained elsewhere."""
     sha256: str = ""
     """Of the weights file beside the card; empty while there are none."""
     _folder: Path = PrivateAttr(default=Path())
@@ -103,7 +111,7 @@ class Card(Declared):
     @property
     def name(self) -> str:
         """`<dataset>/<name>`; outside the registry `<dataset>/<name>@<weights>`, so that nothing is mixed up."""
-        name = f"{self.dataset}/{self._folder.name}"
+        name = f"{dataset_label(self.dataset)}/{self._folder.name}"
         return name if self._folder.is_relative_to(data_root() / "models") else f"{name}@{self.sha256[:8]}"
 
     @property
@@ -129,13 +137,25 @@ class Card(Declared):
 
     @property
     def how_to_train(self) -> str:
-        """The command that makes the weights."""
+        """The command that makes the weights, or where they have to come from."""
+        if self.recipe is None:
+            return f"it was trained elsewhere; put them back as '{self.weights}'"
         name = self.name if "@" not in self.name else str(self._folder / CARD)
         return f"make them with `robench train --model {name} --out {self._folder.parent.parent}`"
 
+    def require_recipe(self) -> Recipe:
+        """How to train it.
+
+        Raises:
+            InputError: it was trained elsewhere.
+        """
+        if self.recipe is None:
+            raise InputError(f"{self.where} has no [recipe]: it was trained elsewhere; add one to train it here.")
+        return self.recipe
+
     def recipe_identity(self) -> dict[str, Any]:
         """What of the card decides its weights."""
-        return {**self.identity(), "weights": "", "recipe": self.recipe.model_dump()}
+        return {**self.identity(), "weights": "", "recipe": self.require_recipe().model_dump()}
 
     def identity(self) -> dict[str, Any]:
         """What of the card can change a verdict."""

@@ -9,8 +9,7 @@ import tomlkit
 import torch
 from torch import Tensor
 
-from robench.classifiers import make_classifier, save_weights
-from robench.classifiers.loading import fit, read_weights
+from robench.classifiers import fit, make_classifier, read_weights, save_weights
 from robench.data import dataset_of
 from robench.errors import InputError
 from robench.paths import write_text
@@ -78,7 +77,7 @@ class Trainer:
     """Network, optimiser and history of one training run."""
 
     def __init__(self, card: Card, folder: Path, members: Team, data_dir: Path | None) -> None:
-        self.card, self.recipe, self.folder, self.team = card, card.recipe, folder, members
+        self.card, self.recipe, self.folder, self.team = card, card.require_recipe(), folder, members
         self.adversarial = make_framework(self.recipe.framework, self.recipe.args).adversarial
         self.examples: Examples = examples(dataset_of(card), self.recipe, data_dir)
         torch.manual_seed(self.recipe.seed)

@@ -25,7 +25,8 @@ MAKE = "To fill the empty cells: `robench reproduce seeds`."
 def seeded(source: Source, defense: str, seed: int) -> str:
     """The defense trained with a seed: the registered one, or one derived from it."""
     card = source.card(defense)
-    return defense if card is not None and seed == card.recipe.seed else f"{defense}-seed{seed}"
+    recipe = card.recipe if card else None
+    return defense if recipe is not None and seed == recipe.seed else f"{defense}-seed{seed}"
 
 
 def seeds(source: Source, view: View) -> Table:

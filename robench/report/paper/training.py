@@ -25,7 +25,7 @@ def training_columns(view: View) -> list[str]:
 def training_cells(source: Source, view: View, defense: str, numbers: str) -> Cells:
     """What the card and its training log say."""
     card = source.card(defense)
-    if card is None:
+    if card is None or card.recipe is None:
         return {}
     row = {EPOCHS: str(card.recipe.epochs)}
     if (log := card.folder / LOG).is_file():

@@ -1,0 +1,212 @@
+"""Checkpoints of the field, recognised by their keys.
+
+Each family is one of robench's architectures under other names: its backbone's keys are ours, its last layer is called
+differently. Which arguments the architecture had is read from the shapes.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import models
+
+from robench.classifiers.architectures import architecture
+from robench.classifiers.checkpoint import Weights
+from robench.errors import InputError
+from robench.specs import Architecture, Input
+
+BACKBONE, HEAD = "backbone.", "head."
+"""What stands before the keys of robench's own networks."""
+INPUTS = (("mu", "sigma"), ("mean", "std"), ("normalize.mean", "normalize.std"), ("0.mean", "0.std"))
+"""Buffers by which published networks normalise their input themselves."""
+WRAPPED = ("model.", "network.", "1.")
+"""What stands before every other key where a wrapper normalises."""
+USUAL_SIZE = (32, 32)
+"""Height and width by which recognised networks are built; none of them depends on it."""
+NAMED = 3
+"""How many keys a message names."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks that name their layers alike.
+
+    Attributes:
+        architecture: robench's name for it.
+        last: the last layer's name.
+        marks: keys that all of them have; of the families whose marks are there, the first counts.
+        args: of the architecture, from the weights.
+        unused: a submodule that the forward pass never reads, dropped by name.
+    """
+
+    architecture: str
+    last: str
+    marks: tuple[str, ...]
+    args: Callable[[Weights], dict[str, Any]]
+    usual: dict[str, Any] = field(default_factory=dict)
+    """Arguments of a typical one, to say what an unknown network is near to."""
+    unused: str = ""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A checkpoint in robench's terms.
+
+    Attributes:
+        architecture: name and arguments.
+        input: the normalisation the checkpoint carries, or None.
+        weights: under robench's keys, `backbone.` and `head.`.
+    """
+
+    architecture: Architecture
+    input: Input | None
+    weights: Weights
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether the last layer has one: hypersphere embedding has none."""
+        return f"{HEAD}bias" in self.weights
+
+
+def _wide_resnet(weights: Weights) -> dict[str, Any]:
+    blocks = {key.split(".")[2] for key in weights if key.startswith("block1.layer.")}
+    return {"depth": 6 * len(blocks) + 4, "widen_factor": len(weights["block1.layer.0.conv1.weight"]) // 16}
+
+
+def _torchvision(weights: Weights) -> dict[str, Any]:
+    """Which ResNet of torchvision has these shapes; stem and last layer may differ with the images and classes."""
+    own = {key: value.shape for key, value in weights.items() if not key.startswith(("conv1.", "fc."))}
+    for name in models.list_models(models, include=["resnet*", "resnext*", "wide_resnet*"]):
+        if _shapes(name) == own:
+            return {"name": name}
+    raise InputError("torchvision has no ResNet of this depth and width")
+
+
+@cache
+def _shapes(name: str) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        states = models.get_model(name).state_dict()
+    return {key: value.shape for key, value in states.items() if not key.startswith(("conv1.", "fc."))}
+
+
+def _none(weights: Weights) -> dict[str, Any]:
+    return {}
+
+
+FAMILIES = (
+    Family(  # TRADES, AT_HE, and most wide ResNets since; Zhang et al. 2019, Pang et al. 2020
+        "wide_resnet",
+        last="fc",
+        marks=("block1.layer.0.conv1.weight", "block3.layer.0.convShortcut.weight", "fc.weight"),
+        args=_wide_resnet,
+        usual={"depth": 34, "widen_factor": 10},
+        unused="sub_block1",
+    ),
+    Family(  # FastAT; Wong et al. 2020
+        "preact_resnet18",
+        last="linear",
+        marks=("bn.weight", "layer4.1.conv2.weight", "layer2.0.shortcut.0.weight", "linear.weight"),
+        args=_none,
+    ),
+    Family(  # the ResNet-18 common on CIFAR
+        "resnet18",
+        last="linear",
+        marks=("bn1.weight", "layer4.1.conv2.weight", "layer2.0.shortcut.1.weight", "linear.weight"),
+        args=_none,
+    ),
+    Family(  # torchvision, and timm's of the same names
+        "torchvision_resnet",
+        last="fc",
+        marks=("bn1.weight", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight", "fc.weight"),
+        args=_torchvision,
+        usual={"name": "resnet50"},
+    ),
+)
+
+
+def recognise(weights: Weights, where: str) -> Recognised:
+    """What network a checkpoint's keys and shapes tell of.
+
+    Raises:
+        InputError: none that robench knows; names the first keys with shapes, and the nearest one.
+    """
+    if any(key.startswith(BACKBONE) for key in weights):
+        raise InputError(f"weights '{where}' are of a network of robench's own: evaluate the card beside them.")
+    given, weights = _input(weights)
+    family = next((family for family in FAMILIES if all(mark in weights for mark in family.marks)), None)
+    if family is None:
+        raise InputError(_unknown(weights, where))
+    try:
+        known = Architecture(name=family.architecture, args=family.args(weights))
+    except InputError as error:
+        raise InputError(f"weights '{where}' look like a {family.architecture}, but {error}.") from error
+    return Recognised(known, given, _renamed(weights, family))
+
+
+def channels(weights: Weights) -> int:
+    """Of the images of a network under robench's keys: the first convolution's."""
+    return next(value for value in weights.values() if value.dim() == 4).shape[1]
+
+
+def classes(weights: Weights) -> int:
+    """Of a network under robench's keys: the last layer's rows."""
+    return len(weights[f"{HEAD}weight"])
+
+
+def in_our_terms(weights: Weights, where: str) -> Weights:
+    """A checkpoint's weights under robench's keys, for a card that declares the network."""
+    return weights if any(key.startswith(BACKBONE) for key in weights) else recognise(weights, where).weights
+
+
+def _renamed(weights: Weights, family: Family) -> Weights:
+    kept = {key: value for key, value in weights.items() if not (family.unused and key.startswith(f"{family.unused}."))}
+    last = f"{family.last}."
+    renamed = {
+        HEAD + key.removeprefix(last) if key.startswith(last) else BACKBONE + key: value for key, value in kept.items()
+    }
+    # Written before PyTorch 0.4.1, batch norm has no counter; evaluation never reads it.
+    counters = (re.sub("running_mean$", "num_batches_tracked", key) for key in renamed if key.endswith("running_mean"))
+    return {key: torch.tensor(0) for key in counters} | renamed
+
+
+def _input(weights: Weights) -> tuple[Input | None, Weights]:
+    """The normalisation that buffers hold, if any, and the network's own weights without wrapping."""
+    pair = next((pair for pair in INPUTS if all(key in weights for key in pair)), None)
+    inner = {key: value for key, value in weights.items() if pair is None or key not in pair}
+    for prefix in WRAPPED:
+        if inner and all(key.startswith(prefix) for key in inner):
+            inner = {key.removeprefix(prefix): value for key, value in inner.items()}
+    if pair is None:
+        return None, inner
+    mean, std = (weights[key].flatten().tolist() for key in pair)
+    return Input(mean=mean, std=std), inner
+
+
+def _unknown(weights: Weights, where: str) -> str:
+    usual = {family.architecture: _names(family) for family in FAMILIES}
+    shared = {name: len(names & weights.keys()) for name, names in usual.items()}
+    nearest = max(shared, key=lambda name: shared[name] / len(usual[name] | weights.keys()))
+    first = ", ".join(f"{key} {_shape(weights[key])}" for key in list(weights)[:NAMED])
+    near = "none is near"
+    if shared[nearest]:
+        lacking = ", ".join(sorted(usual[nearest] - weights.keys())[:NAMED])
+        near = f"nearest is {nearest}, {shared[nearest]} of whose {len(usual[nearest])} names are there"
+        near += f" (not {lacking})" if lacking else ""
+    return (
+        f"weights '{where}' ({len(weights)} tensors: {first}, ...) are of no network that robench knows; {near}: "
+        f"write a function that makes it and say --model file.py:function --weights '{where}'."
+    )
+
+
+def _names(family: Family) -> frozenset[str]:
+    with torch.device("meta"):
+        states = architecture(family.architecture)(shape=(3, 32, 32), **family.usual).state_dict()
+    return frozenset(states) | {f"{family.last}.weight", f"{family.last}.bias"}
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"

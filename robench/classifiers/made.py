@@ -1,0 +1,136 @@
+"""Whole networks that others make: a function in a Python file, timm, torchvision."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from robench.classifiers.checkpoint import Weights
+from robench.errors import InputError
+from robench.specs import Architecture, Input, file_sha256
+
+Maker = Callable[..., nn.Module]
+
+
+def make(declared: Architecture, folder: Path, weights: Weights | None) -> nn.Module:
+    """The network that a card declares to be made by others.
+
+    Args:
+        declared: `function`, with file, function and perhaps sha256; `timm` or `torchvision`, with name.
+        folder: where the file lies.
+        weights: that will be loaded, for the number of classes; None for the library's pretrained ones.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    return _function(declared, folder) if declared.name == FUNCTION else _from_library(declared, weights)
+
+
+def usual_input(declared: Architecture) -> Input | None:
+    """By which a library's network expects its images to be normalised; None where nobody says."""
+    name = str(declared.args.get("name", ""))
+    if declared.name == "timm":
+        found = _library("timm").get_pretrained_cfg(name)
+        return Input(mean=list(found.mean), std=list(found.std)) if found else None
+    if declared.name == "torchvision":
+        from torchvision import models
+
+        usual = models.get_model_weights(name).DEFAULT.transforms()
+        return Input(mean=list(usual.mean), std=list(usual.std))
+    return None
+
+
+def run_function(file: Path, function: str) -> nn.Module:
+    """What a function of a Python file makes; the file runs.
+
+    Raises:
+        InputError: the file or the function is not there, fails, or makes no network.
+    """
+    name = f"{file}:{function}"
+    if not file.is_file():
+        raise InputError(f"--model {name}: there is no file '{file}'.")
+    spec = importlib.util.spec_from_file_location(f"_robench_own_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"--model {name}: '{file}' is no Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.resolve().parent))  # it may import what lies beside it
+    try:
+        spec.loader.exec_module(module)
+        maker = getattr(module, function, None)
+        network = maker() if callable(maker) else None
+    except Exception as error:  # whatever goes wrong in it is the file's own matter
+        raise InputError(f"--model {name}: '{file}' fails ({type(error).__name__}: {error}): mend it.") from error
+    finally:
+        sys.path.pop(0)
+    if maker is None:
+        raise InputError(f"--model {name}: '{file}' has no '{function}': name a function that makes the network.")
+    if not isinstance(network, nn.Module):
+        raise InputError(f"--model {name}: '{function}' gives a {type(network).__name__}, expected a torch.nn.Module.")
+    return network
+
+
+def _function(declared: Architecture, folder: Path) -> nn.Module:
+    try:
+        file, function = folder / declared.args["file"], str(declared.args["function"])
+    except KeyError as error:
+        raise InputError(f"architecture 'function' needs {error} in its args.") from error
+    expected = declared.args.get("sha256")
+    if expected and file.is_file() and (actual := file_sha256(file)) != expected:
+        raise InputError(
+            f"'{file}' has sha256 {actual[:12]}, its card says {expected[:12]}: "
+            f'restore the file, or if this code is meant put sha256 = "{actual}" into the card\'s args.'
+        )
+    return run_function(file, function)
+
+
+def _from_library(declared: Architecture, weights: Weights | None) -> nn.Module:
+    name = declared.args.get("name")
+    maker: Maker = MAKERS[declared.name]
+    try:
+        if weights is None:
+            return maker(name, True)
+        network = maker(name, False)
+        rows = _rows(network, weights)
+        return maker(name, False, num_classes=rows) if rows else network
+    except InputError:
+        raise
+    except Exception as error:  # an unknown name, a failed download: each library has errors of its own
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{declared.name} cannot make '{name}' ({said}): name another, or give --weights.") from error
+
+
+def _rows(network: nn.Module, weights: Weights) -> int:
+    """How many classes the weights have, if other than the network's; 0 else."""
+    last = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    key = f"{last[-1]}.weight" if last else ""
+    if key not in weights or len(weights[key]) == network.get_parameter(key).shape[0]:
+        return 0
+    return len(weights[key])
+
+
+def _timm(name: str, pretrained: bool, **more: Any) -> nn.Module:
+    made: nn.Module = _library("timm").create_model(name, pretrained=pretrained, **more)
+    return made
+
+
+def _torchvision(name: str, pretrained: bool, **more: Any) -> nn.Module:
+    from torchvision import models
+
+    made: nn.Module = models.get_model(name, weights="DEFAULT" if pretrained else None, **more)
+    return made
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"--model {name}:NAME needs {name}: pip install 'robench[{name}]'.") from error
+
+
+FUNCTION = "function"
+MAKERS: dict[str, Maker] = {"timm": _timm, "torchvision": _torchvision}
+OTHERS = (FUNCTION, *MAKERS)
+"""Names of architectures that others make."""

@@ -1,0 +1,72 @@
+"""Options that describe a network of one's own, shared by the commands that take one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robench.errors import InputError
+from robench.specs import Head, Input, Network
+from robench.specs.base import build
+
+MARGIN = 0.2
+"""The paper's m on CIFAR-10 (Pang et al. 2020, Sec. 4)."""
+
+Weights = Annotated[Path | None, typer.Option(help="Of a function, a library's network or a card: any usual file.")]
+Mean = Annotated[str | None, typer.Option(help="If the network expects normalised images: 0.49,0.48,0.45.")]
+Std = Annotated[str | None, typer.Option(help="Likewise.")]
+HeadKind = Annotated[str | None, typer.Option("--head", help="The last layer of recognised weights: linear or he.")]
+Scale = Annotated[float | None, typer.Option(help="With --head he: its s, 15 in the paper.")]
+Margin = Annotated[float | None, typer.Option(help=f"With --head he: its m.  [default: {MARGIN}]")]
+
+
+def networks(
+    models: list[str],
+    weights: Path | None,
+    mean: str | None,
+    std: str | None,
+    head: str | None,
+    scale: float | None,
+    margin: float | None,
+) -> list[Network]:
+    """What is said of each network.
+
+    Raises:
+        InputError: an option contradicts another.
+    """
+    given, last = _input(mean, std), _head(head, scale, margin)
+    found = [Network(name, weights, given, last) for name in models]
+    for network in found:
+        if last is not None and not network.checkpoint:
+            raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own.")
+    return found
+
+
+def _input(mean: str | None, std: str | None) -> Input | None:
+    if mean is None and std is None:
+        return None
+    means, stds = _numbers("--mean", mean), _numbers("--std", std)
+    if len(means) != len(stds) or not all(each > 0 for each in stds):
+        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give as many, each std above 0.")
+    return Input(mean=means, std=stds)
+
+
+def _head(kind: str | None, scale: float | None, margin: float | None) -> Head | None:
+    if kind not in (None, "linear", "he"):
+        raise InputError(f"unknown head '{kind}': use linear or he.")
+    if kind != "he" and (scale is not None or margin is not None):
+        raise InputError("--scale and --margin are hypersphere embedding's: add --head he, or leave them out.")
+    if kind is None:
+        return None
+    if kind == "linear":
+        return Head()
+    if scale is None:
+        raise InputError("--head he needs its s: --scale 15 is the paper's.")
+    return build(Head, {"kind": "he", "scale": scale, "margin": MARGIN if margin is None else margin}, "--head he")
+
+
+def _numbers(option: str, text: str | None) -> list[float]:
+    try:
+        return [float(each) for each in text.split(",")] if text else []
+    except ValueError:
+        raise InputError(f"{option} '{text}': give numbers with commas between, 0.49,0.48,0.45.") from None

@@ -1,0 +1,69 @@
+"""Networks of one's own, as the command line names them. Never imports torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.specs.card import Head, Input
+
+MARK = ".py:"
+"""In `file.py:make_model`, between the file and the function."""
+LIBRARIES = ("timm", "torchvision")
+"""In `timm:NAME`, before the colon."""
+SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".t7", ".safetensors")
+"""Of files that hold weights."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network without a card, or a card with other weights.
+
+    Attributes:
+        name: `file.py:make_model`, `timm:NAME`, `torchvision:NAME`, a file of weights that is recognised by its keys,
+            or the name of a card.
+        weights: a file; none where the name brings them.
+        input: by which the network expects images to be normalised; None for what the name brings.
+        head: the last layer of a recognised network; None for what its weights tell.
+    """
+
+    name: str
+    weights: Path | None = None
+    input: Input | None = None
+    head: Head | None = None
+
+    @property
+    def function(self) -> bool:
+        """Whether it is a function in a Python file."""
+        return MARK in self.name
+
+    @property
+    def library(self) -> bool:
+        """Whether a library makes it."""
+        return self.name.partition(":")[0] in LIBRARIES and ":" in self.name
+
+    @property
+    def checkpoint(self) -> bool:
+        """Whether it is a file of weights."""
+        return self.name.lower().endswith(SUFFIXES)
+
+    @property
+    def registered(self) -> bool:
+        """Whether a card declares it."""
+        return not (self.function or self.library or self.checkpoint)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a card as it stands."""
+        return self.registered and self.weights is None and self.input is None and self.head is None
+
+    @property
+    def label(self) -> str:
+        """A short name that may become part of a file's name."""
+        if self.function:
+            file, _, function = self.name.rpartition(MARK)
+            return f"{Path(file).name}-{function}"
+        if self.library:
+            return self.name.partition(":")[2].replace("/", "-")
+        name = Path(self.name).name if self.checkpoint else self.name.strip("/").split("/")[-1]
+        for suffix in SUFFIXES:
+            name = name.removesuffix(suffix)
+        return name.replace(" ", "-")
