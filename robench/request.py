@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from robench.classifiers import load_card
-from robench.classifiers.own import load_own
+from robench.classifiers import load_card, load_own
 from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
 from robench.paths import require_name

@@ -25,6 +25,8 @@ INPUTS = (("mu", "sigma"), ("mean", "std"), ("normalize.mean", "normalize.std"),
 """Buffers by which published networks normalise their input themselves."""
 WRAPPED = ("model.", "network.", "1.")
 """What stands before every other key where a wrapper normalises."""
+STEM = f"{BACKBONE}conv1.weight"
+"""The first convolution of every family."""
 USUAL_SIZE = (32, 32)
 """Height and width by which recognised networks are built; none of them depends on it."""
 NAMED = 3
@@ -148,8 +150,8 @@ def recognise(weights: Weights, where: str) -> Recognised:
 
 
 def channels(weights: Weights) -> int:
-    """Of the images of a network under robench's keys: the first convolution's."""
-    return next(value for value in weights.values() if value.dim() == 4).shape[1]
+    """Of the images of a recognised network, under robench's keys: the first convolution's."""
+    return weights[STEM].shape[1]
 
 
 def classes(weights: Weights) -> int:

@@ -7,7 +7,7 @@ from torch import nn
 
 from robench.classifiers.checkpoint import Weights, read_weights
 from robench.classifiers.classifier import assemble
-from robench.classifiers.families import USUAL_SIZE, channels, classes, in_our_terms
+from robench.classifiers.families import STEM, USUAL_SIZE, channels, classes, in_our_terms
 from robench.classifiers.made import OTHERS, make
 from robench.classifiers.normalised import normalised
 from robench.data import dataset_of, is_own
@@ -59,7 +59,7 @@ def restore(card: Card, weights: Weights, where: str) -> nn.Module:
 
 def _sizes(card: Card, weights: Weights) -> tuple[tuple[int, int, int], int]:
     """Shape of an image and number of classes: the dataset's; with data of one's own, what the weights tell."""
-    if is_own(card.dataset):
+    if is_own(card.dataset) and STEM in weights:
         return (channels(weights), *USUAL_SIZE), classes(weights)
     return dataset_of(card).sizes
 
@@ -89,5 +89,5 @@ def fit(model: nn.Module, weights: Weights, where: str) -> None:
 def save_weights(model: nn.Module, path: Path) -> str:
     """Write a network's weights atomically and return the file's sha256."""
     with atomic_path(path) as temporary:
-        save_file({key: value.cpu().contiguous() for key, value in model.state_dict().items()}, temporary)
+        save_file({key: value.cpu().contiguous().clone() for key, value in model.state_dict().items()}, temporary)
     return file_sha256(path)

@@ -1,6 +1,7 @@
 """Arguments and screens only: what a command does lives below."""
 
 from robench.cli import (  # noqa: F401  (they register their commands)
+    card,
     catalogue,
     check,
     diff,

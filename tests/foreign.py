@@ -1,0 +1,154 @@
+"""Checkpoints of the field as other people's code writes them, and what their networks answer, computed layer by layer.
+
+Nothing of robench is used here: a state_dict is drawn at random, and a forward pass reads it key by key.
+"""
+
+import torch
+from torch.nn import functional as F
+
+
+class Draw:
+    """A state_dict that grows by layers."""
+
+    def __init__(self, seed=0):
+        self.random = torch.Generator().manual_seed(seed)
+        self.state = {}
+
+    def conv(self, name, width, out, size):
+        self.state[f"{name}.weight"] = (
+            torch.randn(out, width, size, size, generator=self.random) * (2 / (width * size**2)) ** 0.5
+        )
+
+    def norm(self, name, width, counted=True):
+        for key in ("weight", "running_var"):
+            self.state[f"{name}.{key}"] = 0.5 + torch.rand(width, generator=self.random)
+        for key in ("bias", "running_mean"):
+            self.state[f"{name}.{key}"] = 0.1 * torch.randn(width, generator=self.random)
+        if counted:
+            self.state[f"{name}.num_batches_tracked"] = torch.tensor(7)
+
+    def linear(self, name, width, out, bias):
+        self.state[f"{name}.weight"] = torch.randn(out, width, generator=self.random) / width**0.5
+        if bias:
+            self.state[f"{name}.bias"] = torch.randn(out, generator=self.random)
+
+
+def conv(state, name, x, stride=1):
+    weight = state[f"{name}.weight"]
+    return F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
+
+
+def norm(state, name, x):
+    return F.batch_norm(x, *(state[f"{name}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")))
+
+
+def wide_resnet(depth=10, widen=2, classes=10, bias=True, counted=True):
+    """The TRADES and AT_HE family, with its submodule that is never read."""
+    draw, blocks = Draw(), (depth - 4) // 6
+    widths = [16, 16 * widen, 32 * widen, 64 * widen]
+    draw.conv("conv1", 3, 16, 3)
+    for group, (width, out) in {
+        "block1": widths[0:2], "sub_block1": widths[0:2], "block2": widths[1:3], "block3": widths[2:4],
+    }.items():  # fmt: skip
+        for at in range(blocks):
+            first, name = (width if at == 0 else out), f"{group}.layer.{at}"
+            draw.norm(f"{name}.bn1", first, counted)
+            draw.conv(f"{name}.conv1", first, out, 3)
+            draw.norm(f"{name}.bn2", out, counted)
+            draw.conv(f"{name}.conv2", out, out, 3)
+            if first != out:
+                draw.conv(f"{name}.convShortcut", first, out, 1)
+    draw.norm("bn1", widths[3], counted)
+    draw.linear("fc", widths[3], classes, bias)
+    return draw.state
+
+
+def wide_resnet_features(state, x):
+    z = conv(state, "conv1", x)
+    for group in ("block1", "block2", "block3"):
+        at = 0
+        while f"{group}.layer.{at}.conv1.weight" in state:
+            name, stride = f"{group}.layer.{at}", 2 if at == 0 and group != "block1" else 1
+            active = F.relu(norm(state, f"{name}.bn1", z))
+            changes = f"{name}.convShortcut.weight" in state
+            inner = conv(state, f"{name}.conv1", active, stride)
+            inner = conv(state, f"{name}.conv2", F.relu(norm(state, f"{name}.bn2", inner)))
+            z = inner + (conv(state, f"{name}.convShortcut", active, stride) if changes else z)
+            at += 1
+    return F.relu(norm(state, "bn1", z)).mean((2, 3))
+
+
+def wide_resnet_logits(state, x):
+    return F.linear(wide_resnet_features(state, x), state["fc.weight"], state.get("fc.bias"))
+
+
+def he_logits(state, x):
+    """AT_HE's: features and rows of the last layer on the unit sphere."""
+    z = wide_resnet_features(state, x)
+    return F.normalize(z, dim=1) @ F.normalize(state["fc.weight"], dim=1).T
+
+
+def preact_resnet18(classes=10):
+    """The FastAT family: batch norm before the pooling."""
+    draw, width = Draw(), 64
+    draw.conv("conv1", 3, 64, 3)
+    for layer, out in enumerate((64, 128, 256, 512), 1):
+        for at in range(2):
+            name = f"layer{layer}.{at}"
+            draw.norm(f"{name}.bn1", width)
+            draw.conv(f"{name}.conv1", width, out, 3)
+            draw.norm(f"{name}.bn2", out)
+            draw.conv(f"{name}.conv2", out, out, 3)
+            if width != out:
+                draw.conv(f"{name}.shortcut.0", width, out, 1)
+            width = out
+    draw.norm("bn", 512)
+    draw.linear("linear", 512, classes, bias=True)
+    return draw.state
+
+
+def preact_resnet18_logits(state, x):
+    z = conv(state, "conv1", x)
+    for layer in range(1, 5):
+        for at in range(2):
+            name, stride = f"layer{layer}.{at}", 2 if at == 0 and layer > 1 else 1
+            active = F.relu(norm(state, f"{name}.bn1", z))
+            inner = conv(state, f"{name}.conv1", active, stride)
+            inner = conv(state, f"{name}.conv2", F.relu(norm(state, f"{name}.bn2", inner)))
+            changes = f"{name}.shortcut.0.weight" in state
+            z = inner + (conv(state, f"{name}.shortcut.0", active, stride) if changes else z)
+    z = F.relu(norm(state, "bn", z)).mean((2, 3))
+    return F.linear(z, state["linear.weight"], state["linear.bias"])
+
+
+def resnet18(classes=10):
+    """The ResNet-18 common on CIFAR."""
+    draw, width = Draw(), 64
+    draw.conv("conv1", 3, 64, 3)
+    draw.norm("bn1", 64)
+    for layer, out in enumerate((64, 128, 256, 512), 1):
+        for at in range(2):
+            name = f"layer{layer}.{at}"
+            draw.conv(f"{name}.conv1", width, out, 3)
+            draw.norm(f"{name}.bn1", out)
+            draw.conv(f"{name}.conv2", out, out, 3)
+            draw.norm(f"{name}.bn2", out)
+            if width != out:
+                draw.conv(f"{name}.shortcut.0", width, out, 1)
+                draw.norm(f"{name}.shortcut.1", out)
+            width = out
+    draw.linear("linear", 512, classes, bias=True)
+    return draw.state
+
+
+def resnet18_logits(state, x):
+    z = F.relu(norm(state, "bn1", conv(state, "conv1", x)))
+    for layer in range(1, 5):
+        for at in range(2):
+            name, stride = f"layer{layer}.{at}", 2 if at == 0 and layer > 1 else 1
+            inner = F.relu(norm(state, f"{name}.bn1", conv(state, f"{name}.conv1", z, stride)))
+            inner = norm(state, f"{name}.bn2", conv(state, f"{name}.conv2", inner))
+            if f"{name}.shortcut.0.weight" in state:
+                z = norm(state, f"{name}.shortcut.1", conv(state, f"{name}.shortcut.0", z, stride))
+            z = F.relu(inner + z)
+    return F.linear(z.mean((2, 3)), state["linear.weight"], state["linear.bias"])
