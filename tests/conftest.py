@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hatchling.build import build_wheel
 from torch import Tensor, nn
 
 from robench.classifiers import load_model
@@ -33,6 +35,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture(scope="session")
 def digits() -> Split:
     return find_dataset("digits").load("test")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """The built wheel, unpacked: what an installation holds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(data_root())
+        name = build_wheel(str(folder))
+    zipfile.ZipFile(folder / name).extractall(folder / "site")
+    return folder / "site"
 
 
 @pytest.fixture

@@ -2,12 +2,6 @@
 
 import subprocess
 import sys
-import zipfile
-
-import pytest
-from hatchling.build import build_wheel
-
-from robench.paths import data_root
 
 SCRIPT = """
 import robench, robench.paths
@@ -21,16 +15,6 @@ from robench.cli import run
 assert run(["report"]) == 0
 assert run(["report", "--format", "html", "--out", "report.html"]) == 0
 """
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(data_root())
-        name = build_wheel(str(folder))
-    zipfile.ZipFile(folder / name).extractall(folder / "site")
-    return folder / "site"
 
 
 def test_wheel_works_without_the_checkout(installed, tmp_path):
