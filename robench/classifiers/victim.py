@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from robench.classifiers.classifier import Classifier
 from robench.classifiers.heads import HypersphereHead
+from robench.classifiers.unchanged import unchanged
 from robench.errors import InputError
 from robench.losses import Sees
 
@@ -70,7 +71,7 @@ class Victim:
 
 @contextmanager
 def frozen(model: nn.Module, device: torch.device) -> Iterator[Victim]:
-    """Lend a network to an evaluation; parameters' flags and device come back as they were, also after an error.
+    """Lend a network to an evaluation; it comes back as it was, also after an error (`unchanged`).
 
     Raises:
         InputError: the network is in training mode, where dropout and batch norm change its answers, or
@@ -82,16 +83,9 @@ def frozen(model: nn.Module, device: torch.device) -> Iterator[Victim]:
     homes = {tensor.device for tensor in tensors}
     if len(homes) > 1:
         raise InputError(f"the network is spread over {len(homes)} devices: move it to one with model.to(...).")
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        for parameter, _ in flags:
-            parameter.requires_grad_(False)
+    with unchanged(model):
+        model.requires_grad_(False)
         yield Victim.of(model.to(device), device)
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-        for home in homes:
-            model.to(home)
 
 
 def check_logits(logits: object, n: int) -> Tensor:
