@@ -9,12 +9,13 @@ from typing import Any
 from torch import nn
 
 from robench.classifiers import load_card
+from robench.classifiers.features import layer_of
 from robench.classifiers.own import load_own
 from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
 from robench.paths import require_name
 from robench.service import Service
-from robench.specs import MARK, Card
+from robench.specs import MARK, Card, digest
 
 CHUNK = 1024
 """Examples that advance together: enough for full micro-batches, few enough to lose little."""
@@ -29,6 +30,8 @@ class Subject:
     load: Callable[[], nn.Module]
     service: Service | None = None
     """The network itself, where it can only be asked."""
+    feature_layer: str | None = None
+    """The layer that gives its penultimate features, where that was said."""
 
     @classmethod
     def of_card(cls, card: Card) -> "Subject":
@@ -37,19 +40,26 @@ class Subject:
 
     @classmethod
     def of_own(
-        cls, name: str, dataset: str, weights: Path | None, mean: Sequence[float] = (), std: Sequence[float] = ()
+        cls,
+        name: str,
+        dataset: str,
+        weights: Path | None,
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
+        feature_layer: str | None = None,
     ) -> "Subject":
-        """A network of one's own, `file.py:make_model`; its weights are part of its name.
+        """A network of one's own, `file.py:make_model`; its weights, and what was said of it, are part of its name.
 
         Raises:
-            InputError: it cannot be made, or the weights do not fit.
+            InputError: it cannot be made, the weights do not fit, or it has no such layer.
         """
         network = load_own(name, weights, mean, std)
-        identity = network_identity(network)
+        identity = network_identity(network, feature_layer)
         stem, _, function = name.rpartition(MARK)
-        called = f"{Path(stem).name}-{function}@{identity['weights'][:8]}"
+        tag = identity["weights"] if feature_layer is None else digest(identity)
+        called = f"{Path(stem).name}-{function}@{tag[:8]}"
         require_name(called, "the name of a network")
-        return cls(f"{dataset}/{called}", identity, lambda: network)
+        return cls(f"{dataset}/{called}", identity, lambda: network, feature_layer=feature_layer)
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,13 @@ class Settings:
             raise InputError(f"chunk_size {self.chunk_size} must be at least 1.")
 
 
-def network_identity(model: nn.Module) -> dict[str, Any]:
-    """What of an arbitrary network can change a verdict: its structure, parameters, buffers and plain attributes."""
+def network_identity(model: nn.Module, feature_layer: str | None = None) -> dict[str, Any]:
+    """What of an arbitrary network can change a verdict: its structure, parameters, buffers and plain attributes;
+    the layer that gives its features, too, where one is named.
+
+    Raises:
+        InputError: it is no network, or has no such layer.
+    """
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
     total = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n{model!r}".encode())
@@ -90,4 +105,7 @@ def network_identity(model: nn.Module) -> dict[str, Any]:
         values = tensor.detach().cpu().contiguous()
         total.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         total.update(values.double().numpy().tobytes())
-    return {"weights": total.hexdigest()}
+    if feature_layer is None:
+        return {"weights": total.hexdigest()}
+    layer_of(model, feature_layer)
+    return {"weights": total.hexdigest(), "feature_layer": feature_layer}

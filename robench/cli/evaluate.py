@@ -49,6 +49,10 @@ def evaluate(
         str | None, typer.Option(help="Of file.py:make_model, if it expects normalised images: 0.49,0.48,0.45.")
     ] = None,
     std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    feature_layer: Annotated[
+        str | None,
+        typer.Option(help="Of file.py:make_model: the layer that gives its penultimate features, if it is not found."),
+    ] = None,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense, not on each --model. Repeatable.")
     ] = None,
@@ -85,8 +89,10 @@ def evaluate(
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
     specs = chosen(battery, attack)
     own = [name for name in model if MARK in name]
-    if not own and (weights or mean or std):
-        raise InputError("--weights, --mean and --std belong to --model file.py:make_model; a card has its own.")
+    if not own and (weights or mean or std or feature_layer is not None):
+        raise InputError(
+            "--weights, --mean, --std and --feature-layer belong to --model file.py:make_model; a card has its own."
+        )
     cards = [subject_of(name, dataset, norm, eps) for name in model if name not in own]
     data = _own_data(own[0], dataset, norm, eps) if own else None
     folder = results or default_results()
@@ -106,7 +112,7 @@ def evaluate(
     targets = [(Subject.of_card(card), each, threat) for card, each, threat in cards]
     if data is not None:
         made = [
-            Subject.of_own(name, data[0].name, weights, _numbers("--mean", mean), _numbers("--std", std))
+            Subject.of_own(name, data[0].name, weights, _numbers("--mean", mean), _numbers("--std", std), feature_layer)
             for name in own
         ]
         targets += [(subject, *data) for subject in made]
