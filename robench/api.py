@@ -49,6 +49,7 @@ def evaluate(
     max_queries: int | None = None,
     substitutes: Mapping[str, nn.Module] | None = None,
     ensemble: bool = False,
+    feature_layer: str | None = None,
     results: str | Path | None = None,
 ) -> Evaluation:
     """Attack a network and judge every success.
@@ -72,6 +73,8 @@ def evaluate(
         max_queries: cuts attacks on scores or decisions to so many queries an example.
         substitutes: networks by name, on which transfer attacks are crafted.
         ensemble: craft on the mean of all substitutes' logits, not on each.
+        feature_layer: of `model.named_modules()`, the layer whose output is the penultimate features, for attacks on
+            them; by default they are what the last linear layer takes, where it is found.
         results: a folder that keeps the records, so that the same call resumes; none by default.
 
     Returns:
@@ -85,7 +88,7 @@ def evaluate(
     specs = battery_attacks(battery) if attacks is None else _specs(attacks)
     specs = specs if max_queries is None else within(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size)
-    subject = _subject(model, results is not None)
+    subject = _subject(model, results is not None, feature_layer)
     _check_substitutes(substitutes)
     if not substitutes and (needy := [spec.name for spec in specs if spec.access == "transfer"]):
         raise InputError(f"'{needy[0]}' needs substitutes to craft on: substitutes={{'mine': network}}.")
@@ -152,14 +155,17 @@ def evaluate_corruptions(
     return CorruptionReport(subject.model, Sweep(tuple(lines)))
 
 
-def _subject(model: nn.Module | Callable[[Tensor], Any], kept: bool) -> Subject:
+def _subject(model: nn.Module | Callable[[Tensor], Any], kept: bool, feature_layer: str | None = None) -> Subject:
     """A network, or whatever answers, with what tells its records apart."""
-    if isinstance(model, Service):
-        return Subject(f"data/{model.name}", model.identity(), lambda: model, model)
-    if isinstance(model, nn.Module):
-        return Subject(f"data/{type(model).__name__}", network_identity(model), lambda: model)
+    if isinstance(model, nn.Module) and not isinstance(model, Service):
+        identity = network_identity(model, feature_layer)
+        return Subject(f"data/{type(model).__name__}", identity, lambda: model, feature_layer=feature_layer)
     if not callable(model) or isinstance(model, type):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
+    if feature_layer is not None:
+        raise InputError("what can only be asked shows no features: leave feature_layer out.")
+    if isinstance(model, Service):
+        return Subject(f"data/{model.name}", model.identity(), lambda: model, model)
     if kept:
         raise InputError(
             "a callable has no weights that tell its records apart: name it and its version, "

@@ -52,7 +52,7 @@ def register(network: Network, dataset: str, name: str, about: str, out: Path) -
     if said.architecture.name == FUNCTION:
         said = _with_file(said, folder)
     sha256 = save_weights(made.network if isinstance(made, Normalised) else made, folder / WEIGHTS)
-    write_text(folder / CARD, _text(dataset, about, sha256, said))
+    write_text(folder / CARD, _text(dataset, about, sha256, network.feature_layer, said))
     card = read_card(folder)
     _check(card, made)
     return card
@@ -78,16 +78,17 @@ def _with_file(said: Described, folder: Path) -> Described:
     return Described(Architecture(name=FUNCTION, args=args), said.head, said.input)
 
 
-def _text(dataset: str, about: str, sha256: str, said: Described) -> str:
+def _text(dataset: str, about: str, sha256: str, layer: str | None, said: Described) -> str:
     document = {
         "dataset": dataset,
         "about": about,
         "sha256": sha256,
+        "feature_layer": layer,
         "architecture": said.architecture.model_dump(),
         "head": said.head.model_dump(exclude_defaults=said.head == Head()),
         "input": said.input.model_dump(),
     }
-    return tomlkit.dumps({key: value for key, value in document.items() if value != {}})
+    return tomlkit.dumps({key: value for key, value in document.items() if value is not None})
 
 
 def _check(card: Card, made: nn.Module) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 from torch import nn
 
 from robench.classifiers import load_card, load_own
+from robench.classifiers.features import layer_of
 from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
 from robench.paths import require_name
 from robench.service import Service
-from robench.specs import Card, Network
+from robench.specs import Card, Network, digest
 
 CHUNK = 1024
 """Examples that advance together: enough for full micro-batches, few enough to lose little."""
@@ -27,23 +28,26 @@ class Subject:
     load: Callable[[], nn.Module]
     service: Service | None = None
     """The network itself, where it can only be asked."""
+    feature_layer: str | None = None
+    """The layer that gives its penultimate features, where that was said."""
 
     @classmethod
     def of_card(cls, card: Card) -> "Subject":
         """A registered defense."""
-        return cls(card.name, card.identity(), lambda: load_card(card))
+        return cls(card.name, card.identity(), lambda: load_card(card), feature_layer=card.feature_layer)
 
     @classmethod
     def of_own(cls, own: Network, dataset: str) -> "Subject":
-        """A network of one's own; its weights are part of its name.
+        """A network of one's own; its weights, and what was said of it, are part of its name.
 
         Raises:
-            InputError: it cannot be made, or the weights do not fit.
+            InputError: it cannot be made, the weights do not fit, or it has no such layer.
         """
         require_name(own.label, f"the name of '{own.name}'")
         network = load_own(own)
-        identity = network_identity(network)
-        return cls(f"{dataset}/{own.label}@{identity['weights'][:8]}", identity, lambda: network)
+        identity = network_identity(network, own.feature_layer)
+        tag = identity["weights"] if own.feature_layer is None else digest(identity)
+        return cls(f"{dataset}/{own.label}@{tag[:8]}", identity, lambda: network, feature_layer=own.feature_layer)
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,13 @@ class Settings:
             raise InputError(f"chunk_size {self.chunk_size} must be at least 1.")
 
 
-def network_identity(model: nn.Module) -> dict[str, Any]:
-    """What of an arbitrary network can change a verdict: its structure, parameters, buffers and plain attributes."""
+def network_identity(model: nn.Module, feature_layer: str | None = None) -> dict[str, Any]:
+    """What of an arbitrary network can change a verdict: its structure, parameters, buffers and plain attributes;
+    the layer that gives its features, too, where one is named.
+
+    Raises:
+        InputError: it is no network, or has no such layer.
+    """
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
     total = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n{model!r}".encode())
@@ -84,4 +93,7 @@ def network_identity(model: nn.Module) -> dict[str, Any]:
         values = tensor.detach().cpu().contiguous()
         total.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         total.update(values.double().numpy().tobytes())
-    return {"weights": total.hexdigest()}
+    if feature_layer is None:
+        return {"weights": total.hexdigest()}
+    layer_of(model, feature_layer)
+    return {"weights": total.hexdigest(), "feature_layer": feature_layer}

@@ -151,9 +151,9 @@ class _Bench:
 
     def _blind(self, spec: AttackSpec, kind: Algorithm) -> str:
         """Why an attack on features does not apply, or nothing."""
-        if not self.victim.shows_features:
-            return f"{spec.name} needs a network whose features robench knows"
-        if kind.sees == "normalized" and self.victim.normalizes_features:
+        if reason := self.seen.hides(kind.sees):
+            return reason
+        if kind.sees == "normalized" and self.seen.normalizes_features:
             return "the network normalises its features itself"
         if kind.sees == "features" and len(self.pool.y.unique()) < 2:
             return f"{spec.algorithm} needs correctly classified examples of at least two classes"
@@ -185,6 +185,11 @@ class _Bench:
     def victim(self) -> Victim:
         """The network, frozen, on its device."""
         return self.stack.enter_context(frozen(self.subject.load(), self.device))
+
+    @cached_property
+    def seen(self) -> Victim:
+        """The network with its penultimate features, for the attacks that work on them."""
+        return self.victim.looked_into(self.subject.feature_layer, self.judge.predict, self.split.x[:1])
 
     @cached_property
     def judge(self) -> Judge:
@@ -273,7 +278,7 @@ class _Bench:
         progress = Progress(self.watcher, before, len(self.split), header.attack)
         algorithm = bind(header.attack)
         job = Job(
-            self.victim,
+            self.victim if algorithm.sees == "logits" else self.seen,
             algorithm,
             header.attack,
             self.threat,

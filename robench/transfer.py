@@ -135,6 +135,13 @@ class Workbench:
             victim = stack.enter_context(frozen(substitute.load(), self.device))
             judge, algorithm, split = Judge(victim, packer), bind(source), self.split
             clean, pool = judge.clean(split.x, split.y, split.ids).to(split.y.device), None
+            if algorithm.sees != "logits":
+                victim = victim.looked_into(substitute.feature_layer, judge.predict, split.x[:1])
+            if victim.hides(algorithm.sees):
+                raise InputError(
+                    f"substitute '{substitute.model}' has no last layer that robench knows: craft with another attack "
+                    f"than '{source.name}'."
+                )
             if algorithm.sees == "features":
                 pool = Pool.of(split.x, split.y, split.ids, clean).to(self.device)
             job = Job(

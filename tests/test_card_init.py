@@ -122,3 +122,18 @@ def test_nothing_is_overwritten(cli, place):
     before = (place / "models" / "cifar10" / "mine" / "card.toml").read_bytes()
     assert "is there already" in init(cli, place, *options).sentence
     assert (place / "models" / "cifar10" / "mine" / "card.toml").read_bytes() == before
+
+
+def test_the_feature_layer_is_the_cards(cli, place):
+    said = init(cli, place, "--model", f"{place / 'net.py'}:make_model", "--dataset", f"npz:{place / 'scans.npz'}",
+                "--feature-layer", "2", "--name", "named")  # fmt: skip
+    assert said.code == 0
+    folder = place / "models" / "scans" / "named"
+    (folder / "beside.py").write_text("WIDTH = 16\n")
+    assert read_card(folder).feature_layer == "2"
+    assert read_card(folder).identity()["feature_layer"] == "2"
+    named = ("eval", "--model", folder, "--eps", "8/255", "--attack", "fn-pgd-20", "--results", place / "r")
+    assert cli(*named).code == 0
+    text = (folder / "card.toml").read_text()
+    (folder / "card.toml").write_text(text.replace('feature_layer = "2"', 'feature_layer = "7"'))
+    assert "unknown feature layer '7'" in cli(*named).last

@@ -8,6 +8,7 @@ from test_algorithms import toy
 
 import robench
 from robench.ball import Ball
+from robench.classifiers.features import UNKNOWN
 from robench.classifiers.victim import frozen
 from robench.errors import InputError
 from robench.losses import Objective, targeted_dlr
@@ -86,7 +87,7 @@ def test_attacks_that_do_not_apply_are_skipped_with_a_reason():
     assert {skipped.name: skipped.reason for skipped in report.skipped} == {
         "apgd-t": "apgd needs at least 4 classes, the network has 3",
         "cw-l2": "cw_l2 is not defined for linf",
-        "feature-attack": "feature-attack needs a network whose features robench knows",
+        "feature-attack": UNKNOWN,
     }
     model, split = toy()
     one = (split.y == split.y[0]).nonzero().flatten()

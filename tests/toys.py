@@ -1,8 +1,9 @@
-"""A toy network and shortcuts for tests of faults."""
+"""Toy networks and shortcuts for tests of faults and of networks of one's own."""
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import robench
 from robench.errors import InputError
@@ -80,3 +81,33 @@ def interrupted(folder, monkeypatch):
         evaluate(Interrupted(), chunk_size=3, results=folder)
     monkeypatch.setattr(Interrupted, "left", 10**9)
     return sorted(folder.rglob("*.chunks*/*.parquet"))
+
+
+class Own(nn.Module):
+    """A network of somebody's: two layers, and `last` of what makes its logits."""
+
+    def __init__(self, last=None, width=12, classes=5):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(inplace=True))
+        self.fc = nn.Linear(width, classes)
+        self.last = last or (lambda self, z: self.fc(z))
+        self.eval()
+
+    def forward(self, x):
+        return self.last(self, self.body(x))
+
+
+def functional(self, z):
+    """A head of hypersphere embedding that is no module's forward pass."""
+    return F.linear(F.normalize(z), F.normalize(self.fc.weight))
+
+
+def hooks(model):
+    """Every hook of every module."""
+    return [
+        (name, kind, list(values))
+        for name, module in model.named_modules()
+        for kind, values in vars(module).items()
+        if "hooks" in kind and isinstance(values, dict) and values
+    ]

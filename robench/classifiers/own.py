@@ -89,7 +89,10 @@ def _head(found: Recognised, said: Head | None, where: str) -> Head:
 def _of_card(network: Network) -> nn.Module:
     """The network of a card with other weights than the card's."""
     if network.weights is None:
-        raise InputError(f"--model {network.name} is a card: give other weights with --weights, or nothing more.")
-    if network.head is not None or network.input is not None:
-        raise InputError(f"--model {network.name}: the card says head and normalisation; leave them out.")
+        raise InputError(
+            f"--model {network.name} is a card, and the card says all but --weights: leave --mean, --std and "
+            "--feature-layer out."
+        )
+    if network.input is not None or network.feature_layer is not None:
+        raise InputError(f"--model {network.name}: the card says normalisation and features; leave them out.")
     return restore(find_card(network.name), read_weights(network.weights), str(network.weights))

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from robench.classifiers.classifier import Classifier
+from robench.classifiers.features import NO_HEAD, UNKNOWN, Ask, FeatureLayer, Head, find, normalized
 from robench.classifiers.heads import HypersphereHead
+from robench.classifiers.unchanged import unchanged
 from robench.errors import InputError
 from robench.losses import Sees
 
@@ -27,12 +29,14 @@ class Victim:
         model: maps images in [0, 1] to logits (N, K).
         device: where it lives.
         scale, margin: the constants of an HE head, or None for any other network.
+        layer: where its penultimate features are, if it was looked into.
     """
 
     model: nn.Module
     device: torch.device
     scale: float | None = None
     margin: float | None = None
+    layer: FeatureLayer | None = None
 
     @classmethod
     def of(cls, model: nn.Module, device: torch.device) -> "Victim":
@@ -42,35 +46,67 @@ class Victim:
             return cls(model, device, head.scale, head.margin)
         return cls(model, device)
 
+    def looked_into(self, name: str | None, ask: Ask, x: Tensor) -> "Victim":
+        """The same with its features: those of a named layer, else its own where it is one of ours, else what is found.
+
+        Args:
+            name: of the layer that gives the features, or None.
+            ask: from images to logits in one pass over this network.
+            x: an image to look at, (1, C, H, W).
+
+        Raises:
+            InputError: there is no layer of that name, or it gives no features.
+        """
+        if name is None and isinstance(self.model, Classifier):
+            return self
+        return replace(self, layer=find(self.model, name, ask, x))
+
     @property
-    def shows_features(self) -> bool:
-        """Whether it has penultimate features that robench knows."""
-        return isinstance(self.model, Classifier)
+    def head(self) -> Head | None:
+        """What makes the logits of its features, if that is known."""
+        if self.layer is not None:
+            return self.layer.head
+        return self.model.head if isinstance(self.model, Classifier) else None
 
     @property
     def normalizes_features(self) -> bool:
         """Whether its own logits are those of normalised features."""
-        head = self.model.head if isinstance(self.model, Classifier) else None
+        head = self.head
         return isinstance(head, HypersphereHead) and head.fn
+
+    def hides(self, sees: Sees) -> str:
+        """Why an objective would not see what it wants of it, or nothing."""
+        if sees != "logits" and self.layer is None and not isinstance(self.model, Classifier):
+            return UNKNOWN
+        return NO_HEAD if sees == "normalized" and self.head is None else ""
 
     def answer(self, x: Tensor, sees: Sees) -> tuple[Tensor, Tensor]:
         """The logits (N, K) that decide, and what an objective sees.
 
         Raises:
-            InputError: features are asked for and the network does not show them, or it returns no logits.
+            InputError: features are asked for and not known, or the network returns no logits.
         """
         if sees == "logits":
             logits = check_logits(self.model(x), len(x))
             return logits, logits
-        if not isinstance(self.model, Classifier):
-            raise InputError("an objective on features needs a network whose features robench knows.")
-        z = self.model.features(x)
-        return self.model.head(z), z if sees == "features" else self.model.head.normalized(z)
+        if self.layer is not None:
+            answer, z = self.layer.read(self.model, x)
+            logits = check_logits(answer, len(x))
+        elif isinstance(self.model, Classifier):
+            z = self.model.features(x)
+            logits = self.model.head(z)
+        else:
+            raise InputError(f"{UNKNOWN}.")
+        if sees == "features":
+            return logits, z
+        if self.head is None:
+            raise InputError(f"{NO_HEAD}.")
+        return logits, normalized(self.head, z)
 
 
 @contextmanager
 def frozen(model: nn.Module, device: torch.device) -> Iterator[Victim]:
-    """Lend a network to an evaluation; parameters' flags and device come back as they were, also after an error.
+    """Lend a network to an evaluation; it comes back as it was, also after an error (`unchanged`).
 
     Raises:
         InputError: the network is in training mode, where dropout and batch norm change its answers, or
@@ -82,16 +118,9 @@ def frozen(model: nn.Module, device: torch.device) -> Iterator[Victim]:
     homes = {tensor.device for tensor in tensors}
     if len(homes) > 1:
         raise InputError(f"the network is spread over {len(homes)} devices: move it to one with model.to(...).")
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        for parameter, _ in flags:
-            parameter.requires_grad_(False)
+    with unchanged(model):
+        model.requires_grad_(False)
         yield Victim.of(model.to(device), device)
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-        for home in homes:
-            model.to(home)
 
 
 def check_logits(logits: object, n: int) -> Tensor:

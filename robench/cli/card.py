@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from robench.cli.app import app
-from robench.cli.own import HeadKind, Margin, Mean, Scale, Std, Weights, networks
+from robench.cli.own import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
 from robench.errors import InputError
 from robench.paths import data_root, require_writable
 
@@ -30,6 +30,7 @@ def init(
     head: HeadKind = None,
     scale: Scale = None,
     margin: Margin = None,
+    feature_layer: FeatureLayer = None,
     name: Annotated[str | None, typer.Option(help="Of the defense.  [default: the file's]")] = None,
     about: Annotated[str, typer.Option(help="One line on it.")] = "trained elsewhere",
     out: Annotated[Path, typer.Option(help="Writes OUT/<dataset>/<name>/.")] = Path("models"),
@@ -38,7 +39,7 @@ def init(
     from robench.data import find_dataset
 
     find_dataset(dataset)
-    (network,) = networks([model], weights, mean, std, head, scale, margin)
+    (network,) = networks([model], weights, mean, std, head, scale, margin, feature_layer)
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")
     require_writable(out, "--out")

@@ -10,7 +10,7 @@ import typer
 
 from robench.cli.app import app
 from robench.cli.corrupt import Kind, corrupt, corruption_plan, wanted
-from robench.cli.own import HeadKind, Margin, Mean, Scale, Std, Weights, networks
+from robench.cli.own import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.data.choice import Choice
@@ -52,6 +52,7 @@ def evaluate(
     head: HeadKind = None,
     scale: Scale = None,
     margin: Margin = None,
+    feature_layer: FeatureLayer = None,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense, not on each --model. Repeatable.")
     ] = None,
@@ -87,7 +88,7 @@ def evaluate(
     if example and wanted(battery or ()):
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
     specs = chosen(battery, attack)
-    asked = networks(model, weights, mean, std, head, scale, margin)
+    asked = networks(model, weights, mean, std, head, scale, margin, feature_layer)
     cards = [subject_of(each.name, dataset, norm, eps) for each in asked if each.plain]
     own = [(each, *_own_data(each, dataset, norm, eps)) for each in asked if not each.plain]
     folder = results or default_results()

@@ -18,6 +18,9 @@ Std = Annotated[str | None, typer.Option(help="Likewise.")]
 HeadKind = Annotated[str | None, typer.Option("--head", help="The last layer of recognised weights: linear or he.")]
 Scale = Annotated[float | None, typer.Option(help="With --head he: its s, 15 in the paper.")]
 Margin = Annotated[float | None, typer.Option(help=f"With --head he: its m.  [default: {MARGIN}]")]
+FeatureLayer = Annotated[
+    str | None, typer.Option(help="The layer that gives the penultimate features, if it is not found.")
+]
 
 
 def networks(
@@ -28,6 +31,7 @@ def networks(
     head: str | None,
     scale: float | None,
     margin: float | None,
+    feature_layer: str | None,
 ) -> list[Network]:
     """What is said of each network.
 
@@ -35,7 +39,7 @@ def networks(
         InputError: an option contradicts another.
     """
     given, last = _input(mean, std), _head(head, scale, margin)
-    found = [Network(name, weights, given, last) for name in models]
+    found = [Network(name, weights, given, last, feature_layer) for name in models]
     for network in found:
         if last is not None and not network.checkpoint:
             raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own.")

@@ -97,6 +97,8 @@ class Card(Declared):
     architecture: Architecture
     head: Head = Head()
     input: Input = Input()
+    feature_layer: str | None = None
+    """The submodule that gives the penultimate features, where they are not found."""
     recipe: Recipe | None = None
     """How robench trained it; none where it was trained elsewhere."""
     sha256: str = ""
@@ -164,7 +166,7 @@ class Card(Declared):
             "head": self.head.model_dump(),
             "input": self.input.model_dump(),
             "weights": self.sha256,
-        }
+        } | ({} if self.feature_layer is None else {"feature_layer": self.feature_layer})
 
 
 def read_card(path: Path) -> Card:

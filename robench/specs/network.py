@@ -23,12 +23,14 @@ class Network:
         weights: a file; none where the name brings them.
         input: by which the network expects images to be normalised; None for what the name brings.
         head: the last layer of a recognised network; None for what its weights tell.
+        feature_layer: the submodule that gives the penultimate features; None where it is to be found.
     """
 
     name: str
     weights: Path | None = None
     input: Input | None = None
     head: Head | None = None
+    feature_layer: str | None = None
 
     @property
     def function(self) -> bool:
@@ -53,7 +55,8 @@ class Network:
     @property
     def plain(self) -> bool:
         """Whether it is a card as it stands."""
-        return self.registered and self.weights is None and self.input is None and self.head is None
+        said = (self.weights, self.input, self.head, self.feature_layer)
+        return self.registered and all(each is None for each in said)
 
     @property
     def label(self) -> str:
