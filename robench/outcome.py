@@ -28,6 +28,21 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What an attack would cost, computed or not."""
+
+    attack: str
+    source: str
+    """`compute`, `stored`, or what it would be read from."""
+    forwards: int = 0
+    backwards: int = 0
+    seconds: float | None = 0.0
+    """What is expected; None where nothing is known of the network's speed."""
+    most: int = 0
+    """Forwards at most."""
+
+
 @dataclass
 class Outcome:
     """What an evaluation gave, in the order that was asked for."""

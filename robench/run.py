@@ -19,10 +19,11 @@ from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
 from robench.engine import Chunk, Job, identity
 from robench.executors.local import run_chunks
+from robench.forecast import History, Pilot
 from robench.indicators import indicators, of_prefix
 from robench.judge import Judge
 from robench.oracle import ALLOWED
-from robench.outcome import Outcome, Result, Skipped
+from robench.outcome import Outcome, Planned, Result, Skipped
 from robench.packing import Packer
 from robench.probe import EXAMPLES, Probe
 from robench.progress import Progress, Quiet, Watcher, tally
@@ -89,26 +90,17 @@ def plan(
     settings: Settings,
     store: Store,
     substitutes: Sequence[Subject] = (),
-) -> list[dict[str, str]]:
-    """What `evaluate` would do, without running the network: one dictionary an attack."""
-    rows: list[dict[str, str]] = []
+    history: History | None = None,
+) -> list[Planned]:
+    """What `evaluate` would do, after a short run on one micro-batch; nothing is stored.
+
+    Args:
+        history: what the attacks took elsewhere; without it, only what they take at most is said.
+    """
     with ExitStack() as stack:
         bench = _Bench(subject, split, threat, settings, store, Quiet(), stack, substitutes)
         specs = bench.workbench.expand(specs, substitutes)
-        for spec in specs:
-            cost = bind(spec).cost(spec.steps, int(split.y.max()) + 1)
-            source = bench.source(spec)
-            longer = next(
-                (s for s in specs if s.family_identity() == spec.family_identity() and s.steps > spec.steps), None
-            )
-            if source == "compute" and longer and _prefix_closed(spec):
-                source = f"read from {longer.name}"
-            forwards, backwards = (
-                f"at most {passes * spec.restarts * len(split):,}" if source == "compute" and passes else "0"
-                for passes in cost
-            )
-            rows.append({"attack": spec.name, "source": source, "forwards": forwards, "backwards": backwards})
-    return rows
+        return [bench.planned(spec, specs, history) for spec in specs]
 
 
 class _Bench:
@@ -180,6 +172,32 @@ class _Bench:
         if _prefix_closed(spec) and self.store.family(header, self.watcher.notice):
             return "read from a longer run"
         return "compute"
+
+    def planned(self, spec: AttackSpec, specs: Sequence[AttackSpec], history: History | None) -> Planned:
+        """What an attack among others would cost as things stand."""
+        source = self.source(spec)
+        kin = (each for each in specs if each.family_identity() == spec.family_identity())
+        longer = next((each for each in kin if each.steps > spec.steps), None)
+        if source == "compute" and longer and _prefix_closed(spec):
+            source = f"read from {longer.name}"
+        if source != "compute":
+            return Planned(spec.name, source)
+        classes = int(self.split.y.max()) + 1
+        most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * len(self.split)
+        if history is None or self.subject.service:
+            return Planned(spec.name, source, seconds=None, most=most)
+        correct = self.pilot.clean * len(self.split)
+        forwards, backwards = (correct * each for each in history.passes(spec, self.pilot.survivors, classes))
+        seconds = self.pilot.seconds(forwards, backwards)
+        return Planned(spec.name, source, round(forwards), round(backwards), seconds, most)
+
+    @cached_property
+    def pilot(self) -> Pilot:
+        """Of the first micro-batch."""
+        few = self.split.limit(min(self.packer.size, len(self.split)))
+        clean = Judge(self.victim, self.packer).predict(few.x).argmax(1)
+        x, y, ids = (each[:].to(self.device) for each in (few.x, few.y, few.ids))
+        return Pilot.of(self.victim, Chunk(x, y, ids, clean), self.threat, self.packer)
 
     @cached_property
     def victim(self) -> Victim:

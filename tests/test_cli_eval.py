@@ -144,14 +144,30 @@ def test_dry_run_knows_what_is_stored(cli, results):
 
 
 def test_dry_run_never_promises_less_than_is_spent(cli, tmp_path):
-    command = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--eps", "0.001", "--results", tmp_path)
-    line = next(line for line in cli(*command, "--dry-run").out.splitlines() if line.startswith("pgd-20"))
-    promised = int(line.split("at most")[1].split()[0].replace(",", ""))
-    spent = json.loads(cli(*command, "--json", "-").out)["results"][0]["forwards"]
-    assert 0 < spent <= promised
+    command = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--eps", "0.001", "--results", tmp_path, "--json", "-")
+    (row,) = json.loads(cli(*command, "--dry-run").out)["plans"]["digits/pgdat"]
+    spent = json.loads(cli(*command).out)["results"][0]["forwards"]
+    assert 0 < spent <= row["most"]
+    assert row["forwards"] == pytest.approx(spent, rel=0.1)
+
+
+def test_dry_run_names_a_cheaper_battery(cli, tmp_path):
+    said = cli("eval", "--model", "pgdat", "--attack", "pgd-500", "--results", tmp_path, "--dry-run")
+    assert "Cheaper: --battery fast" in said.out
+    assert [line.split()[0] for line in said.out.splitlines()[4:6]] == ["pgd-500", "all"]
+    said = cli("eval", "--model", "pgdat", "--battery", "fast", "--results", tmp_path, "--dry-run")
+    assert "Cheaper" not in said.out
+
+
+def test_dry_run_of_corruptions_promises_no_time(cli, tmp_path):
+    command = ("eval", "--model", "pgdat", "--battery", "spatial", "--limit", 3, "--results", tmp_path, "--dry-run")
+    (row,) = json.loads(cli(*command, "--json", "-").out)["plans"]["digits/pgdat"]
+    assert row["seconds"] is None
+    assert row["most"] >= 3 * 775
+    assert cli(*command).code == 0
 
 
 def test_the_default_battery_is_papers(cli, tmp_path):
-    out = cli("eval", "--model", "pgdat", "--results", tmp_path, "--dry-run").out
-    planned = [line.split()[0] for line in out.splitlines()[4:] if line]
+    said = cli("eval", "--model", "pgdat", "--results", tmp_path, "--dry-run", "--json", "-")
+    planned = [row["attack"] for row in json.loads(said.out)["plans"]["digits/pgdat"]]
     assert planned == [spec.name for spec in battery_attacks("paper")]

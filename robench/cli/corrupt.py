@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from robench.cli.screens import errors
+from robench.outcome import Planned
 from robench.specs import find_battery
 from robench.specs.corruption import extra_corruptions
 from robench.store.corrupted import Corrupted, Origin
@@ -29,19 +30,19 @@ def wanted(batteries: Sequence[str]) -> list[Kind]:
 
 def corruption_plan(
     subject: "Subject", split: "Split", kind: Kind, data_dir: Path | None, settings: "Settings", results: Path
-) -> dict[str, str]:
+) -> Planned:
     """A line of `--dry-run`: one pass for each corruption, severity, view and example that is not stored."""
     from robench.corrupted import missing
 
     source = source_of(split, kind, data_dir)
     cells = missing(subject, split, source, settings, results)
     passes = cells * source.count * len(split)
-    return {
-        "attack": f"corruptions ({source.origin if kind in ORIGINS else kind})",
-        "source": f"compute {cells} of {1 + len(source.corruptions) * len(source.severities)}" if cells else "stored",
-        "forwards": f"at most {passes:,}" if cells else "0",
-        "backwards": "0",
-    }
+    return Planned(
+        f"corruptions ({source.origin if kind in ORIGINS else kind})",
+        f"compute {cells} of {1 + len(source.corruptions) * len(source.severities)}" if cells else "stored",
+        seconds=None if cells else 0.0,
+        most=passes,
+    )
 
 
 def corrupt(

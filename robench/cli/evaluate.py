@@ -10,13 +10,15 @@ import typer
 
 from robench.cli.app import app
 from robench.cli.corrupt import Kind, corrupt, corruption_plan, wanted
+from robench.cli.dry import CHEAPER, plans_json, show_plans
 from robench.cli.own import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.data.choice import Choice
 from robench.errors import IncompleteError, InputError
-from robench.paths import default_results, require_writable, write_text
-from robench.report import Evaluation, Table, evaluations_json
+from robench.outcome import Planned
+from robench.paths import data_root, default_results, require_writable, write_text
+from robench.report import Evaluation, evaluations_json
 from robench.report.corruptions import as_json, shown
 from robench.report.sweeps import Sweep
 from robench.specs import NORMS, AttackSpec, Card, Network, ThreatModel, battery_attacks, find_attack, find_card
@@ -109,7 +111,11 @@ def evaluate(
     targets += [(Subject.of_own(each, data.name), data, threat) for each, data, threat in own]
     unique = {target[0].model: target for target in targets}
     if dry_run:
-        _show_plans({name: run.plan(*target) for name, target in unique.items()}, json_file, quiet)
+        plans = {name: run.plan(*target) for name, target in unique.items()}
+        asked_for, cheaper = ({name: each[at] for name, each in plans.items()} for at in (0, 1))
+        _write_json(json_file, plans_json(asked_for, cheaper))
+        if not quiet:
+            show_plans(asked_for, cheaper)
         return
     for target in unique.values():
         run.evaluate(*target)
@@ -135,17 +141,24 @@ class _Run:
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
 
-    def plan(self, subject: "Subject", data: Dataset, threat: ThreatModel) -> list[dict[str, str]]:
-        """What would be computed."""
+    def plan(self, subject: "Subject", data: Dataset, threat: ThreatModel) -> tuple[list[Planned], list[Planned]]:
+        """What would be computed, and what the cheaper battery would compute instead."""
+        from robench.forecast import History
         from robench.run import plan
-        from robench.store import Store
+        from robench.store import Store, read_published
 
         split = self.choice.of(data, self.data_dir)
-        rows = plan(subject, split, self.specs, threat, self.settings, Store(self.results), self.substitutes)
-        return rows + [
+        history = History(read_published(data_root() / "results"), without=subject.model)
+        others = [spec for spec in battery_attacks(CHEAPER) if spec not in self.specs] if self.specs else []
+        specs, store = [*self.specs, *others], Store(self.results)
+        rows = plan(subject, split, specs, threat, self.settings, store, self.substitutes, history)
+        names = {spec.name for spec in others}
+        asked = [row for row in rows if row.attack not in names]
+        asked += [
             corruption_plan(subject, split, kind, self.data_dir, self.settings, self.results)
             for kind in self.corruptions
         ]
+        return asked, [row for row in rows if row.attack in names]
 
     def evaluate(self, subject: "Subject", data: Dataset, threat: ThreatModel) -> None:
         """Attack, corrupt, show."""
@@ -237,24 +250,6 @@ def _require_places(results: Path | None, json_file: Path | None) -> None:
         if json_file.is_dir():
             raise InputError(f"--json '{json_file}' is a folder: name a file.")
         require_writable(json_file.parent, "--json")
-
-
-def _show_plans(plans: dict[str, list[dict[str, str]]], json_file: Path | None, quiet: bool) -> None:
-    _write_json(json_file, {"schema": 1, "plans": plans})
-    if not quiet:
-        for name, rows in plans.items():
-            show(_plan_table(name, rows), output())
-
-
-def _plan_table(model: str, rows: list[dict[str, str]]) -> Table:
-    table = Table(
-        f"{model}: what would be computed",
-        "attack",
-        [key for key in rows[0] if key != "attack"] if rows else [],
-    )
-    for row in rows:
-        table.add(row["attack"], row)
-    return table
 
 
 def _write_json(path: Path | None, data: Any) -> None:

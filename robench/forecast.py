@@ -1,0 +1,139 @@
+"""What an attack will cost: passes as it took them elsewhere, seconds as a short run on this network takes them."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+
+from robench.algorithms import bind
+from robench.classifiers.victim import Victim
+from robench.engine import Chunk, Job, attack_chunk
+from robench.judge import Judge
+from robench.packing import Packer
+from robench.specs import AttackSpec, ThreatModel, digest, find_attack
+from robench.store import Record
+
+PILOT = "pgd-20"
+"""The attack that is run on a micro-batch, and by whose survivors defenses are compared."""
+ROUNDS = 3
+"""Forward passes that are timed; the median counts."""
+PATIENCE = 20.0
+"""Seconds that the pilot may take; what is slower is not attacked, and every example counted as robust."""
+FEWEST = 8
+"""Examples below which the survivors of a pilot say nothing."""
+POINTS = 4
+"""Defenses that must have met an attack before the cost is taken from them."""
+BROKEN = 4
+"""Steps after which an example that falls has fallen, where nothing is known of an attack."""
+PRIOR = 1.0
+"""How many defenses that counts for."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What a short run on one micro-batch showed.
+
+    Attributes:
+        clean: share of the examples that are classified correctly.
+        survivors: share of those that withstand `PILOT`; 1 where that would take too long.
+        forward, backward: seconds of an example's pass, with the engine's share.
+    """
+
+    clean: float
+    survivors: float
+    forward: float
+    backward: float
+
+    @classmethod
+    def of(cls, victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -> "Pilot":
+        """Time and attack a few examples, at most a micro-batch.
+
+        Args:
+            victim: the network.
+            chunk: examples with their clean predictions.
+            threat: norm and eps.
+            packer: whose micro-batches are timed.
+        """
+        judge, spec = Judge(victim, packer), find_attack(PILOT)
+        judge.predict(chunk.x)  # warm up
+        forward = median(_seconds(judge, chunk) for _ in range(ROUNDS)) / len(chunk)
+        rows = (chunk.clean == chunk.y).nonzero().flatten()
+        # One step, for the time of a pass; then all, on as many examples as patience allows.
+        pair, _ = _attack(victim, chunk.take(rows[: packer.size]), threat, packer, spec.model_copy(update={"steps": 1}))
+        few = rows[: min(packer.size, int(PATIENCE / max(pair * spec.steps, 1e-9)))]
+        survivors = 1.0
+        if len(few) >= FEWEST:
+            pair, survivors = _attack(victim, chunk.take(few), threat, packer, spec)
+        return cls(len(rows) / len(chunk), survivors, forward, max(pair - forward, 0.0))
+
+    def seconds(self, forwards: float, backwards: float) -> float:
+        """Of so many passes."""
+        return forwards * self.forward + backwards * self.backward
+
+
+class History:
+    """What attacks took on published defenses, by how many examples survived `PILOT` there.
+
+    Args:
+        records: published ones.
+        without: a network whose own records are left out, so that a forecast never knows what it foretells.
+    """
+
+    def __init__(self, records: Iterable[Record], without: str = "") -> None:
+        defenses: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+        for record in records:
+            if record.header.model != without:
+                header = record.header
+                defenses[header.model, str(header.threat), str(header.seed), str(header.n)].append(record)
+        self.points: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+        for known in defenses.values():
+            pilot = next((record for record in known if record.header.attack.name == PILOT), None)
+            correct = int(pilot.clean.sum()) if pilot else 0
+            for record in known if pilot and correct else ():
+                header = record.header
+                if header.forwards and not header.derived_from:
+                    survivors = pilot.robust_accuracy / pilot.clean_accuracy  # type: ignore[union-attr]
+                    point = (survivors, header.forwards / correct, header.backwards / correct)
+                    self.points[digest(header.attack.identity())].append(point)
+
+    def passes(self, spec: AttackSpec, survivors: float, classes: int) -> tuple[float, float]:
+        """Forwards and backwards of a correctly classified example, on average.
+
+        A line through what other defenses took, never above what the attack can take at most; where too few met it,
+        survivors take the most, and the others fall after a few steps.
+        """
+        most = np.array(bind(spec).cost(spec.steps, classes), dtype=float) * spec.restarts
+        known = np.array(self.points.get(digest(spec.identity()), []))
+        early = np.minimum(most, most * BROKEN / spec.steps)
+        if len(known) < POINTS:
+            found = survivors * most + (1 - survivors) * early
+        else:
+            # Far below what was seen nothing bears the line but the expectation that examples fall early.
+            shares, passes = np.append(known[:, 0], 0.0), np.vstack([known[:, 1:], early])
+            weights = np.append(np.ones(len(known)), PRIOR)[:, None]
+            line, *_ = np.linalg.lstsq(weights * np.stack([1 - shares, shares], 1), weights * passes, rcond=None)
+            found = np.array([1 - survivors, survivors]) @ line
+        forwards, backwards = np.clip(found, [1.0, 0.0], np.maximum(most, 1.0))
+        return float(forwards), float(backwards)
+
+
+def _seconds(judge: Judge, chunk: Chunk) -> float:
+    begin = time.perf_counter()
+    judge.predict(chunk.x)
+    if chunk.x.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def _attack(victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer, spec: AttackSpec) -> tuple[float, float]:
+    """Seconds of a forward and backward pass of an example, and the share that survives."""
+    if not len(chunk):
+        return 0.0, 1.0
+    job = Job(victim, bind(spec), spec, threat, 0, "fp32", packer)
+    begin = time.perf_counter()
+    rows = attack_chunk(job, chunk, Judge(victim, packer), lambda *_: None).rows
+    return (time.perf_counter() - begin) / max(int(rows.backwards.sum()), 1), float(rows.robust.mean())

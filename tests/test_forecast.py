@@ -1,0 +1,77 @@
+"""What `--dry-run` foretells, held against published records that it was not shown."""
+
+import pytest
+
+from robench.algorithms import bind
+from robench.forecast import History, Pilot
+from robench.paths import data_root
+from robench.report import load, select
+from robench.request import Settings, Subject
+from robench.run import plan
+from robench.specs import ThreatModel, battery_attacks, find_attack, find_card
+from robench.store import Store
+
+BAR = 0.3
+PASSES = 3
+"""A backward costs about two forwards."""
+
+
+@pytest.fixture(scope="module")
+def published():
+    return [record for record in load(data_root() / "results", published=True) if record.header.model.count("/") == 1]
+
+
+def defenses():
+    return [f"digits/{path.stem}" for path in sorted((data_root() / "results" / "digits").glob("*.jsonl"))]
+
+
+@pytest.mark.parametrize("name", defenses())
+def test_the_passes_of_a_battery_are_foretold_from_other_defenses(published, name):
+    records = {record.header.attack.name: record for record in select(published).defenses[name]}
+    pilot, history = records["pgd-20"], History(published, without=name)
+    correct, survivors = pilot.clean.sum(), pilot.robust_accuracy / pilot.clean_accuracy
+    expected = spent = 0
+    for spec in battery_attacks("paper"):
+        header = records[spec.name].header
+        if header.derived_from:
+            continue
+        forwards, backwards = history.passes(spec, survivors, 10)
+        expected += correct * (forwards + (PASSES - 1) * backwards)
+        spent += header.forwards + (PASSES - 1) * header.backwards
+    assert expected == pytest.approx(spent, rel=BAR)
+
+
+def test_nothing_is_foretold_beyond_the_most(published):
+    history = History(published)
+    for spec in battery_attacks("full"):
+        most = bind(spec).cost(spec.steps, 10)
+        for survivors in (0.0, 0.4, 1.0):
+            forwards, backwards = history.passes(spec, survivors, 10)
+            assert 0 < forwards <= most[0] * spec.restarts
+            assert backwards >= 0
+
+
+def test_without_a_history_survivors_take_the_most():
+    spec = find_attack("pgd-20")
+    assert History([]).passes(spec, 1.0, 10) == (21, 20)
+    forwards, backwards = History([]).passes(spec, 0.0, 10)
+    assert forwards < 6
+    assert backwards < 6
+
+
+def test_seconds_add_up():
+    pilot = Pilot(clean=1.0, survivors=0.5, forward=0.1, backward=0.3)
+    assert pilot.seconds(10, 5) == pytest.approx(2.5)
+
+
+def test_the_pilot_of_a_defense_sees_what_its_record_says(published, digits, tmp_path):
+    card = find_card("pgdat")
+    subject, threat = Subject.of_card(card), ThreatModel.parse("linf", "0.2")
+    specs = [find_attack("pgd-500")]
+    history = History(published, without=card.name)
+    (planned,) = plan(subject, digits, specs, threat, Settings(device="cpu"), Store(tmp_path), history=history)
+    record = {record.header.attack.name: record for record in select(published).defenses[card.name]}["pgd-500"]
+    assert planned.forwards == pytest.approx(record.header.forwards, rel=BAR)
+    assert planned.seconds > 0
+    (unknown,) = plan(subject, digits, specs, threat, Settings(device="cpu"), Store(tmp_path))
+    assert (unknown.seconds, unknown.most) == (None, 501 * 540)
