@@ -74,7 +74,7 @@ class Judge:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(
                 f"the network cannot take {x.dtype} images of shape {tuple(x.shape[1:])} ({reason.rstrip('.')}): "
-                "give it images of its own shape, and float32 weights."
+                "give it images of its own shape, and float32 weights (model.float())."
             ) from error
 
     def clean(self, x: Images, y: Tensor, ids: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """A card for a network that was trained elsewhere, so that it joins the registry."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def register(network: Network, dataset: str, name: str, about: str, out: Path) -
         InputError: the network cannot be made, the name cannot be a folder's, or a card is there already.
     """
     require_name(name, "--name")
-    folder = out / dataset_label(dataset) / name
+    folder = (out / dataset_label(dataset) / name).resolve()
     if (folder / CARD).exists():
         raise InputError(f"'{folder / CARD}' is there already: choose another --name, or remove that folder.")
     made = load_own(network)
@@ -52,7 +53,7 @@ def register(network: Network, dataset: str, name: str, about: str, out: Path) -
     if said.architecture.name == FUNCTION:
         said = _with_file(said, folder)
     sha256 = save_weights(made.network if isinstance(made, Normalised) else made, folder / WEIGHTS)
-    write_text(folder / CARD, _text(dataset, about, sha256, network.feature_layer, said))
+    write_text(folder / CARD, _text(_seen_from(folder, dataset), about, sha256, network.feature_layer, said))
     card = read_card(folder)
     _check(card, made)
     return card
@@ -76,6 +77,12 @@ def _with_file(said: Described, folder: Path) -> Described:
     copy = Path(shutil.copy(file, folder / file.name))
     args = {**said.architecture.args, "file": file.name, "sha256": file_sha256(copy)}
     return Described(Architecture(name=FUNCTION, args=args), said.head, said.input)
+
+
+def _seen_from(folder: Path, dataset: str) -> str:
+    """A dataset's name; the place of one's own data as the card's folder sees it."""
+    kind, colon, place = dataset.partition(":")
+    return f"{kind}:{Path(os.path.relpath(place, folder)).as_posix()}" if colon else kind
 
 
 def _text(dataset: str, about: str, sha256: str, layer: str | None, said: Described) -> str:

@@ -56,7 +56,7 @@ def test_a_function_on_data_of_ones_own(cli, place, monkeypatch):
                 "--mean", "0.1", "--std", "0.5", "--name", "mine")  # fmt: skip
     assert said.code == 0
     folder = place / "models" / "scans" / "mine"
-    assert tomllib.loads((folder / "card.toml").read_text())["dataset"] == "npz:scans.npz"
+    assert tomllib.loads((folder / "card.toml").read_text())["dataset"] == "npz:../../../scans.npz"
     ours = ("--attack", "pgd-20", "--eps", "8/255", "--results", place / "r")
     (folder / "beside.py").write_text("WIDTH = 16\n")
     assert cli("eval", "--model", folder, *ours, "--json", place / "card.json").code == 0

@@ -151,15 +151,15 @@ def drop(*keys):
 
 FOREIGN = {
     "a key is missing": (
-        foreign.wide_resnet, drop("block2.layer.0.conv2.weight"), "1 missing (backbone.block2.layer.0.conv2.weight)"
+        foreign.wide_resnet, drop("block2.layer.0.conv2.weight"), "1 missing (block2.layer.0.conv2.weight)"
     ),
     "a key too many": (
-        foreign.resnet18, lambda state: state | {"extra.weight": torch.zeros(2)}, "1 unexpected (backbone.extra.weight)"
+        foreign.resnet18, lambda state: state | {"extra.weight": torch.zeros(2)}, "1 unexpected (extra.weight)"
     ),
     "another shape": (
         foreign.preact_resnet18,
         lambda state: state | {"layer1.0.conv1.weight": torch.zeros(3, 3)},
-        "1 of another shape (backbone.layer1.0.conv1.weight)",
+        "1 of another shape (layer1.0.conv1.weight is 3x3, not 64x64x3x3)",
     ),
     "a depth of its own": (
         lambda: torchvision.models.resnet18().state_dict(), drop("layer4.1.bn1.bias"),
@@ -168,7 +168,7 @@ FOREIGN = {
     "a deeper ResNet": (
         foreign.resnet18,
         lambda state: state | {"layer4.2.conv1.weight": state["layer4.1.conv1.weight"]},
-        "1 unexpected (backbone.layer4.2.conv1.weight)",
+        "1 unexpected (layer4.2.conv1.weight)",
     ),
     "no known network": (
         lambda: timm.create_model("vit_tiny_patch16_224").state_dict(), dict,
@@ -228,3 +228,45 @@ def test_numbers_beside_the_weights_are_read(tmp_path):
     beside = {"acc": np.float32(0.5), "epoch": np.int64(3), "best": np.bool_(True)}
     torch.save({**beside, "state_dict": {"a": torch.ones(2)}}, tmp_path / "w.pt")
     assert read_weights(tmp_path / "w.pt")["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "network.module.", "backbone_of_mine."])
+def test_what_stands_before_every_key_is_left_out(tmp_path, prefix):
+    state = foreign.wide_resnet()
+    whole = {"state_dict": {prefix + key: value for key, value in state.items()}, "hyper_parameters": {"lr": 0.1}}
+    assert same(loaded(whole, tmp_path / "w.ckpt"), foreign.wide_resnet_logits(state, X))
+    theirs = timm.create_model("resnet18").eval()
+    save_file({prefix + key: value for key, value in theirs.state_dict().items()}, tmp_path / "w.safetensors")
+    with torch.no_grad():
+        x = torch.zeros(1, 3, 32, 32)
+        given = Input(mean=[0.0], std=[1.0])
+        assert load_own(Network("timm:resnet18", tmp_path / "w.safetensors", given))(x).equal(theirs(x))
+
+
+def test_the_only_weights_in_a_file_are_found(tmp_path):
+    torch.save({"epoch": 3, "mine": {"a": torch.ones(2)}, "optimizer": {"lr": 0.1}}, tmp_path / "w.pt")
+    assert read_weights(tmp_path / "w.pt").keys() == {"a"}
+    torch.save({"epoch": 3, "mine": {"a": torch.ones(2)}, "other": {"a": torch.ones(2)}}, tmp_path / "w.pt")
+    with pytest.raises(InputError, match="no tensors by name, only epoch, mine, other"):
+        read_weights(tmp_path / "w.pt")
+
+
+NO_WEIGHTS = {
+    "a Git LFS pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "Git LFS"),
+    "Python": (lambda path: path.write_text("import torch\n"), "none of torch.save"),
+    "arrays": (lambda path: torch.save({"a": np.ones(2)}, path), "hold a numpy._core.multiarray._reconstruct"),
+    "a whole network": (lambda path: torch.save(torch.nn.Linear(2, 2), path), "hold a torch.nn.modules.linear.Linear"),
+    "shapes": (
+        lambda path: torch.save(foreign.wide_resnet() | {"fc.weight": torch.zeros(10, 3)}, path),
+        "1 of another shape (fc.weight is 10x3, not 10x128)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NO_WEIGHTS)
+def test_what_is_no_file_of_weights_is_said(cli, tmp_path, what):
+    write, words = NO_WEIGHTS[what]
+    write(tmp_path / "w.pt")
+    said = cli("eval", "--model", tmp_path / "w.pt", "--dataset", "digits", "--results", tmp_path / "r")
+    assert said.code == 2
+    assert words in said.sentence

@@ -1,6 +1,8 @@
 """Weights from a file, in any usual wrapping; nothing in the file is run."""
 
-from collections.abc import Mapping
+import re
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,15 @@ from robench.errors import InputError
 Weights = dict[str, Tensor]
 """A state_dict."""
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "ema", "state_dict_ema")
-"""Keys under which training scripts keep the weights; the first that is there is taken."""
+"""Keys under which training scripts keep the weights; the first that is there is taken, else the only one."""
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every key."""
+NO_WEIGHTS = {
+    b"<": "an HTML page, a failed download",
+    b"version https://git-lfs": "a Git LFS pointer, not what it points to (git lfs pull)",
+}
+"""What a file is instead, by how it begins."""
+SHOWN = 5
 SCALAR = np._core.multiarray.scalar  # type: ignore[attr-defined]
 PLAIN = (
     SCALAR,
@@ -38,14 +46,25 @@ def read_weights(path: Path) -> Weights:
         raise InputError(f"weights '{path}': there is no such file.")
     with path.open("rb") as stream:
         start = stream.read(64).lstrip().lower()
-    if start.startswith(b"<"):
-        raise InputError(f"weights '{path}': the file is an HTML page, a failed download; fetch or train it again.")
+    for begins, what in NO_WEIGHTS.items():
+        if start.startswith(begins):
+            raise InputError(f"weights '{path}': the file is {what}; fetch or train it again.")
     found = _tensors(path) if path.suffix == ".safetensors" else _pickled(path)
     weights = _unwrapped(found, path)
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in weights):
             weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     return weights
+
+
+def peeled(weights: Weights) -> Iterator[Weights]:
+    """The weights, then without what stands before the first dot of every key, if that is the same, and so on."""
+    while weights:
+        yield weights
+        first, dot, _ = next(iter(weights)).partition(".")
+        if not dot or not all(key.startswith(first + dot) for key in weights):
+            return
+        weights = {key.removeprefix(first + dot): value for key, value in weights.items()}
 
 
 def _tensors(path: Path) -> Weights:
@@ -57,23 +76,42 @@ def _tensors(path: Path) -> Weights:
 
 def _pickled(path: Path) -> object:
     try:
-        with torch.serialization.safe_globals(list(PLAIN)):
+        with torch.serialization.safe_globals(list(PLAIN)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of TorchScript, which is refused in a sentence
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises several kinds for a damaged file, all of them final here
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+        said = str(error)
+        if kind := re.search(r"GLOBAL (\S+) was not an allowed", said):
             raise InputError(
-                f"weights '{path}' hold more than tensors, which could run code: save model.state_dict() alone."
+                f"weights '{path}' hold a {kind[1]} beside tensors, which could run code: save model.state_dict()."
             ) from error
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"weights '{path}' cannot be read ({said}): fetch or train it again.") from error
+        if "TorchScript" in said:
+            raise InputError(f"weights '{path}' are TorchScript, which is code: save model.state_dict().") from error
+        if "Weights only load failed" in said:
+            raise InputError(f"weights '{path}': the file is none of torch.save; save model.state_dict().") from error
+        first = (said or type(error).__name__).splitlines()[0]
+        raise InputError(f"weights '{path}' cannot be read ({first}): fetch or train it again.") from error
+
+
+def _is_state(value: object) -> bool:
+    """Whether it maps names to tensors."""
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
 
 
 def _unwrapped(found: object, path: Path) -> Weights:
     while isinstance(found, Mapping) and not all(isinstance(value, Tensor) for value in found.values()):
-        inner = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
-        if inner is None:
+        named = [found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)]
+        alone = [value for value in found.values() if _is_state(value)]
+        if not named and len(alone) != 1:
             break
-        found = inner
-    if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise InputError(f"weights '{path}' hold no tensors by name: save model.state_dict().")
+        found = (named or alone)[0]
+    if not _is_state(found):
+        keys = f", only {', '.join(map(str, list(found)[:SHOWN]))}" if isinstance(found, Mapping) and found else ""
+        raise InputError(f"weights '{path}' hold no tensors by name{keys}: save model.state_dict().")
+    assert isinstance(found, Mapping)
     return {str(key): value for key, value in found.items()}
+
+
+def shape_of(tensor: Tensor) -> str:
+    """For messages: 64x3x3x3."""
+    return "x".join(map(str, tensor.shape)) or "scalar"

@@ -11,11 +11,10 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
 from torchvision import models
 
 from robench.classifiers.architectures import architecture
-from robench.classifiers.checkpoint import Weights
+from robench.classifiers.checkpoint import Weights, peeled, shape_of
 from robench.errors import InputError
 from robench.specs import Architecture, Input
 
@@ -23,8 +22,6 @@ BACKBONE, HEAD = "backbone.", "head."
 """What stands before the keys of robench's own networks."""
 INPUTS = (("mu", "sigma"), ("mean", "std"), ("normalize.mean", "normalize.std"), ("0.mean", "0.std"))
 """Buffers by which published networks normalise their input themselves."""
-WRAPPED = ("model.", "network.", "1.")
-"""What stands before every other key where a wrapper normalises."""
 STEM = f"{BACKBONE}conv1.weight"
 """The first convolution of every family."""
 USUAL_SIZE = (32, 32)
@@ -62,11 +59,17 @@ class Recognised:
         architecture: name and arguments.
         input: the normalisation the checkpoint carries, or None.
         weights: under robench's keys, `backbone.` and `head.`.
+        last: what the checkpoint calls the last layer.
     """
 
     architecture: Architecture
     input: Input | None
     weights: Weights
+    last: str
+
+    def their_name(self, key: str) -> str:
+        """What the checkpoint calls a key of robench's."""
+        return key.removeprefix(BACKBONE) if key.startswith(BACKBONE) else f"{self.last}.{key.removeprefix(HEAD)}"
 
     @property
     def has_bias(self) -> bool:
@@ -139,14 +142,22 @@ def recognise(weights: Weights, where: str) -> Recognised:
     if any(key.startswith(BACKBONE) for key in weights):
         raise InputError(f"weights '{where}' are of a network of robench's own: evaluate the card beside them.")
     given, weights = _input(weights)
-    family = next((family for family in FAMILIES if all(mark in weights for mark in family.marks)), None)
+    family, weights = next(
+        (
+            (family, inner)
+            for inner in peeled(weights)
+            for family in FAMILIES
+            if all(mark in inner for mark in family.marks)
+        ),
+        (None, weights),
+    )
     if family is None:
         raise InputError(_unknown(weights, where))
     try:
         known = Architecture(name=family.architecture, args=family.args(weights))
     except InputError as error:
         raise InputError(f"weights '{where}' look like a {family.architecture}, but {error}.") from error
-    return Recognised(known, given, _renamed(weights, family))
+    return Recognised(known, given, _renamed(weights, family), family.last)
 
 
 def channels(weights: Weights) -> int:
@@ -176,14 +187,11 @@ def _renamed(weights: Weights, family: Family) -> Weights:
 
 
 def _input(weights: Weights) -> tuple[Input | None, Weights]:
-    """The normalisation that buffers hold, if any, and the network's own weights without wrapping."""
+    """The normalisation that buffers hold, if any, and the other weights."""
     pair = next((pair for pair in INPUTS if all(key in weights for key in pair)), None)
-    inner = {key: value for key, value in weights.items() if pair is None or key not in pair}
-    for prefix in WRAPPED:
-        if inner and all(key.startswith(prefix) for key in inner):
-            inner = {key.removeprefix(prefix): value for key, value in inner.items()}
     if pair is None:
-        return None, inner
+        return None, weights
+    inner = {key: value for key, value in weights.items() if key not in pair}
     mean, std = (weights[key].flatten().tolist() for key in pair)
     return Input(mean=mean, std=std), inner
 
@@ -192,7 +200,7 @@ def _unknown(weights: Weights, where: str) -> str:
     usual = {family.architecture: _names(family) for family in FAMILIES}
     shared = {name: len(names & weights.keys()) for name, names in usual.items()}
     nearest = max(shared, key=lambda name: shared[name] / len(usual[name] | weights.keys()))
-    first = ", ".join(f"{key} {_shape(weights[key])}" for key in list(weights)[:NAMED])
+    first = ", ".join(f"{key} {shape_of(weights[key])}" for key in list(weights)[:NAMED])
     near = "none is near"
     if shared[nearest]:
         lacking = ", ".join(sorted(usual[nearest] - weights.keys())[:NAMED])
@@ -208,7 +216,3 @@ def _names(family: Family) -> frozenset[str]:
     with torch.device("meta"):
         states = architecture(family.architecture)(shape=(3, 32, 32), **family.usual).state_dict()
     return frozenset(states) | {f"{family.last}.weight", f"{family.last}.bias"}
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"

@@ -1,11 +1,12 @@
 """Weights from disk into networks: safely, strictly, with one sentence when something does not fit."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import nn
 
-from robench.classifiers.checkpoint import Weights, read_weights
+from robench.classifiers.checkpoint import Weights, read_weights, shape_of
 from robench.classifiers.classifier import assemble
 from robench.classifiers.families import STEM, USUAL_SIZE, channels, classes, in_our_terms
 from robench.classifiers.made import OTHERS, make
@@ -64,17 +65,25 @@ def _sizes(card: Card, weights: Weights) -> tuple[tuple[int, int, int], int]:
     return dataset_of(card).sizes
 
 
-def fit(model: nn.Module, weights: Weights, where: str) -> None:
+def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], str] = str) -> None:
     """Load weights strictly.
+
+    Args:
+        model: what they go into.
+        weights: by the model's keys.
+        where: they come from, for messages.
+        name: what a key is called there.
 
     Raises:
         InputError: names the first missing, unexpected or misshapen keys.
     """
     own = model.state_dict()
+    off = [key for key in own if key in weights and own[key].shape != weights[key].shape]
+    shapes = {key: f"{name(key)} is {shape_of(weights[key])}, not {shape_of(own[key])}" for key in off}
     faults = {
-        "missing": [key for key in own if key not in weights],
-        "unexpected": [key for key in weights if key not in own],
-        "of another shape": [key for key in own if key in weights and own[key].shape != weights[key].shape],
+        "missing": [name(key) for key in own if key not in weights],
+        "unexpected": [name(key) for key in weights if key not in own],
+        "of another shape": list(shapes.values()),
     }
     said = [
         f"{len(keys)} {fault} ({', '.join(keys[:NAMED])}{', ...' if len(keys) > NAMED else ''})"

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ def run_function(file: Path, function: str) -> nn.Module:
     try:
         spec.loader.exec_module(module)
         maker = getattr(module, function, None)
-        network = maker() if callable(maker) else None
+        network = maker if isinstance(maker, nn.Module) or not callable(maker) else _call(maker, name)
+    except InputError:
+        raise
     except Exception as error:  # whatever goes wrong in it is the file's own matter
         raise InputError(f"--model {name}: '{file}' fails ({type(error).__name__}: {error}): mend it.") from error
     finally:
@@ -70,6 +73,14 @@ def run_function(file: Path, function: str) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise InputError(f"--model {name}: '{function}' gives a {type(network).__name__}, expected a torch.nn.Module.")
     return network
+
+
+def _call(maker: Callable[..., object], name: str) -> object:
+    needed = [each.name for each in signature(maker).parameters.values() if each.default is each.empty]
+    named = [each for each in needed if each not in ("args", "kwargs")]
+    if named:
+        raise InputError(f"--model {name} takes arguments ({', '.join(named)}): name a function that takes none.")
+    return maker()
 
 
 def _function(declared: Architecture, folder: Path) -> nn.Module:
@@ -99,7 +110,9 @@ def _from_library(declared: Architecture, weights: Weights | None) -> nn.Module:
         raise
     except Exception as error:  # an unknown name, a failed download: each library has errors of its own
         said = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{declared.name} cannot make '{name}' ({said}): name another, or give --weights.") from error
+        raise InputError(
+            f"{declared.name} cannot make '{name}' ({said}): name another, or if it cannot be fetched give --weights."
+        ) from error
 
 
 def _rows(network: nn.Module, weights: Weights) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from robench.classifiers.checkpoint import read_weights
+from robench.classifiers.checkpoint import peeled, read_weights
 from robench.classifiers.classifier import Classifier, assemble
 from robench.classifiers.families import HEAD, USUAL_SIZE, Recognised, channels, classes, recognise
 from robench.classifiers.loading import fit, restore
@@ -32,6 +32,9 @@ def load_own(network: Network) -> nn.Module:
     weights = None if network.weights is None else read_weights(network.weights)
     made = make(declared, Path(), weights)
     if weights is not None:
+        keys = made.state_dict().keys()
+        # Training frameworks put a name of their own before every key.
+        weights = next((inner for inner in peeled(weights) if inner.keys() == keys), weights)
         fit(made, weights, str(network.weights))
     return normalised(made, network.input or usual_input(declared) or Input()).eval()
 
@@ -66,7 +69,7 @@ def _recognised(network: Network) -> Classifier:
     model = assemble(found.architecture, head, given, (channels(weights), *USUAL_SIZE), classes(weights), where)
     if head.kind == "linear" and not found.has_bias:
         weights = weights | {f"{HEAD}bias": torch.zeros(classes(weights))}
-    fit(model, weights, network.name)
+    fit(model, weights, network.name, found.their_name)
     return model
 
 

@@ -15,7 +15,8 @@ from robench.errors import InputError
 from robench.losses import Sees
 
 NO_GRADIENT = (
-    "the network gives no gradient for its input: remove no_grad or detach from it, or run a score-based attack."
+    "the network gives no gradient for its input: remove no_grad, inference_mode or detach from it, "
+    "or run a score-based attack."
 )
 TWICE = 1e-4
 """Two passes over the same input may differ by this much, relative to the largest logit."""

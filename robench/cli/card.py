@@ -38,7 +38,7 @@ def init(
     """Write card and weights of a network that was trained elsewhere, so that it joins the registry."""
     from robench.data import find_dataset
 
-    find_dataset(dataset)
+    data = find_dataset(dataset)
     (network,) = networks([model], weights, mean, std, head, scale, margin, feature_layer)
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")
@@ -47,7 +47,7 @@ def init(
     from robench.register import register
 
     card = register(network, dataset, name or network.label, about, out)
-    registered = card.folder.is_relative_to(data_root() / "models")
-    typer.echo(
-        f"wrote {card.folder}\nevaluate it with `robench eval --model {card.name if registered else card.folder}`"
-    )
+    known = card.folder.is_relative_to(data_root() / "models")
+    eps = " --eps EPS" if data.threat is None else ""
+    shown = card.name if known else card.folder
+    typer.echo(f"wrote {card.folder}\nevaluate it with `robench eval --model {shown}{eps}`")

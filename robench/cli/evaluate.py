@@ -90,11 +90,11 @@ def evaluate(
     if example and wanted(battery or ()):
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
     specs = chosen(battery, attack)
+    quiet = json_file is not None and str(json_file) == "-"
     asked = networks(model, weights, mean, std, head, scale, margin, feature_layer)
     cards = [subject_of(each.name, dataset, norm, eps) for each in asked if each.plain]
     own = [(each, *_own_data(each, dataset, norm, eps)) for each in asked if not each.plain]
     folder = results or default_results()
-    quiet = json_file is not None and str(json_file) == "-"
     _require_places(None if dry_run else folder, None if quiet else json_file)
 
     # Everything above answers at once; torch is loaded only now.
@@ -122,6 +122,11 @@ def evaluate(
     _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if run.corruptions else {}))
     if not quiet:
         output().print(f"Records: {folder / 'raw' if specs else folder}", markup=False, soft_wrap=True)
+    for each in asked:
+        if each.function and each.weights is None and not quiet:
+            errors().print(
+                f"{each.name}: no --weights, so the network is taken as the function makes it.", markup=False
+            )
     if specs:
         _require_sound(run.evaluations)
 

@@ -39,6 +39,9 @@ def networks(
         InputError: an option contradicts another.
     """
     given, last = _input(mean, std), _head(head, scale, margin)
+    for name in models:
+        if name.endswith(".py"):
+            raise InputError(f"--model {name} is a file: say which function makes the network, {name}:make_model.")
     found = [Network(name, weights, given, last, feature_layer) for name in models]
     for network in found:
         if last is not None and not network.checkpoint:
@@ -49,9 +52,13 @@ def networks(
 def _input(mean: str | None, std: str | None) -> Input | None:
     if mean is None and std is None:
         return None
+    if mean is None or std is None:
+        raise InputError("--mean and --std belong together: give both.")
     means, stds = _numbers("--mean", mean), _numbers("--std", std)
     if len(means) != len(stds) or not all(each > 0 for each in stds):
         raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give as many, each std above 0.")
+    if max(means) > 1:
+        raise InputError(f"--mean {mean} is above 1, but images lie in [0, 1]: divide --mean and --std by 255.")
     return Input(mean=means, std=stds)
 
 
@@ -69,8 +76,8 @@ def _head(kind: str | None, scale: float | None, margin: float | None) -> Head |
     return build(Head, {"kind": "he", "scale": scale, "margin": MARGIN if margin is None else margin}, "--head he")
 
 
-def _numbers(option: str, text: str | None) -> list[float]:
+def _numbers(option: str, text: str) -> list[float]:
     try:
-        return [float(each) for each in text.split(",")] if text else []
+        return [float(each) for each in text.split(",")]
     except ValueError:
         raise InputError(f"{option} '{text}': give numbers with commas between, 0.49,0.48,0.45.") from None

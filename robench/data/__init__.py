@@ -183,6 +183,9 @@ def find_dataset(name: str) -> Dataset:
     try:
         return DATASETS[name]
     except KeyError:
+        kind = "folder" if Path(name).is_dir() else Path(name).suffix[1:]
+        if kind in OWN:
+            raise InputError(f"unknown dataset '{name}': did you mean {kind}:{name}?") from None
         raise unknown("dataset", name, [*DATASETS, *(f"{kind}:PATH" for kind in OWN)]) from None
 
 
@@ -206,9 +209,15 @@ def dataset_of(card: Card) -> Dataset:
         InputError: no such dataset; names the card.
     """
     try:
-        return find_dataset(card.dataset)
+        return find_dataset(_from_card(card))
     except InputError as error:
         raise InputError(f"{card.where}, key 'dataset': {error}") from error
+
+
+def _from_card(card: Card) -> str:
+    """A card's dataset; the place of one's own data is seen from the card's folder."""
+    kind, colon, place = card.dataset.partition(":")
+    return f"{kind}:{card.folder / place}" if colon else kind
 
 
 def open_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet":

@@ -47,5 +47,6 @@ class Choice:
             raise InputError(f"'{data.name}' is read from files in their order: use --limit, not --example.")
         split = data.load("test", data_dir, self.limit)
         if self.sample is not None:
-            return split.sample(self.sample, self.seed)
+            # One's own data may be renamed or saved anew: the same examples are chosen.
+            return split.sample(self.sample, self.seed, None if data.place is None else "")
         return split.only(self.ids) if self.ids else split

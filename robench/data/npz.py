@@ -36,6 +36,8 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None) ->
                 found = ", ".join(archive.files) or "nothing"
                 raise InputError(f"'{path}' has no '{missing[0]}', only {found}: save x and y by these names.")
             x, y, ids = archive["x"], archive["y"], archive["ids"] if "ids" in archive.files else None
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"'{path}' cannot be read ({error}): save it again with numpy.savez.") from error
     return checked(name, x, y, ids).limit(limit)

@@ -14,6 +14,8 @@ from robench.errors import InputError
 from robench.store import Column, ids_sha256
 
 IMAGE_DIMS = 4
+ROUNDING = 1e-3
+"""How far outside [0, 1] a pixel may lie and still be meant to lie inside."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,13 @@ class Split:
         mask = torch.tensor([i in chosen for i in ids])
         return self.take(~mask), self.take(mask)
 
-    def sample(self, n: int, seed: int) -> "Split":
+    def sample(self, n: int, seed: int, name: str | None = None) -> "Split":
         """A choice of n examples that depends on the seed, every class in proportion, in the set's order.
+
+        Args:
+            n: how many.
+            seed: of the choice.
+            name: that the choice depends on too; the split's by default.
 
         Raises:
             InputError: n is not positive, or there are fewer.
@@ -100,7 +107,7 @@ class Split:
             raise InputError(f"--sample {n} must be between 1 and {len(self)}, the number of examples.")
         ids = self.ids.tolist()
         labels = dict(zip(ids, self.y.tolist(), strict=True))
-        chosen = set(stratified(f"{self.name}/sample/{seed}", labels, ids, n))
+        chosen = set(stratified(f"{self.name if name is None else name}/sample/{seed}", labels, ids, n))
         return self.take(torch.tensor([i in chosen for i in ids]))
 
     def images(self, ids: Column) -> Column:
@@ -138,7 +145,9 @@ def _images(name: str, x: Any) -> Images:
     if images.dim() != IMAGE_DIMS or 0 in images.shape[1:]:
         raise InputError(f"'{name}': images have shape {tuple(images.shape)}, expected (N, C, H, W).")
     if not images.is_floating_point():
-        raise InputError(f"'{name}': images are {images.dtype}, expected floats in [0, 1]: divide by 255.")
+        raise InputError(
+            f"'{name}': images are {images.dtype}, expected floats in [0, 1]: make them floats, bytes divided by 255."
+        )
     images = images.float().contiguous()
     if not torch.isfinite(images).all():
         bad = (~torch.isfinite(images.flatten(1)).all(1)).nonzero().flatten().tolist()
@@ -146,9 +155,15 @@ def _images(name: str, x: Any) -> Images:
         raise InputError(f"'{name}': NaN or infinite pixels in {count}: repair or drop them.")
     if len(images) and (images.min() < 0 or images.max() > 1):
         low, high = images.min().item(), images.max().item()
-        mend = "divide by 255" if high > 2 else "undo the normalisation; it belongs inside the network"
-        raise InputError(f"'{name}': pixels lie in [{low:g}, {high:g}], expected [0, 1]: {mend}.")
+        raise InputError(f"'{name}': pixels lie in [{low:.9g}, {high:.9g}], expected [0, 1]: {_mend(low, high)}.")
     return images
+
+
+def _mend(low: float, high: float) -> str:
+    """What to do about pixels outside [0, 1]."""
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        return "clip what rounding left outside"
+    return "divide by 255" if low >= 0 else "undo the normalisation; it belongs inside the network"
 
 
 def _labels(name: str, y: Any) -> Tensor:
