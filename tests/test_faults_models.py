@@ -60,7 +60,7 @@ def test_a_wrong_checksum_names_both(cli, tmp_path):
 
 def test_weights_of_another_shape_name_the_first_three_keys(cli, tmp_path):
     card = copy_card(tmp_path / "mine", ("channels = [32, 64, 64, 128]", "channels = [16, 16, 16, 16]"))
-    refused(cli, card, "do not fit", "of another shape", "backbone.body.0.weight, backbone.body.0.bias, ", "...")
+    refused(cli, card, "do not fit", "of another shape", "backbone.body.0.weight is 32x1x3x3, not 16x1x3x3, ", "...")
 
 
 def test_weights_of_another_head_name_the_keys(cli, tmp_path):

@@ -118,7 +118,7 @@ WEIGHTS = {
         "1 missing (weight); 5 unexpected (layer0.weight, layer1.weight, layer2.weight, ...)",
     ),
     "2: a shape that does not fit": (
-        lambda path: torch.save({"weight": torch.zeros(4, 9)}, path), "1 of another shape (weight)"
+        lambda path: torch.save({"weight": torch.zeros(4, 9)}, path), "1 of another shape (weight is 4x9, not 4x16)"
     ),
     "2: no tensors": (lambda path: torch.save({"epoch": 3}, path), "no tensors by name"),
     "2: not there": (lambda path: None, "no such file"),

@@ -2,7 +2,9 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from torch import nn
 
 from robench.classifiers.checkpoint import Weights
 from robench.errors import InputError
-from robench.specs import Architecture, Input, file_sha256
+from robench.specs import Architecture, Input, digest, file_sha256
 
 Maker = Callable[..., nn.Module]
 
@@ -44,8 +46,28 @@ def usual_input(declared: Architecture) -> Input | None:
     return None
 
 
-def run_function(file: Path, function: str) -> nn.Module:
-    """What a function of a Python file makes; the file runs.
+@dataclass(frozen=True)
+class Ran:
+    """What a function of a Python file made.
+
+    Attributes:
+        network: the network.
+        folder: where the file lies.
+        sources: the file, and those below its folder that were imported for it, sorted.
+    """
+
+    network: nn.Module
+    folder: Path
+    sources: tuple[Path, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Of the code: names and contents of the sources."""
+        return digest({path.relative_to(self.folder).as_posix(): file_sha256(path) for path in self.sources})
+
+
+def run_function(file: Path, function: str) -> Ran:
+    """Run a function of a Python file; what it imports from its folder is its own, whatever another file imported.
 
     Raises:
         InputError: the file or the function is not there, fails, or makes no network.
@@ -53,23 +75,52 @@ def run_function(file: Path, function: str) -> nn.Module:
     name = f"{file}:{function}"
     if not file.is_file():
         raise InputError(f"--model {name}: there is no file '{file}'.")
+    file = file.resolve()
+    with _beside(file.parent) as imported:
+        try:
+            network = _made(file, function, name)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:  # whatever goes wrong in it is the file's own matter
+            what = "ends the program" if isinstance(error, SystemExit) else "fails"
+            raise InputError(f"--model {name}: '{file}' {what} ({type(error).__name__}: {error}): mend it.") from error
+        return Ran(network, file.parent, tuple(sorted({file, *imported()})))
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Callable[[], list[Path]]]:
+    """Let files in a folder be imported; afterwards they are forgotten, so that no other file gets them."""
+
+    def inside() -> dict[str, Path]:
+        files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+        found = {name: Path(file).resolve() for name, file in files.items() if file and name not in before}
+        return {name: path for name, path in found.items() if path.is_relative_to(folder) and not _installed(path)}
+
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield lambda: list(inside().values())
+    finally:
+        sys.path.remove(str(folder))
+        for name in inside():
+            del sys.modules[name]
+
+
+def _installed(path: Path) -> bool:
+    return bool(INSTALLED & {*path.parts})
+
+
+def _made(file: Path, function: str, name: str) -> nn.Module:
     spec = importlib.util.spec_from_file_location(f"_robench_own_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise InputError(f"--model {name}: '{file}' is no Python file.")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(file.resolve().parent))  # it may import what lies beside it
-    try:
-        spec.loader.exec_module(module)
-        maker = getattr(module, function, None)
-        network = maker if isinstance(maker, nn.Module) or not callable(maker) else _call(maker, name)
-    except InputError:
-        raise
-    except Exception as error:  # whatever goes wrong in it is the file's own matter
-        raise InputError(f"--model {name}: '{file}' fails ({type(error).__name__}: {error}): mend it.") from error
-    finally:
-        sys.path.pop(0)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    maker = getattr(module, function, None)
     if maker is None:
         raise InputError(f"--model {name}: '{file}' has no '{function}': name a function that makes the network.")
+    network = maker if isinstance(maker, nn.Module) or not callable(maker) else _call(maker, name)
     if not isinstance(network, nn.Module):
         raise InputError(f"--model {name}: '{function}' gives a {type(network).__name__}, expected a torch.nn.Module.")
     return network
@@ -84,17 +135,19 @@ def _call(maker: Callable[..., object], name: str) -> object:
 
 
 def _function(declared: Architecture, folder: Path) -> nn.Module:
-    try:
-        file, function = folder / declared.args["file"], str(declared.args["function"])
-    except KeyError as error:
-        raise InputError(f"architecture 'function' needs {error} in its args.") from error
+    said = {key: declared.args.get(key) for key in ("file", "function")}
+    for key, value in said.items():
+        if not isinstance(value, str):
+            raise InputError(f"architecture 'function' needs the text '{key}' in its args.")
+    ran = run_function(folder / str(said["file"]), str(said["function"]))
     expected = declared.args.get("sha256")
-    if expected and file.is_file() and (actual := file_sha256(file)) != expected:
+    if expected is not None and ran.sha256 != expected:
+        files = ", ".join(path.name for path in ran.sources)
         raise InputError(
-            f"'{file}' has sha256 {actual[:12]}, its card says {expected[:12]}: "
-            f'restore the file, or if this code is meant put sha256 = "{actual}" into the card\'s args.'
+            f"the code in '{ran.folder}' ({files}) is not what its card was written for: "
+            f'restore it, or if this code is meant put sha256 = "{ran.sha256}" into the card\'s args.'
         )
-    return run_function(file, function)
+    return ran.network
 
 
 def _from_library(declared: Architecture, weights: Weights | None) -> nn.Module:
@@ -143,6 +196,8 @@ def _library(name: str) -> Any:
         raise InputError(f"--model {name}:NAME needs {name}: pip install 'robench[{name}]'.") from error
 
 
+INSTALLED = {"site-packages", "dist-packages"}
+"""Where packages lie, perhaps below the folder."""
 FUNCTION = "function"
 MAKERS: dict[str, Maker] = {"timm": _timm, "torchvision": _torchvision}
 OTHERS = (FUNCTION, *MAKERS)

@@ -145,9 +145,7 @@ def _images(name: str, x: Any) -> Images:
     if images.dim() != IMAGE_DIMS or 0 in images.shape[1:]:
         raise InputError(f"'{name}': images have shape {tuple(images.shape)}, expected (N, C, H, W).")
     if not images.is_floating_point():
-        raise InputError(
-            f"'{name}': images are {images.dtype}, expected floats in [0, 1]: make them floats, bytes divided by 255."
-        )
+        raise InputError(f"'{name}': images are {images.dtype}, expected floats in [0, 1]: divide by 255.")
     images = images.float().contiguous()
     if not torch.isfinite(images).all():
         bad = (~torch.isfinite(images.flatten(1)).all(1)).nonzero().flatten().tolist()
