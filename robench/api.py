@@ -21,7 +21,7 @@ from robench.progress import Quiet
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
 from robench.report.sweeps import Sweep
-from robench.request import CHUNK, Settings, Subject, network_identity
+from robench.request import Settings, Subject, network_identity
 from robench.run import evaluate as run
 from robench.service import AskError, Service
 from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
@@ -45,7 +45,7 @@ def evaluate(
     device: str = "auto",
     precision: Precision = "fp32",
     batch_size: int | None = None,
-    chunk_size: int = CHUNK,
+    chunk_size: int | None = None,
     max_queries: int | None = None,
     substitutes: Mapping[str, nn.Module] | None = None,
     ensemble: bool = False,
@@ -68,7 +68,7 @@ def evaluate(
         device: "auto", "cpu", "cuda", "cuda:1".
         precision: of the search; verdicts are always given in float32.
         batch_size: of micro-batches; found automatically by default, halved when memory runs out.
-        chunk_size: examples that advance, and are stored, together.
+        chunk_size: examples that advance, and are stored, together; 1024 by default.
         max_queries: cuts attacks on scores or decisions to so many queries an example.
         substitutes: networks by name, on which transfer attacks are crafted.
         ensemble: craft on the mean of all substitutes' logits, not on each.
