@@ -2,8 +2,9 @@
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +19,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the weights."""
 PREFIX = "module."
 """What DataParallel puts before every key."""
+_BESIDE: dict[str, ModuleType] = {}
 
 
 class Normalised(nn.Module):
@@ -114,6 +116,7 @@ def _made(name: str) -> nn.Module:
     if spec is None or spec.loader is None:
         raise InputError(f"--model {name}: '{path}' is no Python file.")
     module = importlib.util.module_from_spec(spec)
+    before = set(sys.modules)
     sys.path.insert(0, str(path.resolve().parent))  # it may import what lies beside it
     try:
         spec.loader.exec_module(module)
@@ -123,8 +126,22 @@ def _made(name: str) -> nn.Module:
         raise InputError(f"--model {name}: '{path}' fails ({type(error).__name__}: {error}): mend it.") from error
     finally:
         sys.path.pop(0)
+        _note_beside(path.resolve().parent, sys.modules.keys() - before)
     if make is None:
         raise InputError(f"--model {name}: '{path}' has no '{function}': name a function that makes the network.")
     if not isinstance(network, nn.Module):
         raise InputError(f"--model {name}: '{function}' gives a {type(network).__name__}, expected a torch.nn.Module.")
     return network
+
+
+def _note_beside(folder: Path, names: Set[str]) -> None:
+    """Remember which of some modules lie in a folder that is on no other process's path."""
+    for name in names:
+        file = getattr(sys.modules[name], "__file__", None) or ""
+        if folder in Path(file).parents and "site-packages" not in Path(file).parts and not name.startswith("robench"):
+            _BESIDE[name] = sys.modules[name]
+
+
+def modules_beside() -> list[ModuleType]:
+    """The modules that files of networks imported from beside them: no other process finds them by name."""
+    return list(_BESIDE.values())
