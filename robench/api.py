@@ -3,7 +3,7 @@
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from robench.corrupted import Generated, Moved
 from robench.corrupted import evaluate as run_corrupted
 from robench.data.split import Split
 from robench.errors import InputError
+from robench.executors import make_executor
 from robench.paths import require_name, require_writable
 from robench.progress import Quiet
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
 from robench.report.sweeps import Sweep
-from robench.request import CHUNK, Settings, Subject, network_identity
+from robench.request import Settings, Subject, network_identity
 from robench.run import evaluate as run
 from robench.service import AskError, Service
 from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
@@ -45,12 +46,14 @@ def evaluate(
     device: str = "auto",
     precision: Precision = "fp32",
     batch_size: int | None = None,
-    chunk_size: int = CHUNK,
+    chunk_size: int | None = None,
     max_queries: int | None = None,
     substitutes: Mapping[str, nn.Module] | None = None,
     ensemble: bool = False,
     feature_layer: str | None = None,
     results: str | Path | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
 ) -> Evaluation:
     """Attack a network and judge every success.
 
@@ -69,13 +72,15 @@ def evaluate(
         device: "auto", "cpu", "cuda", "cuda:1".
         precision: of the search; verdicts are always given in float32.
         batch_size: of micro-batches; found automatically by default, halved when memory runs out.
-        chunk_size: examples that advance, and are stored, together.
+        chunk_size: examples that advance, and are stored, together; 1024 by default, fewer with Ray.
         max_queries: cuts attacks on scores or decisions to so many queries an example.
         substitutes: networks by name, on which transfer attacks are crafted.
         ensemble: craft on the mean of all substitutes' logits, not on each.
         feature_layer: of `model.named_modules()`, the layer whose output is the penultimate features, for attacks on
             them; by default they are what the last linear layer takes, where it is found.
         results: a folder that keeps the records, so that the same call resumes; none by default.
+        engine: where chunks are computed: "local", or "ray" for many cores or GPUs.
+        ray_address: of a Ray cluster to join; without it Ray is started here, unless this process has done so.
 
     Returns:
         verdicts whose `worst_case` comes with an interval and a trust verdict; a warning says where it is broken.
@@ -90,6 +95,8 @@ def evaluate(
     settings = Settings(seed, precision, device, batch_size, chunk_size)
     subject = _subject(model, results is not None, feature_layer)
     _check_substitutes(substitutes)
+    if engine == "ray" and subject.service:
+        raise InputError("a service is asked by one process, which counts its queries: leave engine='ray' out.")
     if not substitutes and (needy := [spec.name for spec in specs if spec.access == "transfer"]):
         raise InputError(f"'{needy[0]}' needs substitutes to craft on: substitutes={{'mine': network}}.")
     crafting = [
@@ -99,8 +106,9 @@ def evaluate(
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         require_writable(Path(folder) / "raw", "results")
+        executor = stack.enter_context(closing(make_executor(engine, device, ray_address)))
         try:
-            outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet(), crafting)
+            outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet(), crafting, executor)
         except AskError as error:
             raise (error.__cause__ or error) from None
     if results is None:

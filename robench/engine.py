@@ -96,6 +96,10 @@ class Chunk:
         """Some of the examples."""
         return Chunk(self.x[rows], self.y[rows], self.ids[rows], self.clean[rows])
 
+    def to(self, device: torch.device) -> "Chunk":
+        """The chunk on a device."""
+        return Chunk(self.x.to(device), self.y.to(device), self.ids.to(device), self.clean.to(device))
+
 
 @dataclass
 class Verdicts:

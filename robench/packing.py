@@ -29,6 +29,7 @@ class Packer:
         if size < 1:
             raise InputError(f"--batch-size {size} must be at least 1, or 'auto'.")
         self.size, self.forward_size = size, forward_size or size
+        self.asked: int | None = None
 
     @classmethod
     def auto(cls, device: torch.device) -> "Packer":
@@ -39,7 +40,13 @@ class Packer:
     @classmethod
     def of(cls, size: int | None, device: torch.device) -> "Packer":
         """A packer with the size asked for, or with the usual one."""
-        return cls(size) if size else cls.auto(device)
+        packer = cls(size) if size else cls.auto(device)
+        packer.asked = size
+        return packer
+
+    def on(self, device: torch.device) -> "Packer":
+        """A fresh one for another device: with the size once asked for, or with the usual one."""
+        return Packer.of(self.asked, device)
 
     def __call__(self, function: Callable[..., Result], *tensors: Images, differentiates: bool = True) -> Result:
         """`function(*micro-batches)` over tensors of equal leading length, outputs concatenated.

@@ -58,6 +58,7 @@ class Tally:
     parts: list[Rows]
     seconds: float = 0.0
     judge_forwards: int = 0
+    devices: set[str] = field(default_factory=set)
     faults: Counter[str] = field(default_factory=Counter)
     measures: Counter[str] = field(default_factory=Counter)
 
@@ -90,28 +91,44 @@ def tally(parts: Iterable[tuple[Rows, dict[str, Any]]]) -> Tally:
         total.judge_forwards += cost["judge_forwards"]
         total.faults.update(cost["faults"])
         total.measures.update(cost.get("measures", {}))
+        total.devices.update([cost["device"]] if "device" in cost else [])  # older chunks do not say
     return total
 
 
 class Progress:
-    """Turns steps of chunks into the share of the work and the running robust accuracy."""
+    """Turns steps of chunks into the share of the work and the running robust accuracy.
+
+    Several chunks may be under way; each is known by its position.
+    """
 
     def __init__(self, watcher: Watcher, before: Tally, n: int, spec: AttackSpec) -> None:
         self.watcher, self.n, self.spec = watcher, n, spec
         self.examples, self.robust = len(before.ids), before.robust
-        self.chunk = 0
+        self.sizes: dict[int, int] = {}
+        self.under_way: dict[int, tuple[float, int]] = {}
+        """The share done and the examples still robust of each chunk that has said so."""
 
-    def chunk_started(self, chunk: Chunk) -> None:
-        self.chunk = len(chunk)
+    def chunk_started(self, position: int, chunk: Chunk) -> None:
+        self.sizes[position] = len(chunk)
 
-    def step(self, restart: int, t: int, active: int) -> None:
+    def step(self, position: int, restart: int, t: int, active: int) -> None:
+        if position not in self.sizes:
+            return  # late news of a chunk that is finished
         share = (restart * self.spec.steps + t) / (self.spec.restarts * self.spec.steps)
-        self._tell(self.examples + share * self.chunk, self.robust + active, self.examples + self.chunk)
+        self.under_way[position] = (share, active)
+        self._tell()
 
-    def chunk_done(self, rows: Rows) -> None:
+    def chunk_done(self, position: int, rows: Rows) -> None:
+        if self.sizes.pop(position, None) is None:
+            return  # counted before
+        self.under_way.pop(position, None)
         self.examples += len(rows)
         self.robust += int(rows.robust.sum())
-        self._tell(self.examples, self.robust, self.examples)
+        self._tell()
 
-    def _tell(self, done: float, robust: int, seen: int) -> None:
+    def _tell(self) -> None:
+        done, robust, seen = float(self.examples), self.robust, self.examples
+        for position, (share, active) in self.under_way.items():
+            size = self.sizes[position]
+            done, robust, seen = done + share * size, robust + active, seen + size
         self.watcher.advanced(done / self.n, 100.0 * robust / seen)

@@ -58,7 +58,8 @@ class Settings:
     precision: Precision = "fp32"
     device: str = "auto"
     batch_size: int | None = None
-    chunk_size: int = CHUNK
+    chunk_size: int | None = None
+    """Examples that advance, and are stored, together; None for what suits where they are computed."""
     save_adversarial: bool = False
 
     def __post_init__(self) -> None:
@@ -72,7 +73,7 @@ class Settings:
             raise InputError(f"batch_size {self.batch_size} must be at least 1.")
         if self.seed < 0:
             raise InputError(f"seed {self.seed} must not be negative.")
-        if self.chunk_size < 1:
+        if self.chunk_size is not None and self.chunk_size < 1:
             raise InputError(f"chunk_size {self.chunk_size} must be at least 1.")
 
 

@@ -16,9 +16,10 @@ from torch import Tensor
 from robench.algorithms import Algorithm, Pool, bind
 from robench.classifiers.victim import Victim, frozen
 from robench.data.split import Split
-from robench.devices import device_name, pick_device, versions
+from robench.devices import device_name, versions
 from robench.engine import Chunk, Job, identity
-from robench.executors.local import run_chunks
+from robench.executors.base import Executor
+from robench.executors.local import Local
 from robench.forecast import History, Pilot
 from robench.indicators import indicators, of_prefix
 from robench.judge import Judge
@@ -42,8 +43,9 @@ def evaluate(
     store: Store,
     watcher: Watcher,
     substitutes: Sequence[Subject] = (),
+    executor: Executor | None = None,
 ) -> Outcome:
-    """Run attacks on a network, computing only what is missing.
+    """Run attacks on a network, computing only what is missing; in this process, unless an executor is given.
 
     Transfer attacks are run once for each substitute, from examples that are crafted where they are missing.
 
@@ -52,7 +54,7 @@ def evaluate(
     """
     outcome, made = Outcome(), {}
     with ExitStack() as stack:
-        bench = _Bench(subject, split, threat, settings, store, watcher, stack, substitutes)
+        bench = _Bench(subject, split, threat, settings, store, watcher, stack, substitutes, executor)
         applicable, outcome.skipped = bench.sort_out(bench.workbench.expand(specs, substitutes))
         # In the order asked for, but the longest of a family first: the others are its prefixes.
         families = [spec.family_identity() for spec in applicable]
@@ -116,10 +118,12 @@ class _Bench:
         watcher: Watcher,
         stack: ExitStack,
         substitutes: Sequence[Subject],
+        executor: Executor | None = None,
     ) -> None:
         self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
         self.store, self.watcher, self.stack = store, watcher, stack
-        self.device = pick_device(settings.device)
+        self.executor = executor or Local(settings.device)
+        self.device = self.executor.device
         self.packer = Packer.of(settings.batch_size, self.device)
         self.substitutes = substitutes
         self.workbench = Workbench(split, threat, settings, store.raw / split.name / FOLDER, self.device)
@@ -289,10 +293,14 @@ class _Bench:
 
     def _compute(self, header: Header) -> Result:
         chunks = self.store.chunks(header)
+        before = tally(chunks.read())
+        done = before.ids
+        todo = [position for position, i in enumerate(self.split.ids.tolist()) if i not in done]
+        # Before the first pass, so that workers who are not there do not cost one.
+        size = self.settings.chunk_size or self.executor.chunk_size(len(todo))
         # Before the attack, so that a network that cannot be probed does not cost one.
         probe = self.probe if header.attack.access == "gradient" else None
         self.watcher.started(header.attack.name, int((self.clean.cpu() == self.split.y).sum()), header.attack.steps)
-        before = tally(chunks.read())
         progress = Progress(self.watcher, before, len(self.split), header.attack)
         algorithm = bind(header.attack)
         job = Job(
@@ -310,9 +318,9 @@ class _Bench:
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
             chunks.write(position, rows, cost)
-            progress.chunk_done(rows)
+            progress.chunk_done(position, rows)
 
-        run_chunks(job, self._missing(before.ids, progress), progress.step, finished)
+        self.executor.run(job, self._cut_up(todo, size, progress), progress.step, finished)
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
         found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
@@ -325,6 +333,7 @@ class _Bench:
             update={"seconds": round(whole.seconds, 3), "forwards": int(rows.forwards.sum()),
                     "backwards": int(rows.backwards.sum()), "clean_forwards": self.judge.forwards,
                     "judge_forwards": whole.judge_forwards, "probe_forwards": probe.forwards if probe else 0,
+                    "device": " and ".join(sorted(whole.devices)) or header.device,
                     "faults": dict(whole.faults), "diagnostics": found, "invalid": int((~rows.valid).sum())}
         )  # fmt: skip
         record = _record(header, rows, self.store)
@@ -333,13 +342,12 @@ class _Bench:
             header.seconds - before.seconds,
         )  # fmt: skip
 
-    def _missing(self, done: set[int], progress: "Progress") -> Iterator[tuple[int, Chunk]]:
-        """The examples that no finished chunk holds, in chunks of nearly equal size."""
-        todo = [position for position, i in enumerate(self.split.ids.tolist()) if i not in done]
-        parts = -(-len(todo) // self.settings.chunk_size)
+    def _cut_up(self, todo: list[int], size: int, progress: Progress) -> Iterator[tuple[int, Chunk]]:
+        """The examples at some positions of the split, in chunks of nearly equal size, each made when it is wanted."""
+        parts = -(-len(todo) // size)
         for positions in np.array_split(np.array(todo, dtype=np.int64), parts) if parts else []:
             chunk = self._chunk(torch.from_numpy(positions))
-            progress.chunk_started(chunk)
+            progress.chunk_started(int(positions[0]), chunk)
             yield int(positions[0]), chunk
 
     def _chunk(self, at: Tensor) -> Chunk:

@@ -21,7 +21,7 @@ from robench.errors import InputError
 from robench.judge import Judge
 from robench.packing import Packer
 from robench.paths import atomic_path
-from robench.request import Settings, Subject
+from robench.request import CHUNK, Settings, Subject
 from robench.specs import AttackSpec, ThreatModel, digest, find_attack
 
 FOLDER = "crafted"
@@ -148,7 +148,7 @@ class Workbench:
                 victim, algorithm, source, self.threat, self.settings.seed, self.settings.precision, packer, pool=pool
             )
             ends = []
-            for at in torch.arange(len(split)).split(self.settings.chunk_size):
+            for at in torch.arange(len(split)).split(self.settings.chunk_size or CHUNK):
                 x, y, ids = (each[at].to(self.device) for each in (split.x, split.y, split.ids))
                 ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).ends.cpu())
         return torch.cat(ends)

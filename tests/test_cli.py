@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 from conftest import SMALL, copy_card
@@ -89,6 +90,8 @@ def test_what_needs_no_network_does_not_import_torch(results, cli):
 
 # ---- Wrong usage ----
 
+RAY = [] if find_spec("ray") else ["not installed", "pip install 'robench[ray]'"]
+"""What the engine ray is answered with where Ray is missing, whatever else is wrong."""
 WRONG = [
     (["eval"], ["--model"]),
     (["frobnicate"], ["frobnicate"]),
@@ -113,7 +116,11 @@ WRONG = [
     (["diff", "pgdat", "nowhere.jsonl"], ["nowhere.jsonl"]),
     ([*EVAL, "--device", "abacus"], ["--device", "abacus", "auto", "cpu"]),
     ([*EVAL, "--precision", "fp8"], ["precision", "fp8", "fp32"]),
-    ([*EVAL, "--engine", "steam"], ["engine", "steam", "local"]),
+    ([*EVAL, "--engine", "steam"], ["engine", "steam", "local", "ray"]),
+    ([*EVAL, "--ray-address", "auto"], ["auto", "--engine ray"]),
+    ([*EVAL, "--engine", "ray", "--ray-address", "127.0.0.1:1"], RAY or ["nothing answers", "127.0.0.1:1"]),
+    ([*EVAL, "--engine", "ray", "--ray-address", "head"], RAY or ["'head'", "host:port"]),
+    ([*EVAL, "--engine", "ray", "--device", "cuda:1"], RAY or ["--device", "cuda:1", "cuda"]),
     ([*EVAL, "--data-dir", "/nowhere"], ["--data-dir", "/nowhere"]),
     ([*EVAL, "--norm", "l2"], ["digits", "l2", "--eps"]),
     ([*EVAL, "--norm", "l3"], ["unknown norm", "l3", "linf", "l2"]),

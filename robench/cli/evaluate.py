@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.data.choice import Choice
 from robench.errors import IncompleteError, InputError
+from robench.executors import make_executor, require_engine
 from robench.outcome import Planned
 from robench.paths import data_root, default_results, require_writable, write_text
 from robench.report import Evaluation, evaluations_json
@@ -25,6 +27,7 @@ from robench.specs import NORMS, AttackSpec, Card, Network, ThreatModel, battery
 
 if TYPE_CHECKING:
     from robench.data.split import Split
+    from robench.executors.base import Executor
     from robench.request import Settings, Subject
 
 
@@ -73,7 +76,12 @@ def evaluate(
     batch_size: Annotated[str, typer.Option(help="Of micro-batches: auto or N.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of the search: fp32, tf32 or bf16.")] = "fp32",
-    engine: Annotated[str, typer.Option(help="Where chunks are computed: local.")] = "local",
+    engine: Annotated[
+        str, typer.Option(help="Where chunks are computed: local, or ray for many cores or GPUs.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster to join, host:port or auto; without it Ray is started here.")
+    ] = None,
     results: Annotated[Path | None, typer.Option(help="Where records are kept.  [default: results]")] = None,
     save_adversarial: Annotated[bool, typer.Option(help="Keep the adversarial images, for `robench verify`.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be computed, and stop.")] = False,
@@ -82,8 +90,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Run attacks on defenses and show robust accuracies, worst case first."""
-    if engine != "local":
-        raise InputError(f"unknown engine '{engine}': use local.")
+    require_engine(engine, ray_address)
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir '{data_dir}' is not a folder.")
     choice = Choice(limit, sample, example or (), seed)
@@ -106,7 +113,8 @@ def evaluate(
     crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in cards])]
     crafting = [together(crafting)] if ensemble and crafting else crafting
     settings = Settings(seed, precision, device, batch_size_of(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
-    run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet, choice)
+    executor = make_executor(engine, device, ray_address)
+    run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet, choice, executor)
     targets = [(Subject.of_card(card), each, threat) for card, each, threat in cards]
     targets += [(Subject.of_own(each, data.name), data, threat) for each, data, threat in own]
     unique = {target[0].model: target for target in targets}
@@ -117,8 +125,9 @@ def evaluate(
         if not quiet:
             show_plans(asked_for, cheaper)
         return
-    for target in unique.values():
-        run.evaluate(*target)
+    with closing(executor):
+        for target in unique.values():
+            run.evaluate(*target)
     _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if run.corruptions else {}))
     if not quiet:
         output().print(f"Records: {folder / 'raw' if specs else folder}", markup=False, soft_wrap=True)
@@ -143,6 +152,7 @@ class _Run:
     data_dir: Path | None
     quiet: bool
     choice: Choice
+    executor: "Executor"
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
 
@@ -191,6 +201,7 @@ class _Run:
                 Store(self.results),
                 screen,
                 self.substitutes,
+                self.executor,
             )
         self.evaluations.append(Evaluation.of(outcome))
         for skipped in outcome.skipped:

@@ -1,1 +1,41 @@
-"""Where chunks are computed."""
+"""Where chunks are computed: in this process, or on the workers of Ray. Importing this loads neither torch nor Ray."""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from robench.errors import InputError
+
+if TYPE_CHECKING:
+    from robench.executors.base import Executor
+
+ENGINES = ("local", "ray")
+
+
+def require_engine(engine: str, ray_address: str | None = None) -> None:
+    """Be sure that an engine is one, and there.
+
+    Raises:
+        InputError: it is unknown or not installed, or an address is given for another than Ray.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"unknown engine '{engine}': use {' or '.join(ENGINES)}.")
+    if ray_address is not None and engine != "ray":
+        raise InputError(f"the Ray address '{ray_address}' is for the engine ray: add --engine ray, or take it out.")
+    if engine == "ray" and find_spec("ray") is None:
+        raise InputError("the engine ray needs Ray, which is not installed: pip install 'robench[ray]'.")
+
+
+def make_executor(engine: str, device: str = "auto", ray_address: str | None = None) -> "Executor":
+    """The executor of an engine; Ray is started, or joined, only when there is a chunk to compute.
+
+    Raises:
+        InputError: see `require_engine`; or the device is not there.
+    """
+    require_engine(engine, ray_address)
+    if engine == "ray":
+        from robench.executors.ray import Ray
+
+        return Ray(device, ray_address)
+    from robench.executors.local import Local
+
+    return Local(device)

@@ -1,26 +1,42 @@
 """Chunks one after another in this process."""
 
-import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from functools import partial
 
-from robench.engine import Chunk, Job, OnStep, attack_chunk
-from robench.judge import Judge
-from robench.store import Rows
+import torch
 
-OnChunk = Callable[[int, Rows, dict[str, Any]], None]
-"""Called with a chunk's position, its rows and what it cost."""
+from robench.devices import pick_device
+from robench.engine import Chunk, Job
+from robench.executors.base import OnChunk, OnProgress, work
+from robench.request import CHUNK
 
 
-def run_chunks(job: Job, chunks: Iterable[tuple[int, Chunk]], on_step: OnStep, on_chunk: OnChunk) -> None:
-    """Attack every chunk and hand it over the moment it is finished."""
-    for position, chunk in chunks:
-        judge, begin = Judge(job.victim, job.packer), time.perf_counter()
-        rows, faults, measures, _ = attack_chunk(job, chunk, judge, on_step)
-        cost = {
-            "seconds": time.perf_counter() - begin,
-            "judge_forwards": judge.forwards,
-            "faults": dict(faults),
-            "measures": dict(measures),
-        }
-        on_chunk(position, rows, cost)
+class Local:
+    """This process, with as many threads as torch takes.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:1".
+
+    Raises:
+        InputError: no such device here.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self._device = pick_device(device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is computed."""
+        return self._device
+
+    def chunk_size(self, n: int) -> int:
+        """The usual one."""
+        return CHUNK
+
+    def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
+        """Attack one chunk after another."""
+        for position, chunk in chunks:
+            on_chunk(position, *work(job, chunk, partial(on_progress, position)))
+
+    def close(self) -> None:
+        """Nothing was started."""

@@ -1,0 +1,63 @@
+"""Ray's processes: started here, or joined."""
+
+import logging
+import os
+import socket
+
+import ray
+
+from robench.errors import InputError
+
+PATIENCE = 10.0
+"""Seconds until an address that does not answer is given up; Ray itself waits for minutes."""
+NAMED = ("auto", "local")
+"""Addresses that are none."""
+
+
+def connect(address: str | None, cores: int | None) -> bool:
+    """Be connected to Ray; whether this call made it so.
+
+    Args:
+        address: of a cluster; None takes what RAY_ADDRESS says, and otherwise starts Ray on this machine.
+        cores: of a Ray that is started here; all this process may use by default.
+
+    Raises:
+        InputError: nothing answers there, or the process is connected to Ray already and an address is given.
+    """
+    if ray.is_initialized():
+        if address is not None:
+            raise InputError(f"this process is connected to Ray already: leave the Ray address '{address}' out.")
+        return False
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
+        ray.init(address, num_cpus=cores or _cores(), include_dashboard=False, **quiet)
+        return True
+    _require_answer(address)
+    try:
+        ray.init(address, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        said = str(error).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"Ray cannot be joined at '{address}' ({said}): is it started there, and is its token "
+            "known here (RAY_AUTH_MODE=token and RAY_AUTH_TOKEN)?"
+        ) from error
+    return True
+
+
+def _cores() -> int:
+    """Those this process may use: a batch system gives it few of many."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _require_answer(address: str) -> None:
+    if address in NAMED:
+        return
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"the Ray address '{address}' is not of the form host:port, nor auto: mend it.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"nothing answers at the Ray address '{address}' ({error}): is Ray started there?") from error

@@ -1,0 +1,195 @@
+"""Chunks as tasks of Ray: on the cores or GPUs of this machine, or of a cluster.
+
+The network and what all chunks share are put into Ray's object store once, a chunk's examples once, when its turn
+comes. Only the process that asks writes verdicts, under the record's lock: a chunk that is computed twice, because its
+worker died or was taken for dead, is handed over once.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cached_property, partial
+from itertools import islice
+from pickle import PicklingError
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayError, RaySystemError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from torch import nn
+
+from robench.classifiers.victim import Victim
+from robench.engine import Chunk, Job
+from robench.errors import IncompleteError, InputError, RobenchError
+from robench.executors.base import OnChunk, OnProgress
+from robench.executors.cluster import connect
+from robench.executors.meter import Meter
+from robench.executors.worker import CPU, PAUSE, Network, Order, Parcel, attack
+from robench.packing import AUTO
+from robench.request import CHUNK
+from robench.store import Rows
+
+PARTS = 4
+"""Chunks a worker gets where there are examples enough, so that all have work to the end."""
+AHEAD = 2
+"""Chunks a worker that are under way or wait: a worker need not wait for the next, and memory holds no more."""
+RETRIES = 4
+"""How often a chunk is tried again after its worker or its node died."""
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class Ray:
+    """The workers of Ray: a core of one thread each, or a GPU each.
+
+    Args:
+        device: of the workers; "auto" takes GPUs where there are any.
+        address: of a cluster; None takes what RAY_ADDRESS says, and otherwise starts Ray on this machine.
+        workers: of a Ray that is started here; one a core by default.
+
+    Raises:
+        InputError: the device is a certain GPU.
+    """
+
+    def __init__(self, device: str = "auto", address: str | None = None, workers: int | None = None) -> None:
+        if device not in DEVICES:
+            raise InputError(f"--device '{device}' with the engine ray: use {', '.join(DEVICES)}; Ray hands out GPUs.")
+        self._wanted, self._address, self._cores = device, address, workers
+        self._started = False
+        self._sent: tuple[nn.Module, Any] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Of this process; it may lack what workers have."""
+        return torch.device("cuda" if self._wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+    def chunk_size(self, n: int) -> int:
+        """As many chunks for each worker, and full micro-batches rather than many chunks.
+
+        Joins the cluster, to know how many workers there are.
+        """
+        parts = min(max(n // (self.workers * AUTO[self._kind]), 1), PARTS)
+        return min(max(-(-n // (self.workers * parts)), 1), CHUNK)
+
+    def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
+        """Attack every chunk; what is finished when an error or Ctrl-C ends it is handed over, the rest stopped."""
+        queue, room = iter(chunks), AHEAD * self.workers
+        send = self._sender(job)
+        flying: dict[Any, int] = {}
+        news = self._meter.news.remote()
+        try:
+            while True:
+                for position, chunk in islice(queue, room - len(flying)):
+                    flying[send(position, chunk)] = position
+                if not flying:
+                    return
+                for task in ray.wait([*flying], timeout=PAUSE)[0]:
+                    _hand_over(task, flying, on_chunk)
+                if ray.wait([news], timeout=0)[0]:
+                    for position, (restart, t, active) in ray.get(news).items():
+                        on_progress(position, restart, t, active)
+                    news = self._meter.news.remote()
+        finally:
+            _abandon(flying, on_chunk)
+
+    def close(self) -> None:
+        """Stop the Ray that was started, or leave the cluster that was joined."""
+        if self._started:
+            ray.shutdown()
+            self._started = False
+
+    @cached_property
+    def workers(self) -> int:
+        """How many chunks can be computed at once."""
+        cores, gpus = (int(self._resources.get(name, 0)) for name in ("CPU", "GPU"))
+        found = min(cores, gpus) if self._kind == "cuda" else cores
+        if not found:
+            what = "GPU" if self._kind == "cuda" else "CPU"
+            raise InputError(f"Ray has no {what} there: start its workers first (see `ray status`).")
+        return found
+
+    @cached_property
+    def _resources(self) -> dict[str, float]:
+        self._started = connect(self._address, self._cores)
+        found: dict[str, float] = ray.cluster_resources()
+        return found
+
+    @cached_property
+    def _kind(self) -> str:
+        if self._wanted == "auto":
+            return "cuda" if self._resources.get("GPU", 0) >= 1 else "cpu"
+        return self._wanted
+
+    @cached_property
+    def _meter(self) -> Any:
+        """On this machine, so that it lives as long as who asks."""
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        meter = ray.remote(Meter).options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)
+        return meter.remote()
+
+    def _sender(self, job: Job) -> Callable[[int, Chunk], Any]:
+        """A function that sends a chunk to a worker and gives the task."""
+        network, order = self._network(job.victim), ray.put(Order.of(job, self._kind))
+        # Ray would start a new process for every task on a GPU, unless told that any number of calls is fine.
+        task = ray.remote(num_cpus=1, num_gpus=int(self._kind == "cuda"), max_calls=0, max_retries=RETRIES)(_task)
+
+        def send(position: int, chunk: Chunk) -> Any:
+            parcel = ray.put(Parcel.of(chunk, job.crafted))
+            return task.options(name=f"{job.spec.name} {position}").remote(
+                network, order, parcel, position, self._meter
+            )
+
+        return send
+
+    def _network(self, victim: Victim) -> Any:
+        """The network in the object store; it is put there once, however many attacks it stands."""
+        if self._sent is None or self._sent[0] is not victim.model:
+            try:
+                sent = ray.put(Network(victim.model.to(CPU), victim.scale, victim.margin))
+            except (TypeError, PicklingError, AttributeError) as error:
+                said = str(error).splitlines()[0].rstrip(".:")
+                raise InputError(f"the network cannot be sent to workers ({said}): use the engine local.") from error
+            finally:
+                victim.model.to(victim.device)
+            self._sent = victim.model, sent
+        return self._sent[1]
+
+
+def _task(network: Network, order: Order, parcel: Parcel, position: int, meter: Any) -> tuple[Rows, dict[str, Any]]:
+    return attack(network, order, parcel, partial(meter.tell.remote, position))
+
+
+def _hand_over(task: Any, flying: dict[Any, int], on_chunk: OnChunk) -> None:
+    """Pass on what a task gave; only then is it forgotten."""
+    on_chunk(flying[task], *_result(task))
+    del flying[task]
+
+
+def _result(task: Any) -> Any:
+    try:
+        return ray.get(task)
+    except RayTaskError as error:
+        if isinstance(error.cause, RobenchError):
+            raise error.cause from None
+        if isinstance(error.cause, RaySystemError | ModuleNotFoundError):
+            said = str(error.cause).splitlines()[0].removeprefix("System error: ").rstrip(".")
+            raise InputError(
+                f"workers cannot unpack what they are sent ({said}): install it on all machines."
+            ) from error
+        raise
+    except RayError as error:
+        raise IncompleteError(
+            f"a worker was lost {RETRIES + 1} times over one chunk ({type(error).__name__}): what is finished is kept; "
+            "give workers more memory, or a smaller --batch-size, and run the same command again."
+        ) from error
+
+
+def _abandon(flying: dict[Any, int], on_chunk: OnChunk) -> None:
+    """Hand over what is finished all the same, and stop the rest."""
+    if not flying:
+        return
+    ready, rest = ray.wait([*flying], num_returns=len(flying), timeout=0)
+    for task in rest:
+        ray.cancel(task, force=True)
+    for task in ready:
+        with suppress(RayError, RobenchError):  # it failed as well: what ends the run is already under way
+            _hand_over(task, flying, on_chunk)

@@ -1,0 +1,104 @@
+"""What Ray's workers bring: one process of one thread, one worker, two workers, in turns.
+
+    OMP_NUM_THREADS=1 python tests/benchmarks/ray_workers.py [--rounds 5] [--model pgdat_he] [--attack pgd-500 ...]
+
+Timed is a whole evaluation from the clean pass to the record, Ray being up and its workers warm; the start is timed
+apart. Verdicts are compared example by example. The bar: two workers on two cores at least 1.7 times as fast as one.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from robench.data import dataset_of
+from robench.devices import device_name
+from robench.executors.base import Executor
+from robench.executors.local import Local
+from robench.executors.ray import Ray
+from robench.progress import Quiet
+from robench.report import Table, markdown
+from robench.request import Settings, Subject
+from robench.run import evaluate
+from robench.specs import find_attack, find_card
+from robench.store import Store
+
+WAYS = {
+    "one process, one thread": lambda: Local("cpu"),
+    "Ray, one worker": lambda: Ray("cpu", workers=1),
+    "Ray, two workers": lambda: Ray("cpu", workers=2),
+}
+
+
+def verdicts(executor: Executor, model: str, attacks: list[str], limit: int | None) -> list[list[bool]]:
+    """Of one evaluation, on a card's own data, into a folder that is thrown away."""
+    card = find_card(model)
+    data = dataset_of(card)
+    split, specs = data.load("test"), [find_attack(name) for name in attacks]
+    split = split if limit is None else split.limit(limit)
+    with tempfile.TemporaryDirectory() as folder:
+        store, settings = Store(Path(folder)), Settings(device="cpu")
+        outcome = evaluate(
+            Subject.of_card(card), split, specs, data.threat, settings, store, Quiet(), executor=executor
+        )
+    return [result.record.robust.tolist() for result in outcome.results]
+
+
+def seconds(way: str, model: str, attacks: list[str]) -> tuple[float, float, list[list[bool]]]:
+    """Of the start with a warm-up, and of the evaluation; and its verdicts."""
+    executor, begin = WAYS[way](), time.perf_counter()
+    try:
+        verdicts(executor, model, ["fgsm"], 128)
+        warm = time.perf_counter()
+        found = verdicts(executor, model, attacks, None)
+        return warm - begin, time.perf_counter() - warm, found
+    finally:
+        executor.close()
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", default="pgdat_he")
+    parser.add_argument("--attack", nargs="+", default=["pgd-500", "square"])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    seen = set()
+    for _ in range(options.rounds):
+        for way in WAYS:
+            start, whole, found = seconds(way, options.model, options.attack)
+            taken[way].append((start, whole))
+            seen.add(str(found))
+    if len(seen) > 1:
+        raise SystemExit("the verdicts differ")
+    base = statistics.median(whole for _, whole in taken["Ray, one worker"])
+    table = Table(
+        f"{options.model} under {', '.join(options.attack)}",
+        "where",
+        ["median s", "range s", "start s", "times one worker"],
+    )
+    for way, pairs in taken.items():
+        starts, wholes = zip(*pairs, strict=True)
+        middle = statistics.median(wholes)
+        table.add(
+            way,
+            {
+                "median s": f"{middle:.1f}",
+                "range s": f"{min(wholes):.1f} to {max(wholes):.1f}",
+                "start s": f"{statistics.median(starts):.1f}",
+                "times one worker": f"{base / middle:.2f}",
+            },
+        )
+    table.notes.append(
+        f"{options.rounds} rounds in turns, {device_name(torch.device('cpu'))} each; all verdicts equal."
+    )
+    print(markdown(table))
+
+
+if __name__ == "__main__":
+    main()
