@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from robench.classifiers import load_card, load_own
+from robench.classifiers import load_card
 from robench.classifiers.features import layer_of
+from robench.classifiers.own import prepare
 from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
 from robench.paths import require_name
@@ -44,9 +45,9 @@ class Subject:
             InputError: it cannot be made, the weights do not fit, or it has no such layer.
         """
         require_name(own.label, f"the name of '{own.name}'")
-        network = load_own(own)
-        identity = network_identity(network, own.feature_layer)
-        tag = identity["weights"] if own.feature_layer is None else digest(identity)
+        network, code = prepare(own)
+        identity = network_identity(network, own.feature_layer) | ({"code": code} if code else {})
+        tag = digest(identity) if len(identity) > 1 else identity["weights"]
         return cls(f"{dataset}/{own.label}@{tag[:8]}", identity, lambda: network, feature_layer=own.feature_layer)
 
 
@@ -77,6 +78,13 @@ class Settings:
             raise InputError(f"chunk_size {self.chunk_size} must be at least 1.")
 
 
+def _plain(value: object) -> bool:
+    """Whether a value's text tells all of it."""
+    if isinstance(value, tuple | list):
+        return all(_plain(each) for each in value)
+    return isinstance(value, bool | int | float | str | None)
+
+
 def network_identity(model: nn.Module, feature_layer: str | None = None) -> dict[str, Any]:
     """What of an arbitrary network can change a verdict: its structure, parameters, buffers and plain attributes;
     the layer that gives its features, too, where one is named.
@@ -88,9 +96,15 @@ def network_identity(model: nn.Module, feature_layer: str | None = None) -> dict
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
     total = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n{model!r}".encode())
     for name, module in model.named_modules():
-        plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
+        plain = {key: value for key, value in vars(module).items() if _plain(value)}
         total.update(f"{name} {sorted(plain.items())}".encode())
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+    loose = [
+        (f"{name}.{key}", value)
+        for name, module in model.named_modules()
+        for key, value in sorted(vars(module).items())
+        if isinstance(value, Tensor)
+    ]
+    for name, tensor in [*model.named_parameters(), *model.named_buffers(), *loose]:
         values = tensor.detach().cpu().contiguous()
         total.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         total.update(values.double().numpy().tobytes())

@@ -179,7 +179,8 @@ FOREIGN = {
         "nearest is resnet18, 120 of whose 122 names are there (not linear.bias, linear.weight)",
     ),
     "robench's own": (
-        dict, lambda state: {"backbone.conv1.weight": torch.zeros(3, 3, 3, 3)}, "evaluate the card beside them"
+        dict, lambda state: {"backbone.conv1.weight": torch.zeros(3, 3, 3, 3), "head.weight": torch.zeros(2, 3)},
+        "evaluate the card beside them",
     ),
     "a pickle": (foreign.wide_resnet, lambda state: {"args": Namespace(lr=0.1), "net": state}, "could run code"),
 }  # fmt: skip
@@ -221,7 +222,7 @@ def test_libraries_say_what_they_lack(cli, tmp_path):
     assert "timm cannot make 'resnet18000'" in said.sentence
     said = cli("eval", "--model", "torchvision:resnet51", "--dataset", "digits", "--results", tmp_path / "r")
     assert said.code == 2
-    assert "torchvision cannot make 'resnet51'" in said.sentence
+    assert "unknown classifier of torchvision 'resnet51': did you mean resnet50" in said.sentence
 
 
 def test_numbers_beside_the_weights_are_read(tmp_path):
@@ -267,6 +268,66 @@ NO_WEIGHTS = {
 def test_what_is_no_file_of_weights_is_said(cli, tmp_path, what):
     write, words = NO_WEIGHTS[what]
     write(tmp_path / "w.pt")
+    said = cli("eval", "--model", tmp_path / "w.pt", "--dataset", "digits", "--results", tmp_path / "r")
+    assert said.code == 2
+    assert words in said.sentence
+
+
+def test_a_card_and_its_weights_agree_on_normalisation(tmp_path):
+    bring = {"mu": torch.full((1, 3, 1, 1), 0.5), "sigma": torch.full((1, 3, 1, 1), 0.25)}
+    torch.save(bring | foreign.wide_resnet(), tmp_path / "w.pt")
+    card = 'dataset = "cifar10"\nabout = "mine"\narchitecture = { name = "wide_resnet", args = { depth = 10, '
+    (tmp_path / "card.toml").write_text(card + "widen_factor = 2 } }\n")
+    with pytest.raises(InputError, match="bring a normalisation"):
+        load_own(Network(str(tmp_path / "card.toml"), tmp_path / "w.pt"))
+    said = "widen_factor = 2 } }\ninput = { mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }\n"
+    (tmp_path / "card.toml").write_text(card + said)
+    network = load_own(Network(str(tmp_path / "card.toml"), tmp_path / "w.pt"))
+    assert same(network, foreign.wide_resnet_logits(foreign.wide_resnet(), (X - 0.5) / 0.25))
+
+
+def test_grey_images_never_become_coloured(tmp_path):
+    network = loaded(foreign.wide_resnet(), tmp_path / "w.pt", input=Input(mean=[0.5] * 3, std=[0.2] * 3))
+    with pytest.raises(ValueError, match="1 channels, normalised by 3 values"):
+        network(torch.rand(2, 1, 32, 32))
+
+
+def test_torchvision_without_counters(tmp_path):
+    theirs = torchvision.models.resnet18().eval()
+    state = {key: value for key, value in theirs.state_dict().items() if not key.endswith("num_batches_tracked")}
+    x = torch.rand(1, 3, 64, 64)
+    assert same(loaded(state, tmp_path / "w.pth"), theirs(x), x)
+
+
+def test_safetensors_under_any_name(tmp_path):
+    state = foreign.wide_resnet()
+    assert same(loaded(state, tmp_path / "pytorch_model.bin", save_file), foreign.wide_resnet_logits(state, X))
+
+
+def test_two_prefixes_and_two_wrappings(tmp_path):
+    state = foreign.wide_resnet()
+    whole = {"model": {"state_dict": {f"_orig_mod.module.{key}": value for key, value in state.items()}}}
+    assert same(loaded(whole, tmp_path / "w.pt"), foreign.wide_resnet_logits(state, X))
+
+
+ODD = {
+    "a network without a stem": (drop("conv1.weight"), "of no network that robench knows"),
+    "a stem that is none": (lambda state: state | {"conv1.weight": torch.zeros(3)}, "first and last layers do not"),
+    "a number": (lambda state: state | {"block1.layer.0.conv1.weight": torch.tensor(1.0)}, "look like a wide_resnet"),
+    "sparse": (lambda state: state | {"fc.weight": torch.eye(10, 128).to_sparse()}, "expected dense real numbers"),
+    "complex": (lambda state: state | {"fc.weight": state["fc.weight"] * 1j}, "fc.weight is torch.complex64"),
+    "sigma of 0": (lambda state: state | {"mu": torch.zeros(3), "sigma": torch.zeros(3)}, "greater than 0"),
+    "mu up to 255": (
+        lambda state: state | {"mu": torch.full((3,), 125.0), "sigma": torch.ones(3)}, "does not fit images"
+    ),
+    "one mu": (lambda state: state | {"mu": torch.zeros(1), "sigma": torch.ones(3)}, "does not fit images"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_tensors_are_one_sentence(cli, tmp_path, what):
+    change, words = ODD[what]
+    torch.save(change(foreign.wide_resnet()), tmp_path / "w.pt")
     said = cli("eval", "--model", tmp_path / "w.pt", "--dataset", "digits", "--results", tmp_path / "r")
     assert said.code == 2
     assert words in said.sentence

@@ -1,12 +1,14 @@
 """Anyone's network from the command line: `--model file.py:make_model --weights w.pt`."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import robench
 from robench.classifiers.checkpoint import read_weights
 from robench.classifiers.normalised import Normalised
 from robench.classifiers.own import load_own
@@ -188,3 +190,63 @@ def test_a_file_that_is_not_there_is_named(cli):
     said = cli("eval", "--model", "nowhere.py:make", "--dataset", "digits")
     assert said.code == 2
     assert "there is no file 'nowhere.py'" in said.sentence
+
+
+def test_a_file_that_ends_the_program_is_an_error(cli, tmp_path):
+    (tmp_path / "net.py").write_text("import sys\nsys.exit('no GPU here')\n")
+    said = cli("eval", "--model", f"{tmp_path / 'net.py'}:make_model", "--dataset", "digits")
+    assert said.code == 2
+    assert "ends the program (SystemExit: no GPU here)" in said.sentence
+
+
+HELPED = """from __future__ import annotations
+from dataclasses import dataclass
+from torch import nn
+from layers import SIGN
+
+@dataclass
+class Size:
+    n: int
+
+class Net(nn.Module):
+    def forward(self, x):
+        return SIGN * x.flatten(1)
+"""
+
+
+def test_every_file_has_its_own_helpers(tmp_path):
+    for folder, sign in (("a", 1.0), ("b", -1.0)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "layers.py").write_text(f"SIGN = {sign}\n")
+        (tmp_path / folder / "net.py").write_text(HELPED)
+    one, other = (load_own(Network(f"{tmp_path / folder / 'net.py'}:Net")) for folder in "ab")
+    x = torch.rand(2, 1, 3, 3)
+    assert torch.equal(one(x), -other(x))
+
+
+def test_code_that_changed_is_another_network(cli, data):
+    command = ("eval", "--model", name(data), "--weights", data / "w.pt", "--dataset", f"npz:{data / 'scans.npz'}",
+               "--eps", "8/255", "--attack", "fgsm", "--results", data / "r")  # fmt: skip
+    assert cli(*command).code == 0
+    assert "stored" in cli(*command).out
+    (data / "beside.py").write_text("WIDTH = 2 * 8\n")
+    assert "stored" not in cli(*command).out
+
+
+def test_a_network_instead_of_a_function(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\nready = nn.Flatten()\ndef needs(width):\n    return ready\n"
+    )
+    assert isinstance(load_own(Network(f"{tmp_path / 'net.py'}:ready")), torch.nn.Flatten)
+    with pytest.raises(InputError, match=r"takes arguments \(width\)"):
+        load_own(Network(f"{tmp_path / 'net.py'}:needs"))
+
+
+def test_traced_networks_are_evaluated(digits):
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch would rather see torch.export
+        traced = torch.jit.trace(network, torch.zeros(1, 1, 8, 8))
+    few = digits.limit(10)
+    report = robench.evaluate(traced, few.x, few.y, eps=0.1, attacks=["pgd-20"], device="cpu")
+    assert len(report.results) == 1

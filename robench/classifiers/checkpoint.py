@@ -17,8 +17,10 @@ Weights = dict[str, Tensor]
 """A state_dict."""
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "ema", "state_dict_ema")
 """Keys under which training scripts keep the weights; the first that is there is taken, else the only one."""
-PREFIXES = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every key."""
+DEPTH = 8
+"""How many wrappings are taken off."""
+BLANK = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before a text."""
 NO_WEIGHTS = {
     b"<": "an HTML page, a failed download",
     b"version https://git-lfs": "a Git LFS pointer, not what it points to (git lfs pull)",
@@ -36,7 +38,7 @@ PLAIN = (
 
 
 def read_weights(path: Path) -> Weights:
-    """The tensors in a safetensors file, or in one of `torch.save`, without wrapping and prefixes.
+    """The tensors in a safetensors file, or in one of `torch.save`, without wrapping.
 
     Raises:
         InputError: it is not there, truncated, something else under that name (a saved HTML page, say), carries
@@ -45,20 +47,20 @@ def read_weights(path: Path) -> Weights:
     if not path.is_file():
         raise InputError(f"weights '{path}': there is no such file.")
     with path.open("rb") as stream:
-        start = stream.read(64).lstrip().lower()
+        start = stream.read(1024)
     for begins, what in NO_WEIGHTS.items():
-        if start.startswith(begins):
+        if start.lstrip(BLANK).lower().startswith(begins):
             raise InputError(f"weights '{path}': the file is {what}; fetch or train it again.")
-    found = _tensors(path) if path.suffix == ".safetensors" else _pickled(path)
-    weights = _unwrapped(found, path)
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in weights):
-            weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    return weights
+    # Eight bytes of length, then JSON: safetensors, whatever the file is called.
+    found = _tensors(path) if path.suffix == ".safetensors" or start[8:9] == b"{" else _pickled(path)
+    return _unwrapped(found, path)
 
 
 def peeled(weights: Weights) -> Iterator[Weights]:
-    """The weights, then without what stands before the first dot of every key, if that is the same, and so on."""
+    """The weights, then without what stands before the first dot of every key, if that is the same, and so on.
+
+    DataParallel puts `module.` there, torch.compile `_orig_mod.`, training frameworks names of their own.
+    """
     while weights:
         yield weights
         first, dot, _ = next(iter(weights)).partition(".")
@@ -99,7 +101,9 @@ def _is_state(value: object) -> bool:
 
 
 def _unwrapped(found: object, path: Path) -> Weights:
-    while isinstance(found, Mapping) and not all(isinstance(value, Tensor) for value in found.values()):
+    for _ in range(DEPTH):
+        if not isinstance(found, Mapping) or _is_state(found):
+            break
         named = [found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)]
         alone = [value for value in found.values() if _is_state(value)]
         if not named and len(alone) != 1:

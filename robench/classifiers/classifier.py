@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from robench.classifiers.architectures import architecture
 from robench.classifiers.heads import Constants, HypersphereHead, LinearHead, make_head
+from robench.classifiers.normalised import normalise
 from robench.data import dataset_of
 from robench.errors import InputError
 from robench.specs import Architecture, Card, Head, Input
@@ -32,7 +33,7 @@ class Classifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Penultimate features, (N, D)."""
-        z: Tensor = self.backbone((x - self.mean) / self.std)
+        z: Tensor = self.backbone(normalise(x, self.mean, self.std))
         return z
 
     def forward(self, x: Tensor) -> Tensor:

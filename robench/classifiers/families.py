@@ -4,10 +4,10 @@ Each family is one of robench's architectures under other names: its backbone's 
 differently. Which arguments the architecture had is read from the shapes.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from math import isfinite
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from robench.classifiers.architectures import architecture
 from robench.classifiers.checkpoint import Weights, peeled, shape_of
 from robench.errors import InputError
 from robench.specs import Architecture, Input
+from robench.specs.base import build
 
 BACKBONE, HEAD = "backbone.", "head."
 """What stands before the keys of robench's own networks."""
@@ -26,6 +27,10 @@ STEM = f"{BACKBONE}conv1.weight"
 """The first convolution of every family."""
 USUAL_SIZE = (32, 32)
 """Height and width by which recognised networks are built; none of them depends on it."""
+CONV, LINEAR = 4, 2
+"""Axes of a layer's weight."""
+COUNTER = "num_batches_tracked"
+"""Of batch norm; evaluation never reads it, and checkpoints from before PyTorch 0.4.1 lack it."""
 NAMED = 3
 """How many keys a message names."""
 
@@ -84,7 +89,7 @@ def _wide_resnet(weights: Weights) -> dict[str, Any]:
 
 def _torchvision(weights: Weights) -> dict[str, Any]:
     """Which ResNet of torchvision has these shapes; stem and last layer may differ with the images and classes."""
-    own = {key: value.shape for key, value in weights.items() if not key.startswith(("conv1.", "fc."))}
+    own = {key: value.shape for key, value in weights.items() if _telling(key)}
     for name in models.list_models(models, include=["resnet*", "resnext*", "wide_resnet*"]):
         if _shapes(name) == own:
             return {"name": name}
@@ -95,7 +100,12 @@ def _torchvision(weights: Weights) -> dict[str, Any]:
 def _shapes(name: str) -> dict[str, torch.Size]:
     with torch.device("meta"):
         states = models.get_model(name).state_dict()
-    return {key: value.shape for key, value in states.items() if not key.startswith(("conv1.", "fc."))}
+    return {key: value.shape for key, value in states.items() if _telling(key)}
+
+
+def _telling(key: str) -> bool:
+    """Whether a key tells one ResNet from another."""
+    return not key.startswith(("conv1.", "fc.")) and not key.endswith(COUNTER)
 
 
 def _none(weights: Weights) -> dict[str, Any]:
@@ -139,15 +149,15 @@ def recognise(weights: Weights, where: str) -> Recognised:
     Raises:
         InputError: none that robench knows; names the first keys with shapes, and the nearest one.
     """
-    if any(key.startswith(BACKBONE) for key in weights):
+    if _native(weights) is not None:
         raise InputError(f"weights '{where}' are of a network of robench's own: evaluate the card beside them.")
-    given, weights = _input(weights)
+    given, weights = _input(weights, where)
     family, weights = next(
         (
             (family, inner)
             for inner in peeled(weights)
             for family in FAMILIES
-            if all(mark in inner for mark in family.marks)
+            if all(mark in inner for mark in (*family.marks, "conv1.weight"))
         ),
         (None, weights),
     )
@@ -155,8 +165,10 @@ def recognise(weights: Weights, where: str) -> Recognised:
         raise InputError(_unknown(weights, where))
     try:
         known = Architecture(name=family.architecture, args=family.args(weights))
-    except InputError as error:
+    except (InputError, TypeError) as error:  # a convolution that is a number has no length
         raise InputError(f"weights '{where}' look like a {family.architecture}, but {error}.") from error
+    if weights["conv1.weight"].dim() != CONV or weights[f"{family.last}.weight"].dim() != LINEAR:
+        raise InputError(f"weights '{where}' look like a {family.architecture}, but its first and last layers do not.")
     return Recognised(known, given, _renamed(weights, family), family.last)
 
 
@@ -170,30 +182,44 @@ def classes(weights: Weights) -> int:
     return len(weights[f"{HEAD}weight"])
 
 
-def in_our_terms(weights: Weights, where: str) -> Weights:
-    """A checkpoint's weights under robench's keys, for a card that declares the network."""
-    return weights if any(key.startswith(BACKBONE) for key in weights) else recognise(weights, where).weights
+def in_our_terms(weights: Weights, given: Input, where: str) -> Weights:
+    """A checkpoint's weights under robench's keys, for a card that declares the network and its normalisation.
+
+    Raises:
+        InputError: they are of no known network, or bring another normalisation.
+    """
+    if (native := _native(weights)) is not None:
+        return native
+    found = recognise(weights, where)
+    if found.input is not None and found.input != given:
+        raise InputError(f"weights '{where}' bring a normalisation, {found.input}, that is not the card's, {given}.")
+    return found.weights
+
+
+def _native(weights: Weights) -> Weights | None:
+    """The weights as a network of robench's own names them, or None if they are none of one."""
+    key = f"{HEAD}weight"
+    return next((w for w in peeled(weights) if key in w and any(each.startswith(BACKBONE) for each in w)), None)
 
 
 def _renamed(weights: Weights, family: Family) -> Weights:
     kept = {key: value for key, value in weights.items() if not (family.unused and key.startswith(f"{family.unused}."))}
     last = f"{family.last}."
-    renamed = {
-        HEAD + key.removeprefix(last) if key.startswith(last) else BACKBONE + key: value for key, value in kept.items()
-    }
-    # Written before PyTorch 0.4.1, batch norm has no counter; evaluation never reads it.
-    counters = (re.sub("running_mean$", "num_batches_tracked", key) for key in renamed if key.endswith("running_mean"))
-    return {key: torch.tensor(0) for key in counters} | renamed
+    return {HEAD + key.removeprefix(last) if key.startswith(last) else BACKBONE + key: kept[key] for key in kept}
 
 
-def _input(weights: Weights) -> tuple[Input | None, Weights]:
+def _input(weights: Weights, where: str) -> tuple[Input | None, Weights]:
     """The normalisation that buffers hold, if any, and the other weights."""
     pair = next((pair for pair in INPUTS if all(key in weights for key in pair)), None)
     if pair is None:
         return None, weights
     inner = {key: value for key, value in weights.items() if key not in pair}
     mean, std = (weights[key].flatten().tolist() for key in pair)
-    return Input(mean=mean, std=std), inner
+    where = f"the normalisation {', '.join(pair)} of weights '{where}'"
+    given = build(Input, {"mean": mean, "std": std}, where)
+    if len(mean) != len(std) or not all(isfinite(each) and each <= 1 for each in mean):
+        raise InputError(f"{where} does not fit images in [0, 1]: give the network by a function instead.")
+    return given, inner
 
 
 def _unknown(weights: Weights, where: str) -> str:

@@ -99,7 +99,7 @@ def find(model: nn.Module, name: str | None, ask: Ask, x: Tensor) -> FeatureLaye
     Args:
         model: the network that `ask` asks.
         name: of a layer, or None.
-        ask: used once or twice.
+        ask: used one to three times.
         x: an image to look at, (1, C, H, W).
 
     Raises:
@@ -112,9 +112,19 @@ def find(model: nn.Module, name: str | None, ask: Ask, x: Tensor) -> FeatureLaye
     once = Counter(id(module) for module, _ in calls)
     last = _last([_Call(module, *seen) for module, seen in calls if seen and once[id(module)] == 1], logits, ask, x)
     if named is None:
-        return last and FeatureLayer(_name_of(model, last.module), last.module, "input", last.head)
+        if last is None:
+            return None
+        found = FeatureLayer(_name_of(model, last.module), last.module, "input", last.head)
+        return _read_again(found, ask, x)
     z = named.features([seen for _, seen in shown], len(x))
     return replace(named, head=last.head) if last and torch.equal(z, last.taken) else named
+
+
+def _read_again(layer: FeatureLayer, ask: Ask, x: Tensor) -> FeatureLayer | None:
+    """The layer, if it is seen in every pass; what was compiled may hide it from the second on."""
+    with _watched([layer.module], _taken) as calls:
+        ask(x)
+    return layer if len(calls) == 1 else None
 
 
 def normalized(head: Head, z: Tensor) -> Tensor:

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from robench.classifiers.checkpoint import Weights, read_weights, shape_of
 from robench.classifiers.classifier import assemble
-from robench.classifiers.families import STEM, USUAL_SIZE, channels, classes, in_our_terms
+from robench.classifiers.families import COUNTER, STEM, USUAL_SIZE, channels, classes, in_our_terms
 from robench.classifiers.made import OTHERS, make
 from robench.classifiers.normalised import normalised
 from robench.data import dataset_of, is_own
@@ -48,10 +49,10 @@ def restore(card: Card, weights: Weights, where: str) -> nn.Module:
         InputError: the network cannot be made, or the weights do not fit it.
     """
     if card.architecture.name in OTHERS:
-        made = make(card.architecture, card.folder, weights)
+        made = make(card.architecture, card.folder, weights).network
         fit(made, weights, where)
         return normalised(made, card.input)
-    weights = in_our_terms(weights, where)
+    weights = in_our_terms(weights, card.input, where)
     shape, rows = _sizes(card, weights)
     model = assemble(card.architecture, card.head, card.input, shape, rows, card.where)
     fit(model, weights, where)
@@ -78,6 +79,10 @@ def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], st
         InputError: names the first missing, unexpected or misshapen keys.
     """
     own = model.state_dict()
+    # Evaluation never reads these counters, and checkpoints from before PyTorch 0.4.1 lack them.
+    weights = {key: own[key] for key in own if key.endswith(COUNTER) and key not in weights} | weights
+    if odd := [key for key, value in weights.items() if not _dense(value)]:
+        raise InputError(f"weights '{where}': {name(odd[0])} is {weights[odd[0]].dtype}, expected dense real numbers.")
     off = [key for key in own if key in weights and own[key].shape != weights[key].shape]
     shapes = {key: f"{name(key)} is {shape_of(weights[key])}, not {shape_of(own[key])}" for key in off}
     faults = {
@@ -93,6 +98,11 @@ def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], st
     if said:
         raise InputError(f"weights '{where}' do not fit the network: {'; '.join(said)}.")
     model.load_state_dict(weights)
+
+
+def _dense(value: Tensor) -> bool:
+    plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta
+    return plain and not value.is_complex() and value.dtype not in (torch.int8, torch.uint8)
 
 
 def save_weights(model: nn.Module, path: Path) -> str:

@@ -12,13 +12,21 @@ from typing import Any
 from torch import nn
 
 from robench.classifiers.checkpoint import Weights
-from robench.errors import InputError
+from robench.errors import InputError, unknown
 from robench.specs import Architecture, Input, digest, file_sha256
 
 Maker = Callable[..., nn.Module]
 
 
-def make(declared: Architecture, folder: Path, weights: Weights | None) -> nn.Module:
+@dataclass(frozen=True)
+class Made:
+    """A network, and the digest of the code that made it; empty for a library's, whose version records keep."""
+
+    network: nn.Module
+    code: str = ""
+
+
+def make(declared: Architecture, folder: Path, weights: Weights | None) -> Made:
     """The network that a card declares to be made by others.
 
     Args:
@@ -29,15 +37,16 @@ def make(declared: Architecture, folder: Path, weights: Weights | None) -> nn.Mo
     Raises:
         InputError: it cannot be made.
     """
-    return _function(declared, folder) if declared.name == FUNCTION else _from_library(declared, weights)
+    return _function(declared, folder) if declared.name == FUNCTION else Made(_from_library(declared, weights))
 
 
-def usual_input(declared: Architecture) -> Input | None:
+def usual_input(declared: Architecture, made: nn.Module | None = None) -> Input | None:
     """By which a library's network expects its images to be normalised; None where nobody says."""
     name = str(declared.args.get("name", ""))
     if declared.name == "timm":
-        found = _library("timm").get_pretrained_cfg(name)
-        return Input(mean=list(found.mean), std=list(found.std)) if found else None
+        known = getattr(made, "pretrained_cfg", None) or _library("timm").get_pretrained_cfg(name)
+        said = known if isinstance(known, dict) else getattr(known, "__dict__", {})
+        return Input(mean=list(said["mean"]), std=list(said["std"])) if said.get("mean") and said.get("std") else None
     if declared.name == "torchvision":
         from torchvision import models
 
@@ -134,7 +143,7 @@ def _call(maker: Callable[..., object], name: str) -> object:
     return maker()
 
 
-def _function(declared: Architecture, folder: Path) -> nn.Module:
+def _function(declared: Architecture, folder: Path) -> Made:
     said = {key: declared.args.get(key) for key in ("file", "function")}
     for key, value in said.items():
         if not isinstance(value, str):
@@ -147,11 +156,13 @@ def _function(declared: Architecture, folder: Path) -> nn.Module:
             f"the code in '{ran.folder}' ({files}) is not what its card was written for: "
             f'restore it, or if this code is meant put sha256 = "{ran.sha256}" into the card\'s args.'
         )
-    return ran.network
+    return Made(ran.network, ran.sha256)
 
 
 def _from_library(declared: Architecture, weights: Weights | None) -> nn.Module:
     name = declared.args.get("name")
+    if not isinstance(name, str) or len(declared.args) > 1:
+        raise InputError(f"architecture '{declared.name}' needs the text 'name' in its args, and nothing else.")
     maker: Maker = MAKERS[declared.name]
     try:
         if weights is None:
@@ -185,6 +196,9 @@ def _timm(name: str, pretrained: bool, **more: Any) -> nn.Module:
 def _torchvision(name: str, pretrained: bool, **more: Any) -> nn.Module:
     from torchvision import models
 
+    known = models.list_models(models)
+    if name.lower() not in known:
+        raise unknown("classifier of torchvision", name, known)
     made: nn.Module = models.get_model(name, weights="DEFAULT" if pretrained else None, **more)
     return made
 

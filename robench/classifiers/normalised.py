@@ -8,6 +8,17 @@ from torch import Tensor, nn
 from robench.specs import Input
 
 
+def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Images (N, C, H, W) by constants (C, 1, 1) or (1, 1, 1).
+
+    Raises:
+        ValueError: the images have another number of channels; grey ones would silently become coloured.
+    """
+    if len(mean) not in (1, x.shape[1]):
+        raise ValueError(f"images of {x.shape[1]} channels, normalised by {len(mean)} values")
+    return (x - mean) / std
+
+
 class Normalised(nn.Module):
     """A network that expects normalised images, made to take images in [0, 1].
 
@@ -27,7 +38,7 @@ class Normalised(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images in [0, 1] (N, C, H, W) to logits (N, K)."""
-        logits: Tensor = self.network((x - self.mean) / self.std)
+        logits: Tensor = self.network(normalise(x, self.mean, self.std))
         return logits
 
 

@@ -24,19 +24,29 @@ def load_own(network: Network) -> nn.Module:
     Raises:
         InputError: it cannot be made, or the weights are of another network; says which.
     """
+    return prepare(network)[0]
+
+
+def prepare(network: Network) -> tuple[nn.Module, str]:
+    """The same, with the digest of the code that made it; empty where robench or a library did.
+
+    Raises:
+        InputError: as `load_own`.
+    """
     if network.registered:
-        return _of_card(network).eval()
+        return _of_card(network).eval(), ""
     if network.checkpoint:
-        return _recognised(network).eval()
+        return _recognised(network).eval(), ""
     declared = declare(network)
     weights = None if network.weights is None else read_weights(network.weights)
     made = make(declared, Path(), weights)
     if weights is not None:
-        keys = made.state_dict().keys()
+        keys = made.network.state_dict().keys()
         # Training frameworks put a name of their own before every key.
         weights = next((inner for inner in peeled(weights) if inner.keys() == keys), weights)
-        fit(made, weights, str(network.weights))
-    return normalised(made, network.input or usual_input(declared) or Input()).eval()
+        fit(made.network, weights, str(network.weights))
+    given = network.input or usual_input(declared, made.network) or Input()
+    return normalised(made.network, given).eval(), made.code
 
 
 def declare(network: Network) -> Architecture:

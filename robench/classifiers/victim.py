@@ -120,7 +120,8 @@ def frozen(model: nn.Module, device: torch.device) -> Iterator[Victim]:
     if len(homes) > 1:
         raise InputError(f"the network is spread over {len(homes)} devices: move it to one with model.to(...).")
     with unchanged(model):
-        model.requires_grad_(False)
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
         yield Victim.of(model.to(device), device)
 
 

@@ -1,5 +1,6 @@
 """Options that describe a network of one's own, shared by the commands that take one."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -55,8 +56,10 @@ def _input(mean: str | None, std: str | None) -> Input | None:
     if mean is None or std is None:
         raise InputError("--mean and --std belong together: give both.")
     means, stds = _numbers("--mean", mean), _numbers("--std", std)
-    if len(means) != len(stds) or not all(each > 0 for each in stds):
-        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give as many, each std above 0.")
+    if len(means) != len(stds):
+        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give as many.")
+    if not all(isfinite(each) for each in (*means, *stds)) or min(stds) <= 0:
+        raise InputError(f"--mean {mean} and --std {std}: give finite numbers, each std above 0.")
     if max(means) > 1:
         raise InputError(f"--mean {mean} is above 1, but images lie in [0, 1]: divide --mean and --std by 255.")
     return Input(mean=means, std=stds)
