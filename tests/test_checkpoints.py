@@ -331,3 +331,14 @@ def test_odd_tensors_are_one_sentence(cli, tmp_path, what):
     said = cli("eval", "--model", tmp_path / "w.pt", "--dataset", "digits", "--results", tmp_path / "r")
     assert said.code == 2
     assert words in said.sentence
+
+
+def test_what_was_recognised_is_said(cli, tmp_path, digits):
+    state = foreign.wide_resnet()
+    state["conv1.weight"] = state["conv1.weight"][:, :1]
+    torch.save(state, tmp_path / "w.pt")
+    said = cli("eval", "--model", tmp_path / "w.pt", "--dataset", "digits", "--attack", "fgsm", "--limit", 20,
+               "--mean", "0.5", "--std", "0.2", "--results", tmp_path / "r")  # fmt: skip
+    assert said.code in (0, 3)
+    assert "recognised by its keys as wide_resnet (depth = 10, widen_factor = 2), last layer linear" in said.err
+    assert "images normalised by [0.5], [0.2]" in said.err
