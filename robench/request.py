@@ -9,6 +9,7 @@ from torch import nn
 
 from robench.classifiers import load_card, load_own
 from robench.classifiers.features import layer_of
+from robench.classifiers.own import feature_layer_of
 from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
 from robench.paths import require_name
@@ -44,10 +45,10 @@ class Subject:
             InputError: it cannot be made, the weights do not fit, or it has no such layer.
         """
         require_name(own.label, f"the name of '{own.name}'")
-        network = load_own(own)
-        identity = network_identity(network, own.feature_layer)
-        tag = identity["weights"] if own.feature_layer is None else digest(identity)
-        return cls(f"{dataset}/{own.label}@{tag[:8]}", identity, lambda: network, feature_layer=own.feature_layer)
+        network, layer = load_own(own), feature_layer_of(own)
+        identity = network_identity(network, layer)
+        tag = identity["weights"] if layer is None else digest(identity)
+        return cls(f"{dataset}/{own.label}@{tag[:8]}", identity, lambda: network, feature_layer=layer)
 
 
 @dataclass(frozen=True)
