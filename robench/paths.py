@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,10 +55,42 @@ def atomic_path(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot write '{path}' ({error.strerror or error}): free some space, mend its folder's permissions, "
-            "or name another place; what was finished before is kept."
-        ) from error
+        raise _unwritten(path, error) from error
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`; on success it is renamed, on error removed.
+
+    The folders above it that had to be made go too.
+
+    Raises:
+        InputError: the disk is full, the place cannot be written, or something is there already.
+    """
+    made = [each for each in folder.parents if not os.path.lexists(each)]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            temporary.rename(folder)
+            _sync_folder(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)  # not there any more where all went well
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    finally:
+        for each in made:
+            if each.is_dir() and not any(each.iterdir()):
+                each.rmdir()
+
+
+def _unwritten(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot write '{path}' ({error.strerror or error}): free some space, mend its folder's permissions, "
+        "or name another place; what was finished before is kept."
+    )
 
 
 def write_text(path: Path, text: str) -> None:

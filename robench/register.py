@@ -1,4 +1,4 @@
-"""A card for a network that was trained elsewhere, so that it joins the registry."""
+"""A card for a network that was trained elsewhere, tried before it is written."""
 
 import os
 import shutil
@@ -6,27 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tomlkit
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from robench.classifiers import load_card, load_own, save_weights
-from robench.classifiers.made import FUNCTION, usual_input
+from robench.classifiers.made import FUNCTION, Ran, run_function, usual_input
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.own import declare, describe
+from robench.classifiers.own import declare, describe, feature_layer_of, function_of
+from robench.classifiers.victim import TWICE, frozen
+from robench.data import Dataset
+from robench.data.split import Split
 from robench.errors import InputError
-from robench.paths import require_name, write_text
-from robench.specs import (
-    CARD,
-    WEIGHTS,
-    Architecture,
-    Card,
-    Head,
-    Input,
-    Network,
-    dataset_label,
-    file_sha256,
-    find_card,
-    read_card,
-)
+from robench.judge import Judge
+from robench.packing import Packer
+from robench.paths import atomic_folder, require_name, write_text
+from robench.specs import CARD, WEIGHTS, Architecture, Card, Head, Input, Network, dataset_label, find_card, read_card
+
+TRIED = 2
+"""On how many images a network is tried."""
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -38,25 +36,52 @@ class Described:
     input: Input
 
 
-def register(network: Network, dataset: str, name: str, about: str, out: Path) -> Card:
-    """Write `OUT/<dataset>/<name>/` with card and weights, and with the Python file of a function.
+def samples(data: Dataset, data_dir: Path | None = None) -> tuple[Split, str]:
+    """A few examples to try a network on: the dataset's; noise of their size, and why, where it is not here.
 
     Raises:
-        InputError: the network cannot be made, the name cannot be a folder's, or a card is there already.
+        InputError: data of one's own is damaged.
+    """
+    try:
+        return data.load("test", data_dir, limit=TRIED), ""
+    except InputError as error:
+        if data.shape is None:
+            raise
+        noise = torch.rand(TRIED, *data.shape, generator=torch.Generator().manual_seed(0))
+        return Split.checked(data.name, noise, torch.zeros(TRIED, dtype=torch.int64)), str(error)
+
+
+def register(network: Network, data: Dataset, dataset: str, tried: Split, name: str, about: str, out: Path) -> Card:
+    """Write `OUT/<dataset>/<name>/` with card, weights and the code of a function: all of it, or nothing.
+
+    Args:
+        network: what to write a card for.
+        data: what it classifies.
+        dataset: the same as on the command line.
+        tried: examples that it must be able to take.
+        name: of the defense.
+        about: one line.
+        out: the registry, or any folder.
+
+    Raises:
+        InputError: the network cannot be made, does not go with the data, or has no such feature layer; the card
+            would not give it back; the name cannot be a folder's, or something is there already.
     """
     require_name(name, "--name")
-    folder = (out / dataset_label(dataset) / name).resolve()
-    if (folder / CARD).exists():
-        raise InputError(f"'{folder / CARD}' is there already: choose another --name, or remove that folder.")
-    made = load_own(network)
-    said = _described(network)
-    if said.architecture.name == FUNCTION:
-        said = _with_file(said, folder)
-    sha256 = save_weights(made.network if isinstance(made, Normalised) else made, folder / WEIGHTS)
-    write_text(folder / CARD, _text(_seen_from(folder, dataset), about, sha256, network.feature_layer, said))
-    card = read_card(folder)
-    _check(card, made)
-    return card
+    folder = out.resolve() / dataset_label(dataset) / name
+    if os.path.lexists(folder):
+        raise InputError(f"'{folder}' is there already: choose another --name, or remove that folder.")
+    made, layer = load_own(network), feature_layer_of(network)
+    logits = _try(made, data, tried, layer)
+    function = function_of(network)
+    said, ran = _described(network), None if function is None else run_function(*function)
+    with atomic_folder(folder) as temporary:
+        if ran is not None:
+            said = _with_code(said, ran, temporary)
+        sha256 = save_weights(made.network if isinstance(made, Normalised) else made, temporary / WEIGHTS)
+        write_text(temporary / CARD, _text(_seen_from(folder, dataset), about, sha256, layer, said))
+        _try_card(temporary, folder, tried, logits)
+    return read_card(folder)
 
 
 def _described(network: Network) -> Described:
@@ -70,19 +95,43 @@ def _described(network: Network) -> Described:
     return Described(declared, Head(), network.input or usual_input(declared) or Input())
 
 
-def _with_file(said: Described, folder: Path) -> Described:
-    """The function's file copied beside the card; what it imports has to lie there too."""
-    file = Path(said.architecture.args["file"])
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = Path(shutil.copy(file, folder / file.name))
-    args = {**said.architecture.args, "file": file.name, "sha256": file_sha256(copy)}
+def _try(made: nn.Module, data: Dataset, tried: Split, layer: str | None) -> Tensor:
+    """The logits (N, K) of a few examples.
+
+    Raises:
+        InputError: they are none, there are too few classes, or the layer gives no features.
+    """
+    with frozen(made, CPU) as victim:
+        judge = Judge(victim, Packer(len(tried)))
+        logits = judge.predict(tried.x)
+        if data.classes not in (None, logits.shape[1]):
+            raise InputError(
+                f"the network gives {logits.shape[1]} classes, but '{data.name}' has {data.classes}: "
+                "name with --dataset what it classifies."
+            )
+        judge.clean(tried.x, tried.y, tried.ids)
+        if layer is not None:
+            victim.looked_into(layer, judge.predict, tried.x[:1])
+    return logits
+
+
+def _with_code(said: Described, ran: Ran, folder: Path) -> Described:
+    """The function's file and what it imports from its folder, copied as they lie there."""
+    for source in ran.sources:
+        copy = folder / source.relative_to(ran.folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+    args = {**said.architecture.args, "file": Path(said.architecture.args["file"]).name, "sha256": ran.sha256}
     return Described(Architecture(name=FUNCTION, args=args), said.head, said.input)
 
 
 def _seen_from(folder: Path, dataset: str) -> str:
     """A dataset's name; the place of one's own data as the card's folder sees it."""
     kind, colon, place = dataset.partition(":")
-    return f"{kind}:{Path(os.path.relpath(place, folder)).as_posix()}" if colon else kind
+    if not colon:
+        return kind
+    there = Path(place).absolute()  # `..` leads elsewhere out of a folder that is a link
+    return f"{kind}:{Path(os.path.relpath(there.parent.resolve() / there.name, folder)).as_posix()}"
 
 
 def _text(dataset: str, about: str, sha256: str, layer: str | None, said: Described) -> str:
@@ -98,13 +147,20 @@ def _text(dataset: str, about: str, sha256: str, layer: str | None, said: Descri
     return tomlkit.dumps({key: value for key, value in document.items() if value is not None})
 
 
-def _check(card: Card, made: nn.Module) -> None:
-    """The card gives the very network it was written for.
+def _try_card(temporary: Path, folder: Path, tried: Split, logits: Tensor) -> None:
+    """The card gives the very network it is written for.
 
     Raises:
-        InputError: it does not.
+        InputError: it does not load, or gives other logits.
     """
-    there, here = load_card(card).state_dict(), made.state_dict()
-    off = [key for key in here if key not in there or not there[key].equal(here[key].cpu())]
-    if off:
-        raise InputError(f"{card.where} does not give the same weights ({off[0]}): is the function always the same?")
+    try:
+        with frozen(load_card(read_card(temporary)), CPU) as victim:
+            again = Judge(victim, Packer(len(tried))).predict(tried.x)
+    except InputError as error:
+        said = str(error).replace(str(temporary), str(folder))
+        raise InputError(f"the card would not load, so it was not written: {said}") from error
+    if again.shape != logits.shape or (again - logits).abs().max() > TWICE * max(logits.abs().max().item(), 1.0):
+        raise InputError(
+            f"the card would give other logits than '{folder.name}', so it was not written: "
+            "what is no weight must be the same each time the network is made."
+        )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robench.classifiers import load_card
 from robench.classifiers.features import layer_of
-from robench.classifiers.own import prepare
+from robench.classifiers.own import feature_layer_of, prepare
 from robench.classifiers.precision import PRECISIONS, Precision
 from robench.errors import InputError
 from robench.paths import require_name
@@ -45,10 +45,10 @@ class Subject:
             InputError: it cannot be made, the weights do not fit, or it has no such layer.
         """
         require_name(own.label, f"the name of '{own.name}'")
-        network, code = prepare(own)
-        identity = network_identity(network, own.feature_layer) | ({"code": code} if code else {})
+        (network, code), layer = prepare(own), feature_layer_of(own)
+        identity = network_identity(network, layer) | ({"code": code} if code else {})
         tag = digest(identity) if len(identity) > 1 else identity["weights"]
-        return cls(f"{dataset}/{own.label}@{tag[:8]}", identity, lambda: network, feature_layer=own.feature_layer)
+        return cls(f"{dataset}/{own.label}@{tag[:8]}", identity, lambda: network, feature_layer=layer)
 
 
 @dataclass(frozen=True)

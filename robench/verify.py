@@ -10,7 +10,7 @@ import torch
 from robench.ball import Ball
 from robench.classifiers import load_card
 from robench.classifiers.victim import frozen
-from robench.data import find_dataset
+from robench.data import DATASETS, Dataset, dataset_of
 from robench.errors import InputError
 from robench.judge import FAULTS, Judge
 from robench.packing import Packer
@@ -60,7 +60,10 @@ def _verify(path: Path, card: Card | None) -> Verification:
     reason = _hindrance(header, card)
     if card is None or reason:
         return Verification(header, 0, 0, {}, reason)
-    split = find_dataset(header.dataset).load("test")
+    data = _dataset(header, card)
+    if data is None:
+        return Verification(header, 0, 0, {}, "of data of one's own that its card does not name")
+    split = data.load("test")
     if split.sha256 != header.identity["data"]["sha256"]:
         return Verification(header, 0, 0, {}, "of other data than the dataset's")
     broken = np.flatnonzero(rows.clean & ~rows.robust)
@@ -88,6 +91,13 @@ def _hindrance(header: Header, card: Card | None) -> str:
     if digest(card.identity()) != header.model_identity:
         return "of other weights than the card's"
     return ""
+
+
+def _dataset(header: Header, card: Card) -> Dataset | None:
+    """A record's dataset, by name or from its card; None where neither knows it."""
+    if header.dataset in DATASETS:
+        return DATASETS[header.dataset]
+    return dataset_of(card) if card.label == header.dataset else None
 
 
 def _contradictions(rows: Rows, header: Header) -> Counter[str]:

@@ -17,13 +17,14 @@ import torch
 from hatchling.build import build_wheel
 from torch import Tensor, nn
 
+from robench import paths
 from robench.classifiers import load_model
 from robench.classifiers.victim import frozen
 from robench.cli import run
 from robench.data import find_dataset
 from robench.data.split import Split
 from robench.paths import data_root
-from robench.specs import digest
+from robench.specs import catalog, digest
 from robench.store import raw
 
 CPU = torch.device("cpu")
@@ -158,6 +159,24 @@ def seal(path: Path, table: pa.Table, header: Any = None) -> None:
     body = {"header": header, "columns": columns}
     text = json.dumps({**body, "seal": digest(body)}).encode()
     pq.write_table(table.replace_schema_metadata({b"robench": text}), path)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout of the test's own: its catalogue can be changed."""
+    root = tmp_path / "checkout"
+    for name in ("attacks", "models"):
+        shutil.copytree(paths.data_root() / name, root / name)
+    (root / "robench").mkdir()
+    (root / "pyproject.toml").touch()
+    caches = (paths.data_root, catalog._attacks, catalog._batteries)
+    monkeypatch.setattr(paths, "PACKAGE", root / "robench")
+    for cached in caches:
+        cached.cache_clear()
+    yield root
+    monkeypatch.undo()
+    for cached in caches:
+        cached.cache_clear()
 
 
 def copy_card(folder: Path, *changes: tuple[str, str], model: str = "pgdat") -> Path:

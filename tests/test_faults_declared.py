@@ -4,13 +4,11 @@ The numbers are those of the list of faults.
 """
 
 import re
-import shutil
 
 import pytest
 from conftest import copy_card
 from toys import EVAL, cut, refused
 
-from robench import paths
 from robench.errors import InputError
 from robench.specs import ThreatModel, catalog, list_models
 
@@ -90,24 +88,6 @@ def test_arccos_without_cosines_names_file_and_key(cli, tmp_path):
     changes = ('angular = "cos"', 'angular = "arccos"'), ("fn = true", "fn = false")
     card = copy_card(tmp_path / "mine", *changes, model="pgdat_he")
     refused(cli, card, str(card), "head", "arccos", "fn")
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A checkout of the test's own: its catalogue can be changed."""
-    root = tmp_path / "checkout"
-    for name in ("attacks", "models"):
-        shutil.copytree(paths.data_root() / name, root / name)
-    (root / "robench").mkdir()
-    (root / "pyproject.toml").touch()
-    caches = (paths.data_root, catalog._attacks, catalog._batteries)
-    monkeypatch.setattr(paths, "PACKAGE", root / "robench")
-    for cached in caches:
-        cached.cache_clear()
-    yield root
-    monkeypatch.undo()
-    for cached in caches:
-        cached.cache_clear()
 
 
 STANZA = """[mine]

@@ -30,8 +30,8 @@ def make(declared: Architecture, folder: Path, weights: Weights | None) -> Made:
     """The network that a card declares to be made by others.
 
     Args:
-        declared: `function`, with file, function and perhaps sha256; `timm` or `torchvision`, with name.
-        folder: where the file lies.
+        declared: `function`, with file, function and sha256; `timm` or `torchvision`, with name.
+        folder: the card's, where the file lies.
         weights: that will be loaded, for the number of classes; None for the library's pretrained ones.
 
     Raises:
@@ -148,9 +148,21 @@ def _function(declared: Architecture, folder: Path) -> Made:
     for key, value in said.items():
         if not isinstance(value, str):
             raise InputError(f"architecture 'function' needs the text '{key}' in its args.")
-    ran = run_function(folder / str(said["file"]), str(said["function"]))
+    named = Path(str(said["file"]))
+    file = folder / named
+    # Naming a card runs code out of its own folder only.
+    if named.is_absolute() or ".." in named.parts or not file.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"architecture 'function', key 'file': '{named}' is not below '{folder}': put it there, beside its card."
+        )
+    ran = run_function(file, str(said["function"]))
     expected = declared.args.get("sha256")
-    if expected is not None and ran.sha256 != expected:
+    if expected is None:
+        raise InputError(
+            f"the card in '{folder}' does not say for which code it was written: "
+            f'if it is what lies there, put sha256 = "{ran.sha256}" into its args.'
+        )
+    if ran.sha256 != expected:
         files = ", ".join(path.name for path in ran.sources)
         raise InputError(
             f"the code in '{ran.folder}' ({files}) is not what its card was written for: "

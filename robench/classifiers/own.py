@@ -9,7 +9,7 @@ from robench.classifiers.checkpoint import peeled, read_weights
 from robench.classifiers.classifier import Classifier, assemble
 from robench.classifiers.families import HEAD, USUAL_SIZE, Recognised, channels, classes, recognise
 from robench.classifiers.loading import fit, restore
-from robench.classifiers.made import FUNCTION, make, usual_input
+from robench.classifiers.made import FUNCTION, Made, make, run_function, usual_input
 from robench.classifiers.normalised import normalised
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input, Network, find_card
@@ -37,9 +37,13 @@ def prepare(network: Network) -> tuple[nn.Module, str]:
         return _of_card(network).eval(), ""
     if network.checkpoint:
         return _recognised(network).eval(), ""
-    declared = declare(network)
+    declared, file = declare(network), function_of(network)
     weights = None if network.weights is None else read_weights(network.weights)
-    made = make(declared, Path(), weights)
+    if file is None:
+        made = make(declared, Path(), weights)
+    else:
+        ran = run_function(*file)
+        made = Made(ran.network, ran.sha256)
     if weights is not None:
         keys = made.network.state_dict().keys()
         # Training frameworks put a name of their own before every key.
@@ -47,6 +51,20 @@ def prepare(network: Network) -> tuple[nn.Module, str]:
         fit(made.network, weights, str(network.weights))
     given = network.input or usual_input(declared, made.network) or Input()
     return normalised(made.network, given).eval(), made.code
+
+
+def function_of(network: Network) -> tuple[Path, str] | None:
+    """The file and the function that make the network; None where none does. A card's file lies in its folder."""
+    card = find_card(network.name) if network.registered else None
+    declared, folder = (declare(network), Path()) if card is None else (card.architecture, card.folder)
+    if declared.name != FUNCTION:
+        return None
+    return folder / str(declared.args["file"]), str(declared.args["function"])
+
+
+def feature_layer_of(network: Network) -> str | None:
+    """The layer that gives its penultimate features, as said, or as its card says."""
+    return find_card(network.name).feature_layer if network.registered else network.feature_layer
 
 
 def declare(network: Network) -> Architecture:

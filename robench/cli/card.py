@@ -1,5 +1,6 @@
 """`robench card init`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -7,10 +8,11 @@ import typer
 
 from robench.cli.app import app
 from robench.cli.own import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
+from robench.cli.screens import errors
 from robench.errors import InputError
-from robench.paths import data_root, require_writable
+from robench.paths import data_root
 
-card_app = typer.Typer(help="Cards, which make a network part of the registry.", no_args_is_help=True)
+card_app = typer.Typer(help="Cards, by which networks are rebuilt from a folder.", no_args_is_help=True)
 app.add_typer(card_app, name="card")
 
 
@@ -33,21 +35,30 @@ def init(
     feature_layer: FeatureLayer = None,
     name: Annotated[str | None, typer.Option(help="Of the defense.  [default: the file's]")] = None,
     about: Annotated[str, typer.Option(help="One line on it.")] = "trained elsewhere",
-    out: Annotated[Path, typer.Option(help="Writes OUT/<dataset>/<name>/.")] = Path("models"),
+    out: Annotated[Path, typer.Option(help="Writes OUT/<dataset>/<name>/; models/ of a checkout is the registry.")] = (
+        Path("models")
+    ),
+    data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
 ) -> None:
-    """Write card and weights of a network that was trained elsewhere, so that it joins the registry."""
+    """Write card, weights and code of a network that was trained elsewhere, once it is tried on two images.
+
+    In the registry (--out is models/ of a checkout) it goes by <dataset>/<name>, anywhere else by its path.
+    """
     from robench.data import find_dataset
 
     data = find_dataset(dataset)
     (network,) = networks([model], weights, mean, std, head, scale, margin, feature_layer)
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")
-    require_writable(out, "--out")
 
-    from robench.register import register
+    from robench.register import register, samples
 
-    card = register(network, dataset, name or network.label, about, out)
-    known = card.folder.is_relative_to(data_root() / "models")
+    tried, why = samples(data, data_dir)
+    card = register(network, data, dataset, tried, name or network.label, about, out)
+    if why:
+        errors().print(f"Tried on noise: {why}", markup=False)
+    known = card.folder.parent.parent == data_root() / "models"
+    where = "it is in the registry" if known else "it is outside the registry and goes by its path"
+    shown = card.name if known else shlex.quote(str(card.folder))
     eps = " --eps EPS" if data.threat is None else ""
-    shown = card.name if known else card.folder
-    typer.echo(f"wrote {card.folder}\nevaluate it with `robench eval --model {shown}{eps}`")
+    typer.echo(f"wrote {card.folder}\n{where}: `robench eval --model {shown}{eps}`")

@@ -35,7 +35,7 @@ def train(
     from robench.specs import find_card
 
     cards = [find_card(name) for name in _names(model, all_, dataset)]
-    folders = [out / card.dataset / card.folder.name for card in cards]
+    folders = [out / card.label / card.folder.name for card in cards]
     for folder in folders:
         require_writable(folder, "--out")
 

@@ -89,7 +89,9 @@ class Dataset:
             InputError: only the files know.
         """
         if self.shape is None or self.classes is None:
-            raise InputError(f"'{self.name}' is data of one's own: a card's dataset is one of {', '.join(DATASETS)}.")
+            raise InputError(
+                f"'{self.name}' is data of one's own: a network of this kind is made for one of {', '.join(DATASETS)}."
+            )
         return self.shape, self.classes
 
     @property
@@ -209,15 +211,9 @@ def dataset_of(card: Card) -> Dataset:
         InputError: no such dataset; names the card.
     """
     try:
-        return find_dataset(_from_card(card))
+        return find_dataset(card.data)
     except InputError as error:
         raise InputError(f"{card.where}, key 'dataset': {error}") from error
-
-
-def _from_card(card: Card) -> str:
-    """A card's dataset; the place of one's own data is seen from the card's folder."""
-    kind, colon, place = card.dataset.partition(":")
-    return f"{kind}:{card.folder / place}" if colon else kind
 
 
 def open_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet":

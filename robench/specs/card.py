@@ -111,9 +111,20 @@ class Card(Declared):
         return self._folder
 
     @property
+    def data(self) -> str:
+        """The dataset; the place of one's own is seen from the card's folder."""
+        kind, colon, place = self.dataset.partition(":")
+        return f"{kind}:{self._folder / place}" if colon else kind
+
+    @property
+    def label(self) -> str:
+        """The dataset's name, which in the registry is the folder's."""
+        return dataset_label(self.data)
+
+    @property
     def name(self) -> str:
         """`<dataset>/<name>`; outside the registry `<dataset>/<name>@<weights>`, so that nothing is mixed up."""
-        name = f"{dataset_label(self.dataset)}/{self._folder.name}"
+        name = f"{self.label}/{self._folder.name}"
         return name if self._folder.is_relative_to(data_root() / "models") else f"{name}@{self.sha256[:8]}"
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from robench.errors import InputError, unknown
-from robench.paths import data_root
+from robench.paths import TEMPORARY, data_root
 from robench.specs.attack import AttackSpec, Battery
 from robench.specs.base import build, read_stanzas
 from robench.specs.card import CARD, Card, read_card
@@ -20,7 +20,8 @@ BATTERIES = "batteries.toml"
 def list_models() -> list[str]:
     """The names of all registered defenses, `<dataset>/<name>`, sorted."""
     root = data_root() / "models"
-    return sorted(f"{card.parent.parent.name}/{card.parent.name}" for card in root.glob(f"*/*/{CARD}"))
+    folders = [card.parent for card in root.glob(f"*/*/{CARD}")]
+    return sorted(f"{each.parent.name}/{each.name}" for each in folders if not each.name.startswith(TEMPORARY))
 
 
 def find_card(name: str) -> Card:
@@ -33,7 +34,7 @@ def find_card(name: str) -> Card:
     registered = data_root() / "models" / full / CARD
     if registered.is_file() and full in list_models():
         card = read_card(registered)
-        if card.dataset != registered.parent.parent.name:
+        if card.label != registered.parent.parent.name:
             raise InputError(f"card '{registered}', key 'dataset': expected '{registered.parent.parent.name}'.")
         return card
     if name.endswith(".toml") or (Path(name) / CARD).is_file():
