@@ -1,10 +1,12 @@
 """Full micro-batches, and smaller ones when memory runs out."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from robench.data.pixels import Images
 from robench.errors import InputError
@@ -13,6 +15,11 @@ Result = TypeVar("Result", Tensor, tuple[Tensor, ...])
 
 AUTO = {"cpu": 128, "cuda": 512}
 """Micro-batch sizes to start from; on a CPU small ones stay in the cache."""
+GRAPH = 2**31
+"""Bytes that a graph may hold on a CPU. A GPU says when its memory is used up; Linux promises a CPU more than there
+is and then kills the process. Larger micro-batches are no faster there."""
+UNWATCHED = "support saved tensor hooks"
+"""What torch says when a network differentiates with torch.func, whose graphs nobody can look into."""
 
 
 class Packer:
@@ -23,19 +30,20 @@ class Packer:
     Attributes:
         size: of a micro-batch.
         forward_size: of one that is only passed forwards, which needs far less memory.
+        graph: bytes that the graph of more than one example may hold, if that is limited.
     """
 
-    def __init__(self, size: int, forward_size: int | None = None) -> None:
+    def __init__(self, size: int, forward_size: int | None = None, graph: int | None = None) -> None:
         if size < 1:
             raise InputError(f"--batch-size {size} must be at least 1, or 'auto'.")
-        self.size, self.forward_size = size, forward_size or size
+        self.size, self.forward_size, self.graph = size, forward_size or size, graph
         self.asked: int | None = None
 
     @classmethod
     def auto(cls, device: torch.device) -> "Packer":
         """A packer with the usual size for a device."""
         size = AUTO.get(device.type, 128)
-        return cls(size, 2 * size)
+        return cls(size, 2 * size, GRAPH if device.type == "cpu" else None)
 
     @classmethod
     def of(cls, size: int | None, device: torch.device) -> "Packer":
@@ -65,14 +73,22 @@ class Packer:
             size = self.size if differentiates else self.forward_size
             part = [tensor[start : start + size] for tensor in tensors]
             try:
-                done.append(function(*part))
+                with self._bounded(len(part[0]) if differentiates else 0):
+                    done.append(function(*part))
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
+                if self.graph and UNWATCHED in str(error):
+                    self.graph = None
+                elif out_of_memory(error):
+                    self._halve(min(size, len(part[0])), differentiates)
+                else:
                     raise
-                self._halve(size, differentiates)
                 continue
             start += size
         return _join(done)
+
+    def _bounded(self, examples: int) -> AbstractContextManager[object]:
+        """Ends a forward pass whose graph grows too large; a single example may have what it needs."""
+        return _Bounded(self.graph) if self.graph and examples > 1 else nullcontext()
 
     def _halve(self, size: int, differentiates: bool) -> None:
         if size == 1:
@@ -86,6 +102,28 @@ class Packer:
             self.size, self.forward_size = min(self.size, half), half
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+class _Bounded(saved_tensors_hooks):
+    """Counts what the passes inside keep for the way back, weights included, each storage once.
+
+    Raises:
+        OutOfMemoryError: it is more than `limit` bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(self._keep, lambda tensor: tensor)
+        self.limit, self.total = limit, 0
+        self.held: dict[int, int] = {}
+
+    def _keep(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        place, size = storage.data_ptr(), storage.nbytes()
+        self.total += size - self.held.get(place, 0)
+        self.held[place] = size
+        if self.total > self.limit:
+            raise torch.OutOfMemoryError(f"out of memory: the graph holds more than {self.limit:,} bytes")
+        return tensor.detach()  # as it is, an output would hold the node that holds it, for ever
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """Folders, archives and Parquet files as datasets, kept as bytes, decoded once."""
 
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -124,6 +125,41 @@ def test_images_are_decoded_once_and_again_when_they_change(folder, cache, monke
     changed = data.load()
     assert decoded == [1]
     assert changed.sha256 != first.sha256
+
+
+def add_image(where):
+    (where / "012.png").write_bytes(png(RAW[0]))
+
+
+def remove_image(where):
+    (where / "003.png").unlink()
+
+
+def rename_image(where):
+    (where / "003.png").rename(where / "013.png")
+
+
+def rewrite_in_as_many_bytes(where):
+    path = where / "003.png"
+    found = path.stat()
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 1))
+    assert path.stat().st_size == found.st_size
+
+
+@pytest.mark.parametrize("change", [add_image, remove_image, rename_image, rewrite_in_as_many_bytes])
+def test_every_change_of_a_folder_is_noticed(folder, cache, change):
+    find_dataset(f"folder:{folder}").load()
+    change(folder / "test" / "class0")
+    split = find_dataset(f"folder:{folder}").load()
+    assert len(list((cache / "images").glob("*.npy"))) == 2
+    paths = sorted((folder / "test").glob("*/*.png"))
+    assert torch.equal(split.x[:], torch.stack([pixels_of(path) for path in paths]))
+    assert split.y.tolist() == [int(path.parent.name[-1]) for path in paths]
+
+
+def pixels_of(path):
+    return torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1).float() / 255
 
 
 def test_only_what_is_asked_for_is_decoded(folder, cache):

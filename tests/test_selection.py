@@ -1,11 +1,8 @@
 """Which records stand together: one of each attack, the newest, by its declared name."""
 
 import pytest
-import torch
 
 from robench.algorithms.square import Square
-from robench.errors import InputError
-from robench.packing import Packer
 from robench.publish import publish
 from robench.report import load, select, stem
 from robench.store import read_file
@@ -56,27 +53,3 @@ def test_budgets_and_substitutes_belong_to_their_batteries(cli, tmp_path):
 )
 def test_declared_names(name, declared):
     assert stem(name) == declared
-
-
-def test_memory_that_allows_one_image_is_enough():
-    packer, seen = Packer(8, 16), []
-
-    def greedy(x):
-        seen.append(len(x))
-        if len(x) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return x
-
-    x = torch.arange(5.0)
-    assert torch.equal(packer(greedy, x, differentiates=False), x)
-    assert (packer.size, packer.forward_size) == (1, 1)
-    assert seen[0] == 5
-    assert torch.equal(packer(greedy, x), x)
-
-
-def test_memory_that_allows_none_is_not():
-    def never(x):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    with pytest.raises(InputError, match="single example"):
-        Packer(4, 8)(never, torch.zeros(3), differentiates=False)

@@ -34,25 +34,24 @@ def load(
     Raises:
         InputError: there are no images, or one is damaged or of another size.
     """
-    images, labels = files(folder, part)
-    if not images:
+    paths, labels = files(folder, part)
+    if not paths:
         raise InputError(
             f"'{root(folder, part)}' holds no images: put them in a subfolder a class, <class>/<name>.jpg."
         )
-    return split_of(name, images[:limit], labels[:limit], prepare, how)
+    return split_of(name, Encoded.files(paths[:limit]), labels[:limit], prepare, how)
 
 
-def files(folder: Path, part: str) -> tuple[list[Encoded], list[int]]:
-    """The image files of a part and their class numbers."""
+def files(folder: Path, part: str) -> tuple[list[str], list[int]]:
+    """The image files of a part, plain text as there are many, and their class numbers."""
     where = root(folder, part)
-    images: list[Encoded] = []
+    paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes(where)):
         with os.scandir(where / name) as entries:
-            found = sorted((e for e in entries if e.name.lower().endswith(SUFFIXES)), key=lambda entry: entry.name)
-            images += [Encoded.file(entry.path, entry.stat()) for entry in found]
-        labels += [label] * (len(images) - len(labels))
-    return images, labels
+            paths += sorted(entry.path for entry in entries if entry.name.lower().endswith(SUFFIXES))
+        labels += [label] * (len(paths) - len(labels))
+    return paths, labels
 
 
 def root(folder: Path, part: str) -> Path:

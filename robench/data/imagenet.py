@@ -28,8 +28,8 @@ def load(part: str, data_dir: Path, limit: int | None = None) -> Split:
         InputError: the folders are not there.
     """
     found = files(part, data_dir, augmented=False).samples[:limit]
-    images, labels = [Encoded.file(path, Path(path).stat()) for path, _ in found], [label for _, label in found]
-    return split_of("imagenet", images, labels, _cropped, f"resize {RESIZE}, crop {CROP}")
+    images = Encoded.files([path for path, _ in found])
+    return split_of("imagenet", images, [label for _, label in found], _cropped, f"resize {RESIZE}, crop {CROP}")
 
 
 def _cropped(image: Image.Image) -> Image.Image:

@@ -13,9 +13,7 @@ from robench.errors import InputError
 from robench.paths import write_text
 
 
-def split_of(
-    name: str, images: Sequence[Encoded], labels: Sequence[int], prepare: Prepare | None = None, how: str = ""
-) -> Split:
+def split_of(name: str, images: Encoded, labels: Sequence[int], prepare: Prepare | None = None, how: str = "") -> Split:
     """Encoded images and their class numbers as a split; ids are their places.
 
     Args:

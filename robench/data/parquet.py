@@ -39,10 +39,8 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None) ->
     labels = table[label].to_pylist()
     if not all(isinstance(each, int) for each in labels):
         raise InputError(f"'{path}', column '{label}': expected class numbers, found {table.schema.field(label).type}.")
-    held = [
-        Encoded.held(f"{path}, row {at}", _data(path, image, at, each.as_py())) for at, each in enumerate(table[image])
-    ]
-    return split_of(name, held, labels)
+    data = [_data(path, image, at, each.as_py()) for at, each in enumerate(table[image])]
+    return split_of(name, Encoded.held([f"{path}, row {at}" for at in range(len(data))], data), labels)
 
 
 def _first(file: pq.ParquetFile, columns: list[str], limit: int | None) -> pa.Table:

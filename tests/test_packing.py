@@ -1,0 +1,144 @@
+"""Micro-batches and what they do when memory runs out."""
+
+import gc
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robench.errors import InputError
+from robench.packing import GRAPH, Packer
+
+
+def test_memory_that_allows_one_image_is_enough():
+    packer, seen = Packer(8, 16), []
+
+    def greedy(x):
+        seen.append(len(x))
+        if len(x) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x
+
+    x = torch.arange(5.0)
+    assert torch.equal(packer(greedy, x, differentiates=False), x)
+    assert (packer.size, packer.forward_size) == (1, 1)
+    assert seen[0] == 5
+    assert torch.equal(packer(greedy, x), x)
+
+
+def test_memory_that_allows_none_is_not():
+    def never(x):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(InputError, match="single example"):
+        Packer(4, 8)(never, torch.zeros(3), differentiates=False)
+
+
+WIDE = 1000
+"""Floats that each layer of the network below keeps for the way back."""
+
+
+class Deep(nn.Module):
+    """So many layers that each keep WIDE floats an example; remembers the sizes of its micro-batches."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers, self.seen = layers, []
+
+    def forward(self, x):
+        self.seen.append(len(x))
+        z = x.expand(-1, WIDE)
+        for _ in range(self.layers):
+            z = z.sin()
+        return z.sum(1)
+
+    def slope(self, x):
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            return torch.autograd.grad(self(x).sum(), x)[0]
+
+
+def test_a_graph_that_grows_too_large_halves_the_micro_batch_for_good():
+    network, x = Deep(10), torch.linspace(0, 1, 50)[:, None]
+    whole = network.slope(x)
+    network.seen.clear()
+    packer = Packer(64, 128, graph=13 * 10 * WIDE * 4)
+    assert torch.equal(packer(network.slope, x), whole)
+    assert network.seen == [50, 25, 12, 12, 12, 12, 2]
+    assert (packer.size, packer.forward_size) == (12, 32)
+    network.seen.clear()
+    packer(network.slope, x)
+    assert network.seen == [12, 12, 12, 12, 2]
+
+
+def test_a_single_example_may_have_what_it_needs():
+    network, x = Deep(10), torch.linspace(0, 1, 3)[:, None]
+    packer = Packer(64, graph=WIDE)
+    assert torch.equal(packer(network.slope, x), network.slope(x))
+    assert packer.size == 1
+
+
+def test_weights_count_once():
+    network = nn.Sequential(*[nn.Linear(WIDE, WIDE, bias=False)] * 20)
+    x = torch.ones(4, WIDE, requires_grad=True)
+    packer = Packer(4, graph=(WIDE + 21 * 4) * WIDE * 4)
+    packer(lambda part: torch.autograd.grad(network(part).sum(), part)[0], x)
+    assert packer.size == 4
+
+
+def test_passes_forwards_keep_nothing():
+    network, x = Deep(10), torch.linspace(0, 1, 50)[:, None]
+    with torch.no_grad():
+        Packer(64, graph=1)(network, x, differentiates=False)
+    assert network.seen == [50]
+
+
+def test_a_network_that_differentiates_with_torch_func_is_not_watched():
+    def slope(x):
+        x = x.detach().requires_grad_()
+        inner = torch.func.grad(lambda z: z.square().sum())(x)
+        return torch.autograd.grad((x * inner).sum(), x)[0]
+
+    packer, x = Packer(2, graph=GRAPH), torch.arange(5.0)
+    assert torch.equal(packer(slope, x), 4 * x)
+    assert packer.graph is None
+
+
+def test_only_what_is_chosen_on_a_cpu_is_watched():
+    assert Packer.of(None, torch.device("cpu")).graph == GRAPH
+    assert Packer.of(None, torch.device("cuda")).graph is None
+    assert Packer.of(64, torch.device("cpu")).graph is None
+
+
+def tensors():
+    gc.collect()
+    return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
+
+
+def test_a_graph_leaves_nothing_behind():
+    network, x = nn.Sequential(*[nn.Sigmoid() for _ in range(20)]), torch.rand(4, 3)
+
+    def slopes(part):
+        part = part.detach().requires_grad_()
+        values = network(part).sum(0)
+        return torch.stack([torch.autograd.grad(value, part, retain_graph=True)[0] for value in values], 1)
+
+    before = tensors()
+    Packer(4, graph=GRAPH)(slopes, x)  # its graph is kept to the end, so nothing but its end frees it
+    assert tensors() == before
+    packer = Packer(4, graph=300)  # ended on the way
+    packer(slopes, x)
+    assert packer.size == 1
+    assert tensors() == before
+
+
+def test_a_network_may_differentiate_twice_while_it_is_watched():
+    network = nn.Sequential(nn.Linear(3, 5), nn.Sigmoid(), nn.Linear(5, 2), nn.Tanh())
+
+    def slope(part):
+        part = part.detach().requires_grad_()
+        (inner,) = torch.autograd.grad(network(part).square().sum(), part, create_graph=True)
+        return torch.autograd.grad((inner * part).sum(), part)[0]
+
+    x = torch.rand(4, 3)
+    assert torch.equal(Packer(4, graph=GRAPH)(slope, x), slope(x))
