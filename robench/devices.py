@@ -1,7 +1,6 @@
 """Where an evaluation runs, in words."""
 
 import platform
-import sys
 from importlib.metadata import version
 
 import torch
@@ -40,6 +39,5 @@ def versions() -> dict[str, str]:
     """Of what can change arithmetic or random numbers."""
     return {
         "python": platform.python_version(),
-        **{name: version(name) for name in ("robench", "torch", "torchvision", "numpy")},
-        **({"timm": version("timm")} if "timm" in sys.modules else {}),
+        **{name: version(name) for name in ("robench", "torch", "numpy")},
     }

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ Maker = Callable[..., nn.Module]
 
 @dataclass(frozen=True)
 class Made:
-    """A network, and the digest of the code that made it; empty for a library's, whose version records keep."""
+    """A network, and what code made it: a digest, or a library with its version."""
 
     network: nn.Module
-    code: str = ""
+    code: str
 
 
 def make(declared: Architecture, folder: Path, weights: Weights | None) -> Made:
@@ -37,7 +38,7 @@ def make(declared: Architecture, folder: Path, weights: Weights | None) -> Made:
     Raises:
         InputError: it cannot be made.
     """
-    return _function(declared, folder) if declared.name == FUNCTION else Made(_from_library(declared, weights))
+    return _function(declared, folder) if declared.name == FUNCTION else _from_library(declared, weights)
 
 
 def usual_input(declared: Architecture, made: nn.Module | None = None) -> Input | None:
@@ -171,17 +172,15 @@ def _function(declared: Architecture, folder: Path) -> Made:
     return Made(ran.network, ran.sha256)
 
 
-def _from_library(declared: Architecture, weights: Weights | None) -> nn.Module:
+def _from_library(declared: Architecture, weights: Weights | None) -> Made:
     name = declared.args.get("name")
     if not isinstance(name, str) or len(declared.args) > 1:
         raise InputError(f"architecture '{declared.name}' needs the text 'name' in its args, and nothing else.")
     maker: Maker = MAKERS[declared.name]
     try:
-        if weights is None:
-            return maker(name, True)
-        network = maker(name, False)
-        rows = _rows(network, weights)
-        return maker(name, False, num_classes=rows) if rows else network
+        network = maker(name, weights is None)
+        if weights is not None and (rows := _rows(network, weights)):
+            network = maker(name, False, num_classes=rows)
     except InputError:
         raise
     except Exception as error:  # an unknown name, a failed download: each library has errors of its own
@@ -189,6 +188,7 @@ def _from_library(declared: Architecture, weights: Weights | None) -> nn.Module:
         raise InputError(
             f"{declared.name} cannot make '{name}' ({said}): name another, or if it cannot be fetched give --weights."
         ) from error
+    return Made(network, f"{declared.name} {version(declared.name)}")
 
 
 def _rows(network: nn.Module, weights: Weights) -> int:

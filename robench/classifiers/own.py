@@ -28,7 +28,7 @@ def load_own(network: Network) -> nn.Module:
 
 
 def prepare(network: Network) -> tuple[nn.Module, str]:
-    """The same, with the digest of the code that made it; empty where robench or a library did.
+    """The same, with what code made it, a digest or a library's version; empty where robench did.
 
     Raises:
         InputError: as `load_own`.
