@@ -100,7 +100,7 @@ def measure(options: argparse.Namespace, pythons: dict[str, Path]) -> Iterator[s
 
     torch.set_num_threads(options.threads)
     asked = [_numbered(attack, options) for attack in options.attack]
-    report, known = Report(sys.argv[1:], options), {}
+    report, known = Report(options), {}
     with tempfile.TemporaryDirectory(prefix="robench-") as temporary:
         folder = Path(temporary)
         for name in options.model:
@@ -118,7 +118,8 @@ def measure(options: argparse.Namespace, pythons: dict[str, Path]) -> Iterator[s
                         report.versions |= worker.versions
                         if worker.has(attack):
                             workers.append(worker)
-                    report.attack(attack, setup, n, in_turns(workers, attack, setup.case(), options.rounds))
+                    case = setup.case()
+                    report.attack(attack, setup, len(case.x), in_turns(workers, attack, case, options.rounds))
                 yield report.text()
 
 

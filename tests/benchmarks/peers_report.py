@@ -22,6 +22,8 @@ POINTS = 0.2
 MEMORY = 1.1
 """Our peak over the leanest peer's."""
 OURS = "robench"
+PLACES = ("data_dir", "envs", "out")
+"""Options that are of this machine alone."""
 TITLES = [
     "attack", "examples", "library", "s of CPU", "s by the clock", "times robench, CPU (clock)", "forwards",
     "robust %", "peak MB (idle)",
@@ -35,8 +37,8 @@ class Report:
         versions: of torch and the libraries.
     """
 
-    def __init__(self, asked: list[str], options: argparse.Namespace) -> None:
-        self.asked, self.options = asked, options
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
         self.versions: dict[str, str] = {}
         self.load = [os.getloadavg()[0]]
         self.networks: list[tuple[Scene, list[list[str]], list[str]]] = []
@@ -71,7 +73,7 @@ class Report:
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def _machine(self) -> str:
-        command = f"python tests/benchmarks/peers.py {shlex.join(self.asked)}"
+        command = f"python tests/benchmarks/peers.py {shlex.join(asked(self.options))}"
         used = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         where = "one environment for all" if self.options.here else "an environment for each library"
         return (
@@ -80,6 +82,17 @@ class Report:
             f"Python {platform.python_version()}; {used}; {where}. Load average {min(self.load):.1f} to "
             f"{max(self.load):.1f}, this benchmark's own process included."
         )
+
+
+def asked(options: argparse.Namespace) -> list[str]:
+    """The command line again, defaults spelled out, places left out."""
+    words = []
+    for name, value in vars(options).items():
+        if name in PLACES or value in (None, False):
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        words += [] if value is True else map(str, value if isinstance(value, list) else [value])
+    return words
 
 
 def processor() -> str:
