@@ -290,8 +290,8 @@ class Oracle:
 
     def _require_finite(self, values: Tensor, what: str, x: Tensor, chunk_rows: Tensor) -> None:
         """NaN answers to finite questions are the network's fault."""
-        bad = ~finite(values) & finite(x)
-        if bad.any():
+        bad = ~finite(values)
+        if bad.any() and (bad := bad & finite(x)).any():
             named = self.ids[chunk_rows[bad]].unique().tolist()
             raise InputError(
                 f"the network gives NaN or infinite {what} for {len(named)} examples (ids {named[:3]}) "

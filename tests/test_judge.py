@@ -8,7 +8,7 @@ from conftest import CPU
 from torch import nn
 
 from robench.algorithms import Algorithm, State
-from robench.ball import Ball
+from robench.ball import Ball, finite, in_box
 from robench.classifiers.victim import frozen
 from robench.engine import Chunk, Job, attack_chunk
 from robench.judge import Judge
@@ -188,3 +188,25 @@ def test_eight_bit_neighbours_at_8_255_are_inside():
     moved = ((torch.arange(248) + 8) / 255).view(-1, 1, 1, 1)
     assert Ball(grid, "linf", 8 / 255).contains(moved).all()
     assert not Ball(grid, "linf", 0.031).contains(moved).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("place", [0, 1, 7, 8, 500, 3070, 3071])
+@pytest.mark.parametrize(
+    ("value", "is_finite", "inside"),
+    [
+        (float("nan"), False, False),
+        (float("inf"), False, False),
+        (-float("inf"), False, False),
+        (-0.01, True, False),
+        (1.01, True, False),
+        (0.0, True, True),
+        (1.0, True, True),
+    ],
+)
+def test_one_value_anywhere_decides(dtype, place, value, is_finite, inside):
+    x = torch.full((3, 3, 32, 32), 0.5, dtype=dtype)
+    x[1].view(-1)[place] = value
+    assert finite(x).tolist() == [True, is_finite, True]
+    assert in_box(x).tolist() == [True, inside, True]
+    assert finite(x[:0]).tolist() == in_box(x[:0]).tolist() == []

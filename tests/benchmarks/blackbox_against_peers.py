@@ -10,6 +10,7 @@ the peer's default batch size and with its fastest. Peers that are not installed
 
 import argparse
 import importlib.util
+import sys
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -24,10 +25,14 @@ import robench
 from robench.data import find_dataset
 from robench.devices import device_name
 from robench.report import Table, markdown
-from robench.specs import find_attack
+from robench.specs import ThreatModel, find_attack
 
-EPS, CLASSES, DIRECTIONS, MICRO_BATCH = 1e-4, 10, 128, 128
-"""The radius; of digits; pairs of probes a step of SPSA and NES; images a pass of the network alone."""
+sys.path.append(str(Path(__file__).parents[1] / "peers"))
+
+from case import DIRECTIONS, Case
+
+EPS, MICRO_BATCH = 1e-4, 128
+"""The radius; images a pass of the network alone."""
 MAX_BATCH = (64, 1, 8, 256)
 """Directions that torchattacks' SPSA tries at once; the first is its default."""
 PARALLEL = (1, 64)
@@ -67,25 +72,20 @@ def ours(attack: str, steps: int, model: nn.Module, x: Tensor, y: Tensor) -> Non
 
 def torchattacks_spsa(steps: int, max_batch: int, model: nn.Module, x: Tensor, y: Tensor) -> None:
     """All examples in one call."""
-    import torchattacks
+    from with_torchattacks import spsa
 
-    torchattacks.SPSA(model, EPS, nb_iter=steps, nb_sample=DIRECTIONS, max_batch_size=max_batch)(x, y)
+    spsa(_case(model, x, y), steps, max_batch)
 
 
 def art_zoo(queries: int, parallel: int, batch: int, model: nn.Module, x: Tensor, y: Tensor) -> None:
     """About so many queries an image, one image after the other; `batch` probes a pass."""
-    from art.attacks.evasion import ZooAttack
-    from art.estimators.classification import PyTorchClassifier
+    from with_art import zoo
 
-    # An update is two probes a coordinate and a look at the new point.
-    shape, updates = tuple(x.shape[1:]), max(queries // (2 * parallel + 1), 1)
-    network = PyTorchClassifier(model, nn.CrossEntropyLoss(), shape, CLASSES, clip_values=(0, 1), device_type="cpu")
-    attack = ZooAttack(
-        network, max_iter=updates, binary_search_steps=1, abort_early=False, use_resize=False, use_importance=False,
-        nb_parallel=parallel, batch_size=batch, verbose=False,
-    )  # fmt: skip
-    for image, label in zip(x.split(1), y.split(1), strict=True):
-        attack.generate(image.numpy(), label.numpy())
+    zoo(_case(model, x, y), queries, parallel, batch)
+
+
+def _case(model: nn.Module, x: Tensor, y: Tensor) -> Case:
+    return Case(model, x, y, torch.arange(len(x)), len(x), ThreatModel.parse("linf", EPS))
 
 
 def duel(

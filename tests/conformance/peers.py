@@ -9,25 +9,18 @@ norm is more than 3% longer than a peer's.
 
 import argparse
 import importlib
-import importlib.util
-import os
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
-ROOT = Path(__file__).parents[2]
-DEFAULT_ENV = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "robench" / "peers"
-PEERS = {
-    "torchattacks": ("with_torchattacks", "torchattacks"),
-    "foolbox": ("with_foolbox", "foolbox"),
-    "art": ("with_art", "adversarial-robustness-toolbox"),
-    "pyautoattack": ("with_pyautoattack", "pyautoattack"),
-}
-"""What is imported, the module beside this one that runs it, and what it is called on PyPI."""
+sys.path.append(str(Path(__file__).parents[1] / "peers"))
+
+from environments import CACHE, PEERS, ROOT, environment, missing
+
+DEFAULT_ENV = CACHE / "peers"
 
 
 def arguments() -> argparse.Namespace:
@@ -43,31 +36,24 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def missing() -> list[str]:
-    """The peers that cannot be found here, and robench."""
-    return [name for name in ("robench", *PEERS) if importlib.util.find_spec(name) is None]
-
-
 def elsewhere(env: Path) -> int:
     """Make the peers' environment, run this script in it, and return its exit code."""
     print(f"Not installed here: {', '.join(missing())}. Going on in {env}.", file=sys.stderr)
-    python = env / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.exists():
-        venv.create(env, with_pip=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[peers]"], check=True)
+    python = environment(env, "--editable", f"{ROOT}[peers]")
     return subprocess.run([python, __file__, *sys.argv[1:], "--here"], check=False).returncode
 
 
 def compare(options: argparse.Namespace) -> Iterator[tuple[str, bool]]:
     """The report in Markdown so far, after each defense, and whether all norms are within the bar."""
     import torch
-    from comparison import BAR, EPS, MINIMAL, Case, bounded, minimal, norms_table
+    from case import DIGITS, Case
+    from comparison import BAR, MINIMAL, bounded, minimal, norms_table
 
     from robench.devices import device_name
 
     torch.set_num_threads(1)
     absent = missing()
-    modules = ["with_robench", *(module for name, (module, _) in PEERS.items() if name not in absent)]
+    modules = ["nearest_with_robench", *(module for name, (module, _) in PEERS.items() if name not in absent)]
     peers = [importlib.import_module(module) for module in modules]
     named = [f"{package} {version(package)}" for name, (_, package) in PEERS.items() if name not in absent]
     asked = [f"--limit {options.limit}" if options.limit else "", f"--limit-cw {options.limit_cw}"]
@@ -85,7 +71,7 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, bool]]:
         began, case = perf_counter(), Case.of(name, options.limit)
         parts += [
             f"## {name}",
-            f"Robust accuracy in percent, linf {EPS}, {case.total} test examples, {len(case.x)} of them correct, "
+            f"Robust accuracy in percent, {DIGITS}, {case.total} test examples, {len(case.x)} of them correct, "
             f"seeds {', '.join(map(str, options.seeds))}: mean (lowest to highest).",
             bounded(case, peers, options.seeds),
         ]

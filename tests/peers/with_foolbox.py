@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 
 import foolbox.attacks as fa
-from comparison import (
+from case import (
     CONSTANTS,
     DEEPFOOL_STEPS,
-    EPS,
     FIRST_CONSTANT,
-    ITERATIONS,
     OVERSHOOT,
     RATE,
     REL_STEP,
     Attack,
     Case,
+    in_batches,
 )
 from foolbox import PyTorchModel
 from torch import Tensor
@@ -21,18 +20,24 @@ from torch import Tensor
 NAME = "Foolbox"
 
 
-def run(attack: fa.base.Attack, case: Case, eps: float | None = EPS) -> Tensor:
-    """The points; of any length where eps is None."""
-    _, clipped, _ = attack(PyTorchModel(case.model, bounds=(0, 1), device="cpu"), case.x, case.y, epsilons=eps)
+def run(attack: fa.base.Attack, case: Case, *, bounded: bool = True) -> Tensor:
+    """The points; of any length unless bounded."""
+    network = PyTorchModel(case.model, bounds=(0, 1), device=case.x.device)
+    _, clipped, _ = attack(network, case.x, case.y, epsilons=case.eps if bounded else None)
     return clipped
 
 
 def carlini_wagner(case: Case, seed: int) -> Tensor:
     """It may stop Adam early, as by default."""
     attack = fa.L2CarliniWagnerAttack(
-        binary_search_steps=CONSTANTS, steps=ITERATIONS, stepsize=RATE, initial_const=FIRST_CONSTANT
+        binary_search_steps=CONSTANTS, steps=case.effort.iterations, stepsize=RATE, initial_const=FIRST_CONSTANT
     )
-    return run(attack, case, None)
+    return run(attack, case, bounded=False)
+
+
+def deepfool(case: Case, seed: int) -> Tensor:
+    """Under l2, over its default of ten candidates."""
+    return run(fa.L2DeepFoolAttack(steps=DEEPFOOL_STEPS, overshoot=OVERSHOOT), case, bounded=False)
 
 
 def pgd(case: Case, steps: int) -> Tensor:
@@ -40,11 +45,13 @@ def pgd(case: Case, steps: int) -> Tensor:
     return run(fa.LinfPGD(rel_stepsize=REL_STEP, steps=steps, random_start=True), case)
 
 
-ATTACKS: Mapping[str, Attack] = {
+ALONE: Mapping[str, Attack] = {
     "fgsm": lambda case, seed: run(fa.FGSM(), case),
     "pgd-20": lambda case, seed: pgd(case, 20),
     "pgd-100": lambda case, seed: pgd(case, 100),
+    "pgd-500": lambda case, seed: pgd(case, 500),
     "mim-20": lambda case, seed: run(fa.MIFGSM(rel_stepsize=REL_STEP, steps=20), case),
-    "deepfool": lambda case, seed: run(fa.L2DeepFoolAttack(steps=DEEPFOOL_STEPS, overshoot=OVERSHOOT), case, None),
+    "deepfool": deepfool,
     "cw-l2": carlini_wagner,
 }
+ATTACKS: Mapping[str, Attack] = {name: in_batches(attack) for name, attack in ALONE.items()}

@@ -1,47 +1,26 @@
-"""robench's own attacks, their points read back from the stored records."""
+"""robench's attacks, those of minimum norm run to their end, wherever an evaluation would have stopped."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-import numpy as np
 import torch
-from comparison import BOUNDED, EPS, MINIMAL, Attack, Case
+from case import Attack, Case
 from torch import Tensor
+from with_robench import ATTACKS as BOUNDED
+from with_robench import MINIMAL, NAME, declared
 
 import robench.algorithms as algorithms
 from robench.ball import Ball
 from robench.classifiers.victim import Victim, frozen
-from robench.data.split import Split
 from robench.engine import Chunk, Job, attack_chunk
 from robench.judge import NOT_MISCLASSIFIED, Judge, Ruling
 from robench.packing import Packer
-from robench.progress import Quiet
-from robench.request import Settings, Subject
-from robench.run import evaluate
-from robench.specs import ThreatModel, find_attack, find_card
-from robench.store import Store, read
+from robench.specs import ThreatModel
 
-NAME = "robench"
-CPU = torch.device("cpu")
+__all__ = ["ATTACKS", "NAME"]
 WIDE = 8
 """The l2 diagonal of the digits' box: a ball of this radius holds every image."""
-
-
-def bounded(attack: str, case: Case, seed: int) -> Tensor:
-    """The points of a run inside the ball; the clean ones where it found nothing."""
-    split, settings = Split.checked("digits", case.x, case.y, case.ids), Settings(seed, save_adversarial=True)
-    with tempfile.TemporaryDirectory(prefix="robench-") as folder:
-        subject, threat = Subject.of_card(find_card(case.name)), ThreatModel.parse("linf", str(EPS))
-        outcome = evaluate(subject, split, [find_attack(attack)], threat, settings, Store(Path(folder)), Quiet())
-        _, rows = read(outcome.results[0].record.path)
-    points = case.x.clone()
-    for row, stored in enumerate(rows.ordered(case.ids.numpy()).adversarial):
-        if stored is not None:
-            points[row] = torch.from_numpy(np.frombuffer(stored, "<f4").copy()).view_as(points[row])
-    return points
 
 
 class Hindsight(Judge):
@@ -64,9 +43,9 @@ class Hindsight(Judge):
 
 
 def minimal(attack: str, case: Case, seed: int) -> Tensor:
-    """The nearest misclassified points that a whole run meets, wherever it would have stopped."""
-    spec, packer = find_attack(attack), Packer(64)
-    with frozen(case.model, CPU) as victim:
+    """The nearest misclassified points that a whole run meets."""
+    spec, packer = declared(attack, case.effort), Packer(64)
+    with frozen(case.model, torch.device("cpu")) as victim:
         judge, threat = Hindsight(victim, packer), ThreatModel.parse("l2", str(WIDE))
         job = Job(victim, algorithms.bind(spec), spec, threat, seed, "fp32", packer)
         attack_chunk(job, Chunk(case.x, case.y, case.ids, case.y), judge, lambda *_: None)
@@ -74,6 +53,4 @@ def minimal(attack: str, case: Case, seed: int) -> Tensor:
     return torch.stack([kept[1] if kept else image for kept, image in zip(found, case.x, strict=True)])
 
 
-ATTACKS: Mapping[str, Attack] = {name: partial(bounded, name) for name in BOUNDED} | {
-    name: partial(minimal, name) for name in MINIMAL
-}
+ATTACKS: Mapping[str, Attack] = {**BOUNDED, **{name: partial(minimal, name) for name in MINIMAL}}
