@@ -2,17 +2,22 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from robench.algorithms import bind
+from robench.ball import Ball
 from robench.classifiers.victim import Victim
 from robench.engine import Chunk, Job, attack_chunk
 from robench.judge import Judge
+from robench.losses import Objective
+from robench.oracle import Oracle
 from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel, digest, find_attack
 from robench.store import Record
@@ -20,7 +25,7 @@ from robench.store import Record
 PILOT = "pgd-20"
 """The attack that is run on a micro-batch, and by whose survivors defenses are compared."""
 ROUNDS = 3
-"""Forward passes that are timed; the median counts."""
+"""Passes that are timed; the median counts."""
 PATIENCE = 20.0
 """Seconds that the pilot may take; what is slower is not attacked, and every example counted as robust."""
 FEWEST = 8
@@ -40,7 +45,7 @@ class Pilot:
     Attributes:
         clean: share of the examples that are classified correctly.
         survivors: share of those that withstand `PILOT`; 1 where that would take too long.
-        forward, backward: seconds of an example's pass, with the engine's share.
+        forward, backward: seconds of an example's pass; the oracle's share is with the forward one.
     """
 
     clean: float
@@ -58,17 +63,14 @@ class Pilot:
             threat: norm and eps.
             packer: whose micro-batches are timed.
         """
-        judge, spec = Judge(victim, packer), find_attack(PILOT)
-        judge.predict(chunk.x)  # warm up
-        forward = median(_seconds(judge, chunk) for _ in range(ROUNDS)) / len(chunk)
-        rows = (chunk.clean == chunk.y).nonzero().flatten()
-        # One step, for the time of a pass; then all, on as many examples as patience allows.
-        pair, _ = _attack(victim, chunk.take(rows[: packer.size]), threat, packer, spec.model_copy(update={"steps": 1}))
+        spec, rows = find_attack(PILOT), (chunk.clean == chunk.y).nonzero().flatten()
+        forward, backward = _passes(victim, chunk, threat, packer)
+        pair = forward + backward
         few = rows[: min(packer.size, int(PATIENCE / max(pair * spec.steps, 1e-9)))]
         survivors = 1.0
         if len(few) >= FEWEST:
-            pair, survivors = _attack(victim, chunk.take(few), threat, packer, spec)
-        return cls(len(rows) / len(chunk), survivors, forward, max(pair - forward, 0.0))
+            survivors = _survivors(victim, chunk.take(few), threat, packer, spec)
+        return cls(len(rows) / len(chunk), survivors, forward, backward)
 
     def seconds(self, forwards: float, backwards: float) -> float:
         """Of so many passes."""
@@ -121,19 +123,45 @@ class History:
         return float(forwards), float(backwards)
 
 
-def _seconds(judge: Judge, chunk: Chunk) -> float:
-    begin = time.perf_counter()
-    judge.predict(chunk.x)
-    if chunk.x.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - begin
+def _passes(victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -> tuple[float, float]:
+    """Seconds of an example's forward pass, with what the oracle does around it, and of its pass back."""
+    judge, x = Judge(victim, packer), chunk.x
+    oracle = Oracle(
+        victim,
+        Ball(x, threat.norm, threat.eps),
+        chunk.y,
+        chunk.ids,
+        access="gradient",
+        bounds="engine",
+        packer=packer,
+        precision="fp32",
+    )
+
+    def back(part: Tensor, y: Tensor) -> Tensor:
+        part = part.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = F.cross_entropy(victim.answer(part, "logits")[0], y, reduction="sum")
+        return torch.autograd.grad(loss, part)[0]
+
+    whole = _seconds(lambda: oracle.gradient(x, Objective("ce")), x)  # first, for it says what a network lacks
+    backward = max(_seconds(lambda: packer(back, x, chunk.y), x) - _seconds(lambda: judge.predict(x), x), 0.0)
+    return max(whole - backward, 0.0) / len(x), backward / len(x)
 
 
-def _attack(victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer, spec: AttackSpec) -> tuple[float, float]:
-    """Seconds of a forward and backward pass of an example, and the share that survives."""
-    if not len(chunk):
-        return 0.0, 1.0
+def _seconds(work: Callable[[], object], x: Tensor) -> float:
+    """Of work on images, the median of some rounds after one to warm up."""
+    taken = []
+    for _ in range(1 + ROUNDS):
+        begin = time.perf_counter()
+        work()
+        if x.is_cuda:
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - begin)
+    return median(taken[1:])
+
+
+def _survivors(victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer, spec: AttackSpec) -> float:
+    """The share of some correctly classified examples that an attack leaves."""
     job = Job(victim, bind(spec), spec, threat, 0, "fp32", packer)
-    begin = time.perf_counter()
     rows = attack_chunk(job, chunk, Judge(victim, packer), lambda *_: None).rows
-    return (time.perf_counter() - begin) / max(int(rows.backwards.sum()), 1), float(rows.robust.mean())
+    return float(rows.robust.mean())
