@@ -29,6 +29,7 @@ def costs(cpu, accuracy, peak):
     return Costs([9.0] * len(cpu), cpu, [100] * len(cpu), [accuracy] * len(cpu), 10.0, peak)
 
 
+@pytest.mark.slow
 def test_robench_and_autoattack_in_turns(tmp_path):
     out = tmp_path / "report.md"
     command = ["--model", "digits/pgdat", "--attack", "apgd-ce:20", "--rounds", "2", "--batch-size", "8", "--out", out]
@@ -49,6 +50,7 @@ def test_robench_and_autoattack_in_turns(tmp_path):
     assert "pyautoattack 0." in text
 
 
+@pytest.mark.slow
 def test_a_worker_that_fails_is_named_with_its_last_words(tmp_path):
     setup = Setup("digits/nothing", "none.npz", "linf", "0.2", 10, 8, "cpu", "fp32", 1, {})
     with pytest.raises(SystemExit, match=r"robench failed:[\s\S]*none.npz"):
