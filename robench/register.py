@@ -74,17 +74,22 @@ def register(network: Network, data: Dataset, dataset: str, tried: Split, name: 
     made, layer = load_own(network), feature_layer_of(network)
     logits = _try(made, data, tried, layer)
     function = function_of(network)
-    said, ran = _described(network), None if function is None else run_function(*function)
+    said, ran = _described(network, _inner(made)), None if function is None else run_function(*function)
     with atomic_folder(folder) as temporary:
         if ran is not None:
             said = _with_code(said, ran, temporary)
-        sha256 = save_weights(made.network if isinstance(made, Normalised) else made, temporary / WEIGHTS)
+        sha256 = save_weights(_inner(made), temporary / WEIGHTS)
         write_text(temporary / CARD, _text(_seen_from(folder, dataset), about, sha256, layer, said))
         _try_card(temporary, folder, tried, logits)
     return read_card(folder)
 
 
-def _described(network: Network) -> Described:
+def _inner(made: nn.Module) -> nn.Module:
+    """The network without the normalisation before it."""
+    return made.network if isinstance(made, Normalised) else made
+
+
+def _described(network: Network, made: nn.Module) -> Described:
     if network.checkpoint:
         found, head, given = describe(network)
         return Described(found.architecture, head, given)
@@ -92,7 +97,7 @@ def _described(network: Network) -> Described:
         card = find_card(network.name)
         return Described(card.architecture, card.head, card.input)
     declared = declare(network)
-    return Described(declared, Head(), network.input or usual_input(declared) or Input())
+    return Described(declared, Head(), network.input or usual_input(declared, made) or Input())
 
 
 def _try(made: nn.Module, data: Dataset, tried: Split, layer: str | None) -> Tensor:

@@ -31,6 +31,8 @@ class Subject:
     """The network itself, where it can only be asked."""
     feature_layer: str | None = None
     """The layer that gives its penultimate features, where that was said."""
+    remark: str = ""
+    """What was not said of a network of one's own, and how it was therefore read."""
 
     @classmethod
     def of_card(cls, card: Card) -> "Subject":
@@ -45,10 +47,16 @@ class Subject:
             InputError: it cannot be made, the weights do not fit, or it has no such layer.
         """
         require_name(own.label, f"the name of '{own.name}'")
-        (network, code), layer = prepare(own), feature_layer_of(own)
-        identity = network_identity(network, layer) | ({"code": code} if code else {})
+        ready, layer = prepare(own), feature_layer_of(own)
+        identity = network_identity(ready.network, layer) | ({"code": ready.code} if ready.code else {})
         tag = digest(identity) if len(identity) > 1 else identity["weights"]
-        return cls(f"{dataset}/{own.label}@{tag[:8]}", identity, lambda: network, feature_layer=layer)
+        return cls(
+            f"{dataset}/{own.label}@{tag[:8]}",
+            identity,
+            lambda: ready.network,
+            feature_layer=layer,
+            remark=f"{own.name}: {ready.remark}." if ready.remark else "",
+        )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Networks of one's own, made from what the command line says of them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,19 +25,35 @@ def load_own(network: Network) -> nn.Module:
     Raises:
         InputError: it cannot be made, or the weights are of another network; says which.
     """
-    return prepare(network)[0]
+    return prepare(network).network
 
 
-def prepare(network: Network) -> tuple[nn.Module, str]:
-    """The same, with what code made it, a digest or a library's version; empty where robench did.
+@dataclass(frozen=True)
+class Prepared:
+    """A network of one's own, ready.
+
+    Attributes:
+        network: in evaluation mode.
+        code: what made it, a digest or a library's version; empty where robench did.
+        remark: what was not said of it, and how it was therefore read; empty where nothing was left open.
+    """
+
+    network: nn.Module
+    code: str = ""
+    remark: str = ""
+
+
+def prepare(network: Network) -> Prepared:
+    """The network as `load_own` gives it, with what is to be known of it.
 
     Raises:
         InputError: as `load_own`.
     """
     if network.registered:
-        return _of_card(network).eval(), ""
+        return Prepared(_of_card(network).eval())
     if network.checkpoint:
-        return _recognised(network).eval(), ""
+        found, head, given = describe(network)
+        return Prepared(_recognised(network, found, head, given).eval(), remark=_remark(found, head, given))
     declared, file = declare(network), function_of(network)
     weights = None if network.weights is None else read_weights(network.weights)
     if file is None:
@@ -50,7 +67,18 @@ def prepare(network: Network) -> tuple[nn.Module, str]:
         weights = next((inner for inner in peeled(weights) if inner.keys() == keys), weights)
         fit(made.network, weights, str(network.weights))
     given = network.input or usual_input(declared, made.network) or Input()
-    return normalised(made.network, given).eval(), made.code
+    remark = "no --weights, the network is as the function makes it" if file and weights is None else ""
+    return Prepared(normalised(made.network, given).eval(), made.code, remark)
+
+
+def _remark(found: Recognised, head: Head, given: Input) -> str:
+    args = ", ".join(f"{key} = {value}" for key, value in found.architecture.args.items())
+    last = "hypersphere embedding" if head.kind == "he" else "linear"
+    how = "not normalised" if given == Input() else f"normalised by {given.mean}, {given.std}"
+    return (
+        f"recognised by its keys as {found.architecture.name}{f' ({args})' if args else ''}, "
+        f"last layer {last}, images {how}; if it is another, make it by a function"
+    )
 
 
 def function_of(network: Network) -> tuple[Path, str] | None:
@@ -90,8 +118,7 @@ def describe(network: Network) -> tuple[Recognised, Head, Input]:
     return found, _head(found, network.head, network.name), network.input or found.input or Input()
 
 
-def _recognised(network: Network) -> Classifier:
-    found, head, given = describe(network)
+def _recognised(network: Network, found: Recognised, head: Head, given: Input) -> Classifier:
     where = f"weights '{network.name}'"
     weights = found.weights
     model = assemble(found.architecture, head, given, (channels(weights), *USUAL_SIZE), classes(weights), where)

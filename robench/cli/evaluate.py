@@ -23,7 +23,7 @@ from robench.paths import data_root, default_results, require_writable, write_te
 from robench.report import Evaluation, evaluations_json
 from robench.report.corruptions import as_json, shown
 from robench.report.sweeps import Sweep
-from robench.specs import NORMS, AttackSpec, Card, Input, Network, ThreatModel, battery_attacks, find_attack, find_card
+from robench.specs import NORMS, AttackSpec, Card, Network, ThreatModel, battery_attacks, find_attack, find_card
 
 if TYPE_CHECKING:
     from robench.data.split import Split
@@ -131,8 +131,9 @@ def evaluate(
     _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if run.corruptions else {}))
     if not quiet:
         output().print(f"Records: {folder / 'raw' if specs else folder}", markup=False, soft_wrap=True)
-    for each in () if quiet else asked:
-        _say_what_was_taken(each)
+    for subject, *_ in () if quiet else unique.values():
+        if subject.remark:
+            errors().print(subject.remark, markup=False, soft_wrap=True)
     if specs:
         _require_sound(run.evaluations)
 
@@ -253,25 +254,6 @@ def subject_of(name: str, dataset: str | None, norm: str | None, eps: str | None
     card.require_weights()
     data = find_dataset(dataset) if dataset else dataset_of(card)
     return card, data, _threat(data, norm, eps)
-
-
-def _say_what_was_taken(own: Network) -> None:
-    """What was not said of a network, and how it was therefore read."""
-    if own.as_made:
-        errors().print(f"{own.name}: no --weights, the network is as the function makes it.", markup=False)
-    if own.checkpoint:
-        from robench.classifiers.own import describe
-
-        found, head, given = describe(own)
-        args = ", ".join(f"{key} = {value}" for key, value in found.architecture.args.items())
-        last = "hypersphere embedding" if head.kind == "he" else "linear"
-        how = "not normalised" if given == Input() else f"normalised by {given.mean}, {given.std}"
-        errors().print(
-            f"{own.name}: recognised by its keys as {found.architecture.name}{f' ({args})' if args else ''}, "
-            f"last layer {last}, images {how}; if it is another, make it by a function.",
-            markup=False,
-            soft_wrap=True,
-        )
 
 
 def _require_places(results: Path | None, json_file: Path | None) -> None:

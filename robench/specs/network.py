@@ -59,11 +59,6 @@ class Network:
         return self.registered and all(each is None for each in said)
 
     @property
-    def as_made(self) -> bool:
-        """Whether nothing but the function says what its weights are."""
-        return self.function and self.weights is None
-
-    @property
     def label(self) -> str:
         """A short name that may become part of a file's name."""
         if self.function:
