@@ -4,33 +4,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from filelock import Timeout
-from torch import Tensor
 
-from robench.algorithms import Algorithm, Pool, bind
-from robench.classifiers.victim import Victim, frozen
+from robench.algorithms import bind
 from robench.data.split import Split
 from robench.devices import device_name, versions
-from robench.engine import Chunk, Job, identity
+from robench.engine import Chunk, identity
 from robench.executors.base import Executor
 from robench.executors.local import Local
-from robench.forecast import History, Pilot
+from robench.forecast import History
 from robench.indicators import indicators, of_prefix
-from robench.judge import Judge
-from robench.oracle import ALLOWED
 from robench.outcome import Outcome, Planned, Result, Skipped
-from robench.packing import Packer
-from robench.probe import EXAMPLES, Probe
 from robench.progress import Progress, Quiet, Watcher, tally
 from robench.request import Settings, Subject
-from robench.specs import COUNTED, Access, AttackSpec, ThreatModel, digest
+from robench.specs import COUNTED, AttackSpec, ThreatModel, digest
 from robench.store import Header, Record, Rows, Store, read
+from robench.target import Target
 from robench.transfer import FOLDER, Workbench
 
 
@@ -106,7 +100,7 @@ def plan(
 
 
 class _Bench:
-    """One network, one split, one threat model; loads and asks only when something must be computed."""
+    """One target, and where its verdicts are kept."""
 
     def __init__(
         self,
@@ -121,39 +115,17 @@ class _Bench:
         executor: Executor | None = None,
     ) -> None:
         self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
-        self.store, self.watcher, self.stack = store, watcher, stack
+        self.store, self.watcher, self.substitutes = store, watcher, substitutes
         self.executor = executor or Local(settings.device)
-        self.device = self.executor.device
-        self.packer = Packer.of(settings.batch_size, self.device)
-        self.substitutes = substitutes
-        self.workbench = Workbench(split, threat, settings, store.raw / split.name / FOLDER, self.device)
+        device = self.executor.device
+        self.target = Target(subject, split, threat, settings, watcher, device, stack)
+        self.workbench = Workbench(split, threat, settings, store.raw / split.name / FOLDER, device)
 
     def sort_out(self, specs: Sequence[AttackSpec]) -> tuple[list[AttackSpec], list[Skipped]]:
         """The attacks that apply, and those that do not."""
-        reasons = [(spec, self.refusal(spec)) for spec in specs]
+        reasons = [(spec, self.target.refusal(spec)) for spec in specs]
         skipped = [Skipped(spec.name, reason) for spec, reason in reasons if reason]
         return [spec for spec, reason in reasons if not reason], skipped
-
-    def refusal(self, spec: AttackSpec) -> str:
-        """Why an attack does not apply, or nothing."""
-        kind = bind(spec)
-        if self.threat.norm not in kind.norms:
-            return f"{spec.algorithm} is not defined for {self.threat.norm}"
-        if spec.access not in ALLOWED[self.shown]:
-            return f"it needs more than the {self.shown}s that the service shows"
-        if kind.min_classes > 2 and self.classes < kind.min_classes:
-            return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
-        return "" if kind.sees == "logits" else self._blind(spec, kind)
-
-    def _blind(self, spec: AttackSpec, kind: Algorithm) -> str:
-        """Why an attack on features does not apply, or nothing."""
-        if reason := self.seen.hides(kind.sees):
-            return reason
-        if kind.sees == "normalized" and self.seen.normalizes_features:
-            return "the network normalises its features itself"
-        if kind.sees == "features" and len(self.pool.y.unique()) < 2:
-            return f"{spec.algorithm} needs correctly classified examples of at least two classes"
-        return ""
 
     def result(self, spec: AttackSpec) -> Result:
         """The record of an attack: found, cut from a longer one, or made."""
@@ -190,69 +162,11 @@ class _Bench:
         most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * len(self.split)
         if history is None or self.subject.service:
             return Planned(spec.name, source, seconds=None, most=most)
-        correct = self.pilot.clean * len(self.split)
-        forwards, backwards = (correct * each for each in history.passes(spec, self.pilot.survivors, classes))
-        seconds = self.pilot.seconds(forwards, backwards)
+        pilot = self.target.pilot
+        correct = pilot.clean * len(self.split)
+        forwards, backwards = (correct * each for each in history.passes(spec, pilot.survivors, classes))
+        seconds = pilot.seconds(forwards, backwards)
         return Planned(spec.name, source, round(forwards), round(backwards), seconds, most)
-
-    @cached_property
-    def pilot(self) -> Pilot:
-        """Of the first micro-batch."""
-        few = self.split.limit(min(self.packer.size, len(self.split)))
-        clean = Judge(self.victim, self.packer).predict(few.x).argmax(1)
-        x, y, ids = (each[:].to(self.device) for each in (few.x, few.y, few.ids))
-        return Pilot.of(self.victim, Chunk(x, y, ids, clean), self.threat, self.packer)
-
-    @cached_property
-    def victim(self) -> Victim:
-        """The network, frozen, on its device."""
-        return self.stack.enter_context(frozen(self.subject.load(), self.device))
-
-    @cached_property
-    def seen(self) -> Victim:
-        """The network with its penultimate features, for the attacks that work on them."""
-        return self.victim.looked_into(self.subject.feature_layer, self.judge.predict, self.split.x[:1])
-
-    @cached_property
-    def judge(self) -> Judge:
-        """For the clean pass."""
-        return Judge(self.victim, self.packer)
-
-    @cached_property
-    def clean(self) -> Tensor:
-        """The classes of the clean examples."""
-        clean = self.judge.clean(self.split.x, self.split.y, self.split.ids)
-        if self.judge.looks_like_probabilities and not self.subject.service:
-            self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
-        return clean
-
-    @cached_property
-    def probe(self) -> Probe | None:
-        """Of the first correctly classified examples, if there are any."""
-        rows = (self.clean.cpu() == self.split.y).nonzero().flatten()[:EXAMPLES]
-        return Probe(self.victim, self._chunk(rows), self.threat, self.packer) if len(rows) else None
-
-    @cached_property
-    def classes(self) -> int:
-        """How many the network knows."""
-        return self.judge.predict(self.split.x[:1]).shape[1]
-
-    @cached_property
-    def shown(self) -> Access:
-        """What the network shows: all, or for a service what its first answers were."""
-        service = self.subject.service
-        if service is None:
-            return "gradient"
-        if service.access is None:
-            self.judge.predict(self.split.x[:1])
-        return service.access or "decision"
-
-    @cached_property
-    def pool(self) -> Pool:
-        """Reference examples for the algorithms that need them."""
-        clean = self.clean.to(self.split.y.device)
-        pool = Pool.of(self.split.x, self.split.y, self.split.ids, clean)
-        return pool.to(self.device)
 
     def _header(self, spec: AttackSpec) -> Header:
         whole = {
@@ -271,7 +185,7 @@ class _Bench:
             seed=self.settings.seed,
             n=len(self.split),
             precision=self.settings.precision,
-            device=device_name(self.device),
+            device=device_name(self.target.device),
             versions=versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             has_adversarial=self.settings.save_adversarial,
@@ -299,22 +213,11 @@ class _Bench:
         # Before the first pass, so that workers who are not there do not cost one.
         size = self.settings.chunk_size or self.executor.chunk_size(len(todo))
         # Before the attack, so that a network that cannot be probed does not cost one.
-        probe = self.probe if header.attack.access == "gradient" else None
-        self.watcher.started(header.attack.name, int((self.clean.cpu() == self.split.y).sum()), header.attack.steps)
+        probe = self.target.probe if header.attack.access == "gradient" else None
+        self.watcher.started(header.attack.name, len(self.target.correct), header.attack.steps)
         progress = Progress(self.watcher, before, len(self.split), header.attack)
-        algorithm = bind(header.attack)
-        job = Job(
-            self.victim if algorithm.sees == "logits" else self.seen,
-            algorithm,
-            header.attack,
-            self.threat,
-            self.settings.seed,
-            self.settings.precision,
-            self.packer,
-            header.has_adversarial,
-            self.pool if algorithm.sees == "features" else None,
-            self.workbench.crafted(header.attack, self.substitutes),
-        )
+        crafted = self.workbench.crafted(header.attack, self.substitutes)
+        job = self.target.job(header.attack, crafted, keep_adversarial=header.has_adversarial)
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
             chunks.write(position, rows, cost)
@@ -325,13 +228,13 @@ class _Bench:
         rows = whole.rows(self.split.ids.numpy())
         found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
         if self.subject.service is None:  # what is never differentiated may give probabilities
-            found["probabilities"] = float(self.judge.looks_like_probabilities)
+            found["probabilities"] = float(self.target.judge.looks_like_probabilities)
         else:
-            found["shown"] = 1.0 + COUNTED.index(self.shown)
-        found["two-classes"] = float(self.classes == 2)
+            found["shown"] = 1.0 + COUNTED.index(self.target.shown)
+        found["two-classes"] = float(self.target.classes == 2)
         header = header.model_copy(
             update={"seconds": round(whole.seconds, 3), "forwards": int(rows.forwards.sum()),
-                    "backwards": int(rows.backwards.sum()), "clean_forwards": self.judge.forwards,
+                    "backwards": int(rows.backwards.sum()), "clean_forwards": self.target.judge.forwards,
                     "judge_forwards": whole.judge_forwards, "probe_forwards": probe.forwards if probe else 0,
                     "device": " and ".join(sorted(whole.devices)) or header.device,
                     "faults": dict(whole.faults), "diagnostics": found, "invalid": int((~rows.valid).sum())}
@@ -346,14 +249,9 @@ class _Bench:
         """The examples at some positions of the split, in chunks of nearly equal size, each made when it is wanted."""
         parts = -(-len(todo) // size)
         for positions in np.array_split(np.array(todo, dtype=np.int64), parts) if parts else []:
-            chunk = self._chunk(torch.from_numpy(positions))
+            chunk = self.target.chunk(torch.from_numpy(positions))
             progress.chunk_started(int(positions[0]), chunk)
             yield int(positions[0]), chunk
-
-    def _chunk(self, at: Tensor) -> Chunk:
-        """The examples at some positions of the split, on the network's device."""
-        x, y, ids = (each[at].to(self.device) for each in (self.split.x, self.split.y, self.split.ids))
-        return Chunk(x, y, ids, self.clean[at.to(self.device)])
 
     @contextmanager
     def _locked(self, header: Header) -> Iterator[None]:

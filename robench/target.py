@@ -1,0 +1,154 @@
+"""A network on a split under a threat model: loaded, and asked, only when something must be computed."""
+
+from contextlib import ExitStack
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from robench.algorithms import Algorithm, Pool, bind
+from robench.classifiers.victim import Victim, frozen
+from robench.data.split import Split
+from robench.engine import Chunk, Crafted, Job
+from robench.forecast import Pilot
+from robench.judge import Judge
+from robench.oracle import ALLOWED
+from robench.packing import Packer
+from robench.probe import EXAMPLES, Probe
+from robench.progress import Watcher
+from robench.request import Settings, Subject
+from robench.specs import Access, AttackSpec, ThreatModel
+
+
+class Target:
+    """What attacks are run on, and what must be known of it before one is.
+
+    Args:
+        subject: the network.
+        split: the examples.
+        threat: norm and eps.
+        settings: how to run.
+        watcher: hears what is odd about the network.
+        device: where the network goes.
+        stack: gives the network back when it is closed.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        split: Split,
+        threat: ThreatModel,
+        settings: Settings,
+        watcher: Watcher,
+        device: torch.device,
+        stack: ExitStack,
+    ) -> None:
+        self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
+        self.watcher, self.device, self.stack = watcher, device, stack
+        self.packer = Packer.of(settings.batch_size, device)
+
+    def refusal(self, spec: AttackSpec) -> str:
+        """Why an attack does not apply, or nothing."""
+        kind = bind(spec)
+        if self.threat.norm not in kind.norms:
+            return f"{spec.algorithm} is not defined for {self.threat.norm}"
+        if spec.access not in ALLOWED[self.shown]:
+            return f"it needs more than the {self.shown}s that the service shows"
+        if kind.min_classes > 2 and self.classes < kind.min_classes:
+            return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
+        return "" if kind.sees == "logits" else self._blind(spec, kind)
+
+    def _blind(self, spec: AttackSpec, kind: Algorithm) -> str:
+        """Why an attack on features does not apply, or nothing."""
+        if reason := self.seen.hides(kind.sees):
+            return reason
+        if kind.sees == "normalized" and self.seen.normalizes_features:
+            return "the network normalises its features itself"
+        if kind.sees == "features" and len(self.pool.y.unique()) < 2:
+            return f"{spec.algorithm} needs correctly classified examples of at least two classes"
+        return ""
+
+    def job(self, spec: AttackSpec, crafted: Crafted | None, *, keep_adversarial: bool) -> Job:
+        """What an attack does to every chunk."""
+        algorithm = bind(spec)
+        return Job(
+            self.victim if algorithm.sees == "logits" else self.seen,
+            algorithm,
+            spec,
+            self.threat,
+            self.settings.seed,
+            self.settings.precision,
+            self.packer,
+            keep_adversarial,
+            self.pool if algorithm.sees == "features" else None,
+            crafted,
+        )
+
+    def chunk(self, at: Tensor) -> Chunk:
+        """The examples at some positions of the split, on the network's device."""
+        x, y, ids = (each[at].to(self.device) for each in (self.split.x, self.split.y, self.split.ids))
+        return Chunk(x, y, ids, self.clean[at.to(self.device)])
+
+    @cached_property
+    def victim(self) -> Victim:
+        """The network, frozen, on its device."""
+        return self.stack.enter_context(frozen(self.subject.load(), self.device))
+
+    @cached_property
+    def seen(self) -> Victim:
+        """The network with its penultimate features, for the attacks that work on them."""
+        return self.victim.looked_into(self.subject.feature_layer, self.judge.predict, self.split.x[:1])
+
+    @cached_property
+    def judge(self) -> Judge:
+        """For the clean pass."""
+        return Judge(self.victim, self.packer)
+
+    @cached_property
+    def clean(self) -> Tensor:
+        """The classes of the clean examples."""
+        clean = self.judge.clean(self.split.x, self.split.y, self.split.ids)
+        if self.judge.looks_like_probabilities and not self.subject.service:
+            self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
+        return clean
+
+    @cached_property
+    def correct(self) -> Tensor:
+        """The positions of the correctly classified examples, int64 (A,)."""
+        return (self.clean.cpu() == self.split.y).nonzero().flatten()
+
+    @cached_property
+    def probe(self) -> Probe | None:
+        """Of the first correctly classified examples, if there are any."""
+        rows = self.correct[:EXAMPLES]
+        return Probe(self.victim, self.chunk(rows), self.threat, self.packer) if len(rows) else None
+
+    @cached_property
+    def pilot(self) -> Pilot:
+        """Of the first micro-batch."""
+        few = self.split.limit(min(self.packer.size, len(self.split)))
+        clean = Judge(self.victim, self.packer).predict(few.x).argmax(1)
+        x, y, ids = (each[:].to(self.device) for each in (few.x, few.y, few.ids))
+        return Pilot.of(self.victim, Chunk(x, y, ids, clean), self.threat, self.packer)
+
+    @cached_property
+    def classes(self) -> int:
+        """How many the network knows."""
+        return self.judge.predict(self.split.x[:1]).shape[1]
+
+    @cached_property
+    def shown(self) -> Access:
+        """What the network shows: all, or for a service what its first answers were."""
+        service = self.subject.service
+        if service is None:
+            return "gradient"
+        if service.access is None:
+            self.judge.predict(self.split.x[:1])
+        return service.access or "decision"
+
+    @cached_property
+    def pool(self) -> Pool:
+        """Reference examples for the algorithms that need them."""
+        clean = self.clean.to(self.split.y.device)
+        pool = Pool.of(self.split.x, self.split.y, self.split.ids, clean)
+        return pool.to(self.device)
