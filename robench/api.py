@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from robench.budget import within
 from robench.classifiers import load_model
 from robench.classifiers.precision import Precision
+from robench.classifiers.swift import Search
 from robench.corrupted import Generated, Moved
 from robench.corrupted import evaluate as run_corrupted
 from robench.data.split import Split
 from robench.errors import InputError
-from robench.executors import make_executor
+from robench.executors import make_executor, require_engine
 from robench.paths import require_name, require_writable
 from robench.progress import Quiet
 from robench.report import Evaluation
@@ -45,6 +46,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     precision: Precision = "fp32",
+    search: Search = "fused",
     batch_size: int | None = None,
     chunk_size: int | None = None,
     max_queries: int | None = None,
@@ -71,8 +73,10 @@ def evaluate(
         seed: of all random draws.
         device: "auto", "cpu", "cuda", "cuda:1".
         precision: of the search; verdicts are always given in float32.
+        search: how the network is run while it is attacked: "plain", "fused" (batch norm folded into the convolutions
+            of robench's own networks), or "compiled" by torch.compile. Verdicts are given on the network as it is.
         batch_size: of micro-batches; found automatically by default, halved when memory runs out.
-        chunk_size: examples that advance, and are stored, together; 1024 by default, fewer with Ray.
+        chunk_size: examples that advance, and are stored, together; by default up to 1024, as their size allows.
         max_queries: cuts attacks on scores or decisions to so many queries an example.
         substitutes: networks by name, on which transfer attacks are crafted.
         ensemble: craft on the mean of all substitutes' logits, not on each.
@@ -92,7 +96,8 @@ def evaluate(
     threat = ThreatModel.parse(norm, eps)
     specs = battery_attacks(battery) if attacks is None else _specs(attacks)
     specs = specs if max_queries is None else within(specs, max_queries)
-    settings = Settings(seed, precision, device, batch_size, chunk_size)
+    settings = Settings(seed, precision, device, batch_size, chunk_size, search=search)
+    require_engine(engine, ray_address, search)
     subject = _subject(model, results is not None, feature_layer)
     _check_substitutes(substitutes)
     if engine == "ray" and subject.service:

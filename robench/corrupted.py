@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -186,8 +186,7 @@ class _Bench:
     def __init__(self, subject: Subject, split: Split, source: Source, settings: Settings, stack: ExitStack) -> None:
         self.subject, self.split, self.source, self.settings, self.stack = subject, split, source, settings, stack
         self.device = pick_device(settings.device)
-        self.packer = Packer.of(settings.batch_size, self.device)
-        self.lent: Victim | None = None
+        self.packer = Packer.of(settings.batch_size, self.device).cautious()
 
     def identity(self, corruption: str, severity: int) -> dict[str, Any]:
         """All that can change the verdicts."""
@@ -223,10 +222,13 @@ class _Bench:
             seconds=round(perf_counter() - begin, 3),
         )
 
+    @cached_property
+    def victim(self) -> Victim:
+        """The network, frozen, on its device."""
+        return self.stack.enter_context(frozen(self.subject.load(), self.device))
+
     def _correct(self, corruption: str, severity: int) -> Column:
-        if self.lent is None:
-            self.lent = self.stack.enter_context(frozen(self.subject.load(), self.device))
-        judge = Judge(self.lent, self.packer)
+        judge = Judge(self.victim, self.packer)
         if corruption == CLEAN:
             return (judge.clean(self.split.x, self.split.y, self.split.ids).cpu() == self.split.y).numpy()
         rows = torch.arange(len(self.split))

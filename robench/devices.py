@@ -28,6 +28,13 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device; to a GPU it goes from pinned memory, while the GPU does something else."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def device_name(device: torch.device) -> str:
     """What the device is, for the record."""
     if device.type == "cuda":

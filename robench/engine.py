@@ -18,6 +18,7 @@ from robench.ball import Ball
 from robench.classifiers.precision import Precision
 from robench.classifiers.victim import Victim
 from robench.data.split import Split
+from robench.devices import sent
 from robench.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, Ruling
 from robench.noise import Noise
 from robench.oracle import ALLOWED, Oracle
@@ -98,7 +99,7 @@ class Chunk:
 
     def to(self, device: torch.device) -> "Chunk":
         """The chunk on a device."""
-        return Chunk(self.x.to(device), self.y.to(device), self.ids.to(device), self.clean.to(device))
+        return Chunk(*(sent(each, device) for each in (self.x, self.y, self.ids, self.clean)))
 
 
 @dataclass

@@ -9,6 +9,7 @@ from robench.ball import Ball, distance, finite, in_box
 from robench.classifiers.precision import arithmetic
 from robench.classifiers.victim import Victim, check_logits, check_repeatable
 from robench.data.pixels import Images
+from robench.devices import sent
 from robench.errors import InputError
 from robench.losses import margin
 from robench.packing import Packer, out_of_memory
@@ -67,7 +68,7 @@ class Judge:
 
     def _ask(self, x: Tensor) -> Tensor:
         try:
-            return check_logits(self.victim.model(x.to(self.victim.device)), len(x))
+            return check_logits(self.victim.model(sent(x, self.victim.device)), len(x))
         except (RuntimeError, TypeError, ValueError) as error:
             if isinstance(error, InputError) or out_of_memory(error):
                 raise

@@ -229,7 +229,9 @@ class Oracle:
 
     def _forward(self, x: Tensor, chunk_rows: Tensor, candidate: bool) -> Tensor:
         with arithmetic(self.precision, self.victim.device), torch.no_grad():
-            logits = self.packer(lambda part: check_logits(self.victim.model(part), len(part)), x, differentiates=False)
+            logits = self.packer(
+                lambda part: check_logits(self.victim.searched(part), len(part)), x, differentiates=False
+            )
         self._look(x, logits, chunk_rows, candidate, self._count(chunk_rows))
         return logits
 

@@ -1,5 +1,6 @@
 """Full micro-batches, and smaller ones when memory runs out."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
@@ -14,7 +15,12 @@ from robench.errors import InputError
 Result = TypeVar("Result", Tensor, tuple[Tensor, ...])
 
 AUTO = {"cpu": 128, "cuda": 512}
-"""Micro-batch sizes to start from; on a CPU small ones stay in the cache."""
+"""Micro-batch sizes to start from."""
+ROOM = 2**26
+"""Bytes that the graph of a micro-batch should hold on a CPU."""
+LEAST = 16
+"""But not fewer examples than that. Of five networks, from 7,000 to four billion multiply-adds an image, none is more
+than a few percent faster with a larger micro-batch (`results/benchmarks/throughput.md`)."""
 GRAPH = 2**31
 """Bytes that a graph may hold on a CPU. A GPU says when its memory is used up; Linux promises a CPU more than there
 is and then kills the process. Larger micro-batches are no faster there."""
@@ -53,8 +59,36 @@ class Packer:
         return packer
 
     def on(self, device: torch.device) -> "Packer":
-        """A fresh one for another device: with the size once asked for, or with the usual one."""
-        return Packer.of(self.asked, device)
+        """A fresh one for another process: with the size asked for, on a CPU the one that fits, else the usual one."""
+        found = Packer.of(self.asked, device)
+        if found.graph and self.graph:
+            found.size, found.forward_size = self.size, self.forward_size
+        return found
+
+    def cautious(self) -> "Packer":
+        """Itself, with small passes forwards until `fit` knows better, if it is free to choose."""
+        if self.graph:
+            self.forward_size = 2 * LEAST
+        return self
+
+    def fit(self, function: Callable[[Tensor], object], pair: Tensor) -> None:
+        """Cut micro-batches, to a power of two, so that their graphs hold no more than `ROOM` bytes.
+
+        Args:
+            function: a forward pass with a way back.
+            pair: two examples.
+        """
+        try:
+            one, two = (_weight(function, pair[:n]) for n in (1, 2))
+        except RuntimeError as error:
+            if out_of_memory(error):
+                self.size = self.forward_size = 1
+            elif UNWATCHED not in str(error):
+                raise
+            return
+        fitting = ROOM // max(two - one, 1)
+        self.size = min(max(2 ** fitting.bit_length() // 2, LEAST), self.size)
+        self.forward_size = 2 * self.size
 
     def __call__(self, function: Callable[..., Result], *tensors: Images, differentiates: bool = True) -> Result:
         """`function(*micro-batches)` over tensors of equal leading length, outputs concatenated.
@@ -111,7 +145,7 @@ class _Bounded(saved_tensors_hooks):
         OutOfMemoryError: it is more than `limit` bytes.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: float) -> None:
         super().__init__(self._keep, lambda tensor: tensor)
         self.limit, self.total = limit, 0
         self.held: dict[int, int] = {}
@@ -124,6 +158,14 @@ class _Bounded(saved_tensors_hooks):
         if self.total > self.limit:
             raise torch.OutOfMemoryError(f"out of memory: the graph holds more than {self.limit:,} bytes")
         return tensor.detach()  # as it is, an output would hold the node that holds it, for ever
+
+
+def _weight(function: Callable[[Tensor], object], x: Tensor) -> int:
+    """Bytes that a pass keeps for the way back."""
+    counted = _Bounded(math.inf)
+    with counted:
+        function(x.detach())
+    return counted.total
 
 
 def out_of_memory(error: Exception) -> bool:

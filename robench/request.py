@@ -11,13 +11,11 @@ from robench.classifiers import load_card
 from robench.classifiers.features import layer_of
 from robench.classifiers.own import feature_layer_of, prepare
 from robench.classifiers.precision import PRECISIONS, Precision
+from robench.classifiers.swift import SEARCHES, Search
 from robench.errors import InputError
 from robench.paths import require_name
 from robench.service import Service
 from robench.specs import Card, Network, digest
-
-CHUNK = 1024
-"""Examples that advance together: enough for full micro-batches, few enough to lose little."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,12 @@ class Settings:
     chunk_size: int | None = None
     """Examples that advance, and are stored, together; None for what suits where they are computed."""
     save_adversarial: bool = False
+    search: Search = "fused"
+    """How the network is run while it is attacked; every verdict is given on the network as it is."""
 
     def __post_init__(self) -> None:
+        if self.search not in SEARCHES:
+            raise InputError(f"unknown search '{self.search}': use {', '.join(SEARCHES)}.")
         if self.precision not in PRECISIONS:
             raise InputError(f"unknown precision '{self.precision}': use {', '.join(PRECISIONS)}.")
         sizes = {"seed": self.seed, "chunk_size": self.chunk_size, "batch_size": self.batch_size}

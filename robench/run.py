@@ -22,6 +22,7 @@ from robench.indicators import indicators, of_prefix
 from robench.outcome import Outcome, Planned, Result, Skipped
 from robench.progress import Progress, Quiet, Watcher, tally
 from robench.request import Settings, Subject
+from robench.sizing import chunk_for
 from robench.specs import COUNTED, AttackSpec, ThreatModel, digest
 from robench.store import Header, Record, Rows, Store, read
 from robench.target import Target
@@ -211,13 +212,15 @@ class _Bench:
         done = before.ids
         todo = [position for position, i in enumerate(self.split.ids.tolist()) if i not in done]
         # Before the first pass, so that workers who are not there do not cost one.
-        size = self.settings.chunk_size or self.executor.chunk_size(len(todo))
+        self.executor.join()
         # Before the attack, so that a network that cannot be probed does not cost one.
         probe = self.target.probe if header.attack.access == "gradient" else None
         self.watcher.started(header.attack.name, len(self.target.correct), header.attack.steps)
         progress = Progress(self.watcher, before, len(self.split), header.attack)
         crafted = self.workbench.crafted(header.attack, self.substitutes)
         job = self.target.job(header.attack, crafted, keep_adversarial=header.has_adversarial)
+        most = chunk_for(self.split.x, job.packer)
+        size = self.settings.chunk_size or self.executor.chunk_size(len(todo), most)
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
             chunks.write(position, rows, cost)
@@ -233,10 +236,11 @@ class _Bench:
             found["shown"] = 1.0 + COUNTED.index(self.target.shown)
         found["two-classes"] = float(self.target.classes == 2)
         header = header.model_copy(
-            update={"seconds": round(whole.seconds, 3), "forwards": int(rows.forwards.sum()),
+            update={"seconds": round(whole.seconds + self.target.compiled(), 3), "forwards": int(rows.forwards.sum()),
                     "backwards": int(rows.backwards.sum()), "clean_forwards": self.target.judge.forwards,
                     "judge_forwards": whole.judge_forwards, "probe_forwards": probe.forwards if probe else 0,
                     "device": " and ".join(sorted(whole.devices)) or header.device,
+                    "search": job.victim.search,
                     "faults": dict(whole.faults), "diagnostics": found, "invalid": int((~rows.valid).sum())}
         )  # fmt: skip
         record = _record(header, rows, self.store)

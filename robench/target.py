@@ -7,9 +7,13 @@ import torch
 from torch import Tensor
 
 from robench.algorithms import Algorithm, Pool, bind
+from robench.classifiers.precision import arithmetic
+from robench.classifiers.swift import warm_up
 from robench.classifiers.victim import Victim, frozen
 from robench.data.split import Split
+from robench.devices import sent
 from robench.engine import Chunk, Crafted, Job
+from robench.errors import InputError
 from robench.forecast import Pilot
 from robench.judge import Judge
 from robench.oracle import ALLOWED
@@ -17,6 +21,7 @@ from robench.packing import Packer
 from robench.probe import EXAMPLES, Probe
 from robench.progress import Watcher
 from robench.request import Settings, Subject
+from robench.sizing import suit
 from robench.specs import Access, AttackSpec, ThreatModel
 
 
@@ -31,6 +36,9 @@ class Target:
         watcher: hears what is odd about the network.
         device: where the network goes.
         stack: gives the network back when it is closed.
+
+    Attributes:
+        compiling: seconds that torch.compile took and no record has counted yet.
     """
 
     def __init__(
@@ -45,7 +53,9 @@ class Target:
     ) -> None:
         self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
         self.watcher, self.device, self.stack = watcher, device, stack
-        self.packer = Packer.of(settings.batch_size, device)
+        packer = Packer.of(settings.batch_size, device)
+        self.packer = packer if subject.service else packer.cautious()
+        self.compiling = 0.0
 
     def refusal(self, spec: AttackSpec) -> str:
         """Why an attack does not apply, or nothing."""
@@ -68,6 +78,11 @@ class Target:
             return f"{spec.algorithm} needs correctly classified examples of at least two classes"
         return ""
 
+    def compiled(self) -> float:
+        """Seconds spent on torch.compile since this was asked last."""
+        seconds, self.compiling = self.compiling, 0.0
+        return seconds
+
     def job(self, spec: AttackSpec, crafted: Crafted | None, *, keep_adversarial: bool) -> Job:
         """What an attack does to every chunk."""
         algorithm = bind(spec)
@@ -78,7 +93,7 @@ class Target:
             self.threat,
             self.settings.seed,
             self.settings.precision,
-            self.packer,
+            self.fitted,
             keep_adversarial,
             self.pool if algorithm.sees == "features" else None,
             crafted,
@@ -86,13 +101,30 @@ class Target:
 
     def chunk(self, at: Tensor) -> Chunk:
         """The examples at some positions of the split, on the network's device."""
-        x, y, ids = (each[at].to(self.device) for each in (self.split.x, self.split.y, self.split.ids))
+        x, y, ids = (sent(each[at], self.device) for each in (self.split.x, self.split.y, self.split.ids))
         return Chunk(x, y, ids, self.clean[at.to(self.device)])
 
     @cached_property
     def victim(self) -> Victim:
         """The network, frozen, on its device."""
-        return self.stack.enter_context(frozen(self.subject.load(), self.device))
+        settings = self.settings
+        if self.subject.service and settings.search == "compiled":
+            raise InputError("a service is asked, not run: leave search='compiled' out.")
+        victim = self.stack.enter_context(frozen(self.subject.load(), self.device))
+        victim = victim.hastened(settings.search, settings.precision)
+        if settings.search == "compiled":
+            x = self.split.x[:1].to(self.device).repeat(2, 1, 1, 1)
+            with arithmetic(settings.precision, self.device):
+                self.compiling = warm_up(victim.searched, x)
+            self.watcher.notice(f"torch.compile took {self.compiling:.1f} s, counted with the first attack.")
+        return victim
+
+    @cached_property
+    def fitted(self) -> Packer:
+        """The packer, once its micro-batches suit the network."""
+        if self.subject.service is None:
+            suit(self.judge, self.split.x, self.settings.precision)
+        return self.packer
 
     @cached_property
     def seen(self) -> Victim:
@@ -121,15 +153,16 @@ class Target:
     def probe(self) -> Probe | None:
         """Of the first correctly classified examples, if there are any."""
         rows = self.correct[:EXAMPLES]
-        return Probe(self.victim, self.chunk(rows), self.threat, self.packer) if len(rows) else None
+        return Probe(self.victim, self.chunk(rows), self.threat, self.fitted) if len(rows) else None
 
     @cached_property
     def pilot(self) -> Pilot:
         """Of the first micro-batch."""
-        few = self.split.limit(min(self.packer.size, len(self.split)))
-        clean = Judge(self.victim, self.packer).predict(few.x).argmax(1)
+        self.judge.predict(self.split.x[:1])  # says what is wrong with images that the network cannot take
+        few = self.split.limit(min(self.fitted.size, len(self.split)))
+        clean = self.judge.predict(few.x).argmax(1)
         x, y, ids = (each[:].to(self.device) for each in (few.x, few.y, few.ids))
-        return Pilot.of(self.victim, Chunk(x, y, ids, clean), self.threat, self.packer)
+        return Pilot.of(self.victim, Chunk(x, y, ids, clean), self.threat, self.fitted)
 
     @cached_property
     def classes(self) -> int:

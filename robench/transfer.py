@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from robench.algorithms import Pool, bind
 from robench.classifiers.victim import frozen
 from robench.data.split import Split
+from robench.devices import sent
 from robench.engine import Chunk, Crafted, Job, attack_chunk, identity
 from robench.errors import InputError
 from robench.judge import Judge
 from robench.packing import Packer
 from robench.paths import atomic_path
-from robench.request import CHUNK, Settings, Subject
+from robench.request import Settings, Subject
+from robench.sizing import chunk_for, suit
 from robench.specs import AttackSpec, ThreatModel, digest, find_attack
 
 FOLDER = "crafted"
@@ -130,11 +132,15 @@ class Workbench:
 
     def _craft(self, source: AttackSpec, substitute: Subject) -> Tensor:
         """The last iterates (N, C, H, W) for all examples, right or wrong on the substitute, on the CPU."""
-        packer = Packer.of(self.settings.batch_size, self.device)
+        settings = self.settings
         with ExitStack() as stack:
             victim = stack.enter_context(frozen(substitute.load(), self.device))
-            judge, algorithm, split = Judge(victim, packer), bind(source), self.split
+            victim = victim.hastened(settings.search, settings.precision)
+            algorithm, split = bind(source), self.split
+            packer = Packer.of(settings.batch_size, self.device).cautious()
+            judge = Judge(victim, packer)
             clean, pool = judge.clean(split.x, split.y, split.ids).to(split.y.device), None
+            suit(judge, split.x, settings.precision)
             if algorithm.sees != "logits":
                 victim = victim.looked_into(substitute.feature_layer, judge.predict, split.x[:1])
             if victim.hides(algorithm.sees):
@@ -148,8 +154,8 @@ class Workbench:
                 victim, algorithm, source, self.threat, self.settings.seed, self.settings.precision, packer, pool=pool
             )
             ends = []
-            for at in torch.arange(len(split)).split(self.settings.chunk_size or CHUNK):
-                x, y, ids = (each[at].to(self.device) for each in (split.x, split.y, split.ids))
+            for at in torch.arange(len(split)).split(settings.chunk_size or chunk_for(split.x, packer)):
+                x, y, ids = (sent(each[at], self.device) for each in (split.x, split.y, split.ids))
                 ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).ends.cpu())
         return torch.cat(ends)
 

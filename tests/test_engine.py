@@ -12,6 +12,7 @@ import robench
 from robench.algorithms import Pool, bind
 from robench.classifiers import load_model
 from robench.classifiers.victim import frozen
+from robench.devices import sent
 from robench.engine import Chunk, Job, attack_chunk
 from robench.judge import Judge
 from robench.packing import Packer
@@ -252,6 +253,13 @@ def test_the_judge_settles_a_bf16_search(digits):
     half = robench.evaluate(model, digits.x, digits.y, precision="bf16", **arguments)["pgd-20"].result.record
     assert half.header.invalid == 0
     assert np.mean(full.robust == half.robust) > 0.97
+
+
+@pytest.mark.gpu
+def test_what_is_sent_to_a_gpu_arrives_whole():
+    images = [torch.rand(512, 3, 32, 32) for _ in range(8)]
+    there = [sent(each, torch.device("cuda")) for each in images]
+    assert all(torch.equal(each.cpu(), image) for each, image in zip(there, images, strict=True))
 
 
 @pytest.mark.gpu

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from threading import Thread
 
 import pyarrow.parquet as pq
@@ -129,6 +130,50 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_no_verdict(room, error
         ours, theirs = (getattr(v.results[0].record, column).tolist() for v in (verdicts, calm))
         assert ours == theirs
     assert verdicts.results[0].forwards == calm.results[0].forwards
+
+
+GREEDY = """
+import resource, sys, torch
+sys.path.insert(0, sys.argv[1])
+from toys import Toy, evaluate
+from robench.packing import out_of_memory
+
+torch.set_num_threads(1)
+KEPT = 2**23
+
+def greedy(logits, x):
+    return logits + 0 * x.flatten(1)[:, :1].expand(-1, KEPT).exp().mean(1, keepdim=True)  # 32 MB an image
+
+model = Toy(greedy)
+evaluate()  # whatever is loaded on the way is loaded now
+if sys.argv[2] == "limited":
+    pages = int(open("/proc/self/statm").read().split()[0])
+    limit = pages * resource.getpagesize() + 350 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        model(torch.zeros(12, 1, 4, 4).requires_grad_())
+        sys.exit("twelve images do fit")
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+record = evaluate(model, batch_size=12, chunk_size=12).results[0].record
+print(record.robust.tolist(), record.step.tolist())
+"""
+"""Twelve images under a PGD whose micro-batch would need more than the allocator gives."""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit on memory that the allocator meets")
+def test_an_allocator_that_gives_no_more_changes_no_verdict():
+    tests = str(Path(__file__).parent)
+    said = {}
+    for how in ("limited", "free"):
+        command = [sys.executable, "-c", GREEDY, tests, how]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        said[how] = done.stdout
+    assert said["limited"] == said["free"]
+    assert "True" in said["free"]
+    assert "False" in said["free"]
 
 
 def test_out_of_memory_at_one_example_says_so():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.errors import InputError
-from robench.packing import GRAPH, Packer
+from robench.packing import GRAPH, ROOM, Packer
 
 
 def test_memory_that_allows_one_image_is_enough():
@@ -93,15 +93,67 @@ def test_passes_forwards_keep_nothing():
     assert network.seen == [50]
 
 
-def test_a_network_that_differentiates_with_torch_func_is_not_watched():
-    def slope(x):
-        x = x.detach().requires_grad_()
-        inner = torch.func.grad(lambda z: z.square().sum())(x)
-        return torch.autograd.grad((x * inner).sum(), x)[0]
+def slope_by_torch_func(x):
+    x = x.detach().requires_grad_()
+    inner = torch.func.grad(lambda z: z.square().sum())(x)
+    return torch.autograd.grad((x * inner).sum(), x)[0]
 
+
+def test_a_network_that_differentiates_with_torch_func_is_not_watched():
     packer, x = Packer(2, graph=GRAPH), torch.arange(5.0)
-    assert torch.equal(packer(slope, x), 4 * x)
+    assert torch.equal(packer(slope_by_torch_func, x), 4 * x)
     assert packer.graph is None
+
+
+def test_nor_is_its_micro_batch_cut():
+    packer = Packer.of(None, torch.device("cpu"))
+    packer.fit(slope_by_torch_func, torch.zeros(2))
+    assert packer.size == 128
+
+
+@pytest.mark.parametrize(
+    ("floats", "size"), [(1, 128), (ROOM // 4 // 128, 128), (ROOM // 4 // 100, 64), (ROOM // 4 // 17, 16), (ROOM, 16)]
+)
+def test_a_micro_batch_is_cut_to_what_graphs_weigh(floats, size):
+    def graph(part):
+        return part.requires_grad_().expand(-1, floats).exp().sum()  # keeps what exp gives
+
+    packer = Packer.of(None, torch.device("cpu"))
+    packer.fit(graph, torch.zeros(2, 1))
+    assert (packer.size, packer.forward_size) == (size, 2 * size)
+
+
+def test_weights_do_not_count_for_the_size_of_a_micro_batch():
+    packer, large = Packer.of(None, torch.device("cpu")), torch.zeros(1, ROOM // 4)
+    packer.fit(lambda part: part.requires_grad_() @ large, torch.zeros(2, 1))
+    assert packer.size == 128
+
+
+def test_a_micro_batch_where_memory_holds_no_pair():
+    def small(part):
+        if len(part) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return part
+
+    packer = Packer.of(None, torch.device("cpu"))
+    packer.fit(small, torch.zeros(2, 1))
+    assert (packer.size, packer.forward_size) == (1, 1)
+
+
+def test_another_fault_is_not_mistaken_for_a_size():
+    def broken(part):
+        raise RuntimeError("some other fault")
+
+    with pytest.raises(RuntimeError, match="some other fault"):
+        Packer.of(None, torch.device("cpu")).fit(broken, torch.zeros(2, 1))
+
+
+def test_another_process_takes_the_size_that_fits():
+    packer = Packer.of(None, torch.device("cpu"))
+    packer.fit(lambda part: part.requires_grad_().expand(-1, ROOM // 64).exp(), torch.zeros(2, 1))
+    there = packer.on(torch.device("cpu"))
+    assert (there.size, there.forward_size, there.asked) == (packer.size, packer.forward_size, None) == (16, 32, None)
+    assert Packer.of(7, torch.device("cpu")).on(torch.device("cpu")).size == 7
 
 
 def test_only_what_is_chosen_on_a_cpu_is_watched():

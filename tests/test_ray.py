@@ -21,8 +21,9 @@ from shell import PYTHON
 from toys import Toy, X, evaluate, refusal
 
 import robench
+from robench.classifiers.classifier import assemble
 from robench.errors import IncompleteError, InputError
-from robench.specs import find_attack
+from robench.specs import Architecture, Head, Input, find_attack
 from robench.store import Store, read
 from robench.store.raw import Chunks
 
@@ -127,7 +128,8 @@ def test_all_workers_get_as_many_chunks_and_full_micro_batches_if_they_can(secon
 
     executor = Ray("cpu")
     assert executor.workers == 2
-    assert [executor.chunk_size(n) for n in (0, 10, 540, 2000, 10**6)] == [1, 5, 135, 250, 1024]
+    assert [executor.chunk_size(n, 1024) for n in (0, 10, 540, 2000, 10**6)] == [1, 5, 135, 250, 1024]
+    assert executor.chunk_size(10**6, 341) == 341
 
 
 LAYERS = "from torch import nn\nclass Layer(nn.Linear):\n    pass\n"
@@ -140,11 +142,29 @@ def test_a_network_of_ones_own_travels_with_what_lies_beside_it(second, cli, tmp
     weights = {"1.weight": torch.randn(10, 64, generator=torch.Generator().manual_seed(0)), "1.bias": torch.zeros(10)}
     torch.save(weights, tmp_path / "w.pt")
     command = ["eval", "--model", f"{tmp_path / 'net.py'}:make", "--weights", tmp_path / "w.pt", "--dataset", "digits",
-               "--attack", "mim-20", "--limit", 40]  # fmt: skip
+               "--attack", "mim-20", "--attack", "feature-attack", "--limit", 40]  # fmt: skip
     for engine in ("local", "ray"):
         said = cli(*command, "--engine", engine, "--results", tmp_path / engine)
         assert said.code == 0, said.err
     same(tmp_path / "local", tmp_path / "ray")
+
+
+def test_workers_search_as_this_process_does(second, tmp_path):
+    declared = Architecture(name="convnet", args={"channels": [8, 16], "strides": [1, 2], "batch_norm": True})
+    torch.manual_seed(0)
+    model, x = assemble(declared, Head(), Input(), (3, 32, 32), 10, "the test").eval(), torch.rand(40, 3, 32, 32)
+    y = model(x).argmax(1)
+    for engine in ("local", "ray"):
+        options = {"attacks": ["pgd-20"], "device": "cpu", "engine": engine, "chunk_size": 10}
+        found = robench.evaluate(model, x, y, eps=0.02, results=tmp_path / engine, **options)
+        assert found.results[0].record.header.search == "fused"
+    assert 0 < same(tmp_path / "local", tmp_path / "ray")["pgd-20"]["robust"].count("True") < 40
+
+
+def test_workers_do_not_compile(second, cli, tmp_path):
+    said = cli("eval", "--model", "pgdat", "--engine", "ray", "--search", "compiled", "--results", tmp_path)
+    assert said.code == 2
+    assert "use --search fused with Ray" in said.last
 
 
 # ---- What dies ----

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from robench.classifiers.classifier import Classifier
 from robench.classifiers.features import NO_HEAD, UNKNOWN, Ask, FeatureLayer, Head, find, normalized
 from robench.classifiers.heads import HypersphereHead
+from robench.classifiers.precision import Precision
+from robench.classifiers.swift import Search, swift
 from robench.classifiers.unchanged import unchanged
 from robench.errors import InputError
 from robench.losses import Sees
@@ -31,6 +33,8 @@ class Victim:
         device: where it lives.
         scale, margin: the constants of an HE head, or None for any other network.
         layer: where its penultimate features are, if it was looked into.
+        search: how the search runs it; plain, too, where nothing is faster.
+        swift: what the search runs instead, the same up to rounding, if anything (`robench.classifiers.swift`).
     """
 
     model: nn.Module
@@ -38,6 +42,8 @@ class Victim:
     scale: float | None = None
     margin: float | None = None
     layer: FeatureLayer | None = None
+    search: Search = "plain"
+    swift: nn.Module | None = None
 
     @classmethod
     def of(cls, model: nn.Module, device: torch.device) -> "Victim":
@@ -60,7 +66,17 @@ class Victim:
         """
         if name is None and isinstance(self.model, Classifier):
             return self
-        return replace(self, layer=find(self.model, name, ask, x))
+        return replace(self, layer=find(self.model, name, ask, x), search="plain", swift=None)
+
+    def hastened(self, search: Search, precision: Precision) -> "Victim":
+        """The same with the network that the search runs, where one is faster."""
+        found = swift(self.model, search, precision, self.device)
+        return replace(self, search="plain" if found is None else search, swift=found)
+
+    @property
+    def searched(self) -> nn.Module:
+        """The network as the search runs it; verdicts are given on `model`."""
+        return self.model if self.swift is None else self.swift
 
     @property
     def head(self) -> Head | None:
@@ -88,14 +104,14 @@ class Victim:
             InputError: features are asked for and not known, or the network returns no logits.
         """
         if sees == "logits":
-            logits = check_logits(self.model(x), len(x))
+            logits = check_logits(self.searched(x), len(x))
             return logits, logits
         if self.layer is not None:
             answer, z = self.layer.read(self.model, x)
             logits = check_logits(answer, len(x))
-        elif isinstance(self.model, Classifier):
-            z = self.model.features(x)
-            logits = self.model.head(z)
+        elif isinstance(self.searched, Classifier):
+            z = self.searched.features(x)
+            logits = self.searched.head(z)
         else:
             raise InputError(f"{UNKNOWN}.")
         if sees == "features":

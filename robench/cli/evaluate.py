@@ -76,6 +76,9 @@ def evaluate(
     batch_size: Annotated[str, typer.Option(help="Of micro-batches: auto or N.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of the search: fp32, tf32 or bf16.")] = "fp32",
+    search: Annotated[
+        str, typer.Option(help="How the network is run while it is attacked: plain, fused or compiled.")
+    ] = "fused",
     engine: Annotated[
         str, typer.Option(help="Where chunks are computed: local, or ray for many cores or GPUs.")
     ] = "local",
@@ -90,7 +93,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Run attacks on defenses and show robust accuracies, worst case first."""
-    require_engine(engine, ray_address)
+    require_engine(engine, ray_address, search)
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir '{data_dir}' is not a folder.")
     choice = Choice(limit, sample, example or (), seed)
@@ -112,7 +115,9 @@ def evaluate(
     specs = specs if max_queries is None else within(specs, max_queries)
     crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in cards])]
     crafting = [together(crafting)] if ensemble and crafting else crafting
-    settings = Settings(seed, precision, device, batch_size_of(batch_size), save_adversarial=save_adversarial)  # type: ignore[arg-type]
+    settings = Settings(
+        seed, precision, device, batch_size_of(batch_size), save_adversarial=save_adversarial, search=search  # type: ignore[arg-type]
+    )  # fmt: skip
     executor = make_executor(engine, device, ray_address)
     run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet, choice, executor)
     targets = [(Subject.of_card(card), each, threat) for card, each, threat in cards]

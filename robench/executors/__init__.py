@@ -11,16 +11,18 @@ if TYPE_CHECKING:
 ENGINES = ("local", "ray")
 
 
-def require_engine(engine: str, ray_address: str | None = None) -> None:
+def require_engine(engine: str, ray_address: str | None = None, search: str = "fused") -> None:
     """Be sure that an engine is one, and there.
 
     Raises:
-        InputError: it is unknown or not installed, or an address is given for another than Ray.
+        InputError: it is unknown or not installed, or cannot do what is asked for.
     """
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}': use {' or '.join(ENGINES)}.")
     if ray_address is not None and engine != "ray":
         raise InputError(f"the Ray address '{ray_address}' is for the engine ray: add --engine ray, or take it out.")
+    if engine == "ray" and search == "compiled":
+        raise InputError("every worker would compile the network for every chunk: use --search fused with Ray.")
     if engine == "ray" and find_spec("ray") is None:
         raise InputError("the engine ray needs Ray, which is not installed: pip install 'robench[ray]'.")
 

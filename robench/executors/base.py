@@ -24,8 +24,15 @@ class Executor(Protocol):
     def device(self) -> torch.device:
         """Where this process makes the passes that are no chunk's: the clean one, the probe, the crafting."""
 
-    def chunk_size(self, n: int) -> int:
-        """Into how large chunks n examples should be cut."""
+    def join(self) -> None:
+        """Be sure that there is somewhere to compute.
+
+        Raises:
+            InputError: there is not.
+        """
+
+    def chunk_size(self, n: int, most: int) -> int:
+        """Into how large chunks n examples should be cut, if at most so many can advance together."""
 
     def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
         """Attack every chunk and hand it over, once, the moment it is finished; in any order.

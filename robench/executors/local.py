@@ -8,7 +8,6 @@ import torch
 from robench.devices import pick_device
 from robench.engine import Chunk, Job
 from robench.executors.base import OnChunk, OnProgress, work
-from robench.request import CHUNK
 
 
 class Local:
@@ -29,9 +28,12 @@ class Local:
         """Where everything is computed."""
         return self._device
 
-    def chunk_size(self, n: int) -> int:
-        """The usual one."""
-        return CHUNK
+    def join(self) -> None:
+        """This process is here."""
+
+    def chunk_size(self, n: int, most: int) -> int:
+        """As many as can."""
+        return most
 
     def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
         """Attack one chunk after another."""

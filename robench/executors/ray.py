@@ -7,6 +7,7 @@ worker died or was taken for dead, is handed over once.
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
 from pickle import PicklingError
@@ -16,7 +17,6 @@ import ray
 import torch
 from ray.exceptions import RayError, RaySystemError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from torch import nn
 
 from robench.classifiers.victim import Victim
 from robench.engine import Chunk, Job
@@ -24,9 +24,8 @@ from robench.errors import IncompleteError, InputError, RobenchError
 from robench.executors.base import OnChunk, OnProgress
 from robench.executors.cluster import connect
 from robench.executors.meter import Meter
-from robench.executors.worker import CPU, PAUSE, Network, Order, Parcel, attack
+from robench.executors.worker import CPU, PAUSE, Order, Parcel, attack
 from robench.packing import AUTO
-from robench.request import CHUNK
 from robench.store import Rows
 
 PARTS = 4
@@ -55,20 +54,21 @@ class Ray:
             raise InputError(f"--device '{device}' with the engine ray: use {', '.join(DEVICES)}; Ray hands out GPUs.")
         self._wanted, self._address, self._cores = device, address, workers
         self._started = False
-        self._sent: tuple[nn.Module, Any] | None = None
+        self._sent: tuple[Victim, Any] | None = None
 
     @property
     def device(self) -> torch.device:
         """Of this process; it may lack what workers have."""
         return torch.device("cuda" if self._wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
-    def chunk_size(self, n: int) -> int:
-        """As many chunks for each worker, and full micro-batches rather than many chunks.
+    def join(self) -> None:
+        """Join the cluster and count its workers."""
+        _ = self.workers
 
-        Joins the cluster, to know how many workers there are.
-        """
+    def chunk_size(self, n: int, most: int) -> int:
+        """As many chunks for each worker, and full micro-batches rather than many chunks."""
         parts = min(max(n // (self.workers * AUTO[self._kind]), 1), PARTS)
-        return min(max(-(-n // (self.workers * parts)), 1), CHUNK)
+        return min(max(-(-n // (self.workers * parts)), 1), most)
 
     def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
         """Attack every chunk; what is finished when an error or Ctrl-C ends it is handed over, the rest stopped."""
@@ -128,34 +128,34 @@ class Ray:
 
     def _sender(self, job: Job) -> Callable[[int, Chunk], Any]:
         """A function that sends a chunk to a worker and gives the task."""
-        network, order = self._network(job.victim), ray.put(Order.of(job, self._kind))
+        victim, order = self._victim(job.victim), ray.put(Order.of(job, self._kind))
         # Ray would start a new process for every task on a GPU, unless told that any number of calls is fine.
         task = ray.remote(num_cpus=1, num_gpus=int(self._kind == "cuda"), max_calls=0, max_retries=RETRIES)(_task)
 
         def send(position: int, chunk: Chunk) -> Any:
             parcel = ray.put(Parcel.of(chunk, job.crafted))
-            return task.options(name=f"{job.spec.name} {position}").remote(
-                network, order, parcel, position, self._meter
-            )
+            return task.options(name=f"{job.spec.name} {position}").remote(victim, order, parcel, position, self._meter)
 
         return send
 
-    def _network(self, victim: Victim) -> Any:
+    def _victim(self, victim: Victim) -> Any:
         """The network in the object store; it is put there once, however many attacks it stands."""
-        if self._sent is None or self._sent[0] is not victim.model:
+        bare = replace(victim, device=CPU, swift=None)
+        if self._sent is None or self._sent[0] != bare:
             try:
-                sent = ray.put(Network(victim.model.to(CPU), victim.scale, victim.margin))
+                victim.model.to(CPU)
+                sent = ray.put(bare)
             except (TypeError, PicklingError, AttributeError) as error:
                 said = str(error).splitlines()[0].rstrip(".:")
                 raise InputError(f"the network cannot be sent to workers ({said}): use the engine local.") from error
             finally:
                 victim.model.to(victim.device)
-            self._sent = victim.model, sent
+            self._sent = bare, sent
         return self._sent[1]
 
 
-def _task(network: Network, order: Order, parcel: Parcel, position: int, meter: Any) -> tuple[Rows, dict[str, Any]]:
-    return attack(network, order, parcel, partial(meter.tell.remote, position))
+def _task(victim: Victim, order: Order, parcel: Parcel, position: int, meter: Any) -> tuple[Rows, dict[str, Any]]:
+    return attack(victim, order, parcel, partial(meter.tell.remote, position))
 
 
 def _hand_over(task: Any, flying: dict[Any, int], on_chunk: OnChunk) -> None:

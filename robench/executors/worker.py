@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from platform import node
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robench.algorithms import Pool
 from robench.classifiers.victim import Victim
@@ -23,15 +23,6 @@ PAUSE = 0.5
 """Seconds between two reports of a worker: more would only be traffic."""
 Tell = Callable[[int, int, int], object]
 """Called with restart, step and the number of examples still under attack."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A victim on its way, on the CPU."""
-
-    model: nn.Module
-    scale: float | None
-    margin: float | None
 
 
 @dataclass(frozen=True)
@@ -79,8 +70,8 @@ class Order:
         return cls(shared, job.packer, job.pool and job.pool.to(CPU), kind, versions())
 
 
-def attack(network: Network, order: Order, parcel: Parcel, tell: Tell) -> tuple[Rows, dict[str, Any]]:
-    """Attack a chunk; `tell` hears of a step now and then.
+def attack(victim: Victim, order: Order, parcel: Parcel, tell: Tell) -> tuple[Rows, dict[str, Any]]:
+    """Attack a chunk of a victim that comes as a CPU's; `tell` hears of a step now and then.
 
     Raises:
         InputError: the attack does, or this worker's versions are not those of the process that asks.
@@ -89,9 +80,9 @@ def attack(network: Network, order: Order, parcel: Parcel, tell: Tell) -> tuple[
     device = torch.device(order.kind)
     if device == CPU:
         torch.set_num_threads(1)  # a worker is a core
-    chunk = parcel.chunk
+    chunk, there = parcel.chunk, replace(victim, model=victim.model.to(device), device=device)
     job = Job(
-        victim=Victim(network.model.to(device), device, network.scale, network.margin),
+        victim=there.hastened(victim.search, order.shared["precision"]),
         packer=order.packer.on(device),
         pool=order.pool and order.pool.to(device),
         crafted=None if parcel.points is None else Crafted(chunk.ids, parcel.points),

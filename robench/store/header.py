@@ -36,7 +36,8 @@ class Header(Sealed):
 
     `identity` holds whatever can change a verdict and `hash` is its digest; `family` is the same without
     the attack's step count. `forwards` and `backwards` are what the run spent, in examples passed through
-    the network, without the clean pass, the judge's and the probe's, which are counted apart. `diagnostics`
+    the network, without the clean pass, the judge's and the probe's, which are counted apart. `search` says how it
+    was run meanwhile, which like device and versions is at most a matter of rounding. `diagnostics`
     are measures by the names of `attacks/diagnostics.toml`; `has_curve` tells whether the verdicts after fewer
     steps can be read from it.
     """
@@ -52,6 +53,7 @@ class Header(Sealed):
     seed: int
     n: int
     precision: str
+    search: str = "plain"
     device: str
     versions: dict[str, str]
     created: str
@@ -80,8 +82,8 @@ class Header(Sealed):
         return self.dataset, self.model, self.model_identity, data, self.threat.norm, repr(self.threat.eps)
 
     def dump(self) -> dict[str, Any]:
-        """As JSON-ready data."""
-        return self.model_dump(by_alias=True)
+        """As JSON-ready data; what was published before there was a choice of `search` reads as it did."""
+        return self.model_dump(by_alias=True, exclude={"search"} if self.search == "plain" else None)
 
 
 class Record:

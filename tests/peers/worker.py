@@ -23,8 +23,10 @@ import torch
 from case import Case, Effort, answer
 from environments import PEERS
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from robench.classifiers import load_model
+from robench.classifiers.classifier import Classifier
 from robench.classifiers.precision import Precision, arithmetic
 from robench.specs import ThreatModel
 
@@ -62,14 +64,15 @@ class Setup:
 
 
 class Meter:
-    """Counts the images that a network is shown."""
+    """Counts the images that whole networks are shown; a hook on one of them would keep robench from folding it."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self) -> None:
         self.forwards = 0
-        model.register_forward_hook(self._count)
+        self.hook = register_module_forward_hook(self._count)
 
     def _count(self, module: nn.Module, given: tuple[Tensor, ...], logits: Tensor) -> None:
-        self.forwards += len(given[0])
+        if isinstance(module, Classifier):
+            self.forwards += len(given[0])
 
 
 def memory(key: str) -> float | None:
@@ -133,7 +136,7 @@ def main() -> None:
     library, setup = sys.argv[1], Setup(**json.loads(sys.stdin.readline()))
     torch.set_num_threads(setup.threads)
     case = setup.case()
-    meter = Meter(case.model)
+    meter = Meter()
     run, attacks = runner(library, case, meter)
     warm(case)
     versions = {name: version(name) for name in ("torch", MODULES[library][1])}

@@ -1,0 +1,101 @@
+"""The network as the search runs it: the same function, computed faster; the judge keeps the network as it is."""
+
+import time
+from typing import Literal, TypeGuard, cast
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+from torch.fx.proxy import TraceError
+
+from robench.classifiers import architectures
+from robench.classifiers.classifier import Classifier
+from robench.classifiers.precision import Precision, arithmetic
+from robench.errors import InputError
+
+Search = Literal["plain", "fused", "compiled"]
+SEARCHES: tuple[Search, ...] = ("plain", "fused", "compiled")
+"""As it is; batch norm folded into the convolutions before it, channels last; that through torch.compile, too."""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def swift(model: nn.Module, search: Search, precision: Precision, device: torch.device) -> nn.Module | None:
+    """A network in evaluation mode that computes the same up to rounding, or None where none is faster.
+
+    Batch norm is folded into backbones of robench only, for others' code can do what a trace would miss; and not where
+    somebody listens to their layers or has replaced a forward pass. Without batch norm channels last does not pay.
+    It has weights of its own and shares the head.
+
+    Args:
+        model: maps images in [0, 1] to logits.
+        search: how it is to be run.
+        precision: of its passes.
+        device: where the network lives.
+    """
+    if search == "plain":
+        return None
+    found = _fused(model, precision, device) if _of_robench(model) else None
+    if search == "fused":
+        return found
+    if isinstance(model, Classifier):
+        compiled = torch.compile(found.backbone if found else model.backbone, dynamic=True)
+        return _with_backbone(model, cast(nn.Module, compiled))
+    return cast(nn.Module, torch.compile(model, dynamic=True))
+
+
+def warm_up(model: nn.Module, x: Tensor) -> float:
+    """Seconds that torch.compile takes: it works in the first pass forwards, and in the first with a way back.
+
+    Args:
+        model: compiled.
+        x: two images, or more: one alone would be a case of its own.
+
+    Raises:
+        InputError: it cannot be compiled here.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # most of a second, for those who compile
+    from torch._inductor.exc import InductorError
+
+    begin = time.perf_counter()
+    try:
+        with torch.no_grad():
+            model(x)
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            model(x).sum().backward(inputs=[x])
+    except (TorchDynamoException, InductorError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".:")
+        raise InputError(f"torch.compile cannot take the network ({reason}): leave --search compiled out.") from error
+    return time.perf_counter() - begin
+
+
+def _of_robench(model: nn.Module) -> TypeGuard[Classifier]:
+    """Whether the network is code of robench, and nothing but that."""
+    if type(model) is not Classifier or not type(model.backbone).__module__.startswith(f"{architectures.__name__}."):
+        return False
+    return not any("forward" in vars(each) or any(getattr(each, hooks) for hooks in HOOKS) for each in model.modules())
+
+
+def _fused(model: Classifier, precision: Precision, device: torch.device) -> Classifier | None:
+    if not any(isinstance(module, NORMS) for module in model.backbone.modules()):
+        return None
+    # In full float32, lest the weights are folded in TF32; the copy is what torch's own fusion works on.
+    with arithmetic("fp32", device):
+        try:
+            backbone = fuse(model.backbone).eval()
+        except (
+            TraceError,
+            RuntimeError,
+            TypeError,
+        ):  # what torch says of code that looks at values: it cannot be traced
+            return None
+    backbone.requires_grad_(False)
+    if device.type == "cpu" or precision != "fp32":  # where a GPU's tensor cores want it, and every CPU
+        backbone = backbone.to(memory_format=torch.channels_last)
+    return _with_backbone(model, backbone)
+
+
+def _with_backbone(model: Classifier, backbone: nn.Module) -> Classifier:
+    mean, std = (each.flatten().tolist() for each in (model.mean, model.std))
+    return Classifier(backbone, model.head, mean, std).to(model.mean.device).eval()
