@@ -1,6 +1,7 @@
 """What Ray's workers bring: one process of one thread, one worker, two workers, in turns.
 
     OMP_NUM_THREADS=1 python tests/benchmarks/ray_workers.py [--rounds 5] [--model pgdat_he] [--attack pgd-500 ...]
+                                                             [--data-dir DIR] [--limit N]
 
 Timed is a whole evaluation from the clean pass to the record, Ray being up and its workers warm; the start is timed
 apart. Verdicts are compared example by example. The bar: two workers on two cores at least 1.7 times as fast as one.
@@ -33,11 +34,13 @@ WAYS = {
 }
 
 
-def verdicts(executor: Executor, model: str, attacks: list[str], limit: int | None) -> list[list[bool]]:
+def verdicts(
+    executor: Executor, model: str, attacks: list[str], limit: int | None, data_dir: Path | None
+) -> list[list[bool]]:
     """Of one evaluation, on a card's own data, into a folder that is thrown away."""
     card = find_card(model)
     data = dataset_of(card)
-    split, specs = data.load("test"), [find_attack(name) for name in attacks]
+    split, specs = data.load("test", data_dir), [find_attack(name) for name in attacks]
     split = split if limit is None else split.limit(limit)
     with tempfile.TemporaryDirectory() as folder:
         store, settings = Store(Path(folder)), Settings(device="cpu")
@@ -47,13 +50,13 @@ def verdicts(executor: Executor, model: str, attacks: list[str], limit: int | No
     return [result.record.robust.tolist() for result in outcome.results]
 
 
-def seconds(way: str, model: str, attacks: list[str]) -> tuple[float, float, list[list[bool]]]:
+def seconds(way: str, options: argparse.Namespace) -> tuple[float, float, list[list[bool]]]:
     """Of the start with a warm-up, and of the evaluation; and its verdicts."""
     executor, begin = WAYS[way](), time.perf_counter()
     try:
-        verdicts(executor, model, ["fgsm"], 128)
+        verdicts(executor, options.model, ["fgsm"], 128, options.data_dir)
         warm = time.perf_counter()
-        found = verdicts(executor, model, attacks, None)
+        found = verdicts(executor, options.model, options.attack, options.limit, options.data_dir)
         return warm - begin, time.perf_counter() - warm, found
     finally:
         executor.close()
@@ -65,13 +68,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default="pgdat_he")
     parser.add_argument("--attack", nargs="+", default=["pgd-500", "square"])
+    parser.add_argument("--limit", type=int, help="so many of the test examples; all by default")
+    parser.add_argument("--data-dir", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     seen = set()
     for _ in range(options.rounds):
         for way in WAYS:
-            start, whole, found = seconds(way, options.model, options.attack)
+            start, whole, found = seconds(way, options)
             taken[way].append((start, whole))
             seen.add(str(found))
     if len(seen) > 1:

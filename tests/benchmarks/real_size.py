@@ -8,8 +8,8 @@ labels what the network says, so that every example is attacked. With batch norm
 all images nearly the same logits, which no attack moves; so the statistics are those of the images, from one pass in
 training mode. The accuracies mean nothing but that the path works: random networks break within a few steps.
 
-A second table is the peak of one pass forwards and back over more and more images, with the limit on a micro-batch's
-graph (`robench.packing.GRAPH`) and without. Each number is of a process of its own, and is kept in --kept: the same
+A second table is the peak of one pass forwards and back over more and more images, in micro-batches that fit the
+network (`robench.sizing`) and all at once. Each number is of a process of its own, and is kept in --kept: the same
 command measures only what is missing.
 """
 
@@ -25,13 +25,18 @@ import torch
 import torch.nn.functional as F
 from alone import alone, write_page
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 import robench
 from robench.classifiers import make_classifier
+from robench.classifiers.classifier import Classifier
+from robench.classifiers.victim import Victim
 from robench.data import dataset_of, find_dataset
+from robench.judge import Judge
 from robench.packing import AUTO, Packer
 from robench.paths import write_text
 from robench.report import Table
+from robench.sizing import suit
 from robench.specs import find_card
 
 CARDS = {"WRN-34-10": "cifar10/pgdat", "ResNet-50": "imagenet/freeat_resnet50"}
@@ -85,11 +90,12 @@ def battery(name: str, count: int, data_dir: Path) -> dict[str, str]:
     forwards, sizes = [], [0]
 
     def count_pass(module: nn.Module, given: tuple[Tensor]) -> None:
-        forwards.append(len(given[0]))
-        if given[0].requires_grad:
-            sizes.append(len(given[0]))
+        if isinstance(module, Classifier):  # the network, or what the search runs in its place
+            forwards.append(len(given[0]))
+            if given[0].requires_grad:
+                sizes.append(len(given[0]))
 
-    network.register_forward_pre_hook(count_pass)
+    register_module_forward_pre_hook(count_pass)  # a hook on the network would keep robench from folding it
     before, begin = peak(), time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a verdict on a random network may well be broken
@@ -111,7 +117,10 @@ def battery(name: str, count: int, data_dir: Path) -> dict[str, str]:
 def one_pass(name: str, count: int, limited: bool) -> dict[str, str]:
     """The peak of one pass forwards and back over so many images of noise, and the micro-batch in the end."""
     network, x = network_of(name), torch.rand(count, *dataset_of(find_card(CARDS[name])).sizes[0])
-    packer = Packer.auto(torch.device("cpu")) if limited else Packer(AUTO["cpu"])
+    packer = Packer(AUTO["cpu"])
+    if limited:
+        packer = Packer.auto(torch.device("cpu"))
+        suit(Judge(Victim.of(network, torch.device("cpu")), packer), x, "fp32")
 
     def slope(part: Tensor) -> Tensor:
         part = part.requires_grad_()
@@ -135,7 +144,9 @@ def tables(run: Callable[..., dict[str, str]]) -> list[Table]:
         "included; GB before is what it had needed when the evaluation began. The micro-batch is the largest that was "
         "passed forwards and back."
     )
-    second = Table("One pass forwards and back: peak, micro-batch, time", "network", ["with the limit", "without"])
+    second = Table(
+        "One pass forwards and back: peak, micro-batch, time", "network", ["in micro-batches that fit", "at once"]
+    )
     for name, counts in PASSES.items():
         for count in counts:
             cells = {}
@@ -153,8 +164,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/real_size.md"))
     parser.add_argument("--kept", type=Path, default=Path("results/benchmarks/raw/real_size.json"))
     parser.add_argument("--one", nargs=2, metavar=("NETWORK", "IMAGES"), help="only this, here, as JSON")
-    parser.add_argument("--limited", action="store_true", help="with --one: one pass, within the limit")
-    parser.add_argument("--unlimited", action="store_true", help="with --one: one pass, without a limit")
+    parser.add_argument("--limited", action="store_true", help="with --one: one pass, in micro-batches that fit")
+    parser.add_argument("--unlimited", action="store_true", help="with --one: one pass, all at once")
     asked = parser.parse_args()
     if asked.one:
         name, count = asked.one[0], int(asked.one[1])
