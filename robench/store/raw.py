@@ -19,6 +19,7 @@ from filelock import FileLock
 from robench.errors import InputError
 from robench.paths import atomic_path
 from robench.specs import digest
+from robench.store.arrow import as_arrow, as_column
 from robench.store.header import SCHEMA, SHORT, Header, Record, check_header
 from robench.store.rows import Column, Rows, ids_sha256
 
@@ -155,10 +156,7 @@ def _write(path: Path, rows: Rows, header: dict[str, Any]) -> None:
     checksums = {name: checksum(column) for name, column in rows.columns().items()}
     body = {"header": header, "columns": checksums}
     meta = {META: json.dumps({**body, "seal": digest(body)}).encode()}
-    columns = {
-        name: pa.array(column.tolist(), pa.binary()) if name == POINTS else pa.array(column)
-        for name, column in rows.columns().items()
-    }
+    columns = {name: as_arrow(column) for name, column in rows.columns().items()}
     with atomic_path(path) as temporary:
         pq.write_table(
             pa.table(columns).replace_schema_metadata(meta), temporary, compression="zstd", write_page_checksum=True
@@ -168,7 +166,8 @@ def _write(path: Path, rows: Rows, header: dict[str, Any]) -> None:
 def _read(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, dict[str, Any]]:
     meta = _meta(path)
     try:
-        table = pq.read_table(path, columns=columns)
+        with pq.ParquetFile(path) as file:  # `read_table` would load all that pyarrow has for whole datasets
+            table = file.read(columns, use_threads=False)
     except DAMAGE as error:
         raise _damaged(path) from error
     rows = _from_table(table).columns()
@@ -218,11 +217,6 @@ def _from_table(table: pa.Table) -> Rows:
     def column(name: str) -> Column:
         if name not in table.column_names:
             return np.empty(0)
-        if name == POINTS:
-            values = np.empty(table.num_rows, dtype=object)
-            values[:] = table[name].to_pylist()
-            return values
-        array: Column = table[name].to_numpy()
-        return array
+        return as_column(table[name])
 
     return Rows(**{name: column(name) for name in Rows.__dataclass_fields__})
