@@ -1,6 +1,8 @@
 """Where an evaluation runs, in words."""
 
+import ctypes
 import platform
+import sys
 from importlib.metadata import version
 
 import torch
@@ -33,6 +35,12 @@ def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def release() -> None:
+    """Give memory that was freed back to the system; glibc keeps it where something behind it is still in use."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None:
+        trim(0)
 
 
 def device_name(device: torch.device) -> str:

@@ -9,7 +9,7 @@ from robench.packing import Packer
 
 CHUNK = 1024
 """Examples that advance together: enough for full micro-batches, few enough to lose little."""
-SPACE = 2**22
+SPACE = 2**21
 """Bytes that their images may take: an attack keeps a dozen arrays of that size."""
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
-from robench.devices import device_name
+from robench.devices import device_name, release
 from robench.engine import Chunk, Job, OnStep, attack_chunk
 from robench.judge import Judge
 from robench.store import Rows
@@ -57,4 +57,5 @@ def work(job: Job, chunk: Chunk, on_step: OnStep) -> tuple[Rows, dict[str, Any]]
         "measures": dict(measures),
         "device": device_name(job.victim.device),
     }
+    release()
     return rows, cost
