@@ -186,7 +186,8 @@ class _Bench:
     def __init__(self, subject: Subject, split: Split, source: Source, settings: Settings, stack: ExitStack) -> None:
         self.subject, self.split, self.source, self.settings, self.stack = subject, split, source, settings, stack
         self.device = pick_device(settings.device)
-        self.packer = Packer.of(settings.batch_size, self.device).cautious()
+        packer = Packer.of(settings.batch_size, self.device)
+        self.packer = packer if subject.service else packer.cautious()
 
     def identity(self, corruption: str, severity: int) -> dict[str, Any]:
         """All that can change the verdicts."""

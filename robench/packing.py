@@ -37,6 +37,7 @@ class Packer:
         size: of a micro-batch.
         forward_size: of one that is only passed forwards, which needs far less memory.
         graph: bytes that the graph of more than one example may hold, if that is limited.
+        halved: whether memory ran out.
     """
 
     def __init__(self, size: int, forward_size: int | None = None, graph: int | None = None) -> None:
@@ -44,6 +45,7 @@ class Packer:
             raise InputError(f"--batch-size {size} must be at least 1, or 'auto'.")
         self.size, self.forward_size, self.graph = size, forward_size or size, graph
         self.asked: int | None = None
+        self.halved = False
 
     @classmethod
     def auto(cls, device: torch.device) -> "Packer":
@@ -59,7 +61,7 @@ class Packer:
         return packer
 
     def on(self, device: torch.device) -> "Packer":
-        """A fresh one for another process: with the size asked for, on a CPU the one that fits, else the usual one."""
+        """A fresh one for another process: of the size asked for, on a CPU of the one that fits if that is known."""
         found = Packer.of(self.asked, device)
         if found.graph and self.graph:
             found.size, found.forward_size = self.size, self.forward_size
@@ -72,23 +74,25 @@ class Packer:
         return self
 
     def fit(self, function: Callable[[Tensor], object], pair: Tensor) -> None:
-        """Cut micro-batches, to a power of two, so that their graphs hold no more than `ROOM` bytes.
+        """Cut micro-batches, to a power of two of at least `LEAST` examples, so that what a graph holds beside the
+        weights is at most `ROOM` bytes. What cannot be measured, because the network gives no gradient or hides how it
+        comes by it, stays as it is.
 
         Args:
             function: a forward pass with a way back.
-            pair: two examples.
+            pair: two examples that the network takes, on its device.
         """
+        size = self.size
         try:
-            one, two = (_weight(function, pair[:n]) for n in (1, 2))
-        except RuntimeError as error:
+            one = _weight(function, pair[:1], math.inf)
+            two = _weight(function, pair, max(self.graph or math.inf, one))
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
             if out_of_memory(error):
-                self.size = self.forward_size = 1
-            elif UNWATCHED not in str(error):
-                raise
-            return
-        fitting = ROOM // max(two - one, 1)
-        self.size = min(max(2 ** fitting.bit_length() // 2, LEAST), self.size)
-        self.forward_size = 2 * self.size
+                size = 1
+        else:
+            size = max(2 ** (ROOM // max(two - one, 1)).bit_length() // 2, LEAST)
+        self.size = min(size, self.size)
+        self.forward_size = self.forward_size if self.halved else 2 * self.size
 
     def __call__(self, function: Callable[..., Result], *tensors: Images, differentiates: bool = True) -> Result:
         """`function(*micro-batches)` over tensors of equal leading length, outputs concatenated.
@@ -129,7 +133,7 @@ class Packer:
             raise InputError(
                 "out of memory with a single example: use a smaller model, another --device, or close other programs."
             )
-        half = size // 2
+        half, self.halved = size // 2, True
         if differentiates:
             self.size, self.forward_size = half, max(self.forward_size // 2, half)
         else:
@@ -160,9 +164,9 @@ class _Bounded(saved_tensors_hooks):
         return tensor.detach()  # as it is, an output would hold the node that holds it, for ever
 
 
-def _weight(function: Callable[[Tensor], object], x: Tensor) -> int:
-    """Bytes that a pass keeps for the way back."""
-    counted = _Bounded(math.inf)
+def _weight(function: Callable[[Tensor], object], x: Tensor, limit: float) -> int:
+    """Bytes that a pass keeps for the way back, if they are within a limit."""
+    counted = _Bounded(limit)
     with counted:
         function(x.detach())
     return counted.total

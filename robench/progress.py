@@ -59,6 +59,7 @@ class Tally:
     seconds: float = 0.0
     judge_forwards: int = 0
     devices: set[str] = field(default_factory=set)
+    searches: set[str] = field(default_factory=set)
     faults: Counter[str] = field(default_factory=Counter)
     measures: Counter[str] = field(default_factory=Counter)
 
@@ -91,7 +92,8 @@ def tally(parts: Iterable[tuple[Rows, dict[str, Any]]]) -> Tally:
         total.judge_forwards += cost["judge_forwards"]
         total.faults.update(cost["faults"])
         total.measures.update(cost.get("measures", {}))
-        total.devices.update([cost["device"]] if "device" in cost else [])  # older chunks do not say
+        for said, values in (("device", total.devices), ("search", total.searches)):
+            values.update([cost[said]] if said in cost else [])  # older chunks do not say
     return total
 
 

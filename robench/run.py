@@ -201,6 +201,7 @@ class _Bench:
             rows = replace(rows, adversarial=np.full(len(rows), None, dtype=object))
         header = header.model_copy(
             update={"derived_from": longer.hash, "device": longer.device, "versions": longer.versions,
+                    "search": longer.search,
                     "invalid": int((~rows.valid).sum()),
                     "diagnostics": of_prefix(longer.diagnostics, whole, header.attack.steps)}
         )  # fmt: skip
@@ -219,7 +220,7 @@ class _Bench:
         progress = Progress(self.watcher, before, len(self.split), header.attack)
         crafted = self.workbench.crafted(header.attack, self.substitutes)
         job = self.target.job(header.attack, crafted, keep_adversarial=header.has_adversarial)
-        most = chunk_for(self.split.x, job.packer)
+        most = chunk_for(self.split.x, job.packer, job.algorithm)
         size = self.settings.chunk_size or self.executor.chunk_size(len(todo), most)
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
@@ -235,12 +236,13 @@ class _Bench:
         else:
             found["shown"] = 1.0 + COUNTED.index(self.target.shown)
         found["two-classes"] = float(self.target.classes == 2)
+        seconds = round(whole.seconds + self.target.take_compiling(), 3)
         header = header.model_copy(
-            update={"seconds": round(whole.seconds + self.target.compiled(), 3), "forwards": int(rows.forwards.sum()),
+            update={"seconds": seconds, "forwards": int(rows.forwards.sum()),
                     "backwards": int(rows.backwards.sum()), "clean_forwards": self.target.judge.forwards,
                     "judge_forwards": whole.judge_forwards, "probe_forwards": probe.forwards if probe else 0,
                     "device": " and ".join(sorted(whole.devices)) or header.device,
-                    "search": job.victim.search,
+                    "search": " and ".join(sorted(whole.searches)) or header.search,
                     "faults": dict(whole.faults), "diagnostics": found, "invalid": int((~rows.valid).sum())}
         )  # fmt: skip
         record = _record(header, rows, self.store)

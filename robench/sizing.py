@@ -1,8 +1,10 @@
-"""How many examples go together: into a micro-batch, and from step to step."""
+"""How the search is made ready for a network: compiled if asked for, and so many examples at a time as suit it."""
 
 import torch
 
+from robench.algorithms import Algorithm
 from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.swift import warm_up
 from robench.data.pixels import Images
 from robench.judge import Judge
 from robench.packing import Packer
@@ -13,26 +15,37 @@ SPACE = 2**21
 """Bytes that their images may take: an attack keeps a dozen arrays of that size."""
 
 
-def suit(judge: Judge, x: Images, precision: Precision) -> None:
-    """Cut the judge's micro-batches to its network, if it is free to choose: on a CPU to what graphs weigh.
+def make_ready(judge: Judge, x: Images, precision: Precision) -> float:
+    """Compile what is to be compiled, and cut the micro-batches to the network if they are free to choose.
 
-    That is a property of the network, not of what else the machine does, so the same command packs alike every time.
+    On a CPU that is to what graphs weigh: a property of the network, not of what else the machine does, so the same
+    command packs alike every time.
 
     Args:
         judge: has seen that the network takes such images; its packer is changed, the passes are booked.
         x: images, of which the first is shown, alone and as a pair.
         precision: of the search.
+
+    Returns:
+        seconds that torch.compile took.
+
+    Raises:
+        InputError: the network cannot be compiled.
     """
-    victim, packer = judge.victim, judge.packer
-    if packer.graph is None:
-        return
+    victim, packer, seconds = judge.victim, judge.packer, 0.0
     pair = x[:1].to(victim.device).repeat(2, 1, 1, 1)
     with arithmetic(precision, victim.device), torch.enable_grad():
-        packer.fit(lambda part: victim.answer(part.requires_grad_(), "logits"), pair)
-    judge.forwards += 3
+        if victim.search == "compiled":
+            seconds = warm_up(victim.searched, pair)
+            judge.forwards += 4
+        if packer.graph:
+            packer.fit(lambda part: victim.answer(part.requires_grad_(), "logits"), pair)
+            judge.forwards += 3
+    return seconds
 
 
-def chunk_for(x: Images, packer: Packer) -> int:
+def chunk_for(x: Images, packer: Packer, algorithm: Algorithm) -> int:
     """How many examples like those of x advance together: full micro-batches rather than little memory."""
-    each = 4 * x[:1].numel()
-    return min(max(SPACE // each, 2 * packer.size), CHUNK)
+    if algorithm.joint:
+        return CHUNK
+    return min(max(SPACE // (4 * x[:1].numel()), 2 * packer.size), CHUNK)

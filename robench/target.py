@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 
 from robench.algorithms import Algorithm, Pool, bind
-from robench.classifiers.precision import arithmetic
-from robench.classifiers.swift import warm_up
 from robench.classifiers.victim import Victim, frozen
 from robench.data.split import Split
 from robench.devices import sent
@@ -21,7 +19,7 @@ from robench.packing import Packer
 from robench.probe import EXAMPLES, Probe
 from robench.progress import Watcher
 from robench.request import Settings, Subject
-from robench.sizing import suit
+from robench.sizing import make_ready
 from robench.specs import Access, AttackSpec, ThreatModel
 
 
@@ -53,8 +51,6 @@ class Target:
     ) -> None:
         self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
         self.watcher, self.device, self.stack = watcher, device, stack
-        packer = Packer.of(settings.batch_size, device)
-        self.packer = packer if subject.service else packer.cautious()
         self.compiling = 0.0
 
     def refusal(self, spec: AttackSpec) -> str:
@@ -78,8 +74,8 @@ class Target:
             return f"{spec.algorithm} needs correctly classified examples of at least two classes"
         return ""
 
-    def compiled(self) -> float:
-        """Seconds spent on torch.compile since this was asked last."""
+    def take_compiling(self) -> float:
+        """The seconds that torch.compile took, which whoever takes them counts."""
         seconds, self.compiling = self.compiling, 0.0
         return seconds
 
@@ -93,7 +89,7 @@ class Target:
             self.threat,
             self.settings.seed,
             self.settings.precision,
-            self.fitted,
+            self.packer,
             keep_adversarial,
             self.pool if algorithm.sees == "features" else None,
             crafted,
@@ -111,20 +107,16 @@ class Target:
         if self.subject.service and settings.search == "compiled":
             raise InputError("a service is asked, not run: leave search='compiled' out.")
         victim = self.stack.enter_context(frozen(self.subject.load(), self.device))
-        victim = victim.hastened(settings.search, settings.precision)
-        if settings.search == "compiled":
-            x = self.split.x[:1].to(self.device).repeat(2, 1, 1, 1)
-            with arithmetic(settings.precision, self.device):
-                self.compiling = warm_up(victim.searched, x)
-            self.watcher.notice(f"torch.compile took {self.compiling:.1f} s, counted with the first attack.")
-        return victim
+        return victim.hastened(settings.search, settings.precision)
 
     @cached_property
-    def fitted(self) -> Packer:
-        """The packer, once its micro-batches suit the network."""
+    def packer(self) -> Packer:
+        """For micro-batches that suit the network, which has shown that it takes such images."""
         if self.subject.service is None:
-            suit(self.judge, self.split.x, self.settings.precision)
-        return self.packer
+            self.compiling = make_ready(self.judge, self.split.x, self.settings.precision)
+        if self.compiling:
+            self.watcher.notice(f"torch.compile took {self.compiling:.1f} s, counted with the first attack.")
+        return self.judge.packer
 
     @cached_property
     def seen(self) -> Victim:
@@ -134,7 +126,8 @@ class Target:
     @cached_property
     def judge(self) -> Judge:
         """For the clean pass."""
-        return Judge(self.victim, self.packer)
+        packer = Packer.of(self.settings.batch_size, self.device)
+        return Judge(self.victim, packer if self.subject.service else packer.cautious())
 
     @cached_property
     def clean(self) -> Tensor:
@@ -153,16 +146,16 @@ class Target:
     def probe(self) -> Probe | None:
         """Of the first correctly classified examples, if there are any."""
         rows = self.correct[:EXAMPLES]
-        return Probe(self.victim, self.chunk(rows), self.threat, self.fitted) if len(rows) else None
+        return Probe(self.victim, self.chunk(rows), self.threat, self.packer) if len(rows) else None
 
     @cached_property
     def pilot(self) -> Pilot:
         """Of the first micro-batch."""
         self.judge.predict(self.split.x[:1])  # says what is wrong with images that the network cannot take
-        few = self.split.limit(min(self.fitted.size, len(self.split)))
+        few = self.split.limit(min(self.packer.size, len(self.split)))
         clean = self.judge.predict(few.x).argmax(1)
         x, y, ids = (each[:].to(self.device) for each in (few.x, few.y, few.ids))
-        return Pilot.of(self.victim, Chunk(x, y, ids, clean), self.threat, self.fitted)
+        return Pilot.of(self.victim, Chunk(x, y, ids, clean), self.threat, self.packer)
 
     @cached_property
     def classes(self) -> int:

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from robench.algorithms import Pool, bind
 from robench.classifiers.victim import frozen
 from robench.data.split import Split
-from robench.devices import sent
+from robench.devices import release, sent
 from robench.engine import Chunk, Crafted, Job, attack_chunk, identity
 from robench.errors import InputError
 from robench.judge import Judge
 from robench.packing import Packer
 from robench.paths import atomic_path
 from robench.request import Settings, Subject
-from robench.sizing import chunk_for, suit
+from robench.sizing import chunk_for, make_ready
 from robench.specs import AttackSpec, ThreatModel, digest, find_attack
 
 FOLDER = "crafted"
@@ -140,7 +140,7 @@ class Workbench:
             packer = Packer.of(settings.batch_size, self.device).cautious()
             judge = Judge(victim, packer)
             clean, pool = judge.clean(split.x, split.y, split.ids).to(split.y.device), None
-            suit(judge, split.x, settings.precision)
+            make_ready(judge, split.x, settings.precision)
             if algorithm.sees != "logits":
                 victim = victim.looked_into(substitute.feature_layer, judge.predict, split.x[:1])
             if victim.hides(algorithm.sees):
@@ -154,9 +154,10 @@ class Workbench:
                 victim, algorithm, source, self.threat, self.settings.seed, self.settings.precision, packer, pool=pool
             )
             ends = []
-            for at in torch.arange(len(split)).split(settings.chunk_size or chunk_for(split.x, packer)):
+            for at in torch.arange(len(split)).split(settings.chunk_size or chunk_for(split.x, packer, algorithm)):
                 x, y, ids = (sent(each[at], self.device) for each in (split.x, split.y, split.ids))
                 ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).ends.cpu())
+                release()
         return torch.cat(ends)
 
 

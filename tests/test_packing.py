@@ -137,15 +137,46 @@ def test_a_micro_batch_where_memory_holds_no_pair():
 
     packer = Packer.of(None, torch.device("cpu"))
     packer.fit(small, torch.zeros(2, 1))
-    assert (packer.size, packer.forward_size) == (1, 1)
+    assert (packer.size, packer.forward_size) == (1, 2)
 
 
-def test_another_fault_is_not_mistaken_for_a_size():
-    def broken(part):
-        raise RuntimeError("some other fault")
+@pytest.mark.parametrize("error", [RuntimeError("Can't call numpy() on Tensor that requires grad"), TypeError("no")])
+def test_what_cannot_be_measured_stays_as_it_is(error):
+    def leaves_torch(part):
+        raise error
 
-    with pytest.raises(RuntimeError, match="some other fault"):
-        Packer.of(None, torch.device("cpu")).fit(broken, torch.zeros(2, 1))
+    packer = Packer.of(None, torch.device("cpu")).cautious()
+    assert (packer.size, packer.forward_size) == (128, 32)
+    packer.fit(leaves_torch, torch.zeros(2, 1))
+    assert (packer.size, packer.forward_size) == (128, 256)
+
+
+def test_a_pair_is_weighed_within_the_limit():
+    seen = []
+
+    def graph(part):
+        seen.append(len(part))
+        for _ in range(4):
+            part = part.requires_grad_().expand(-1, WIDE).exp()[:, :1]
+        return part
+
+    packer = Packer(128, graph=4 * 4 * WIDE + 100)
+    packer.fit(graph, torch.zeros(2, 1))
+    assert seen == [1, 2]
+    assert packer.size == 1
+
+
+def test_a_size_that_was_halved_for_good_does_not_grow_again():
+    packer = Packer.of(None, torch.device("cpu")).cautious()
+
+    def greedy(part):
+        if len(part) > 8:
+            raise torch.OutOfMemoryError("out of memory")
+        return part
+
+    packer(greedy, torch.zeros(40, 1), differentiates=False)
+    packer.fit(lambda part: part.requires_grad_().exp(), torch.zeros(2, 1))
+    assert (packer.size, packer.forward_size) == (8, 8)
 
 
 def test_another_process_takes_the_size_that_fits():

@@ -156,7 +156,7 @@ def test_workers_search_as_this_process_does(second, tmp_path):
     y = model(x).argmax(1)
     for engine in ("local", "ray"):
         options = {"attacks": ["pgd-20"], "device": "cpu", "engine": engine, "chunk_size": 10}
-        found = robench.evaluate(model, x, y, eps=0.02, results=tmp_path / engine, **options)
+        found = robench.evaluate(model, x, y, eps=0.002, results=tmp_path / engine, **options)
         assert found.results[0].record.header.search == "fused"
     assert 0 < same(tmp_path / "local", tmp_path / "ray")["pgd-20"]["robust"].count("True") < 40
 

@@ -17,6 +17,7 @@ from robench.classifiers.victim import frozen
 from robench.data import find_dataset
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input
+from robench.store.raw import Chunks
 
 CPU = torch.device("cpu")
 NETWORKS = {
@@ -93,7 +94,7 @@ def test_the_network_stays_as_it_was():
 
 
 def own():
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(10)).eval()
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(3600, 10)).eval()
 
 
 def listened_to():
@@ -141,20 +142,51 @@ def that_looks_at_values():
     return Classifier(Fickle(), LinearHead(512, 10), [0.4], [0.3]).eval()
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        own,
-        listened_to,
-        with_another_forward,
-        of_another_class,
-        with_another_backbone,
-        that_looks_at_values,
-        lambda: robench.load_model("pgdat"),
-    ],
-)
+def with_another_layer():
+    network = made("resnet18")
+    network.backbone.layer1[0].conv1 = OwnLayer(64, 64, 3, padding=1, bias=False)
+    return network.eval()
+
+
+class OwnLayer(nn.Conv2d):
+    """Does what a trace would not see."""
+
+    def forward(self, x):
+        return super().forward(x) if torch.is_grad_enabled() else 2 * super().forward(x)
+
+
+def with_other_features():
+    network = made("resnet18")
+    network.features = lambda x: 1 - type(network).features(network, x)
+    return network
+
+
+def with_a_hook_on_the_whole():
+    network = made("resnet18")
+    network.register_forward_pre_hook(lambda _, given: ((given[0] * 4).round() / 4,))
+    return network
+
+
+ODD = [own, listened_to, with_another_forward, of_another_class, with_another_backbone, that_looks_at_values,
+       with_another_layer, with_other_features, with_a_hook_on_the_whole]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [*ODD, lambda: robench.load_model("pgdat")])
 def test_what_is_not_code_of_robench_alone_or_has_no_batch_norm_is_searched_as_it_is(make):
     assert swift(make(), "fused", "fp32", CPU) is None
+
+
+@pytest.mark.parametrize("make", [lambda: made("resnet18"), *ODD])
+def test_what_is_compiled_is_the_network(make, monkeypatch):
+    """The compiler left out: it is asked for the right network, and features are that network's."""
+    monkeypatch.setattr(torch, "compile", lambda module, **_: nn.Sequential(module))
+    network, x = make(), images()
+    with frozen(network, CPU) as victim, torch.no_grad():
+        fast = victim.hastened("compiled", "fp32")
+        torch.testing.assert_close(fast.searched(x), network(x))
+        if isinstance(network, Classifier):
+            for got, expected in zip(fast.answer(x, "features"), victim.answer(x, "features"), strict=True):
+                torch.testing.assert_close(got, expected)
 
 
 def test_plain_is_as_it_is():
@@ -166,7 +198,9 @@ def test_a_search_that_is_wrong_breaks_nothing():
 
     class Wrong(nn.Module):
         def forward(self, x):
-            return torch.nn.functional.one_hot(torch.full((len(x),), 11 % 10), 10) + 0 * x.sum((1, 2, 3))[:, None]
+            return (
+                torch.nn.functional.one_hot(torch.ones(len(x), dtype=torch.int64), 10) + 0 * x.sum((1, 2, 3))[:, None]
+            )
 
     from robench.algorithms import bind
     from robench.engine import Chunk, Job, attack_chunk
@@ -196,6 +230,37 @@ def test_verdicts_do_not_change():
         rows[search] = evaluation.results[0].record.robust
     assert 0.05 < rows["plain"].mean() < 0.95
     assert (rows["plain"] == rows["fused"]).mean() >= 0.998
+
+
+def test_a_record_says_how_its_network_was_searched(tmp_path):
+    network, x = made("convnet"), images(20)
+    with torch.no_grad():
+        y = network(x).argmax(1)
+    options = {"eps": 0.01, "results": tmp_path, "device": "cpu"}
+    found = {}
+    for attacks, search in ((["cw-linf-100"], "fused"), (["cw-linf-20"], "plain"), (["mim-20"], "plain")):
+        evaluation = robench.evaluate(network, x, y, attacks=attacks, search=search, **options)
+        found[attacks[0]] = evaluation.results[0].record.header.search
+    assert found == {"cw-linf-100": "fused", "cw-linf-20": "fused", "mim-20": "plain"}
+
+
+def test_a_record_made_in_two_ways_says_both(tmp_path, monkeypatch):
+    network, x = made("convnet"), images(20)
+    with torch.no_grad():
+        y = network(x).argmax(1)
+    options = {"eps": 0.01, "results": tmp_path, "device": "cpu", "attacks": ["mim-20"], "chunk_size": 10}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        write, done = Chunks.write, []
+
+        def once(self, *chunk):
+            if done:
+                raise KeyboardInterrupt
+            done.append(write(self, *chunk))
+
+        patch.setattr(Chunks, "write", once)
+        robench.evaluate(network, x, y, search="plain", **options)
+    header = robench.evaluate(network, x, y, search="fused", **options).results[0].record.header
+    assert header.search == "fused and plain"
 
 
 def test_one_sentence_where_there_is_no_such_search():

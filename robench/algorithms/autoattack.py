@@ -48,6 +48,7 @@ class AutoAttack(Algorithm):
     bounds: ClassVar[Bounds] = "own"
     prefix: ClassVar[bool] = False
     solitary: ClassVar[bool] = False
+    joint: ClassVar[bool] = True
 
     @property
     def min_classes(self) -> int:

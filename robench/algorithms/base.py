@@ -143,6 +143,7 @@ class Algorithm(ABC):
         settled: whether a step looks at all that it proposes, so that nothing is left to look at after the last;
             otherwise step t looks at what the t steps before it made, and the engine at what the last one did.
         solitary: whether an example's verdict is the same whatever other examples the split has.
+        joint: whether it draws once for all examples that advance together, so that how many do is part of its verdict.
     """
 
     version: ClassVar[int] = 1
@@ -153,6 +154,7 @@ class Algorithm(ABC):
     settled: ClassVar[bool] = False
     exact: ClassVar[bool] = False
     solitary: ClassVar[bool] = True
+    joint: ClassVar[bool] = False
 
     @property
     def ascends(self) -> Objective | None:

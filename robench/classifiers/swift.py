@@ -17,15 +17,17 @@ Search = Literal["plain", "fused", "compiled"]
 SEARCHES: tuple[Search, ...] = ("plain", "fused", "compiled")
 """As it is; batch norm folded into the convolutions before it, channels last; that through torch.compile, too."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+TRUSTED = ("torch.nn.modules.", "torchvision.", "robench.classifiers.")
+"""Whose layers do in a trace what they do."""
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def swift(model: nn.Module, search: Search, precision: Precision, device: torch.device) -> nn.Module | None:
     """A network in evaluation mode that computes the same up to rounding, or None where none is faster.
 
-    Batch norm is folded into backbones of robench only, for others' code can do what a trace would miss; and not where
-    somebody listens to their layers or has replaced a forward pass. Without batch norm channels last does not pay.
-    It has weights of its own and shares the head.
+    Batch norm is folded into networks of robench only, for others' code can do what a trace would miss; and not where
+    somebody listens to their layers or has replaced one, or its forward pass. Without batch norm channels last does not
+    pay. What is folded has weights of its own; the head is shared.
 
     Args:
         model: maps images in [0, 1] to logits.
@@ -35,13 +37,13 @@ def swift(model: nn.Module, search: Search, precision: Precision, device: torch.
     """
     if search == "plain":
         return None
-    found = _fused(model, precision, device) if _of_robench(model) else None
+    if not _of_robench(model):
+        return cast(nn.Module, torch.compile(model, dynamic=True)) if search == "compiled" else None
+    found = _fused(model, precision, device)
     if search == "fused":
         return found
-    if isinstance(model, Classifier):
-        compiled = torch.compile(found.backbone if found else model.backbone, dynamic=True)
-        return _with_backbone(model, cast(nn.Module, compiled))
-    return cast(nn.Module, torch.compile(model, dynamic=True))
+    compiled = torch.compile(found.backbone if found else model.backbone, dynamic=True)
+    return _with_backbone(model, cast(nn.Module, compiled))
 
 
 def warm_up(model: nn.Module, x: Tensor) -> float:
@@ -49,7 +51,7 @@ def warm_up(model: nn.Module, x: Tensor) -> float:
 
     Args:
         model: compiled.
-        x: two images, or more: one alone would be a case of its own.
+        x: two images that it takes, or more: one alone would be a case of its own.
 
     Raises:
         InputError: it cannot be compiled here.
@@ -63,7 +65,9 @@ def warm_up(model: nn.Module, x: Tensor) -> float:
             model(x)
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            model(x).sum().backward(inputs=[x])
+            logits = model(x)
+            if logits.requires_grad:  # else there is nothing but scores to be had
+                logits.sum().backward(inputs=[x])
     except (TorchDynamoException, InductorError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".:")
         raise InputError(f"torch.compile cannot take the network ({reason}): leave --search compiled out.") from error
@@ -71,10 +75,15 @@ def warm_up(model: nn.Module, x: Tensor) -> float:
 
 
 def _of_robench(model: nn.Module) -> TypeGuard[Classifier]:
-    """Whether the network is code of robench, and nothing but that."""
+    """Whether the network is code of robench and torch, and nothing but that."""
     if type(model) is not Classifier or not type(model.backbone).__module__.startswith(f"{architectures.__name__}."):
         return False
-    return not any("forward" in vars(each) or any(getattr(each, hooks) for hooks in HOOKS) for each in model.modules())
+    return not any(
+        not type(each).__module__.startswith(TRUSTED)
+        or any(callable(vars(each).get(method)) for method in ("forward", "features"))
+        or any(getattr(each, hooks) for hooks in HOOKS)
+        for each in model.modules()
+    )
 
 
 def _fused(model: Classifier, precision: Precision, device: torch.device) -> Classifier | None:

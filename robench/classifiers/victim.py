@@ -109,9 +109,10 @@ class Victim:
         if self.layer is not None:
             answer, z = self.layer.read(self.model, x)
             logits = check_logits(answer, len(x))
-        elif isinstance(self.searched, Classifier):
-            z = self.searched.features(x)
-            logits = self.searched.head(z)
+        elif isinstance(self.model, Classifier):
+            network = self.searched if isinstance(self.searched, Classifier) else self.model
+            z = network.features(x)
+            logits = network.head(z)
         else:
             raise InputError(f"{UNKNOWN}.")
         if sees == "features":

@@ -56,6 +56,7 @@ def work(job: Job, chunk: Chunk, on_step: OnStep) -> tuple[Rows, dict[str, Any]]
         "faults": dict(faults),
         "measures": dict(measures),
         "device": device_name(job.victim.device),
+        "search": job.victim.search,
     }
     release()
     return rows, cost

@@ -26,6 +26,7 @@ from robench.executors.cluster import connect
 from robench.executors.meter import Meter
 from robench.executors.worker import CPU, PAUSE, Order, Parcel, attack
 from robench.packing import AUTO
+from robench.sizing import CHUNK
 from robench.store import Rows
 
 PARTS = 4
@@ -66,7 +67,8 @@ class Ray:
         _ = self.workers
 
     def chunk_size(self, n: int, most: int) -> int:
-        """As many chunks for each worker, and full micro-batches rather than many chunks."""
+        """As many chunks for each worker, and full micro-batches rather than many chunks; GPUs have room for all."""
+        most = CHUNK if self._kind == "cuda" else most
         parts = min(max(n // (self.workers * AUTO[self._kind]), 1), PARTS)
         return min(max(-(-n // (self.workers * parts)), 1), most)
 
@@ -139,7 +141,7 @@ class Ray:
         return send
 
     def _victim(self, victim: Victim) -> Any:
-        """The network in the object store; it is put there once, however many attacks it stands."""
+        """The network in the object store; it is put there once for all attacks in a row that see the same of it."""
         bare = replace(victim, device=CPU, swift=None)
         if self._sent is None or self._sent[0] != bare:
             try:

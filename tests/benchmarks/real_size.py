@@ -36,7 +36,7 @@ from robench.judge import Judge
 from robench.packing import AUTO, Packer
 from robench.paths import write_text
 from robench.report import Table
-from robench.sizing import suit
+from robench.sizing import make_ready
 from robench.specs import find_card
 
 CARDS = {"WRN-34-10": "cifar10/pgdat", "ResNet-50": "imagenet/freeat_resnet50"}
@@ -120,7 +120,7 @@ def one_pass(name: str, count: int, limited: bool) -> dict[str, str]:
     packer = Packer(AUTO["cpu"])
     if limited:
         packer = Packer.auto(torch.device("cpu"))
-        suit(Judge(Victim.of(network, torch.device("cpu")), packer), x, "fp32")
+        make_ready(Judge(Victim.of(network, torch.device("cpu")), packer), x, "fp32")
 
     def slope(part: Tensor) -> Tensor:
         part = part.requires_grad_()

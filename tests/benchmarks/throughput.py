@@ -28,7 +28,7 @@ from robench.data.split import Split
 from robench.judge import Judge
 from robench.packing import AUTO, Packer
 from robench.report import Table
-from robench.sizing import suit
+from robench.sizing import make_ready
 from robench.specs import Architecture, Head, Input, find_card
 
 CARDS = {
@@ -66,10 +66,8 @@ def evaluations(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, st
         off, on = SWITCHES[name]
         for card in (card for dataset in options.dataset for card in CARDS[dataset]):
             data = dataset_of(find_card(card))
-            split, model = (
-                data.load("test", options.data_dir).sample(options.examples, seed=0),
-                robench.load_model(card),
-            )
+            split, model = data.load("test", options.data_dir), robench.load_model(card)
+            split = split.sample(min(options.examples, len(split)), seed=0)
             for attack in options.attack:
                 spent, same = [], []
                 for seed in range(options.rounds):
@@ -154,7 +152,7 @@ def passes(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, str]]]:
     for name, model, image in networks(device):
         victim = Victim.of(model, device).hastened("fused", "fp32")
         judge = Judge(victim, Packer.of(None, device))
-        suit(judge, image, "fp32")
+        make_ready(judge, image, "fp32")
         size = judge.packer.size
         x, fast = image.repeat(size, 1, 1, 1), victim.searched
         learning = in_turns({"on": back(model, x)}, options.rounds, device)["on"]
