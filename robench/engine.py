@@ -18,7 +18,7 @@ from robench.ball import Ball
 from robench.classifiers.precision import Precision
 from robench.classifiers.victim import Victim
 from robench.data.split import Split
-from robench.devices import sent
+from robench.devices import release, sent
 from robench.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, Ruling
 from robench.noise import Noise
 from robench.oracle import ALLOWED, Oracle
@@ -135,6 +135,7 @@ def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> Finis
     Raises:
         InputError: the network returns NaN or infinity, or has no gradient where one is needed.
     """
+    release()  # what the probe, or the chunk before this one, needed
     alive = (chunk.clean == chunk.y).nonzero().flatten()
     attacked = chunk.take(alive)
     assault = _Assault(job, attacked, judge, on_step)

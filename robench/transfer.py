@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from robench.algorithms import Pool, bind
 from robench.classifiers.victim import frozen
 from robench.data.split import Split
-from robench.devices import release, sent
+from robench.devices import sent
 from robench.engine import Chunk, Crafted, Job, attack_chunk, identity
 from robench.errors import InputError
 from robench.judge import Judge
@@ -157,7 +157,6 @@ class Workbench:
             for at in torch.arange(len(split)).split(settings.chunk_size or chunk_for(split.x, packer, algorithm)):
                 x, y, ids = (sent(each[at], self.device) for each in (split.x, split.y, split.ids))
                 ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).ends.cpu())
-                release()
         return torch.cat(ends)
 
 
