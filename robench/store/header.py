@@ -14,8 +14,8 @@ from robench.specs.base import Declared, build
 from robench.stats import wilson
 from robench.store.rows import Column, Rows
 
-SCHEMA = 3
-"""1 had no diagnostics, 2 did not say how the search ran the network."""
+SCHEMA = 2
+"""1 had no diagnostics."""
 MEND = "delete it and run the same command again, or publish again"
 SHORT = 16
 """Hex digits of a hash in a file's name."""

@@ -208,7 +208,8 @@ def main() -> None:
         for name, cells in rows.items():
             table.add(name, cells)
         tables.append(table)
-    command = f"python tests/benchmarks/throughput.py --examples {options.examples} --rounds {options.rounds}"
+    sizes = f"--examples {options.examples} --rounds {options.rounds}"
+    command = f"OMP_NUM_THREADS=1 python tests/benchmarks/throughput.py --data-dir DIR {sizes}"
     write_page(options.out, "Speed without another verdict", command, __doc__.split("\n\n")[2].strip(), tables)
 
 
