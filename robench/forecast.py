@@ -1,5 +1,6 @@
 """What an attack will cost: passes as it took them elsewhere, seconds as a short run on this network takes them."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -45,13 +46,17 @@ class Pilot:
     Attributes:
         clean: share of the examples that are classified correctly.
         survivors: share of those that withstand `PILOT`; 1 where that would take too long.
-        forward, backward: seconds of an example's pass; the oracle's share is with the forward one.
+        forward, backward: seconds of an example's pass in a full micro-batch; the oracle's share is with the forward.
+        alone: seconds of both for an example that is alone in its micro-batch.
+        tried: how many examples `PILOT` was run on.
     """
 
     clean: float
     survivors: float
     forward: float
     backward: float
+    alone: float = 0.0
+    tried: int = 0
 
     @classmethod
     def of(cls, victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -> "Pilot":
@@ -64,17 +69,25 @@ class Pilot:
             packer: whose micro-batches are timed.
         """
         spec, rows = find_attack(PILOT), (chunk.clean == chunk.y).nonzero().flatten()
-        forward, backward = _passes(victim, chunk, threat, packer)
+        forward, backward, alone = _passes(victim, chunk, threat, packer)
         pair = forward + backward
         few = rows[: min(packer.size, int(PATIENCE / max(pair * spec.steps, 1e-9)))]
         survivors = 1.0
         if len(few) >= FEWEST:
             survivors = _survivors(victim, chunk.take(few), threat, packer, spec)
-        return cls(len(rows) / len(chunk), survivors, forward, backward)
+        return cls(len(rows) / len(chunk), survivors, forward, backward, alone, len(few))
 
-    def seconds(self, forwards: float, backwards: float) -> float:
-        """Of so many passes."""
-        return forwards * self.forward + backwards * self.backward
+    def seconds(self, forwards: float, backwards: float, steps: int, correct: float) -> float:
+        """Of so many passes in so many steps on so many correctly classified examples.
+
+        As long as any example lasts, a step's last micro-batch is hardly filled and takes as long as that of one alone;
+        that any lasts is as likely as the pilot's survivors say, by Laplace's rule of succession where it saw none.
+        """
+        one = (self.survivors * self.tried + 1) / (self.tried + 2)
+        lasts = 1 - math.exp(correct * math.log1p(-one))
+        pair = self.forward + self.backward
+        share = 1.0 if backwards else self.forward / pair if pair else 0.0
+        return forwards * self.forward + backwards * self.backward + steps * lasts * share * max(self.alone - pair, 0.0)
 
 
 class History:
@@ -123,8 +136,8 @@ class History:
         return float(forwards), float(backwards)
 
 
-def _passes(victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -> tuple[float, float]:
-    """Seconds of an example's forward pass, with what the oracle does around it, and of its pass back."""
+def _passes(victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -> tuple[float, float, float]:
+    """Seconds of an example's forward pass, with what the oracle does around it, of the one back, and of both alone."""
     judge, x = Judge(victim, packer), chunk.x
     oracle = Oracle(
         victim,
@@ -145,7 +158,9 @@ def _passes(victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -
 
     whole = _seconds(lambda: oracle.gradient(x, Objective("ce")), x)  # first, for it says what a network lacks
     backward = max(_seconds(lambda: packer(back, x, chunk.y), x) - _seconds(lambda: judge.predict(x), x), 0.0)
-    return max(whole - backward, 0.0) / len(x), backward / len(x)
+    first = torch.zeros(1, dtype=torch.int64, device=x.device)
+    alone = _seconds(lambda: oracle.gradient(x[:1], Objective("ce"), first), x)
+    return max(whole - backward, 0.0) / len(x), backward / len(x), alone
 
 
 def _seconds(work: Callable[[], object], x: Tensor) -> float:

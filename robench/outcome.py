@@ -34,7 +34,7 @@ class Planned:
 
     attack: str
     source: str
-    """`compute`, `stored`, or what it would be read from."""
+    """`compute`, and what an interrupted run has left of it; `stored`, or what it would be read from."""
     forwards: int = 0
     backwards: int = 0
     seconds: float | None = 0.0

@@ -159,14 +159,17 @@ class _Bench:
             source = f"read from {longer.name}"
         if source != "compute":
             return Planned(spec.name, source)
+        there = len(tally(self.store.chunks(self._header(spec)).read()).ids)
+        left = len(self.split) - there
+        source = f"compute, {there} of {len(self.split)} examples are stored" if there else source
         classes = int(self.split.y.max()) + 1
-        most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * len(self.split)
+        most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * left
         if history is None or self.subject.service:
             return Planned(spec.name, source, seconds=None, most=most)
         pilot = self.target.pilot
-        correct = pilot.clean * len(self.split)
+        correct = pilot.clean * left
         forwards, backwards = (correct * each for each in history.passes(spec, pilot.survivors, classes))
-        seconds = pilot.seconds(forwards, backwards)
+        seconds = pilot.seconds(forwards, backwards, spec.steps * spec.restarts, correct)
         return Planned(spec.name, source, round(forwards), round(backwards), seconds, most)
 
     def _header(self, spec: AttackSpec) -> Header:

@@ -1,15 +1,19 @@
 """What `--dry-run` foretells, held against published records that it was not shown."""
 
+from dataclasses import replace
+
 import pytest
 
 from robench.algorithms import bind
 from robench.forecast import History, Pilot
 from robench.paths import data_root
+from robench.progress import Quiet
 from robench.report import load, select
 from robench.request import Settings, Subject
-from robench.run import plan
+from robench.run import evaluate, plan
 from robench.specs import ThreatModel, battery_attacks, find_attack, find_card
 from robench.store import Store
+from robench.store.raw import Chunks
 
 BAR = 0.3
 PASSES = 3
@@ -60,8 +64,48 @@ def test_without_a_history_survivors_take_the_most():
 
 
 def test_seconds_add_up():
-    pilot = Pilot(clean=1.0, survivors=0.5, forward=0.1, backward=0.3)
-    assert pilot.seconds(10, 5) == pytest.approx(2.5)
+    pilot = Pilot(clean=1.0, survivors=0.5, forward=0.1, backward=0.3, alone=0.4, tried=100)
+    assert pilot.seconds(10, 5, steps=20, correct=50) == pytest.approx(2.5)
+    alone = replace(pilot, alone=2.4)
+    assert alone.seconds(10, 5, steps=20, correct=50) == pytest.approx(2.5 + 20 * 2.0), "half survive: some will last"
+    assert alone.seconds(10, 0, steps=20, correct=50) == pytest.approx(1.0 + 20 * 0.5), "a quarter without passes back"
+
+
+def test_where_the_pilot_saw_no_survivor_one_may_last_among_many():
+    pilot = Pilot(clean=1.0, survivors=0.0, forward=0.0, backward=0.1, alone=1.1, tried=98)
+    assert pilot.seconds(0, 1, steps=1, correct=1) == pytest.approx(0.1 + 0.01)
+    assert pilot.seconds(0, 1, steps=1, correct=1000) == pytest.approx(1.1, abs=1e-4)
+
+
+def test_what_an_interrupted_run_has_stored_is_not_counted_again(published, digits, tmp_path, monkeypatch):
+    split, spec, threat = digits.limit(100), find_attack("mim-20"), ThreatModel.parse("linf", "0.2")
+    subject, store, settings = (
+        Subject.of_card(find_card("pgdat")),
+        Store(tmp_path),
+        Settings(device="cpu", chunk_size=50),
+    )
+    history = History(published)
+    (whole,) = plan(subject, split, [spec], threat, settings, store, history=history)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        write, done = Chunks.write, []
+
+        def once(self, *chunk):
+            if done:
+                raise KeyboardInterrupt
+            done.append(write(self, *chunk))
+
+        patch.setattr(Chunks, "write", once)
+        evaluate(subject, split, [spec], threat, settings, store, Quiet())
+    (rest,) = plan(subject, split, [spec], threat, settings, store, history=history)
+    assert rest.source == "compute, 50 of 100 examples are stored"
+    assert rest.forwards == pytest.approx(whole.forwards / 2, abs=1)
+    assert rest.most == whole.most / 2
+
+
+def test_a_cheaper_battery_is_named_also_where_it_is_a_part_of_what_is_asked(cli, tmp_path):
+    said = cli("eval", "--model", "pgdat", "--battery", "paper", "--limit", 100, "--dry-run", "--results", tmp_path)
+    assert said.code == 0
+    assert "Cheaper: --battery fast" in said.out
 
 
 def test_the_pilot_of_a_defense_sees_what_its_record_says(published, digits, tmp_path):

@@ -56,10 +56,10 @@ def warm_up(model: nn.Module, x: Tensor) -> float:
     Raises:
         InputError: it cannot be compiled here.
     """
+    begin = time.perf_counter()
     from torch._dynamo.exc import TorchDynamoException  # most of a second, for those who compile
     from torch._inductor.exc import InductorError
 
-    begin = time.perf_counter()
     try:
         with torch.no_grad():
             model(x)

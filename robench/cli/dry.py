@@ -41,7 +41,10 @@ def _table(model: str, rows: list[Planned], cheaper: list[Planned]) -> Table:
     table.add("all", _total(rows))
     spent, instead = _seconds(rows), _seconds(cheaper)
     if spent is not None:
-        table.notes.append("Expected from a run on one micro-batch here and from what the attacks took elsewhere.")
+        table.notes.append(
+            "Expected from a run on one micro-batch in this process and from what the attacks took elsewhere; "
+            "the clean pass and the diagnostics come on top."
+        )
         if cheaper and instead is not None and instead < spent:
             table.notes.append(f"Cheaper: --battery {CHEAPER}, about {span(instead)} instead of {span(spent)}.")
     return table

@@ -73,11 +73,15 @@ def evaluate(
     ] = None,
     example: Annotated[list[int] | None, typer.Option(help="Only the example with this id. Repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 0,
-    batch_size: Annotated[str, typer.Option(help="Of micro-batches: auto or N.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="Of micro-batches: N, or auto for what suits the network.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Of the search: fp32, tf32 or bf16.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="Of the search: fp32, tf32 or bf16; the judge keeps fp32.")] = "fp32",
     search: Annotated[
-        str, typer.Option(help="How the network is run while it is attacked: plain, fused or compiled.")
+        str,
+        typer.Option(
+            help="How attacks run the network: plain; fused, with batch norm folded into the convolutions of robench's "
+            "own architectures; or compiled by torch. Verdicts are given on the plain network, records kept as one."
+        ),
     ] = "fused",
     engine: Annotated[
         str, typer.Option(help="Where chunks are computed: local, or ray for many cores or GPUs.")
@@ -87,7 +91,7 @@ def evaluate(
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Where records are kept.  [default: results]")] = None,
     save_adversarial: Annotated[bool, typer.Option(help="Keep the adversarial images, for `robench verify`.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Say what would be computed, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be computed and how long it takes, and stop.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write verdicts as JSON; - for standard output.")
     ] = None,
@@ -170,8 +174,8 @@ class _Run:
         others = [spec for spec in battery_attacks(CHEAPER) if spec not in self.specs] if self.specs else []
         specs, store = [*self.specs, *others], Store(self.results)
         rows = plan(subject, split, specs, threat, self.settings, store, self.substitutes, history)
-        names = {spec.name for spec in others}
-        asked = [row for row in rows if row.attack not in names]
+        names, extra = {spec.name for spec in battery_attacks(CHEAPER)}, {spec.name for spec in others}
+        asked = [row for row in rows if row.attack not in extra]
         asked += [
             corruption_plan(subject, split, kind, self.data_dir, self.settings, self.results)
             for kind in self.corruptions

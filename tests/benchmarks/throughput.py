@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--out", type=Path, default=Path("throughput.md"))
     options = parser.parse_args()
-    titles = {"switch, defense, attack": evaluations, "network": passes}
+    titles = {"switch, defense, attack": evaluations, "network, ms an image": passes}
     tables = []
     for corner, measure in titles.items():
         rows = dict(measure(options))
