@@ -1,4 +1,4 @@
-"""Where an evaluation runs, in words."""
+"""Where an evaluation runs: devices by name and in words, ways to them, memory given back."""
 
 import ctypes
 import platform

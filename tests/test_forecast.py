@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from toys import stopped_after_a_chunk
 
 from robench.algorithms import bind
 from robench.forecast import History, Pilot
@@ -13,7 +14,6 @@ from robench.request import Settings, Subject
 from robench.run import evaluate, plan
 from robench.specs import ThreatModel, battery_attacks, find_attack, find_card
 from robench.store import Store
-from robench.store.raw import Chunks
 
 BAR = 0.3
 PASSES = 3
@@ -86,15 +86,7 @@ def test_what_an_interrupted_run_has_stored_is_not_counted_again(published, digi
     )
     history = History(published)
     (whole,) = plan(subject, split, [spec], threat, settings, store, history=history)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        write, done = Chunks.write, []
-
-        def once(self, *chunk):
-            if done:
-                raise KeyboardInterrupt
-            done.append(write(self, *chunk))
-
-        patch.setattr(Chunks, "write", once)
+    with stopped_after_a_chunk(monkeypatch):
         evaluate(subject, split, [spec], threat, settings, store, Quiet())
     (rest,) = plan(subject, split, [spec], threat, settings, store, history=history)
     assert rest.source == "compute, 50 of 100 examples are stored"

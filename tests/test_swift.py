@@ -7,6 +7,7 @@ import pytest
 import torch
 from shell import shell
 from torch import nn
+from toys import stopped_after_a_chunk
 
 import robench
 from robench.classifiers.classifier import Classifier, assemble
@@ -17,7 +18,6 @@ from robench.classifiers.victim import frozen
 from robench.data import find_dataset
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input
-from robench.store.raw import Chunks
 
 CPU = torch.device("cpu")
 NETWORKS = {
@@ -249,15 +249,7 @@ def test_a_record_made_in_two_ways_says_both(tmp_path, monkeypatch):
     with torch.no_grad():
         y = network(x).argmax(1)
     options = {"eps": 0.01, "results": tmp_path, "device": "cpu", "attacks": ["mim-20"], "chunk_size": 10}
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        write, done = Chunks.write, []
-
-        def once(self, *chunk):
-            if done:
-                raise KeyboardInterrupt
-            done.append(write(self, *chunk))
-
-        patch.setattr(Chunks, "write", once)
+    with stopped_after_a_chunk(monkeypatch):
         robench.evaluate(network, x, y, search="plain", **options)
     header = robench.evaluate(network, x, y, search="fused", **options).results[0].record.header
     assert header.search == "fused and plain"

@@ -1,5 +1,7 @@
 """Toy networks and shortcuts for tests of faults and of networks of one's own."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch.nn import functional as F
 
 import robench
 from robench.errors import InputError
+from robench.store.raw import Chunks
 
 EVAL = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--limit", 20)
 
@@ -81,6 +84,21 @@ def interrupted(folder, monkeypatch):
         evaluate(Interrupted(), chunk_size=3, results=folder)
     monkeypatch.setattr(Interrupted, "left", 10**9)
     return sorted(folder.rglob("*.chunks*/*.parquet"))
+
+
+@contextmanager
+def stopped_after_a_chunk(monkeypatch):
+    """The user presses Ctrl-C while the body's second chunk is written; the first is kept."""
+    write, kept = Chunks.write, []
+
+    def once(self, *chunk):
+        if kept:
+            raise KeyboardInterrupt
+        kept.append(write(self, *chunk))
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Chunks, "write", once)
+        yield
 
 
 class Own(nn.Module):

@@ -89,16 +89,11 @@ def _of_robench(model: nn.Module) -> TypeGuard[Classifier]:
 def _fused(model: Classifier, precision: Precision, device: torch.device) -> Classifier | None:
     if not any(isinstance(module, NORMS) for module in model.backbone.modules()):
         return None
-    # In full float32, lest the weights are folded in TF32; the copy is what torch's own fusion works on.
-    with arithmetic("fp32", device):
-        try:
+    try:
+        with arithmetic("fp32", device):  # lest the weights are folded in TF32
             backbone = fuse(model.backbone).eval()
-        except (
-            TraceError,
-            RuntimeError,
-            TypeError,
-        ):  # what torch says of code that looks at values: it cannot be traced
-            return None
+    except (TraceError, RuntimeError, TypeError):  # what torch says where code looks at values: there is no trace
+        return None
     backbone.requires_grad_(False)
     if device.type == "cpu" or precision != "fp32":  # where a GPU's tensor cores want it, and every CPU
         backbone = backbone.to(memory_format=torch.channels_last)
