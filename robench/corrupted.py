@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import torch
 from filelock import FileLock
 
-from robench.ball import finite
 from robench.classifiers.victim import Victim, frozen
 from robench.corruptions import SEVERITIES, VERSION, corrupt, corruptions, spatial
 from robench.corruptions.size import rule
@@ -20,6 +19,7 @@ from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
 from robench.errors import InputError
 from robench.judge import Judge
+from robench.numerics.ball import finite
 from robench.packing import Packer
 from robench.request import Settings, Subject
 from robench.specs import digest

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robench.algorithms import bind
-from robench.ball import Ball
 from robench.classifiers.victim import Victim
 from robench.engine import Chunk, Job, attack_chunk
 from robench.judge import Judge
-from robench.losses import Objective
+from robench.numerics.ball import Ball
+from robench.numerics.losses import Objective
 from robench.oracle import Oracle
 from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel, digest, find_attack

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robench.ball import Ball, distance, finite, in_box
 from robench.classifiers.precision import arithmetic
 from robench.classifiers.victim import Victim, check_logits, check_repeatable
 from robench.data.pixels import Images
 from robench.devices import sent
 from robench.errors import InputError
-from robench.losses import margin
+from robench.numerics.ball import Ball, distance, finite, in_box
+from robench.numerics.losses import margin
 from robench.packing import Packer, out_of_memory
 
 FAULTS = ("", "not finite", "outside [0, 1]", "outside the ball", "not misclassified")

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from robench.ball import finite
 from robench.classifiers.precision import Precision, arithmetic
 from robench.classifiers.victim import NO_GRADIENT, Victim, check_logits
 from robench.errors import InputError
+from robench.numerics.ball import finite
 
 
 class Lent(nn.Module):

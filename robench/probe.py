@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from robench.algorithms import bind
-from robench.ball import Ball
 from robench.classifiers.victim import Victim
 from robench.engine import Chunk, Job, attack_chunk
 from robench.errors import InputError
 from robench.judge import Judge
-from robench.losses import Objective
+from robench.numerics.ball import Ball
+from robench.numerics.losses import Objective
 from robench.oracle import Oracle
 from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel

@@ -13,12 +13,12 @@ import robench
 from robench.algorithms import bind
 from robench.algorithms.apgd import checkpoints
 from robench.algorithms.square import _window
-from robench.ball import onto_hyperplane
 from robench.classifiers import Classifier, load_model
 from robench.classifiers.heads import make_head
 from robench.classifiers.victim import frozen
 from robench.data.split import Split
-from robench.losses import dlr, margin, targeted_dlr, wrong_classes
+from robench.numerics.ball import onto_hyperplane
+from robench.numerics.losses import dlr, margin, targeted_dlr, wrong_classes
 from robench.specs import Head, find_attack
 
 NORMS = ["linf", "l2"]

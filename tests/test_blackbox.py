@@ -13,12 +13,12 @@ from torch import nn
 import robench
 from robench.algorithms import Task, bind
 from robench.algorithms.rays import _flipped, _next
-from robench.ball import Ball
 from robench.classifiers import load_model
 from robench.classifiers.victim import frozen
 from robench.errors import FaultError
-from robench.losses import Objective
-from robench.noise import Noise
+from robench.numerics.ball import Ball
+from robench.numerics.losses import Objective
+from robench.numerics.randomness import Noise
 from robench.oracle import Oracle
 from robench.packing import Packer
 from robench.specs import find_attack

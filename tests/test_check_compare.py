@@ -7,7 +7,7 @@ import pytest
 from gates import MAIN, QUICK, planted, published, turned
 
 from robench.check import CLEAN, HIGHER, LOWER, REGRESSION, SAME, WORST, Cell, compare, detectable, differing, rule
-from robench.stats import mcnemar_drop
+from robench.numerics.stats import mcnemar_drop
 
 MAX_DROP, ALPHA = 1.0, 0.05
 

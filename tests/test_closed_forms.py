@@ -68,7 +68,7 @@ def test_linf_optimum_is_reached_where_the_box_cuts_the_ball():
 
 
 def test_l2_steps_never_leave_the_ball_and_use_all_of_it():
-    from robench.ball import Ball, distance
+    from robench.numerics.ball import Ball, distance
 
     generator = torch.Generator().manual_seed(2)
     center = torch.rand(50, 1, 4, 4, generator=generator)
@@ -82,7 +82,7 @@ def test_l2_steps_never_leave_the_ball_and_use_all_of_it():
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_steepest_direction_has_unit_norm_and_maximal_ascent(norm):
-    from robench.ball import Ball
+    from robench.numerics.ball import Ball
 
     generator = torch.Generator().manual_seed(3)
     g = torch.randn(20, 1, 5, 5, generator=generator) * torch.logspace(-25, 5, 20).view(-1, 1, 1, 1)
@@ -95,8 +95,8 @@ def test_steepest_direction_has_unit_norm_and_maximal_ascent(norm):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_random_starts_fill_the_ball(norm):
-    from robench.ball import Ball, distance
-    from robench.noise import Noise
+    from robench.numerics.ball import Ball, distance
+    from robench.numerics.randomness import Noise
 
     ids = tuple(range(4000))
     center = torch.full((4000, 1, 2, 2), 0.5)

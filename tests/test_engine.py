@@ -75,7 +75,7 @@ def test_a_whole_cascade_does_not_depend_on_company(digits, pgdat):
 
 
 def test_random_starts_agree_exactly_whatever_the_company(digits):
-    from robench.noise import Noise
+    from robench.numerics.randomness import Noise
 
     ids = tuple(digits.ids.tolist())
     whole = Noise(0, "s", ids).uniform((1, 8, 8), 3, "start")
@@ -86,7 +86,7 @@ def test_random_starts_agree_exactly_whatever_the_company(digits):
 
 
 def test_draws_differ_by_seed_stream_id_restart_step_and_purpose():
-    from robench.noise import Noise
+    from robench.numerics.randomness import Noise
 
     base = Noise(0, "s", (1,))
     draws = [

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from robench.ball import Ball
 from robench.classifiers import Classifier, HypersphereHead, LinearHead
 from robench.classifiers.heads import make_head
 from robench.errors import InputError
-from robench.losses import cross_entropy, log_odds
+from robench.numerics.ball import Ball
+from robench.numerics.losses import cross_entropy, log_odds
 from robench.specs import Head, Recipe, find_card
 from robench.training.frameworks import list_frameworks, make_framework
 from robench.training.frameworks.trades import divergence

@@ -8,10 +8,10 @@ from conftest import CPU
 from torch import nn
 
 from robench.algorithms import Algorithm, State
-from robench.ball import Ball, finite, in_box
 from robench.classifiers.victim import frozen
 from robench.engine import Chunk, Job, attack_chunk
 from robench.judge import Judge
+from robench.numerics.ball import Ball, finite, in_box
 from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robench.losses import Objective, cross_entropy, he_cross_entropy, log_odds, margin
+from robench.numerics.losses import Objective, cross_entropy, he_cross_entropy, log_odds, margin
 
 UNTARGETED = ["ce", "ce_scaled", "he_margin", "margin", "probability_margin"]
 

@@ -7,11 +7,11 @@ from optima import Planes, linear
 from test_algorithms import toy
 
 import robench
-from robench.ball import Ball
 from robench.classifiers.features import UNKNOWN
 from robench.classifiers.victim import frozen
 from robench.errors import InputError
-from robench.losses import Objective, targeted_dlr
+from robench.numerics.ball import Ball
+from robench.numerics.losses import Objective, targeted_dlr
 from robench.oracle import Oracle
 from robench.packing import Packer
 

@@ -14,10 +14,10 @@ import pytest
 from chromium import MEND, chromium, missing
 
 from robench.cli import run
+from robench.numerics.stats import mcnemar
 from robench.page.render import asset
 from robench.paths import data_root
 from robench.report import load, select, worst_case
-from robench.stats import mcnemar
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from robench.stats import holm, mcnemar, mcnemar_drop, wilson
+from robench.numerics.stats import holm, mcnemar, mcnemar_drop, wilson
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 540), (3, 7), (270, 540), (539, 540), (540, 540)])

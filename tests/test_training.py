@@ -7,7 +7,7 @@ import torch
 
 from robench.classifiers import load_card, make_classifier
 from robench.errors import InputError
-from robench.losses import he_cross_entropy
+from robench.numerics.losses import he_cross_entropy
 from robench.specs import find_card, read_card
 from robench.training import train
 from robench.training.frameworks import make_framework

@@ -6,10 +6,10 @@ from shell import EVAL
 from toys import Toy
 
 import robench
-from robench.ball import Ball
 from robench.classifiers import load_model
 from robench.data.split import Split
 from robench.errors import InputError
+from robench.numerics.ball import Ball
 from robench.request import Settings, Subject, network_identity
 from robench.specs import ThreatModel, find_attack
 from robench.transfer import Workbench, together

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
-from robench.losses import margin
+from robench.numerics.losses import margin
 from robench.specs import Access
 
 GROUP = 16

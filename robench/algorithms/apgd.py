@@ -9,8 +9,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
 from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
-from robench.ball import per_example
-from robench.losses import Objective
+from robench.numerics.ball import per_example
+from robench.numerics.losses import Objective
 from robench.oracle import Bounds
 
 PATIENCE = 0.75

@@ -8,10 +8,10 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from robench.ball import Ball
 from robench.data.pixels import Images
-from robench.losses import Objective, Sees, rivals
-from robench.noise import Noise
+from robench.numerics.ball import Ball
+from robench.numerics.losses import Objective, Sees, rivals
+from robench.numerics.randomness import Noise
 from robench.oracle import Bounds, Oracle
 from robench.specs import NORMS, Access, Norm
 

@@ -11,8 +11,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
-from robench.ball import per_example
-from robench.losses import Objective, label_logit, rivals
+from robench.numerics.ball import per_example
+from robench.numerics.losses import Objective, label_logit, rivals
 from robench.oracle import Bounds
 
 

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
-from robench.ball import TINY, per_example
+from robench.numerics.ball import TINY, per_example
 from robench.oracle import Bounds
 
 

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
-from robench.ball import TINY, distance, onto_hyperplane, per_example
+from robench.numerics.ball import TINY, distance, onto_hyperplane, per_example
 from robench.oracle import Bounds
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
 from robench.errors import FaultError
-from robench.losses import Objective
+from robench.numerics.losses import Objective
 
 
 @dataclasses.dataclass(frozen=True)

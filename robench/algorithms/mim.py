@@ -7,8 +7,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, zeros_like
 
 from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
-from robench.ball import TINY, per_example
-from robench.losses import Objective
+from robench.numerics.ball import TINY, per_example
+from robench.numerics.losses import Objective
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
-from robench.losses import Objective
+from robench.numerics.losses import Objective
 
 
 @dataclass(frozen=True, config=STRICT)

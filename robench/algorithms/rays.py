@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
-from robench.ball import per_example
+from robench.numerics.ball import per_example
 from robench.oracle import Bounds
 from robench.specs import Access, Norm
 

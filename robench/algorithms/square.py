@@ -8,8 +8,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
-from robench.ball import TINY, per_example
-from robench.losses import margin
+from robench.numerics.ball import TINY, per_example
+from robench.numerics.losses import margin
 from robench.specs import Access
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
-from robench.losses import margin
+from robench.numerics.losses import margin
 from robench.oracle import Bounds
 from robench.specs import Access
 

@@ -10,8 +10,8 @@ from math import ceil, log2
 
 import numpy as np
 
+from robench.numerics.stats import holm, mcnemar, mcnemar_drop
 from robench.report.robustness import CLEAN, WORST
-from robench.stats import holm, mcnemar, mcnemar_drop
 from robench.store import Column, Record, percent
 
 REGRESSION, LOWER, SAME, HIGHER = "regression", "lower", "same", "higher"

@@ -14,7 +14,7 @@ from robench.classifiers.precision import Precision
 from robench.classifiers.swift import Search, swift
 from robench.classifiers.unchanged import unchanged
 from robench.errors import InputError
-from robench.losses import Sees
+from robench.numerics.losses import Sees
 
 NO_GRADIENT = (
     "the network gives no gradient for its input: remove no_grad, inference_mode or detach from it, "

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from robench.corruptions.filters import correlate, line_blur, smooth, truncated, window
-from robench.noise import Noise
+from robench.numerics.randomness import Noise
 from robench.specs.corruption import Constants
 
 DISK = 8

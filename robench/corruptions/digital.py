@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from robench.corruptions.filters import LEVELS, rounded, smooth
-from robench.noise import Noise
+from robench.numerics.randomness import Noise
 from robench.specs.corruption import Constants
 
 

@@ -13,7 +13,7 @@ from robench.corruptions.noise import gaussian_noise, impulse_noise, shot_noise,
 from robench.corruptions.size import brought_back, is_small, to_corruptible
 from robench.corruptions.spatter import spatter
 from robench.corruptions.weather import brightness, fog, frost, snow
-from robench.noise import Noise
+from robench.numerics.randomness import Noise
 from robench.specs.corruption import Constants, find_corruption
 
 Corrupt = Callable[[Tensor, Constants, Noise], Tensor]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from robench.corruptions.filters import LEVELS, correlate, smooth
-from robench.noise import Noise
+from robench.numerics.randomness import Noise
 from robench.specs.corruption import Constants
 
 WATER, MUD = (175, 238, 238), (63, 42, 20)

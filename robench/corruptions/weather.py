@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robench.corruptions.filters import LEVELS, line_blur, truncated, zoom_in
 from robench.errors import InputError
-from robench.noise import Noise
+from robench.numerics.randomness import Noise
 from robench.specs.corruption import Constants
 
 FROST = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")

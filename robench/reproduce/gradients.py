@@ -10,7 +10,7 @@ import torch
 from robench.classifiers import Classifier, load_card
 from robench.data import find_dataset
 from robench.errors import InputError
-from robench.losses import he_cross_entropy
+from robench.numerics.losses import he_cross_entropy
 from robench.paths import write_text
 from robench.report.paper.gradients import COLUMNS, DEFENSES, EXAMPLES, measured
 from robench.reproduce.workshop import Workshop

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from robench.errors import InputError
+from robench.numerics.stats import wilson
 from robench.specs import AttackSpec, ThreatModel, digest, fraction
 from robench.specs.base import Declared, build
-from robench.stats import wilson
 from robench.store.rows import Column, Rows
 
 SCHEMA = 2

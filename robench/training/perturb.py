@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robench.ball import Ball
 from robench.errors import InputError
+from robench.numerics.ball import Ball
 from robench.specs import Recipe, ThreatModel, fraction
 from robench.training.net import Net, in_mode
 

@@ -22,13 +22,13 @@ import torch
 from robench.check import REGRESSION, WORST, Cell, compare, rule
 from robench.data import dataset_of
 from robench.devices import device_name
+from robench.numerics.stats import wilson
 from robench.progress import Quiet
 from robench.report import Table, markdown
 from robench.reproduce import Workshop
 from robench.request import Settings, Subject
 from robench.run import evaluate
 from robench.specs import Card, battery_attacks, find_card
-from robench.stats import wilson
 from robench.store import Record, Store
 
 MODELS = ("pgdat", "pgdat_he", "alp", "alp_he", "trades", "trades_he")

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robench.ball import Ball, distance, finite, in_box
 from robench.classifiers import load_model
 from robench.classifiers.precision import Precision, arithmetic
 from robench.data import find_dataset
+from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.specs import ThreatModel
 
 DIGITS = ThreatModel.parse("linf", "0.2")

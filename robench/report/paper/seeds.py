@@ -6,12 +6,12 @@ from statistics import mean, stdev
 
 import numpy as np
 
+from robench.numerics.stats import mcnemar
 from robench.report.paper.source import Source
 from robench.report.paper.training import values_of
 from robench.report.paper.view import View, accuracy
 from robench.report.robustness import CLEAN, WORST
 from robench.report.table import Table, p_text
-from robench.stats import mcnemar
 from robench.store import Column
 
 BASES = ("pgdat", "alp", "trades")

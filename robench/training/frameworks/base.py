@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 from torch import Tensor
 
 from robench.classifiers import Constants
-from robench.losses import he_cross_entropy, log_odds
+from robench.numerics.losses import he_cross_entropy, log_odds
 from robench.training.net import Net
 from robench.training.perturb import AttackLoss, Perturber
 
