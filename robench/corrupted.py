@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 from filelock import FileLock
 
+from robench.access.judge import Judge
+from robench.access.microbatches import Packer
 from robench.classifiers.victim import Victim, frozen
 from robench.corruptions import SEVERITIES, VERSION, corrupt, corruptions, spatial
 from robench.corruptions.size import rule
@@ -18,9 +20,7 @@ from robench.data.corrupted import CorruptedSet
 from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
 from robench.errors import InputError
-from robench.judge import Judge
 from robench.numerics.ball import finite
-from robench.packing import Packer
 from robench.request import Settings, Subject
 from robench.specs import digest
 from robench.specs.corruption import find_corruption

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robench.access.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, Ruling
+from robench.access.microbatches import Packer
+from robench.access.oracle import ALLOWED, Oracle
 from robench.algorithms import Algorithm, Pool, State, Task, bind, take
 from robench.classifiers.precision import Precision
 from robench.classifiers.victim import Victim
 from robench.data.split import Split
 from robench.devices import release, sent
-from robench.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, Ruling
 from robench.numerics.ball import Ball
 from robench.numerics.randomness import Noise
-from robench.oracle import ALLOWED, Oracle
-from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel
 from robench.store import Rows
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from robench.access.judge import Judge
+from robench.access.microbatches import Packer
+from robench.access.oracle import Oracle
 from robench.algorithms import bind
 from robench.classifiers.victim import Victim
 from robench.engine import Chunk, Job, attack_chunk
-from robench.judge import Judge
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective
-from robench.oracle import Oracle
-from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel, digest, find_attack
 from robench.store import Record
 

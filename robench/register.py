@@ -9,6 +9,8 @@ import tomlkit
 import torch
 from torch import Tensor, nn
 
+from robench.access.judge import Judge
+from robench.access.microbatches import Packer
 from robench.classifiers import load_card, load_own, save_weights
 from robench.classifiers.made import FUNCTION, Ran, run_function, usual_input
 from robench.classifiers.normalised import Normalised
@@ -17,8 +19,6 @@ from robench.classifiers.victim import TWICE, frozen
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.errors import InputError
-from robench.judge import Judge
-from robench.packing import Packer
 from robench.paths import atomic_folder, require_name, write_text
 from robench.specs import CARD, WEIGHTS, Architecture, Card, Head, Input, Network, dataset_label, find_card, read_card
 

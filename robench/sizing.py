@@ -2,12 +2,12 @@
 
 import torch
 
+from robench.access.judge import Judge
+from robench.access.microbatches import Packer
 from robench.algorithms import Algorithm
 from robench.classifiers.precision import Precision, arithmetic
 from robench.classifiers.swift import warm_up
 from robench.data.pixels import Images
-from robench.judge import Judge
-from robench.packing import Packer
 
 CHUNK = 1024
 """Examples that advance together: enough for full micro-batches, few enough to lose little."""

@@ -7,6 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from robench.access.judge import Judge
+from robench.access.microbatches import Packer
+from robench.access.oracle import ALLOWED
 from robench.algorithms import Algorithm, Pool, bind
 from robench.classifiers.victim import Victim, frozen
 from robench.data.split import Split
@@ -14,9 +17,6 @@ from robench.devices import sent
 from robench.engine import Chunk, Crafted, Job
 from robench.errors import InputError
 from robench.forecast import Pilot
-from robench.judge import Judge
-from robench.oracle import ALLOWED
-from robench.packing import Packer
 from robench.probe import EXAMPLES, Probe
 from robench.progress import Watcher
 from robench.request import Settings, Subject

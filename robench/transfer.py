@@ -13,14 +13,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from robench.access.judge import Judge
+from robench.access.microbatches import Packer
 from robench.algorithms import Pool, bind
 from robench.classifiers.victim import frozen
 from robench.data.split import Split
 from robench.devices import sent
 from robench.engine import Chunk, Crafted, Job, attack_chunk, identity
 from robench.errors import InputError
-from robench.judge import Judge
-from robench.packing import Packer
 from robench.paths import atomic_path
 from robench.request import Settings, Subject
 from robench.sizing import chunk_for, make_ready

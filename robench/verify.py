@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from robench.access.judge import FAULTS, Judge
+from robench.access.microbatches import Packer
 from robench.classifiers import load_card
 from robench.classifiers.victim import frozen
 from robench.data import DATASETS, Dataset, dataset_of
 from robench.errors import InputError
-from robench.judge import FAULTS, Judge
 from robench.numerics.ball import Ball
-from robench.packing import Packer
 from robench.specs import Card, digest, find_card, list_models
 from robench.store import Header, Rows, Store, read, read_header
 

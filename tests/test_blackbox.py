@@ -11,6 +11,8 @@ from test_engine import Counting, attack
 from torch import nn
 
 import robench
+from robench.access.microbatches import Packer
+from robench.access.oracle import Oracle
 from robench.algorithms import Task, bind
 from robench.algorithms.rays import _flipped, _next
 from robench.classifiers import load_model
@@ -19,8 +21,6 @@ from robench.errors import FaultError
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective
 from robench.numerics.randomness import Noise
-from robench.oracle import Oracle
-from robench.packing import Packer
 from robench.specs import find_attack
 
 SCORES = ["nes-20", "spsa-20", "zoo", "square"]

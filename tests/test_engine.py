@@ -9,13 +9,13 @@ from conftest import CPU, Linear
 from torch import nn
 
 import robench
+from robench.access.judge import Judge
+from robench.access.microbatches import Packer
 from robench.algorithms import Pool, bind
 from robench.classifiers import load_model
 from robench.classifiers.victim import frozen
 from robench.devices import sent
 from robench.engine import Chunk, Job, attack_chunk
-from robench.judge import Judge
-from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel, find_attack, list_attacks
 
 FAMILIES = sorted(

@@ -7,12 +7,12 @@ import torch
 from conftest import CPU
 from torch import nn
 
+from robench.access.judge import Judge
+from robench.access.microbatches import Packer
 from robench.algorithms import Algorithm, State
 from robench.classifiers.victim import frozen
 from robench.engine import Chunk, Job, attack_chunk
-from robench.judge import Judge
 from robench.numerics.ball import Ball, finite, in_box
-from robench.packing import Packer
 from robench.specs import AttackSpec, ThreatModel
 
 THREAT = ThreatModel.parse("linf", "0.1")

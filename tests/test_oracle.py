@@ -7,13 +7,13 @@ from optima import Planes, linear
 from test_algorithms import toy
 
 import robench
+from robench.access.microbatches import Packer
+from robench.access.oracle import Oracle
 from robench.classifiers.features import UNKNOWN
 from robench.classifiers.victim import frozen
 from robench.errors import InputError
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective, targeted_dlr
-from robench.oracle import Oracle
-from robench.packing import Packer
 
 
 @pytest.fixture

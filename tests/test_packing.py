@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from robench.access.microbatches import GRAPH, ROOM, Packer
 from robench.errors import InputError
-from robench.packing import GRAPH, ROOM, Packer
 
 
 def test_memory_that_allows_one_image_is_enough():

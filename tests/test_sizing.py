@@ -5,8 +5,8 @@ import torch
 from toys import Toy, X, evaluate
 
 import robench
+from robench.access.microbatches import Packer
 from robench.algorithms import bind
-from robench.packing import Packer
 from robench.sizing import chunk_for
 from robench.specs import find_attack
 

@@ -202,10 +202,10 @@ def test_a_search_that_is_wrong_breaks_nothing():
                 torch.nn.functional.one_hot(torch.ones(len(x), dtype=torch.int64), 10) + 0 * x.sum((1, 2, 3))[:, None]
             )
 
+    from robench.access.judge import Judge
+    from robench.access.microbatches import Packer
     from robench.algorithms import bind
     from robench.engine import Chunk, Job, attack_chunk
-    from robench.judge import Judge
-    from robench.packing import Packer
     from robench.specs import ThreatModel, find_attack
 
     split, spec = find_dataset("digits").load("test", limit=40), find_attack("pgd-20")

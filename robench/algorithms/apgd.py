@@ -8,10 +8,10 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
+from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
 from robench.numerics.ball import per_example
 from robench.numerics.losses import Objective
-from robench.oracle import Bounds
 
 PATIENCE = 0.75
 """rho: fewer increases than this share of a period's steps halve the step size (condition 1)."""

@@ -12,10 +12,10 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from robench.access.microbatches import out_of_memory
+from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, State, Task
 from robench.errors import InputError
-from robench.oracle import Bounds
-from robench.packing import out_of_memory
 from robench.specs import Norm
 
 Part = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]

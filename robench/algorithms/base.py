@@ -8,11 +8,11 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
+from robench.access.oracle import Bounds, Oracle
 from robench.data.pixels import Images
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective, Sees, rivals
 from robench.numerics.randomness import Noise
-from robench.oracle import Bounds, Oracle
 from robench.specs import NORMS, Access, Norm
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -10,10 +10,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
+from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
 from robench.numerics.ball import per_example
 from robench.numerics.losses import Objective, label_logit, rivals
-from robench.oracle import Bounds
 
 
 @dataclasses.dataclass(frozen=True)

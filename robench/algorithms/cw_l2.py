@@ -9,10 +9,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
+from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
 from robench.numerics.ball import per_example
 from robench.numerics.losses import Objective
-from robench.oracle import Bounds
 from robench.specs import Norm
 
 SATURATION = 1e-6

@@ -8,9 +8,9 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
 from robench.numerics.ball import TINY, per_example
-from robench.oracle import Bounds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
+from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, State, Task
 from robench.errors import InputError
-from robench.oracle import Bounds
 from robench.specs import Access
 
 

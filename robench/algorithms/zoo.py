@@ -7,9 +7,9 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
+from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
 from robench.numerics.losses import margin
-from robench.oracle import Bounds
 from robench.specs import Access
 
 BETA = (0.9, 0.999, 1e-8)

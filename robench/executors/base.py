@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import torch
 
+from robench.access.judge import Judge
 from robench.devices import device_name, release
 from robench.engine import Chunk, Job, OnStep, attack_chunk
-from robench.judge import Judge
 from robench.store import Rows
 
 OnProgress = Callable[[int, int, int, int], None]

@@ -18,6 +18,7 @@ import torch
 from ray.exceptions import RayError, RaySystemError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from robench.access.microbatches import AUTO
 from robench.classifiers.victim import Victim
 from robench.engine import Chunk, Job
 from robench.errors import IncompleteError, InputError, RobenchError
@@ -25,7 +26,6 @@ from robench.executors.base import OnChunk, OnProgress
 from robench.executors.cluster import connect
 from robench.executors.meter import Meter
 from robench.executors.worker import CPU, PAUSE, Order, Parcel, attack
-from robench.packing import AUTO
 from robench.sizing import CHUNK
 from robench.store import Rows
 

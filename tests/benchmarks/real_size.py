@@ -28,12 +28,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 import robench
+from robench.access.judge import Judge
+from robench.access.microbatches import AUTO, Packer
 from robench.classifiers import make_classifier
 from robench.classifiers.classifier import Classifier
 from robench.classifiers.victim import Victim
 from robench.data import dataset_of, find_dataset
-from robench.judge import Judge
-from robench.packing import AUTO, Packer
 from robench.paths import write_text
 from robench.report import Table
 from robench.sizing import make_ready

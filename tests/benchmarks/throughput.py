@@ -21,12 +21,12 @@ from alone import write_page
 from torch import Tensor, nn
 
 import robench
+from robench.access.judge import Judge
+from robench.access.microbatches import AUTO, Packer
 from robench.classifiers.classifier import assemble
 from robench.classifiers.victim import Victim
 from robench.data import dataset_of
 from robench.data.split import Split
-from robench.judge import Judge
-from robench.packing import AUTO, Packer
 from robench.report import Table
 from robench.sizing import make_ready
 from robench.specs import Architecture, Head, Input, find_card

@@ -11,11 +11,11 @@ from with_robench import ATTACKS as BOUNDED
 from with_robench import MINIMAL, NAME, declared
 
 import robench.algorithms as algorithms
+from robench.access.judge import NOT_MISCLASSIFIED, Judge, Ruling
+from robench.access.microbatches import Packer
 from robench.classifiers.victim import Victim, frozen
 from robench.engine import Chunk, Job, attack_chunk
-from robench.judge import NOT_MISCLASSIFIED, Judge, Ruling
 from robench.numerics.ball import Ball
-from robench.packing import Packer
 from robench.specs import ThreatModel
 
 __all__ = ["ATTACKS", "NAME"]

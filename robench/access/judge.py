@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robench.access.microbatches import Packer, out_of_memory
 from robench.classifiers.precision import arithmetic
 from robench.classifiers.victim import Victim, check_logits, check_repeatable
 from robench.data.pixels import Images
@@ -12,7 +13,6 @@ from robench.devices import sent
 from robench.errors import InputError
 from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.numerics.losses import margin
-from robench.packing import Packer, out_of_memory
 
 FAULTS = ("", "not finite", "outside [0, 1]", "outside the ball", "not misclassified")
 """What can be wrong with a claimed success, in the order in which it is looked for; 0 is confirmed."""

@@ -7,13 +7,13 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from robench.access.counted import Lent
+from robench.access.microbatches import Packer
 from robench.classifiers.precision import Precision, arithmetic
 from robench.classifiers.victim import NO_GRADIENT, Victim, check_logits
 from robench.errors import FaultError, InputError
-from robench.lent import Lent
 from robench.numerics.ball import Ball, finite
 from robench.numerics.losses import Objective, label_logit, margin, wrong_classes
-from robench.packing import Packer
 from robench.specs import Access
 
 Bounds = Literal["engine", "own", "none"]
