@@ -16,8 +16,8 @@ from robench.classifiers.swift import Search
 from robench.corrupted import Generated, Moved
 from robench.corrupted import evaluate as run_corrupted
 from robench.data.split import Split
+from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
-from robench.executors import make_executor, require_engine
 from robench.paths import require_name, require_writable
 from robench.progress import Quiet
 from robench.report import Evaluation

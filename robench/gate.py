@@ -25,7 +25,7 @@ from robench.check import (
 )
 from robench.data import Dataset
 from robench.data.split import Split
-from robench.engine import identity
+from robench.engine.loop import identity
 from robench.errors import IncompleteError, InputError
 from robench.outcome import Outcome
 from robench.progress import Quiet, Watcher

@@ -13,7 +13,7 @@ def indicators(counts: Mapping[str, int], faults: Mapping[str, int], spec: Attac
     """Shares by the names of the diagnostics; one that could not be measured is left out.
 
     Args:
-        counts: as `robench.engine` counts them, summed over chunks.
+        counts: as `robench.engine.loop` counts them, summed over chunks.
         faults: how often the judge refused a claim, by reason.
         spec: the attack.
     """

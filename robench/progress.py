@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from robench.engine import Chunk
+from robench.engine.loop import Chunk
 from robench.outcome import Result
 from robench.specs import AttackSpec
 from robench.store import Rows, join

@@ -14,15 +14,15 @@ from filelock import Timeout
 from robench.algorithms import bind
 from robench.data.split import Split
 from robench.devices import device_name, versions
-from robench.engine import Chunk, identity
-from robench.executors.base import Executor
-from robench.executors.local import Local
+from robench.engine.executors.base import Executor
+from robench.engine.executors.local import Local
+from robench.engine.loop import Chunk, identity
+from robench.engine.sizing import chunk_for
 from robench.forecast import History
 from robench.indicators import indicators, of_prefix
 from robench.outcome import Outcome, Planned, Result, Skipped
 from robench.progress import Progress, Quiet, Watcher, tally
 from robench.request import Settings, Subject
-from robench.sizing import chunk_for
 from robench.specs import COUNTED, AttackSpec, ThreatModel, digest
 from robench.store import Header, Record, Rows, Store, read
 from robench.target import Target

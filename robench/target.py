@@ -14,13 +14,13 @@ from robench.algorithms import Algorithm, Pool, bind
 from robench.classifiers.victim import Victim, frozen
 from robench.data.split import Split
 from robench.devices import sent
-from robench.engine import Chunk, Crafted, Job
+from robench.engine.loop import Chunk, Crafted, Job
+from robench.engine.sizing import make_ready
 from robench.errors import InputError
 from robench.forecast import Pilot
 from robench.probe import EXAMPLES, Probe
 from robench.progress import Watcher
 from robench.request import Settings, Subject
-from robench.sizing import make_ready
 from robench.specs import Access, AttackSpec, ThreatModel
 
 

@@ -19,11 +19,11 @@ from robench.algorithms import Pool, bind
 from robench.classifiers.victim import frozen
 from robench.data.split import Split
 from robench.devices import sent
-from robench.engine import Chunk, Crafted, Job, attack_chunk, identity
+from robench.engine.loop import Chunk, Crafted, Job, attack_chunk, identity
+from robench.engine.sizing import chunk_for, make_ready
 from robench.errors import InputError
 from robench.paths import atomic_path
 from robench.request import Settings, Subject
-from robench.sizing import chunk_for, make_ready
 from robench.specs import AttackSpec, ThreatModel, digest, find_attack
 
 FOLDER = "crafted"

@@ -15,7 +15,7 @@ from robench.algorithms import Pool, bind
 from robench.classifiers import load_model
 from robench.classifiers.victim import frozen
 from robench.devices import sent
-from robench.engine import Chunk, Job, attack_chunk
+from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.specs import AttackSpec, ThreatModel, find_attack, list_attacks
 
 FAMILIES = sorted(

@@ -11,7 +11,7 @@ from robench.access.judge import Judge
 from robench.access.microbatches import Packer
 from robench.algorithms import Algorithm, State
 from robench.classifiers.victim import frozen
-from robench.engine import Chunk, Job, attack_chunk
+from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.numerics.ball import Ball, finite, in_box
 from robench.specs import AttackSpec, ThreatModel
 

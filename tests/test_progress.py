@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from robench.engine import Chunk
+from robench.engine.loop import Chunk
 from robench.progress import Progress, Quiet, Tally
 from robench.specs import find_attack
 from robench.store import Rows

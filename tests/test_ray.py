@@ -124,7 +124,7 @@ def test_verdicts_are_those_of_one_process_example_by_example(second, digits, tm
 
 
 def test_all_workers_get_as_many_chunks_and_full_micro_batches_if_they_can(second):
-    from robench.executors.ray import Ray
+    from robench.engine.executors.ray import Ray
 
     executor = Ray("cpu")
     assert executor.workers == 2
@@ -199,7 +199,7 @@ def test_killed_workers_lose_nothing_and_duplicate_nothing(second, tmp_path, wri
 
 
 def test_a_chunk_that_kills_every_worker_ends_the_run_and_the_rest_is_kept(second, tmp_path, monkeypatch):
-    monkeypatch.setattr("robench.executors.ray.RETRIES", 0)
+    monkeypatch.setattr("robench.engine.executors.ray.RETRIES", 0)
     (tmp_path / "kill-1").touch()
     with pytest.raises(IncompleteError, match="a worker was lost 1 times") as caught:
         evaluate(Mortal(tmp_path), results=tmp_path / "ray", engine="ray", chunk_size=1)
@@ -309,7 +309,8 @@ def test_what_cannot_travel_is_refused(second):
 
 def test_a_worker_of_other_versions_is_refused(second, monkeypatch):
     monkeypatch.setattr(
-        "robench.executors.worker.versions", lambda: {"python": "3", "robench": "0", "torch": "1.13", "numpy": "1"}
+        "robench.engine.executors.worker.versions",
+        lambda: {"python": "3", "robench": "0", "torch": "1.13", "numpy": "1"},
     )
     assert "install the same on all machines" in refusal(engine="ray")
 

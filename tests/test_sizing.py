@@ -7,7 +7,7 @@ from toys import Toy, X, evaluate
 import robench
 from robench.access.microbatches import Packer
 from robench.algorithms import bind
-from robench.sizing import chunk_for
+from robench.engine.sizing import chunk_for
 from robench.specs import find_attack
 
 

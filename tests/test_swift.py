@@ -205,7 +205,7 @@ def test_a_search_that_is_wrong_breaks_nothing():
     from robench.access.judge import Judge
     from robench.access.microbatches import Packer
     from robench.algorithms import bind
-    from robench.engine import Chunk, Job, attack_chunk
+    from robench.engine.loop import Chunk, Job, attack_chunk
     from robench.specs import ThreatModel, find_attack
 
     split, spec = find_dataset("digits").load("test", limit=40), find_attack("pgd-20")

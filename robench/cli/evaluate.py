@@ -16,8 +16,8 @@ from robench.cli.own import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, We
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.data.choice import Choice
+from robench.engine.executors import make_executor, require_engine
 from robench.errors import IncompleteError, InputError
-from robench.executors import make_executor, require_engine
 from robench.outcome import Planned
 from robench.paths import data_root, default_results, require_writable, write_text
 from robench.report import Evaluation, evaluations_json
@@ -27,7 +27,7 @@ from robench.specs import NORMS, AttackSpec, Card, Network, ThreatModel, battery
 
 if TYPE_CHECKING:
     from robench.data.split import Split
-    from robench.executors.base import Executor
+    from robench.engine.executors.base import Executor
     from robench.request import Settings, Subject
 
 

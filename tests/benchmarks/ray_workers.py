@@ -17,9 +17,9 @@ import torch
 
 from robench.data import dataset_of
 from robench.devices import device_name
-from robench.executors.base import Executor
-from robench.executors.local import Local
-from robench.executors.ray import Ray
+from robench.engine.executors.base import Executor
+from robench.engine.executors.local import Local
+from robench.engine.executors.ray import Ray
 from robench.progress import Quiet
 from robench.report import Table, markdown
 from robench.request import Settings, Subject

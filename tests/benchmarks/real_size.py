@@ -9,8 +9,8 @@ all images nearly the same logits, which no attack moves; so the statistics are 
 training mode. The accuracies mean nothing but that the path works: random networks break within a few steps.
 
 A second table is the peak of one pass forwards and back over more and more images, in micro-batches that fit the
-network (`robench.sizing`) and all at once. Each number is of a process of its own, and is kept in --kept: the same
-command measures only what is missing.
+network (`robench.engine.sizing`) and all at once. Each number is of a process of its own, and is kept in --kept:
+the same command measures only what is missing.
 """
 
 import argparse
@@ -34,9 +34,9 @@ from robench.classifiers import make_classifier
 from robench.classifiers.classifier import Classifier
 from robench.classifiers.victim import Victim
 from robench.data import dataset_of, find_dataset
+from robench.engine.sizing import make_ready
 from robench.paths import write_text
 from robench.report import Table
-from robench.sizing import make_ready
 from robench.specs import find_card
 
 CARDS = {"WRN-34-10": "cifar10/pgdat", "ResNet-50": "imagenet/freeat_resnet50"}

@@ -27,8 +27,8 @@ from robench.classifiers.classifier import assemble
 from robench.classifiers.victim import Victim
 from robench.data import dataset_of
 from robench.data.split import Split
+from robench.engine.sizing import make_ready
 from robench.report import Table
-from robench.sizing import make_ready
 from robench.specs import Architecture, Head, Input, find_card
 
 CARDS = {

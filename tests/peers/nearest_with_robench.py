@@ -14,7 +14,7 @@ import robench.algorithms as algorithms
 from robench.access.judge import NOT_MISCLASSIFIED, Judge, Ruling
 from robench.access.microbatches import Packer
 from robench.classifiers.victim import Victim, frozen
-from robench.engine import Chunk, Job, attack_chunk
+from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.numerics.ball import Ball
 from robench.specs import ThreatModel
 

@@ -6,8 +6,8 @@ from functools import partial
 import torch
 
 from robench.devices import pick_device
-from robench.engine import Chunk, Job
-from robench.executors.base import OnChunk, OnProgress, work
+from robench.engine.executors.base import OnChunk, OnProgress, work
+from robench.engine.loop import Chunk, Job
 
 
 class Local:

@@ -8,7 +8,7 @@ import torch
 
 from robench.access.judge import Judge
 from robench.devices import device_name, release
-from robench.engine import Chunk, Job, OnStep, attack_chunk
+from robench.engine.loop import Chunk, Job, OnStep, attack_chunk
 from robench.store import Rows
 
 OnProgress = Callable[[int, int, int, int], None]

@@ -13,9 +13,9 @@ from robench.access.microbatches import Packer
 from robench.algorithms import Pool
 from robench.classifiers.victim import Victim
 from robench.devices import versions
-from robench.engine import Chunk, Crafted, Job
+from robench.engine.executors.base import work
+from robench.engine.loop import Chunk, Crafted, Job
 from robench.errors import InputError
-from robench.executors.base import work
 from robench.store import Rows
 
 CPU = torch.device("cpu")

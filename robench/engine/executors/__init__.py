@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from robench.errors import InputError
 
 if TYPE_CHECKING:
-    from robench.executors.base import Executor
+    from robench.engine.executors.base import Executor
 
 ENGINES = ("local", "ray")
 
@@ -35,9 +35,9 @@ def make_executor(engine: str, device: str = "auto", ray_address: str | None = N
     """
     require_engine(engine, ray_address)
     if engine == "ray":
-        from robench.executors.ray import Ray
+        from robench.engine.executors.ray import Ray
 
         return Ray(device, ray_address)
-    from robench.executors.local import Local
+    from robench.engine.executors.local import Local
 
     return Local(device)

@@ -20,13 +20,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robench.access.microbatches import AUTO
 from robench.classifiers.victim import Victim
-from robench.engine import Chunk, Job
+from robench.engine.executors.base import OnChunk, OnProgress
+from robench.engine.executors.cluster import connect
+from robench.engine.executors.progress_actor import Meter
+from robench.engine.executors.worker import CPU, PAUSE, Order, Parcel, attack
+from robench.engine.loop import Chunk, Job
+from robench.engine.sizing import CHUNK
 from robench.errors import IncompleteError, InputError, RobenchError
-from robench.executors.base import OnChunk, OnProgress
-from robench.executors.cluster import connect
-from robench.executors.meter import Meter
-from robench.executors.worker import CPU, PAUSE, Order, Parcel, attack
-from robench.sizing import CHUNK
 from robench.store import Rows
 
 PARTS = 4
