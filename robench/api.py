@@ -9,26 +9,26 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from robench.budget import within
 from robench.classifiers import load_model
 from robench.classifiers.precision import Precision
 from robench.classifiers.swift import Search
-from robench.corrupted import Generated, Moved
-from robench.corrupted import evaluate as run_corrupted
 from robench.data.split import Split
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
+from robench.evaluation.budget import within
+from robench.evaluation.corruptions import Generated, Moved
+from robench.evaluation.corruptions import evaluate as run_corrupted
+from robench.evaluation.progress import Quiet
+from robench.evaluation.request import Settings, Subject, network_identity
+from robench.evaluation.run import evaluate as run
+from robench.evaluation.transfer import together
 from robench.paths import require_name, require_writable
-from robench.progress import Quiet
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
 from robench.report.sweeps import Sweep
-from robench.request import Settings, Subject, network_identity
-from robench.run import evaluate as run
 from robench.service import AskError, Service
 from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
 from robench.store import Store
-from robench.transfer import together
 
 __all__ = ["Service", "evaluate", "evaluate_corruptions", "list_attacks", "list_models", "load_model"]
 

@@ -27,12 +27,12 @@ from robench.data import Dataset
 from robench.data.split import Split
 from robench.engine.loop import identity
 from robench.errors import IncompleteError, InputError
+from robench.evaluation.progress import Quiet, Watcher
+from robench.evaluation.request import Settings, Subject
+from robench.evaluation.run import evaluate, skipped
 from robench.outcome import Outcome
-from robench.progress import Quiet, Watcher
 from robench.report import Evaluation
 from robench.report.selection import defense
-from robench.request import Settings, Subject
-from robench.run import evaluate, skipped
 from robench.specs import LEVELS, AttackSpec, Card, ThreatModel, digest
 from robench.store import Record, Store
 

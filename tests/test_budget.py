@@ -4,9 +4,9 @@ import pytest
 
 import robench
 from robench.algorithms import bind
-from robench.budget import within
 from robench.classifiers import load_model
 from robench.errors import InputError
+from robench.evaluation.budget import within
 from robench.specs import battery_attacks, find_attack
 
 BLACK = ["nes-80", "spsa-80", "zoo", "square", "rays"]

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from test_own_networks import CODE
 
 from robench.classifiers import load_card, load_own
+from robench.evaluation.request import Subject
 from robench.paths import data_root
-from robench.request import Subject
 from robench.specs import Network, find_card, read_card
 
 X = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(3))

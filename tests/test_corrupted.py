@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from robench.classifiers import load_model
-from robench.corrupted import Generated, Moved, Published, evaluate
 from robench.corruptions import corrupt, corruptions
 from robench.errors import InputError
+from robench.evaluation.corruptions import Generated, Moved, Published, evaluate
+from robench.evaluation.request import Settings, Subject
 from robench.publish import publish_corrupted
 from robench.report.corruptions import MCA, as_json, every_cell, mean_row, means, settings
 from robench.report.paper import Source, View, paper_table
 from robench.report.sweeps import Sweep, common, comparable, spatial, sweeps
-from robench.request import Settings, Subject
 from robench.specs import digest, find_card
 from robench.specs.corruption import find_corruption
 from robench.store.corrupted import CLEAN, path_of, read_corrupted, read_lines, write_lines
@@ -262,7 +262,7 @@ def test_lines_survive_the_disk(few, tmp_path):
 
 
 def test_from_the_command_line(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("robench.corrupted.corruptions", lambda: list(FEW))
+    monkeypatch.setattr("robench.evaluation.corruptions.corruptions", lambda: list(FEW))
     out = tmp_path / "out.json"
     command = ("eval", "--model", "pgdat", "--battery", "corruptions", "--limit", 20, "--results", tmp_path / "r")
     said = cli(*command, "--json", out)

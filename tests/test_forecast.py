@@ -6,12 +6,12 @@ import pytest
 from toys import stopped_after_a_chunk
 
 from robench.algorithms import bind
-from robench.forecast import History, Pilot
+from robench.evaluation.cost import History, Pilot
+from robench.evaluation.progress import Quiet
+from robench.evaluation.request import Settings, Subject
+from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root
-from robench.progress import Quiet
 from robench.report import load, select
-from robench.request import Settings, Subject
-from robench.run import evaluate, plan
 from robench.specs import ThreatModel, battery_attacks, find_attack, find_card
 from robench.store import Store
 

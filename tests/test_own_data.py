@@ -74,9 +74,9 @@ def test_a_split_is_the_same_however_its_images_are_kept():
 
 
 def test_verdicts_are_the_same_however_images_are_kept(tmp_path):
-    from robench.progress import Quiet
-    from robench.request import Settings, Subject
-    from robench.run import evaluate
+    from robench.evaluation.progress import Quiet
+    from robench.evaluation.request import Settings, Subject
+    from robench.evaluation.run import evaluate
     from robench.specs import ThreatModel, find_attack
     from robench.store import Store
 

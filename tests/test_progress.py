@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from robench.engine.loop import Chunk
-from robench.progress import Progress, Quiet, Tally
+from robench.evaluation.progress import Progress, Quiet, Tally
 from robench.specs import find_attack
 from robench.store import Rows
 

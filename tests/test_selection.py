@@ -17,7 +17,7 @@ def test_of_two_versions_of_an_attack_the_newer_counts(cli, tmp_path, monkeypatc
     path = tmp_path / "digits" / "pgdat.jsonl"
     (old,) = read_file(path)
     monkeypatch.setattr(Square, "version", 99)
-    monkeypatch.setattr("robench.run.datetime", Later)
+    monkeypatch.setattr("robench.evaluation.run.datetime", Later)
     assert cli(*command).code == 0
     selection = select(load(tmp_path))
     (shown,) = selection.defenses["digits/pgdat"]

@@ -6,11 +6,11 @@ import torch
 from scipy.ndimage import affine_transform
 
 from robench.classifiers import load_model
-from robench.corrupted import Moved, evaluate
 from robench.corruptions.spatial import NAME, grid, moved
+from robench.evaluation.corruptions import Moved, evaluate
+from robench.evaluation.request import Settings, Subject
 from robench.report.corruptions import moved as worst_moved
 from robench.report.sweeps import Sweep, spatial, sweeps
-from robench.request import Settings, Subject
 from robench.specs import find_card
 from robench.store.corrupted import CLEAN
 

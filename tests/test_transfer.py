@@ -9,10 +9,10 @@ import robench
 from robench.classifiers import load_model
 from robench.data.split import Split
 from robench.errors import InputError
+from robench.evaluation.request import Settings, Subject, network_identity
+from robench.evaluation.transfer import Workbench, together
 from robench.numerics.ball import Ball
-from robench.request import Settings, Subject, network_identity
 from robench.specs import ThreatModel, find_attack
-from robench.transfer import Workbench, together
 
 THREAT = ThreatModel.parse("linf", "0.2")
 CPU = torch.device("cpu")

@@ -14,8 +14,8 @@ from robench.specs import Access
 class Transfer(Algorithm):
     """Papernot et al. 2016 (Transferability in machine learning); paper, appendix C.4.
 
-    `robench.transfer` crafts the examples: the last iterates of a white-box attack on the substitute, whether
-    or not they fooled it. They are the same for every target. Those of minimum-norm attacks may lie outside
+    `robench.evaluation.transfer` crafts the examples: the last iterates of a white-box attack on the substitute,
+    whether or not they fooled it. They are the same for every target. Those of minimum-norm attacks may lie outside
     the ball, where they count for nothing.
 
     Attributes:

@@ -78,8 +78,8 @@ def check(
             raise InputError(f"{foreign[0]} is not registered: name the file of its baseline with --baseline.")
 
         # Everything above answers at once; torch is loaded only now.
+        from robench.evaluation.request import Settings
         from robench.gate import Asked, candidates, judge, require_power
-        from robench.request import Settings
         from robench.store import Store
 
         settings = Settings(seed, precision, device, batch_size_of(batch_size))  # type: ignore[arg-type]

@@ -11,9 +11,9 @@ from robench.specs.corruption import extra_corruptions
 from robench.store.corrupted import Corrupted, Origin
 
 if TYPE_CHECKING:
-    from robench.corrupted import Source
     from robench.data.split import Split
-    from robench.request import Settings, Subject
+    from robench.evaluation.corruptions import Source
+    from robench.evaluation.request import Settings, Subject
 
 
 Kind = Literal["generated", "published", "extra", "spatial"]
@@ -32,7 +32,7 @@ def corruption_plan(
     subject: "Subject", split: "Split", kind: Kind, data_dir: Path | None, settings: "Settings", results: Path
 ) -> Planned:
     """A line of `--dry-run`: one pass for each corruption, severity, view and example that is not stored."""
-    from robench.corrupted import missing
+    from robench.evaluation.corruptions import missing
 
     source = source_of(split, kind, data_dir)
     cells = missing(subject, split, source, settings, results)
@@ -58,7 +58,7 @@ def corrupt(
     Raises:
         InputError: the published set is not there or damaged.
     """
-    from robench.corrupted import evaluate
+    from robench.evaluation.corruptions import evaluate
 
     def say(text: str) -> None:
         errors().print(f"{subject.model} {text}", markup=False)
@@ -72,8 +72,8 @@ def corrupt(
 
 def source_of(split: "Split", kind: Kind, data_dir: Path | None) -> "Source":
     """Which corrupted images of a split are taken: the published ones if they are asked for and there."""
-    from robench.corrupted import Generated, Moved, Published
     from robench.data import find_corrupted
+    from robench.evaluation.corruptions import Generated, Moved, Published
 
     if kind == "spatial":
         return Moved()

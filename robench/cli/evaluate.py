@@ -28,7 +28,7 @@ from robench.specs import NORMS, AttackSpec, Card, Network, ThreatModel, battery
 if TYPE_CHECKING:
     from robench.data.split import Split
     from robench.engine.executors.base import Executor
-    from robench.request import Settings, Subject
+    from robench.evaluation.request import Settings, Subject
 
 
 @app.command("eval")
@@ -112,9 +112,9 @@ def evaluate(
     _require_places(None if dry_run else folder, None if quiet else json_file)
 
     # Everything above answers at once; torch is loaded only now.
-    from robench.budget import within
-    from robench.request import Settings, Subject
-    from robench.transfer import together
+    from robench.evaluation.budget import within
+    from robench.evaluation.request import Settings, Subject
+    from robench.evaluation.transfer import together
 
     specs = specs if max_queries is None else within(specs, max_queries)
     crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in cards])]
@@ -165,8 +165,8 @@ class _Run:
 
     def plan(self, subject: "Subject", data: Dataset, threat: ThreatModel) -> tuple[list[Planned], list[Planned]]:
         """What would be computed, and what the cheaper battery would compute instead."""
-        from robench.forecast import History
-        from robench.run import plan
+        from robench.evaluation.cost import History
+        from robench.evaluation.run import plan
         from robench.store import Store, read_published
 
         split = self.choice.of(data, self.data_dir)
@@ -195,7 +195,7 @@ class _Run:
                     show(shown({subject.model: Sweep(tuple(lines))}), output())
 
     def _attack(self, subject: "Subject", split: "Split", threat: ThreatModel) -> None:
-        from robench.run import evaluate
+        from robench.evaluation.run import evaluate
         from robench.store import Store
 
         with Screen(errors(), subject.model) as screen:

@@ -24,9 +24,9 @@ FAILED = 1
 @app.command("verify")
 def verify(model: Models = None, results: Results = None) -> None:
     """Judge stored adversarial examples again, from disk; exit 1 if one does not hold."""
+    from robench.evaluation.verify import verify as run
     from robench.paths import default_results
     from robench.specs import find_card
-    from robench.verify import verify as run
 
     folder = results or default_results()
     checked = run(folder, [find_card(name) for name in model] if model else None)

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from robench import corrupted
-from robench.corrupted import Generated, Moved
 from robench.data import find_dataset
-from robench.progress import Quiet
+from robench.evaluation import corruptions
+from robench.evaluation.corruptions import Generated, Moved
+from robench.evaluation.progress import Quiet
+from robench.evaluation.request import Settings, Subject
+from robench.evaluation.run import evaluate
 from robench.publish import publish_corrupted, publish_records
 from robench.report.paper import Source
-from robench.request import Settings, Subject
-from robench.run import evaluate
 from robench.specs import Card, find_attack, find_card
 from robench.store import Store
 from robench.store.log import Epoch
@@ -93,6 +93,6 @@ class Workshop:
         split = find_dataset(self.dataset).load("test", self.data_dir)
         settings = Settings(device=str(self.device))
         for source in (Generated(split), Moved()):
-            corrupted.evaluate(Subject.of_card(card), split, source, settings, self.results)
+            corruptions.evaluate(Subject.of_card(card), split, source, settings, self.results)
         publish_corrupted(self.results, [card.name])
         self.say(f"{card.name}: corruptions")

@@ -15,12 +15,12 @@ import torch
 
 from robench.data import find_dataset
 from robench.devices import device_name
-from robench.forecast import History
+from robench.evaluation.cost import History
+from robench.evaluation.progress import Quiet
+from robench.evaluation.request import Settings, Subject
+from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root, write_text
-from robench.progress import Quiet
 from robench.report import Table, markdown
-from robench.request import Settings, Subject
-from robench.run import evaluate, plan
 from robench.specs import battery_attacks, find_card, list_models
 from robench.store import Store, read_published
 

@@ -15,10 +15,10 @@ import torch
 
 from robench.data import dataset_of
 from robench.devices import device_name
-from robench.progress import Quiet
+from robench.evaluation.progress import Quiet
+from robench.evaluation.request import Settings, Subject
+from robench.evaluation.run import evaluate
 from robench.report import Table, markdown
-from robench.request import Settings, Subject
-from robench.run import evaluate
 from robench.specs import battery_attacks, find_card, list_models
 from robench.store import Header, Record, Store, read_header
 

@@ -22,12 +22,12 @@ import torch
 from robench.check import REGRESSION, WORST, Cell, compare, rule
 from robench.data import dataset_of
 from robench.devices import device_name
+from robench.evaluation.progress import Quiet
+from robench.evaluation.request import Settings, Subject
+from robench.evaluation.run import evaluate
 from robench.numerics.stats import wilson
-from robench.progress import Quiet
 from robench.report import Table, markdown
 from robench.reproduce import Workshop
-from robench.request import Settings, Subject
-from robench.run import evaluate
 from robench.specs import Card, battery_attacks, find_card
 from robench.store import Record, Store
 

@@ -20,10 +20,10 @@ from robench.devices import device_name
 from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
 from robench.engine.executors.ray import Ray
-from robench.progress import Quiet
+from robench.evaluation.progress import Quiet
+from robench.evaluation.request import Settings, Subject
+from robench.evaluation.run import evaluate
 from robench.report import Table, markdown
-from robench.request import Settings, Subject
-from robench.run import evaluate
 from robench.specs import find_attack, find_card
 from robench.store import Store
 

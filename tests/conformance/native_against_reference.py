@@ -15,11 +15,11 @@ import torch
 
 from robench.data import dataset_of
 from robench.devices import device_name
+from robench.evaluation.progress import Quiet
+from robench.evaluation.request import Settings, Subject
+from robench.evaluation.run import evaluate
 from robench.paths import write_text
-from robench.progress import Quiet
 from robench.report import Table, markdown
-from robench.request import Settings, Subject
-from robench.run import evaluate
 from robench.specs import find_attack, find_card
 from robench.store import Store
 

@@ -11,9 +11,9 @@ from case import CONSTANTS, Attack, Case, Effort
 from torch import Tensor
 
 from robench.data.split import Split
-from robench.progress import Quiet
-from robench.request import Settings, Subject, network_identity
-from robench.run import evaluate
+from robench.evaluation.progress import Quiet
+from robench.evaluation.request import Settings, Subject, network_identity
+from robench.evaluation.run import evaluate
 from robench.specs import AttackSpec, find_attack
 from robench.store import Store, read
 

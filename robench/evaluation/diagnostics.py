@@ -1,6 +1,6 @@
-"""A short look at a network before it is attacked: can gradients be trusted on it?"""
+"""Indicators of trust (`attacks/diagnostics.toml`): a probe before the first attack, and counts during each attack."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from robench.errors import InputError
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective
 from robench.specs import AttackSpec, ThreatModel
-from robench.store import percent
+from robench.store import Rows, percent
 
 EXAMPLES = 32
 """Correctly classified examples that are probed, the first of the split."""
@@ -28,6 +28,9 @@ LEAST = 1e-4
 """But no smaller: float32 would not see the change."""
 AGREES = (0.25, 4.0)
 """By which factor the change may differ; a kink within the step is no fault."""
+
+SHORT = 10
+"""Fewer steps cannot show that an attack has converged."""
 
 
 class Probe:
@@ -111,3 +114,45 @@ class _Calls(TorchFunctionMode):
 def _autograd_calls() -> Iterator[list[Any]]:
     with _Calls() as calls:
         yield calls.seen
+
+
+def indicators(counts: Mapping[str, int], faults: Mapping[str, int], spec: AttackSpec) -> dict[str, float]:
+    """Shares by the names of the diagnostics; one that could not be measured is left out.
+
+    Args:
+        counts: as `robench.engine.loop` counts them, summed over chunks.
+        faults: how often the judge refused a claim, by reason.
+        spec: the attack.
+    """
+    found: dict[str, float] = {}
+    if counts["slopes"]:
+        found["zero-gradients"] = counts["flat"] / counts["slopes"]
+        if not counts["opaque"]:
+            found["too-short"] = float(spec.steps < SHORT)
+        if counts["followed"] or not counts["survivors"]:
+            found["unfinished"] = counts["gaining"] / max(counts["followed"], 1)
+    if counts["claims"]:
+        found["unconfirmed"] = sum(faults.values()) / counts["claims"]
+    if spec.success == "last" and counts["survivors"]:
+        found["silent-success"] = counts["slipped"] / counts["survivors"]
+    return {name: round(value, 6) for name, value in found.items()}
+
+
+def of_prefix(longer: Mapping[str, float], rows: Rows, steps: int) -> dict[str, float]:
+    """The indicators of an attack that is read from a longer run.
+
+    How far it had converged is not guessed from its gains, but seen in what the later steps broke.
+
+    Args:
+        longer: of the longer run.
+        rows: the longer run's.
+        steps: of the shorter.
+    """
+    found = {name: value for name, value in longer.items() if name != "unfinished"}
+    if "too-short" in found:
+        found["too-short"] = float(steps < SHORT)
+        survivors = rows.prefix(steps).robust
+        found["later-steps-break-more"] = round(
+            float(rows.robust[survivors].size and (~rows.robust[survivors]).mean()), 6
+        )
+    return found

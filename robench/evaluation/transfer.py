@@ -22,8 +22,8 @@ from robench.devices import sent
 from robench.engine.loop import Chunk, Crafted, Job, attack_chunk, identity
 from robench.engine.sizing import chunk_for, make_ready
 from robench.errors import InputError
+from robench.evaluation.request import Settings, Subject
 from robench.paths import atomic_path
-from robench.request import Settings, Subject
 from robench.specs import AttackSpec, ThreatModel, digest, find_attack
 
 FOLDER = "crafted"

@@ -18,15 +18,15 @@ from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
 from robench.engine.loop import Chunk, identity
 from robench.engine.sizing import chunk_for
-from robench.forecast import History
-from robench.indicators import indicators, of_prefix
+from robench.evaluation.context import Target
+from robench.evaluation.cost import History
+from robench.evaluation.diagnostics import indicators, of_prefix
+from robench.evaluation.progress import Progress, Quiet, Watcher, tally
+from robench.evaluation.request import Settings, Subject
+from robench.evaluation.transfer import FOLDER, Workbench
 from robench.outcome import Outcome, Planned, Result, Skipped
-from robench.progress import Progress, Quiet, Watcher, tally
-from robench.request import Settings, Subject
 from robench.specs import COUNTED, AttackSpec, ThreatModel, digest
 from robench.store import Header, Record, Rows, Store, read
-from robench.target import Target
-from robench.transfer import FOLDER, Workbench
 
 
 def evaluate(

@@ -17,10 +17,10 @@ from robench.devices import sent
 from robench.engine.loop import Chunk, Crafted, Job
 from robench.engine.sizing import make_ready
 from robench.errors import InputError
-from robench.forecast import Pilot
-from robench.probe import EXAMPLES, Probe
-from robench.progress import Watcher
-from robench.request import Settings, Subject
+from robench.evaluation.cost import Pilot
+from robench.evaluation.diagnostics import EXAMPLES, Probe
+from robench.evaluation.progress import Watcher
+from robench.evaluation.request import Settings, Subject
 from robench.specs import Access, AttackSpec, ThreatModel
 
 

@@ -20,8 +20,8 @@ from robench.data.corrupted import CorruptedSet
 from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
 from robench.errors import InputError
+from robench.evaluation.request import Settings, Subject
 from robench.numerics.ball import finite
-from robench.request import Settings, Subject
 from robench.specs import digest
 from robench.specs.corruption import find_corruption
 from robench.store import Column

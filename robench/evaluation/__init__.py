@@ -1,0 +1,1 @@
+"""An evaluation: what is asked for, what is missing, and computing it."""
