@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Service": "robench.service",
+    "Service": "robench.classifiers.service",
     "evaluate": "robench.api",
     "evaluate_corruptions": "robench.api",
     "leaderboard": "robench.report.leaderboard",

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from robench.classifiers import load_model
+from robench.classifiers.fused import Search
 from robench.classifiers.precision import Precision
-from robench.classifiers.swift import Search
+from robench.classifiers.service import AskError, Service
 from robench.data.split import Split
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
@@ -26,7 +27,6 @@ from robench.paths import require_name, require_writable
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
 from robench.report.sweeps import Sweep
-from robench.service import AskError, Service
 from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
 from robench.store import Store
 

@@ -43,6 +43,17 @@ def release() -> None:
         trim(0)
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    text = str(error).lower()
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "can't allocate memory" in text
+        or "out of memory" in text
+        or "alloc_failed" in text
+    )
+
+
 def device_name(device: torch.device) -> str:
     """What the device is, for the record."""
     if device.type == "cuda":

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from robench import paths
 from robench.classifiers import load_model
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.cli import run
 from robench.data import find_dataset
 from robench.data.split import Split

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 import robench.algorithms as algorithms
 from robench.access.microbatches import Packer
 from robench.access.oracle import Oracle
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.numerics.ball import Ball, distance
 from robench.numerics.randomness import Noise
 from robench.specs import AttackSpec, find_attack

@@ -14,8 +14,8 @@ from robench.algorithms import bind
 from robench.algorithms.apgd import checkpoints
 from robench.algorithms.square import _window
 from robench.classifiers import Classifier, load_model
+from robench.classifiers.frozen import frozen
 from robench.classifiers.heads import make_head
-from robench.classifiers.victim import frozen
 from robench.data.split import Split
 from robench.numerics.ball import onto_hyperplane
 from robench.numerics.losses import dlr, margin, targeted_dlr, wrong_classes

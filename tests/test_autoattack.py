@@ -10,7 +10,7 @@ from torch import nn
 import robench
 from robench.algorithms import bind
 from robench.classifiers import load_model
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.errors import InputError
 from robench.specs import find_attack
 

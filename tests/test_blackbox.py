@@ -16,7 +16,7 @@ from robench.access.oracle import Oracle
 from robench.algorithms import Task, bind
 from robench.algorithms.rays import _flipped, _next
 from robench.classifiers import load_model
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.errors import FaultError
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective

@@ -10,10 +10,10 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from robench.classifiers.checkpoint import read_weights
 from robench.classifiers.classifier import Classifier
-from robench.classifiers.families import recognise
-from robench.classifiers.own import load_own
+from robench.classifiers.sources.checkpoint import read_weights
+from robench.classifiers.sources.described import load_own
+from robench.classifiers.sources.families import recognise
 from robench.errors import InputError
 from robench.specs import Head, Input, Network
 

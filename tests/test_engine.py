@@ -13,7 +13,7 @@ from robench.access.judge import Judge
 from robench.access.microbatches import Packer
 from robench.algorithms import Pool, bind
 from robench.classifiers import load_model
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.devices import sent
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.specs import AttackSpec, ThreatModel, find_attack, list_attacks

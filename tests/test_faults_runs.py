@@ -136,7 +136,7 @@ GREEDY = """
 import resource, sys, torch
 sys.path.insert(0, sys.argv[1])
 from toys import Toy, evaluate
-from robench.access.microbatches import out_of_memory
+from robench.devices import out_of_memory
 
 torch.set_num_threads(1)
 KEPT = 2**21 if sys.argv[2] == "limited" else 1

@@ -15,7 +15,7 @@ import robench
 from robench.classifiers import load_model
 from robench.classifiers.features import MEND, NO_HEAD, UNKNOWN, find
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.own import load_own
+from robench.classifiers.sources.described import load_own
 from robench.errors import InputError
 from robench.specs import Input, Network, find_attack
 

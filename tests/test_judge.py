@@ -10,7 +10,7 @@ from torch import nn
 from robench.access.judge import Judge
 from robench.access.microbatches import Packer
 from robench.algorithms import Algorithm, State
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.numerics.ball import Ball, finite, in_box
 from robench.specs import AttackSpec, ThreatModel

@@ -10,7 +10,7 @@ import robench
 from robench.access.microbatches import Packer
 from robench.access.oracle import Oracle
 from robench.classifiers.features import UNKNOWN
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.errors import InputError
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective, targeted_dlr

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 import robench
-from robench.classifiers.checkpoint import read_weights
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.own import load_own
+from robench.classifiers.sources.checkpoint import read_weights
+from robench.classifiers.sources.described import load_own
 from robench.errors import InputError
 from robench.specs import Input, Network
 

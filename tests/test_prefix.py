@@ -6,7 +6,7 @@ from test_engine import attack
 
 from robench.algorithms import bind, list_algorithms
 from robench.classifiers import load_model
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.specs import find_attack, list_attacks
 
 LONG = {"cascade": 60, "antithetic": 6, "square": 60, "zoo": 200, "rays": 120}

@@ -11,10 +11,10 @@ from toys import stopped_after_a_chunk
 
 import robench
 from robench.classifiers.classifier import Classifier, assemble
+from robench.classifiers.frozen import frozen
+from robench.classifiers.fused import swift
 from robench.classifiers.heads import LinearHead
 from robench.classifiers.precision import arithmetic
-from robench.classifiers.swift import swift
-from robench.classifiers.victim import frozen
 from robench.data import find_dataset
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input

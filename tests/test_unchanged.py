@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from toys import Own, functional, hooks
 
 import robench
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.errors import InputError
 from robench.specs import find_attack
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from robench.classifiers.frozen import NO_GRADIENT, Victim, check_logits
 from robench.classifiers.precision import Precision, arithmetic
-from robench.classifiers.victim import NO_GRADIENT, Victim, check_logits
 from robench.errors import InputError
 from robench.numerics.ball import finite
 

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robench.access.microbatches import Packer, out_of_memory
-from robench.classifiers.precision import arithmetic
-from robench.classifiers.victim import Victim, check_logits, check_repeatable
+from robench.access.microbatches import Packer
+from robench.classifiers.frozen import Victim, check_clean, check_repeatable
 from robench.data.pixels import Images
-from robench.devices import sent
-from robench.errors import InputError
 from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.numerics.losses import margin
 
@@ -61,22 +58,9 @@ class Judge:
         Raises:
             InputError: the network cannot take such images, or returns something else than logits.
         """
-        with arithmetic("fp32", self.victim.device), torch.no_grad():
-            logits = self.packer(self._ask, x, differentiates=False)
+        logits = self.packer(self.victim.predict, x, differentiates=False)
         self.forwards += len(x)
         return logits
-
-    def _ask(self, x: Tensor) -> Tensor:
-        try:
-            return check_logits(self.victim.model(sent(x, self.victim.device)), len(x))
-        except (RuntimeError, TypeError, ValueError) as error:
-            if isinstance(error, InputError) or out_of_memory(error):
-                raise
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(
-                f"the network cannot take {x.dtype} images of shape {tuple(x.shape[1:])} ({reason.rstrip('.')}): "
-                "give it images of its own shape, and float32 weights (model.float())."
-            ) from error
 
     def clean(self, x: Images, y: Tensor, ids: Tensor) -> Tensor:
         """Predicted classes (N,) of clean examples.
@@ -86,17 +70,7 @@ class Judge:
                 when the question is repeated.
         """
         logits = self.predict(x)
-        bad = ids[~finite(logits).to(ids.device)].tolist()
-        if bad:
-            raise InputError(
-                f"the network returns NaN or infinite logits for {len(bad)} clean examples (ids {bad[:3]}): "
-                "mend the network first."
-            )
-        if len(y) and y.max() >= logits.shape[1]:
-            raise InputError(
-                f"label {int(y.max())} is beyond the network's {logits.shape[1]} classes: "
-                "use the network's own class numbers."
-            )
+        check_clean(logits, y, ids)
         # Ask again with the same company, so that only the network's own randomness can show.
         again = x[: self.packer.forward_size]
         check_repeatable(logits[: len(again)], self.predict(again))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from robench.data.pixels import Images
+from robench.devices import out_of_memory
 from robench.errors import InputError
 
 Result = TypeVar("Result", Tensor, tuple[Tensor, ...])
@@ -170,17 +171,6 @@ def _weight(function: Callable[[Tensor], object], x: Tensor, limit: float) -> in
     with counted:
         function(x.detach())
     return counted.total
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out, on a GPU or on the CPU."""
-    text = str(error).lower()
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "can't allocate memory" in text
-        or "out of memory" in text
-        or "alloc_failed" in text
-    )
 
 
 def _join(done: list[Result]) -> Result:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from robench.access.counted import Lent
 from robench.access.microbatches import Packer
+from robench.classifiers.frozen import NO_GRADIENT, Victim, check_logits
 from robench.classifiers.precision import Precision, arithmetic
-from robench.classifiers.victim import NO_GRADIENT, Victim, check_logits
 from robench.errors import FaultError, InputError
 from robench.numerics.ball import Ball, finite
 from robench.numerics.losses import Objective, label_logit, margin, wrong_classes

@@ -12,9 +12,9 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from robench.access.microbatches import out_of_memory
 from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, State, Task
+from robench.devices import out_of_memory
 from robench.errors import InputError
 from robench.specs import Norm
 

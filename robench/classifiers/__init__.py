@@ -1,11 +1,11 @@
 """Networks: architectures, heads, loading."""
 
 from robench.classifiers.architectures import architecture, list_architectures
-from robench.classifiers.checkpoint import read_weights
 from robench.classifiers.classifier import Classifier, make_classifier
 from robench.classifiers.heads import Constants, HypersphereHead, LinearHead
-from robench.classifiers.loading import fit, load_card, load_model, save_weights
-from robench.classifiers.own import load_own
+from robench.classifiers.sources.checkpoint import read_weights
+from robench.classifiers.sources.described import load_own
+from robench.classifiers.sources.loading import fit, load_card, load_model, save_weights
 
 __all__ = [
     "Classifier",

@@ -51,7 +51,7 @@ def init(
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")
 
-    from robench.register import register, samples
+    from robench.classifiers.register import register, samples
 
     tried, why = samples(data, data_dir)
     card = register(network, data, dataset, tried, name or network.label, about, out)

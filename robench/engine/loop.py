@@ -17,8 +17,8 @@ from robench.access.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, Ru
 from robench.access.microbatches import Packer
 from robench.access.oracle import ALLOWED, Oracle
 from robench.algorithms import Algorithm, Pool, State, Task, bind, take
+from robench.classifiers.frozen import Victim
 from robench.classifiers.precision import Precision
-from robench.classifiers.victim import Victim
 from robench.data.split import Split
 from robench.devices import release, sent
 from robench.numerics.ball import Ball

@@ -5,8 +5,8 @@ import torch
 from robench.access.judge import Judge
 from robench.access.microbatches import Packer
 from robench.algorithms import Algorithm
+from robench.classifiers.fused import warm_up
 from robench.classifiers.precision import Precision, arithmetic
-from robench.classifiers.swift import warm_up
 from robench.data.pixels import Images
 
 CHUNK = 1024

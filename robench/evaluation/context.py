@@ -11,7 +11,7 @@ from robench.access.judge import Judge
 from robench.access.microbatches import Packer
 from robench.access.oracle import ALLOWED
 from robench.algorithms import Algorithm, Pool, bind
-from robench.classifiers.victim import Victim, frozen
+from robench.classifiers.frozen import Victim, frozen
 from robench.data.split import Split
 from robench.devices import sent
 from robench.engine.loop import Chunk, Crafted, Job

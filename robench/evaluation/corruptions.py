@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from robench.access.judge import Judge
 from robench.access.microbatches import Packer
-from robench.classifiers.victim import Victim, frozen
+from robench.classifiers.frozen import Victim, frozen
 from robench.corruptions import SEVERITIES, VERSION, corrupt, corruptions, spatial
 from robench.corruptions.size import rule
 from robench.data.corrupted import CorruptedSet

@@ -16,7 +16,7 @@ from robench.access.judge import Judge
 from robench.access.microbatches import Packer
 from robench.access.oracle import Oracle
 from robench.algorithms import bind
-from robench.classifiers.victim import Victim
+from robench.classifiers.frozen import Victim
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from robench.classifiers import load_card
 from robench.classifiers.features import layer_of
-from robench.classifiers.own import feature_layer_of, prepare
+from robench.classifiers.fused import SEARCHES, Search
 from robench.classifiers.precision import PRECISIONS, Precision
-from robench.classifiers.swift import SEARCHES, Search
+from robench.classifiers.service import Service
+from robench.classifiers.sources.described import feature_layer_of, prepare
 from robench.errors import InputError
 from robench.paths import require_name
-from robench.service import Service
 from robench.specs import Card, Network, digest
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from robench.access.judge import Judge
 from robench.access.microbatches import Packer
 from robench.algorithms import Pool, bind
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.data.split import Split
 from robench.devices import sent
 from robench.engine.loop import Chunk, Crafted, Job, attack_chunk, identity

@@ -10,7 +10,7 @@ import torch
 from robench.access.judge import FAULTS, Judge
 from robench.access.microbatches import Packer
 from robench.classifiers import load_card
-from robench.classifiers.victim import frozen
+from robench.classifiers.frozen import frozen
 from robench.data import DATASETS, Dataset, dataset_of
 from robench.errors import InputError
 from robench.numerics.ball import Ball

@@ -32,7 +32,7 @@ from robench.access.judge import Judge
 from robench.access.microbatches import AUTO, Packer
 from robench.classifiers import make_classifier
 from robench.classifiers.classifier import Classifier
-from robench.classifiers.victim import Victim
+from robench.classifiers.frozen import Victim
 from robench.data import dataset_of, find_dataset
 from robench.engine.sizing import make_ready
 from robench.paths import write_text

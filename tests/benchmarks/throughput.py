@@ -24,7 +24,7 @@ import robench
 from robench.access.judge import Judge
 from robench.access.microbatches import AUTO, Packer
 from robench.classifiers.classifier import assemble
-from robench.classifiers.victim import Victim
+from robench.classifiers.frozen import Victim
 from robench.data import dataset_of
 from robench.data.split import Split
 from robench.engine.sizing import make_ready

@@ -13,7 +13,7 @@ from with_robench import MINIMAL, NAME, declared
 import robench.algorithms as algorithms
 from robench.access.judge import NOT_MISCLASSIFIED, Judge, Ruling
 from robench.access.microbatches import Packer
-from robench.classifiers.victim import Victim, frozen
+from robench.classifiers.frozen import Victim, frozen
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.numerics.ball import Ball
 from robench.specs import ThreatModel

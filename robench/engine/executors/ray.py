@@ -19,7 +19,7 @@ from ray.exceptions import RayError, RaySystemError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robench.access.microbatches import AUTO
-from robench.classifiers.victim import Victim
+from robench.classifiers.frozen import Victim
 from robench.engine.executors.base import OnChunk, OnProgress
 from robench.engine.executors.cluster import connect
 from robench.engine.executors.progress_actor import Meter

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robench.access.microbatches import Packer
 from robench.algorithms import Pool
-from robench.classifiers.victim import Victim
+from robench.classifiers.frozen import Victim
 from robench.devices import versions
 from robench.engine.executors.base import work
 from robench.engine.loop import Chunk, Crafted, Job

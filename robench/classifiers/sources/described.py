@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from robench.classifiers.checkpoint import peeled, read_weights
 from robench.classifiers.classifier import Classifier, assemble
-from robench.classifiers.families import HEAD, USUAL_SIZE, Recognised, channels, classes, recognise
-from robench.classifiers.loading import fit, restore
-from robench.classifiers.made import FUNCTION, Made, make, run_function, usual_input
 from robench.classifiers.normalised import normalised
+from robench.classifiers.sources.checkpoint import peeled, read_weights
+from robench.classifiers.sources.code import FUNCTION, Made, make, run_function, usual_input
+from robench.classifiers.sources.families import HEAD, USUAL_SIZE, Recognised, channels, classes, recognise
+from robench.classifiers.sources.loading import fit, restore
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input, Network, find_card
 from robench.specs.network import MARK

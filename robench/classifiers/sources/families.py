@@ -14,7 +14,7 @@ import torch
 from torchvision import models
 
 from robench.classifiers.architectures import architecture
-from robench.classifiers.checkpoint import Weights, peeled, shape_of
+from robench.classifiers.sources.checkpoint import Weights, peeled, shape_of
 from robench.errors import InputError
 from robench.specs import Architecture, Input
 from robench.specs.base import build

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from robench.classifiers.classifier import Classifier
 from robench.classifiers.features import NO_HEAD, UNKNOWN, Ask, FeatureLayer, Head, find, normalized
+from robench.classifiers.fused import Search, swift
 from robench.classifiers.heads import HypersphereHead
-from robench.classifiers.precision import Precision
-from robench.classifiers.swift import Search, swift
-from robench.classifiers.unchanged import unchanged
+from robench.classifiers.precision import Precision, arithmetic
+from robench.devices import out_of_memory, sent
 from robench.errors import InputError
+from robench.numerics.ball import finite
 from robench.numerics.losses import Sees
 
 NO_GRADIENT = (
@@ -34,7 +35,7 @@ class Victim:
         scale, margin: the constants of an HE head, or None for any other network.
         layer: where its penultimate features are, if it was looked into.
         search: how the search runs it; plain, too, where nothing is faster.
-        swift: what the search runs instead, the same up to rounding, if anything (`robench.classifiers.swift`).
+        swift: what the search runs instead, the same up to rounding, if anything (`robench.classifiers.fused`).
     """
 
     model: nn.Module
@@ -97,6 +98,24 @@ class Victim:
             return UNKNOWN
         return NO_HEAD if sees == "normalized" and self.head is None else ""
 
+    def predict(self, x: Tensor) -> Tensor:
+        """Logits (M, K) of images on any device: one pass of the network as it is, in float32, without a gradient.
+
+        Raises:
+            InputError: the network cannot take such images, or returns something else than logits.
+        """
+        try:
+            with arithmetic("fp32", self.device), torch.no_grad():
+                return check_logits(self.model(sent(x, self.device)), len(x))
+        except (RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, InputError) or out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"the network cannot take {x.dtype} images of shape {tuple(x.shape[1:])} ({reason.rstrip('.')}): "
+                "give it images of its own shape, and float32 weights (model.float())."
+            ) from error
+
     def answer(self, x: Tensor, sees: Sees) -> tuple[Tensor, Tensor]:
         """The logits (N, K) that decide, and what an objective sees.
 
@@ -155,6 +174,25 @@ def check_logits(logits: object, n: int) -> Tensor:
     return logits.float()
 
 
+def check_clean(logits: Tensor, y: Tensor, ids: Tensor) -> None:
+    """Logits (N, K) of clean examples must be finite, and their labels among the network's classes.
+
+    Raises:
+        InputError: they are not.
+    """
+    bad = ids[~finite(logits).to(ids.device)].tolist()
+    if bad:
+        raise InputError(
+            f"the network returns NaN or infinite logits for {len(bad)} clean examples (ids {bad[:3]}): "
+            "mend the network first."
+        )
+    if len(y) and y.max() >= logits.shape[1]:
+        raise InputError(
+            f"label {int(y.max())} is beyond the network's {logits.shape[1]} classes: "
+            "use the network's own class numbers."
+        )
+
+
 def check_repeatable(first: Tensor, second: Tensor) -> None:
     """Two answers to the same input must agree.
 
@@ -167,3 +205,38 @@ def check_repeatable(first: Tensor, second: Tensor) -> None:
             f"the network answers differently twice on the same input (logits differ by {off:.2g}): "
             "switch its randomness off, or evaluate a fixed draw of it."
         )
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Whatever the body does to a network, or the network to itself, it comes out as it went in, also after an error.
+
+    That is its weights and buffers, the very tensors on the device where they were, `.grad`, which parameters ask for
+    one, and which modules train. Costs a copy of the weights on the CPU. Meanwhile no parameter has a `.grad`.
+    """
+    training = [(module, module.training) for module in model.modules()]
+    parameters = [(each, each.data, each.grad, each.requires_grad) for each in model.parameters()]
+    buffers = [
+        (owner, name, buffer)
+        for owner in model.modules()
+        for name, buffer in owner.named_buffers(recurse=False, remove_duplicate=False)
+    ]
+    tensors = [*(data for _, data, *_ in parameters), *(buffer for *_, buffer in buffers)]
+    copies = [tensor.detach().to("cpu", copy=True) for tensor in tensors]
+    try:
+        for parameter, *_ in parameters:
+            parameter.grad = None  # else it would move with its parameter
+        yield
+    finally:
+        for module, flag in training:
+            module.training = flag
+        for parameter, data, grad, flag in parameters:
+            parameter.data = data
+            parameter.requires_grad_(flag)
+            parameter.grad = grad
+        for owner, name, buffer in buffers:
+            setattr(owner, name, buffer)
+        with torch.no_grad():
+            for tensor, copy in zip(tensors, copies, strict=True):
+                if not torch.equal(tensor.cpu(), copy):  # the network wrote into itself
+                    tensor.copy_(copy)

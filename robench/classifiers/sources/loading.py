@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from robench.classifiers.checkpoint import Weights, read_weights, shape_of
 from robench.classifiers.classifier import assemble
-from robench.classifiers.families import COUNTER, STEM, USUAL_SIZE, channels, classes, in_our_terms
-from robench.classifiers.made import OTHERS, make
 from robench.classifiers.normalised import normalised
+from robench.classifiers.sources.checkpoint import Weights, read_weights, shape_of
+from robench.classifiers.sources.code import OTHERS, make
+from robench.classifiers.sources.families import COUNTER, STEM, USUAL_SIZE, channels, classes, in_our_terms
 from robench.data import dataset_of, is_own
 from robench.errors import InputError
 from robench.paths import atomic_path

@@ -9,13 +9,11 @@ import tomlkit
 import torch
 from torch import Tensor, nn
 
-from robench.access.judge import Judge
-from robench.access.microbatches import Packer
 from robench.classifiers import load_card, load_own, save_weights
-from robench.classifiers.made import FUNCTION, Ran, run_function, usual_input
+from robench.classifiers.frozen import TWICE, check_clean, check_repeatable, frozen
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.own import declare, describe, feature_layer_of, function_of
-from robench.classifiers.victim import TWICE, frozen
+from robench.classifiers.sources.code import FUNCTION, Ran, run_function, usual_input
+from robench.classifiers.sources.described import declare, describe, feature_layer_of, function_of
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.errors import InputError
@@ -107,16 +105,17 @@ def _try(made: nn.Module, data: Dataset, tried: Split, layer: str | None) -> Ten
         InputError: they are none, there are too few classes, or the layer gives no features.
     """
     with frozen(made, CPU) as victim:
-        judge = Judge(victim, Packer(len(tried)))
-        logits = judge.predict(tried.x)
+        x = tried.x[:]
+        logits = victim.predict(x)
         if data.classes not in (None, logits.shape[1]):
             raise InputError(
                 f"the network gives {logits.shape[1]} classes, but '{data.name}' has {data.classes}: "
                 "name with --dataset what it classifies."
             )
-        judge.clean(tried.x, tried.y, tried.ids)
+        check_clean(logits, tried.y, tried.ids)
+        check_repeatable(logits, victim.predict(x))
         if layer is not None:
-            victim.looked_into(layer, judge.predict, tried.x[:1])
+            victim.looked_into(layer, victim.predict, x[:1])
     return logits
 
 
@@ -160,7 +159,7 @@ def _try_card(temporary: Path, folder: Path, tried: Split, logits: Tensor) -> No
     """
     try:
         with frozen(load_card(read_card(temporary)), CPU) as victim:
-            again = Judge(victim, Packer(len(tried))).predict(tried.x)
+            again = victim.predict(tried.x[:])
     except InputError as error:
         said = str(error).replace(str(temporary), str(folder))
         raise InputError(f"the card would not load, so it was not written: {said}") from error

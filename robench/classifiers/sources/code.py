@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from robench.classifiers.checkpoint import Weights
+from robench.classifiers.sources.checkpoint import Weights
 from robench.errors import InputError, unknown
 from robench.specs import Architecture, Input, digest, file_sha256
 
