@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robench.api import Service, evaluate, evaluate_corruptions, list_attacks, list_models, load_model
+    from robench.report.by_name import table
     from robench.report.leaderboard import leaderboard
-    from robench.report.named import table
 
 __all__ = [
     "Service",
@@ -30,7 +30,7 @@ _HOME = {
     "list_attacks": "robench.specs",
     "list_models": "robench.specs",
     "load_model": "robench.classifiers",
-    "table": "robench.report.named",
+    "table": "robench.report.by_name",
 }
 
 

@@ -33,6 +33,11 @@ def default_results() -> Path:
     return Path("results") if root.is_relative_to(PACKAGE) else root / "results"
 
 
+def results_folders(results: Path | None = None) -> list[Path]:
+    """Where records are read from: the given results folder, or what robench ships and the default one."""
+    return [results] if results else list(dict.fromkeys([data_root() / "results", default_results()]))
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path`; on success it is synced and renamed, on error removed.

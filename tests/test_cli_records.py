@@ -13,7 +13,7 @@ from shell import EVAL
 
 from robench.data import find_dataset
 from robench.report import FORMATS
-from robench.report.named import TABLES
+from robench.report.by_name import TABLES
 from robench.specs import EMBEDDED
 from robench.store import read
 

@@ -12,9 +12,9 @@ from robench.corruptions import corrupt, corruptions
 from robench.errors import InputError
 from robench.evaluation.corruptions import Generated, Moved, Published, evaluate
 from robench.evaluation.request import Settings, Subject
-from robench.publish import publish_corrupted
 from robench.report.corruptions import MCA, as_json, every_cell, mean_row, means, settings
 from robench.report.paper import Source, View, paper_table
+from robench.report.publish import publish_corrupted
 from robench.report.sweeps import Sweep, common, comparable, spatial, sweeps
 from robench.specs import digest, find_card
 from robench.specs.corruption import find_corruption

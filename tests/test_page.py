@@ -15,16 +15,16 @@ from PIL import Image
 
 from robench.data import find_dataset
 from robench.errors import InputError
-from robench.outcome import Result
-from robench.page import page_data, render
-from robench.page.corruptions import grids
-from robench.page.gallery import gallery, png
 from robench.paths import data_root
 from robench.report import Verdict, accuracy_after, load, select, worst_case
+from robench.report.page import page_data, render
+from robench.report.page.corruptions import grids
+from robench.report.page.gallery import gallery, png
 from robench.report.sweeps import common, sweeps
 from robench.specs import EMBEDDED, digest
 from robench.store import read
 from robench.store.corrupted import path_of, write_lines
+from robench.store.outcome import Result
 
 
 def digits_images(dataset, ids):

@@ -15,9 +15,9 @@ from chromium import MEND, chromium, missing
 
 from robench.cli import run
 from robench.numerics.stats import mcnemar
-from robench.page.render import asset
 from robench.paths import data_root
 from robench.report import load, select, worst_case
+from robench.report.page.render import asset
 
 pytestmark = pytest.mark.browser
 

@@ -3,8 +3,8 @@
 import pytest
 from test_queries import planted
 
-from robench.publish import publish_records
 from robench.report.paper import Source, View, paper_table
+from robench.report.publish import publish_records
 from robench.report.selection import newest
 from robench.specs import ThreatModel, digest, find_card
 from robench.store import Record, write_file

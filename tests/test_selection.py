@@ -3,8 +3,8 @@
 import pytest
 
 from robench.algorithms.square import Square
-from robench.publish import publish
 from robench.report import load, select, stem
+from robench.report.publish import publish
 from robench.store import read_file
 
 SMALL = ("eval", "--model", "pgdat", "--limit", 20)

@@ -7,8 +7,8 @@ import pytest
 
 import robench
 from robench.errors import InputError
-from robench.publish import publish
 from robench.report import load, select
+from robench.report.publish import publish
 from robench.store import Store, read, read_file
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from robench.cli.app import app
-from robench.cli.own import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
+from robench.cli.network_options import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
 from robench.cli.screens import errors
 from robench.errors import InputError
 from robench.paths import data_root

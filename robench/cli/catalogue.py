@@ -92,7 +92,7 @@ def list_datasets(as_json: AsJson = False) -> None:
 @listing.command("tables")
 def list_tables(as_json: AsJson = False) -> None:
     """What `robench report` can make."""
-    from robench.report.named import about
+    from robench.report.by_name import about
 
     _list("tables", ({"name": name, "about": text} for name, text in about().items()), as_json)
 

@@ -20,11 +20,11 @@ from robench.cli.evaluate import batch_size_of, chosen, subject_of
 from robench.cli.screens import Screen, errors, output, show
 from robench.errors import InputError, RobenchError, StoppedError
 from robench.paths import require_writable
-from robench.publish import republish
+from robench.report.publish import republish
 from robench.specs import digest, list_models
 
 if TYPE_CHECKING:
-    from robench.gate import Candidate, Verdict
+    from robench.check.fresh import Candidate, Verdict
 
 FAILED = 1
 BATTERY = "quick"
@@ -78,8 +78,8 @@ def check(
             raise InputError(f"{foreign[0]} is not registered: name the file of its baseline with --baseline.")
 
         # Everything above answers at once; torch is loaded only now.
+        from robench.check.fresh import Asked, candidates, judge, require_power
         from robench.evaluation.request import Settings
-        from robench.gate import Asked, candidates, judge, require_power
         from robench.store import Store
 
         settings = Settings(seed, precision, device, batch_size_of(batch_size))  # type: ignore[arg-type]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from robench.cli.screens import errors
-from robench.outcome import Planned
 from robench.specs import find_battery
 from robench.specs.corruption import extra_corruptions
 from robench.store.corrupted import Corrupted, Origin
+from robench.store.outcome import Planned
 
 if TYPE_CHECKING:
     from robench.data.split import Split

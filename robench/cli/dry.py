@@ -4,8 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from robench.cli.screens import output, show
-from robench.outcome import Planned
 from robench.report import Table
+from robench.store.outcome import Planned
 
 CHEAPER = "fast"
 """The battery that comes to the same verdict for the least."""

@@ -12,18 +12,18 @@ import typer
 from robench.cli.app import app
 from robench.cli.corrupt import Kind, corrupt, corruption_plan, wanted
 from robench.cli.dry import CHEAPER, plans_json, show_plans
-from robench.cli.own import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
+from robench.cli.network_options import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.data.choice import Choice
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import IncompleteError, InputError
-from robench.outcome import Planned
 from robench.paths import data_root, default_results, require_writable, write_text
 from robench.report import Evaluation, evaluations_json
 from robench.report.corruptions import as_json, shown
 from robench.report.sweeps import Sweep
 from robench.specs import NORMS, AttackSpec, Card, Network, ThreatModel, battery_attacks, find_attack, find_card
+from robench.store.outcome import Planned
 
 if TYPE_CHECKING:
     from robench.data.split import Split

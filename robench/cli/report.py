@@ -14,8 +14,8 @@ from robench.data import find_dataset
 from robench.errors import IncompleteError, InputError, unknown
 from robench.paths import default_results, require_writable, write_text
 from robench.report import FORMATS, latex_document
-from robench.report.named import TABLES, check_against, chosen
-from robench.report.named import tables as named
+from robench.report.by_name import TABLES, check_against, chosen
+from robench.report.by_name import tables as named
 from robench.report.paper import PAPER_TABLES, View
 from robench.specs import EMBEDDED, find_card
 
@@ -99,7 +99,7 @@ def _uncollected() -> Iterator[None]:
 
 def _page(records: "Sequence[Record]", selection: "Selection", data_dir: Path | None) -> str:
     """Everything on one page; datasets are opened only where records hold adversarial points."""
-    from robench.page import page_data, render
+    from robench.report.page import page_data, render
 
     return render(page_data(records, selection, lambda dataset, ids: find_dataset(dataset).images(ids, data_dir)))
 
@@ -156,7 +156,7 @@ def leaderboard(
 @app.command("publish")
 def publish(model: Models = None, results: Results = None) -> None:
     """Turn raw records into published ones: results/<dataset>/<model>.jsonl."""
-    from robench.publish import publish as run
+    from robench.report.publish import publish as run
 
     models = [find_card(name).name for name in model] if model else None
     for path in run(results or default_results(), models):

@@ -6,8 +6,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from robench.outcome import ORIGIN, Result
 from robench.report import Table, plain, terminal
+from robench.store.outcome import ORIGIN, Result
 
 PIPE_WIDTH = 10_000
 """Nothing is cut where nobody looks at a screen."""

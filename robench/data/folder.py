@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from robench.data.decode import Encoded, Prepare
-from robench.data.kept import split_of
+from robench.data.decoded_split import split_of
 from robench.data.split import Split
 from robench.errors import InputError
 

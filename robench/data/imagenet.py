@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from robench.data.decode import Encoded
-from robench.data.kept import split_of
+from robench.data.decoded_split import split_of
 from robench.data.split import Split, stratified
 from robench.errors import InputError
 

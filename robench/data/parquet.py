@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robench.data.decode import Encoded
-from robench.data.kept import split_of
+from robench.data.decoded_split import split_of
 from robench.data.split import Split
 from robench.errors import InputError
 

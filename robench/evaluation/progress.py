@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from robench.engine.loop import Chunk
-from robench.outcome import Result
 from robench.specs import AttackSpec
 from robench.store import Rows, join
+from robench.store.outcome import Result
 
 
 class Watcher(Protocol):

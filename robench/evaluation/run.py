@@ -24,9 +24,9 @@ from robench.evaluation.diagnostics import indicators, of_prefix
 from robench.evaluation.progress import Progress, Quiet, Watcher, tally
 from robench.evaluation.request import Settings, Subject
 from robench.evaluation.transfer import FOLDER, Workbench
-from robench.outcome import Outcome, Planned, Result, Skipped
 from robench.specs import COUNTED, AttackSpec, ThreatModel, digest
 from robench.store import Header, Record, Rows, Store, read
+from robench.store.outcome import Outcome, Planned, Result, Skipped
 
 
 def evaluate(

@@ -1,12 +1,11 @@
 """From stored verdicts to what people read. Never imports torch."""
 
 from robench.report.evaluation import Evaluation, Verdict, evaluations_json
-from robench.report.formats import FORMATS, csv_text, latex_document, markdown, plain, terminal
 from robench.report.overestimate import overestimate
 from robench.report.queries import accuracy_after, budget, curve, longest, queries
 from robench.report.robustness import robustness
 from robench.report.selection import Selection, load, select, stem
-from robench.report.table import Estimate, Table
+from robench.report.table import FORMATS, Estimate, Table, csv_text, latex_document, markdown, plain, terminal
 from robench.report.trust import Finding, Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 

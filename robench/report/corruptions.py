@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from robench.errors import IncompleteError, unknown
-from robench.report.formats import html, plain
 from robench.report.robustness import cell
 from robench.report.selection import Selection
 from robench.report.sweeps import Sweep, common
-from robench.report.table import Table
+from robench.report.table import Table, html, plain
 from robench.store.corrupted import CLEAN, SPATIAL, Corrupted
 
 if TYPE_CHECKING:

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from robench.errors import FaultError, unknown
-from robench.outcome import ORIGIN, Outcome, Result, Skipped
-from robench.report.formats import html, plain
-from robench.report.table import Table
+from robench.report.table import Table, html, plain
 from robench.report.trust import Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
+from robench.store.outcome import ORIGIN, Outcome, Result, Skipped
 
 if TYPE_CHECKING:
     import pandas as pd

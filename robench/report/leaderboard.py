@@ -10,11 +10,10 @@ from safetensors import safe_open
 from robench.errors import InputError
 from robench.paths import write_text
 from robench.report.corruptions import MCA
-from robench.report.formats import csv_text, markdown
 from robench.report.robustness import CLEAN, INCOMPLETE, TRUST, WORST, attack_names, cell, lacking_attacks
 from robench.report.selection import Selection, load, select
 from robench.report.sweeps import Sweep, common, sweeps
-from robench.report.table import Table
+from robench.report.table import Table, csv_text, markdown
 from robench.report.worst_case import worst_case
 from robench.specs import digest, find_card, list_models
 from robench.store import SHORT, Record

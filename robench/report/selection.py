@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robench.paths import data_root, default_results
-from robench.specs import battery_attacks, digest, find_attack, find_card, list_attacks, list_models
+from robench.paths import results_folders
+from robench.specs import battery_attacks, catalogue_order, digest, find_attack, find_card, list_attacks, list_models
 from robench.store import Record, Store, read_published
 
 if TYPE_CHECKING:
@@ -34,19 +34,14 @@ class Selection:
     corrupted: "dict[str, list[Sweep]]" = field(default_factory=dict)
 
 
-def folders(results: Path | None = None) -> list[Path]:
-    """Where stored things lie: a results folder, or without one that which robench ships and the default one."""
-    return [results] if results else list(dict.fromkeys([data_root() / "results", default_results()]))
-
-
 def load(results: Path | None = None, *, published: bool = False) -> list[Record]:
     """Raw and published records under a results folder; a raw one replaces its published copy.
 
     Without a folder, those of the default one and the published records that robench ships; `published` leaves
     the raw ones out.
     """
-    found = [record for folder in folders(results) for record in read_published(folder)]
-    found += () if published else Store(folders(results)[-1]).records()
+    found = [record for folder in results_folders(results) for record in read_published(folder)]
+    found += () if published else Store(results_folders(results)[-1]).records()
     return list(
         {(record.header.model, record.header.hash, record.header.attack.name): record for record in found}.values()
     )
@@ -169,9 +164,3 @@ def select(
     left_out = candidates - sum(map(len, chosen.values()))
     shown = {name: lines for name, lines in (corrupted or {}).items() if models is None or name in models}
     return Selection({name: chosen[name] for name in sorted(chosen, key=catalogue_order)}, left_out, len(others), shown)
-
-
-def catalogue_order(name: str) -> tuple[str, bool, str]:
-    """By dataset, the standardly trained network first."""
-    dataset, _, model = name.rpartition("/")
-    return dataset, model != "standard", model

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from robench.report.selection import catalogue_order, folders
-from robench.specs import digest, find_card, list_models
+from robench.paths import results_folders
+from robench.specs import catalogue_order, digest, find_card, list_models
 from robench.specs.corruption import SEVERITIES, declared
 from robench.specs.corruption import corruptions as averaged
 from robench.store.corrupted import CLEAN, SPATIAL, Corrupted, Origin, read_corrupted
@@ -116,7 +116,7 @@ def sweeps(
     """
     digests = {name: digest(find_card(name).identity()) for name in list_models()}
     groups: dict[str, dict[tuple[Any, ...], list[Corrupted]]] = {}
-    for line in (line for folder in folders(results) for line in read_corrupted(folder, published=published)):
+    for line in (line for folder in results_folders(results) for line in read_corrupted(folder, published=published)):
         network = digest(line.identity["model"])
         if digests.get(line.model, network) == network:
             groups.setdefault(line.model, {}).setdefault(_group(line, network), []).append(line)

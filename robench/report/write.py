@@ -4,8 +4,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from robench.paths import write_text
-from robench.report.formats import csv_text, markdown
-from robench.report.table import Table
+from robench.report.table import Table, csv_text, markdown
 
 SUFFIXES = (".md", ".csv")
 

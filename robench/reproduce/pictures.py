@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from robench.paths import results_folders
 from robench.report.corruptions import names_of
 from robench.report.paper import PAPER_TABLES, Source, View
 from robench.report.paper.blackbox import ASKING
@@ -16,7 +17,6 @@ from robench.report.paper.transfer import matrix
 from robench.report.paper.view import accuracy
 from robench.report.queries import budget, curve
 from robench.report.robustness import WORST
-from robench.report.selection import folders
 from robench.report.table import number
 from robench.reproduce.figures import Curve, bars, falls, heat, lines
 from robench.specs.corruption import SEVERITIES
@@ -75,7 +75,7 @@ def fewer_steps(source: Source, path: Path) -> None:
 
 def hard_examples(source: Source, path: Path) -> None:
     """Median ratios of the groups of parameters that both networks have."""
-    with measured(folders(source.results)[-1], source.dataset).open(encoding="utf-8", newline="") as stream:
+    with measured(results_folders(source.results)[-1], source.dataset).open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     found: dict[str, dict[str, float]] = {}
     for row in rows:

@@ -13,8 +13,8 @@ from robench.evaluation.corruptions import Generated, Moved
 from robench.evaluation.progress import Quiet
 from robench.evaluation.request import Settings, Subject
 from robench.evaluation.run import evaluate
-from robench.publish import publish_corrupted, publish_records
 from robench.report.paper import Source
+from robench.report.publish import publish_corrupted, publish_records
 from robench.specs import Card, find_attack, find_card
 from robench.store import Store
 from robench.store.log import Epoch

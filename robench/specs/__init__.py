@@ -6,6 +6,7 @@ from robench.specs.card import CARD, WEIGHTS, Architecture, Card, Head, Input, R
 from robench.specs.catalog import (
     EMBEDDED,
     battery_attacks,
+    catalogue_order,
     find_attack,
     find_battery,
     find_card,
@@ -39,6 +40,7 @@ __all__ = [
     "ThreatModel",
     "battery_attacks",
     "canonical",
+    "catalogue_order",
     "dataset_label",
     "diagnostics",
     "digest",

@@ -24,6 +24,12 @@ def list_models() -> list[str]:
     return sorted(f"{each.parent.name}/{each.name}" for each in folders if not each.name.startswith(TEMPORARY))
 
 
+def catalogue_order(name: str) -> tuple[str, bool, str]:
+    """Sort key of defenses: by dataset, the standardly trained network first."""
+    dataset, _, model = name.rpartition("/")
+    return dataset, model != "standard", model
+
+
 def find_card(name: str) -> Card:
     """A card by `name` (embedded dataset), `dataset/name`, or the path of a card or its folder.
 

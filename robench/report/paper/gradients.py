@@ -4,9 +4,9 @@ import csv
 from pathlib import Path
 
 from robench.errors import InputError
+from robench.paths import results_folders
 from robench.report.paper.source import Source
 from robench.report.paper.view import View
-from robench.report.selection import folders
 from robench.report.table import Table
 
 DEFENSES = ("pgdat", "pgdat_he")
@@ -41,7 +41,7 @@ def hard_examples(source: Source, view: View) -> Table:
 
 
 def _rows(source: Source) -> list[dict[str, str]]:
-    for path in (measured(folder, source.dataset) for folder in reversed(folders(source.results))):
+    for path in (measured(folder, source.dataset) for folder in reversed(results_folders(source.results))):
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as stream:
                 rows = list(csv.DictReader(stream))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from robench.data import DATASETS
-from robench.paths import default_results
-from robench.report.selection import Declared, current, folders, load, select
+from robench.paths import default_results, results_folders
+from robench.report.selection import Declared, current, load, select
 from robench.report.sweeps import Sweep, sweeps
 from robench.specs import Card, digest, find_attack, find_card, list_attacks, list_models
 from robench.store import Record, read_file
@@ -121,7 +121,7 @@ class Source:
     @cached_property
     def _derived(self) -> dict[str, dict[str, Record]]:
         found: dict[str, dict[str, Record]] = {}
-        for folder in folders(self.results):
+        for folder in results_folders(self.results):
             for path in sorted((folder / self.dataset / DERIVED).glob("[!.]*.jsonl")):
                 mine = [record for record in read_file(path) if self._usual in (None, _key(record))]
                 if mine:

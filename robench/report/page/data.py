@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from robench.page.corruptions import grids, mca
-from robench.page.curves import curves
-from robench.page.gallery import Clean, gallery
-from robench.page.pool import Pool
 from robench.report import Selection, Trust, trust, worst_case
+from robench.report.page.corruptions import grids, mca
+from robench.report.page.curves import curves
+from robench.report.page.gallery import Clean, gallery
+from robench.report.page.pool import Pool
 from robench.report.robustness import attack_names, lacking_attacks
 from robench.report.selection import current, newest
 from robench.specs import diagnostics, find_card, list_models

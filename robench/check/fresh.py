@@ -30,11 +30,11 @@ from robench.errors import IncompleteError, InputError
 from robench.evaluation.progress import Quiet, Watcher
 from robench.evaluation.request import Settings, Subject
 from robench.evaluation.run import evaluate, skipped
-from robench.outcome import Outcome
 from robench.report import Evaluation
 from robench.report.selection import defense
 from robench.specs import LEVELS, AttackSpec, Card, ThreatModel, digest
 from robench.store import Record, Store
+from robench.store.outcome import Outcome
 
 Watching = AbstractContextManager[Watcher]
 EXTRA = 2
