@@ -16,13 +16,13 @@ from robench.classifiers.service import AskError, Service
 from robench.data.split import Split
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
-from robench.evaluation.budget import within
-from robench.evaluation.corruptions import Generated, Moved
+from robench.evaluation.budget import cap_queries
+from robench.evaluation.corruptions import Generated, RotatedTranslated
 from robench.evaluation.corruptions import evaluate as run_corrupted
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import Settings, Subject, network_identity
+from robench.evaluation.request import NetworkUnderTest, Settings, network_identity
 from robench.evaluation.run import evaluate as run
-from robench.evaluation.transfer import together
+from robench.evaluation.transfer import as_ensemble
 from robench.paths import require_name, require_writable
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
@@ -95,25 +95,26 @@ def evaluate(
     split = Split.checked("data", x, y, ids)
     threat = ThreatModel.parse(norm, eps)
     specs = battery_attacks(battery) if attacks is None else _specs(attacks)
-    specs = specs if max_queries is None else within(specs, max_queries)
+    specs = specs if max_queries is None else cap_queries(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size, search=search)
     require_engine(engine, ray_address, search)
-    subject = _subject(model, results is not None, feature_layer)
+    under_test = _subject(model, results is not None, feature_layer)
     _check_substitutes(substitutes)
-    if engine == "ray" and subject.service:
+    if engine == "ray" and under_test.service:
         raise InputError("a service is asked by one process, which counts its queries: leave engine='ray' out.")
     if not substitutes and (needy := [spec.name for spec in specs if spec.access == "transfer"]):
         raise InputError(f"'{needy[0]}' needs substitutes to craft on: substitutes={{'mine': network}}.")
     crafting = [
-        Subject(name, network_identity(network), _loader(network)) for name, network in (substitutes or {}).items()
+        NetworkUnderTest(name, network_identity(network), _loader(network))
+        for name, network in (substitutes or {}).items()
     ]
-    crafting = [together(crafting)] if ensemble and crafting else crafting
+    crafting = [as_ensemble(crafting)] if ensemble and crafting else crafting
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         require_writable(Path(folder) / "raw", "results")
         executor = stack.enter_context(closing(make_executor(engine, device, ray_address)))
         try:
-            outcome = run(subject, split, specs, threat, settings, Store(Path(folder)), Quiet(), crafting, executor)
+            outcome = run(under_test, split, specs, threat, settings, Store(Path(folder)), Quiet(), crafting, executor)
         except AskError as error:
             raise (error.__cause__ or error) from None
     if results is None:
@@ -157,28 +158,32 @@ def evaluate_corruptions(
     settings = Settings(seed, device=device, batch_size=batch_size)
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
-    subject = _subject(model, results is not None)
+    under_test = _subject(model, results is not None)
     with ExitStack() as stack:
         folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
         require_writable(folder / "raw", "results")
         try:
-            lines = run_corrupted(subject, split, Moved() if spatial else Generated(split), settings, folder)
+            lines = run_corrupted(
+                under_test, split, RotatedTranslated() if spatial else Generated(split), settings, folder
+            )
         except AskError as error:
             raise (error.__cause__ or error) from None
-    return CorruptionReport(subject.model, Sweep(tuple(lines)))
+    return CorruptionReport(under_test.model, Sweep(tuple(lines)))
 
 
-def _subject(model: nn.Module | Callable[[Tensor], Any], kept: bool, feature_layer: str | None = None) -> Subject:
+def _subject(
+    model: nn.Module | Callable[[Tensor], Any], kept: bool, feature_layer: str | None = None
+) -> NetworkUnderTest:
     """A network, or whatever answers, with what tells its records apart."""
     if isinstance(model, nn.Module) and not isinstance(model, Service):
         identity = network_identity(model, feature_layer)
-        return Subject(f"data/{type(model).__name__}", identity, lambda: model, feature_layer=feature_layer)
+        return NetworkUnderTest(f"data/{type(model).__name__}", identity, lambda: model, feature_layer=feature_layer)
     if not callable(model) or isinstance(model, type):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
     if feature_layer is not None:
         raise InputError("what can only be asked shows no features: leave feature_layer out.")
     if isinstance(model, Service):
-        return Subject(f"data/{model.name}", model.identity(), lambda: model, model)
+        return NetworkUnderTest(f"data/{model.name}", model.identity(), lambda: model, model)
     if kept:
         raise InputError(
             "a callable has no weights that tell its records apart: name it and its version, "

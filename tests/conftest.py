@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from robench import paths
 from robench.classifiers import load_model
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.cli import run
 from robench.data import find_dataset
 from robench.data.split import Split
@@ -51,14 +51,14 @@ def installed(tmp_path_factory):
 
 @pytest.fixture
 def pgdat():
-    with frozen(load_model("pgdat"), CPU) as victim:
-        yield victim
+    with frozen_network(load_model("pgdat"), CPU) as frozen:
+        yield frozen
 
 
 @pytest.fixture
 def pgdat_he():
-    with frozen(load_model("pgdat_he"), CPU) as victim:
-        yield victim
+    with frozen_network(load_model("pgdat_he"), CPU) as frozen:
+        yield frozen
 
 
 class Linear(nn.Module):

@@ -5,11 +5,11 @@ from conftest import CPU
 from torch import Tensor, nn
 
 import robench.algorithms as algorithms
-from robench.access.microbatches import Packer
+from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import Oracle
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.numerics.ball import Ball, distance
-from robench.numerics.randomness import Noise
+from robench.numerics.randomness import ExampleRandom
 from robench.specs import AttackSpec, find_attack
 
 
@@ -82,13 +82,20 @@ def nearest(model: nn.Module, x: Tensor, y: Tensor, attack: str | AttackSpec, no
     steps = params.pop("steps", spec.steps)
     spec = spec.model_copy(update={"params": {**spec.params, **params}, "steps": steps, "restarts": 1})
     algorithm, ball, ids = algorithms.bind(spec), Ball(x, norm, 1.0), torch.arange(len(x))
-    with frozen(model, CPU) as victim:
+    with frozen_network(model, CPU) as frozen:
         oracle = Nearest(
-            victim, ball, y, ids, access=spec.access, bounds=algorithm.bounds, packer=Packer(64), precision="fp32"
-        )  # fmt: skip
+            frozen,
+            ball,
+            y,
+            ids,
+            access=spec.access,
+            bounds=algorithm.bounds,
+            batcher=MicroBatcher(64),
+            precision="fp32",
+        )
         oracle.near = torch.full_like(y, 0, dtype=torch.float64) + float("inf")
-        noise = Noise(0, spec.stream, tuple(ids.tolist()))
-        task = algorithms.Task(x, y, ball, noise, oracle, victim.scale, victim.margin, spec.steps)
+        noise = ExampleRandom(0, spec.stream, tuple(ids.tolist()))
+        task = algorithms.Task(x, y, ball, noise, oracle, frozen.scale, frozen.margin, spec.steps)
         state = algorithm.init(task)
         for t in range(spec.steps):
             state = algorithm.step(state, t, task)

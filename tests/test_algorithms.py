@@ -14,7 +14,7 @@ from robench.algorithms import bind
 from robench.algorithms.apgd import checkpoints
 from robench.algorithms.square import _window
 from robench.classifiers import Classifier, load_model
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.classifiers.heads import make_head
 from robench.data.split import Split
 from robench.numerics.ball import onto_hyperplane
@@ -167,8 +167,8 @@ def test_apgd_is_at_least_as_strong_as_pgd(objective):
     pgd = pgd.model_copy(update={"params": {**pgd.params, "objective": objective}})
     apgd = find_attack("apgd-ce").model_copy(update={"params": {"objective": objective}})
     for eps in ("0.01", "0.02", "0.04"):
-        with frozen(model, CPU) as victim:
-            weak, strong = (attack(victim, split, spec, threat=eps) for spec in (pgd, apgd))
+        with frozen_network(model, CPU) as frozen:
+            weak, strong = (attack(frozen, split, spec, threat=eps) for spec in (pgd, apgd))
         assert strong.robust.sum() <= weak.robust.sum()
 
 
@@ -195,10 +195,10 @@ def test_verdicts_depend_neither_on_batch_order_nor_chunks(name):
     spec = spec.model_copy(update=short)
     norm, eps = ("l2", "0.15") if name == "cw-l2" else ("linf", "0.02")
     shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(5))
-    with frozen(model, CPU) as victim:
-        base = attack(victim, split, spec, norm=norm, threat=eps)
+    with frozen_network(model, CPU) as frozen:
+        base = attack(frozen, split, spec, norm=norm, threat=eps)
         for how in ({"batch_size": 1}, {"batch_size": 7}, {"order": shuffled, "chunk_size": 17}):
-            rows = attack(victim, split, spec, norm=norm, threat=eps, **how)
+            rows = attack(frozen, split, spec, norm=norm, threat=eps, **how)
             assert (rows.robust != base.robust).sum() <= 1, how
     assert base.valid.all()
 
@@ -213,8 +213,8 @@ def test_every_pass_is_counted_and_misclassified_examples_cost_nothing(name):
     spec = find_attack(name)
     spec = spec.model_copy(update={"steps": min(spec.steps, 12), "restarts": min(spec.restarts, 2)})
     norm, eps = ("l2", "0.15") if name == "cw-l2" else ("linf", "0.01")
-    with frozen(model.eval(), CPU) as victim:
-        rows = attack(victim, half, spec, norm=norm, threat=eps)
+    with frozen_network(model.eval(), CPU) as frozen:
+        rows = attack(frozen, half, spec, norm=norm, threat=eps)
     wrong = ~rows.clean
     assert wrong.sum() >= 32
     assert rows.forwards[wrong].sum() == rows.backwards[wrong].sum() == 0

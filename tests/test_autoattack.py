@@ -10,7 +10,7 @@ from torch import nn
 import robench
 from robench.algorithms import bind
 from robench.classifiers import load_model
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.errors import InputError
 from robench.specs import find_attack
 
@@ -93,7 +93,7 @@ def test_few_classes_mean_fewer_targets_or_a_skip():
 
 
 def test_l2_runs_too(digits):
-    with frozen(load_model("pgdat"), CPU) as victim:
-        rows = attack(victim, digits.limit(20), find_attack("reference-apgd-ce"), norm="l2", threat="1.0")
+    with frozen_network(load_model("pgdat"), CPU) as frozen:
+        rows = attack(frozen, digits.limit(20), find_attack("reference-apgd-ce"), norm="l2", threat="1.0")
     assert 0 < rows.robust.sum() < 20
     assert np.nanmax(rows.distance) <= 1.00001

@@ -15,7 +15,7 @@ from case import Case, Effort, in_batches
 from peers_report import verdict
 from turns import Costs, Worker, ratio
 from with_robench import declared
-from worker import Meter, Setup
+from worker import ProgressActor, Setup
 
 SCRIPT = Path(__file__).parent / "benchmarks" / "peers.py"
 
@@ -68,7 +68,7 @@ def test_points_outside_the_ball_break_nothing_and_the_misclassified_are_broken(
 
 
 def test_the_meter_counts_images_in_batches(case):
-    meter = Meter()
+    meter = ProgressActor()
     small = replace(case, batch=7)
     points = in_batches(lambda part, seed: (part.model(part.x), part.x)[1])(small, 0)
     meter.hook.remove()

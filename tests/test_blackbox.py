@@ -11,16 +11,16 @@ from test_engine import Counting, attack
 from torch import nn
 
 import robench
-from robench.access.microbatches import Packer
+from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import Oracle
 from robench.algorithms import Task, bind
 from robench.algorithms.rays import _flipped, _next
 from robench.classifiers import load_model
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.errors import FaultError
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective
-from robench.numerics.randomness import Noise
+from robench.numerics.randomness import ExampleRandom
 from robench.specs import find_attack
 
 SCORES = ["nes-20", "spsa-20", "zoo", "square"]
@@ -42,12 +42,12 @@ class Quadratic(nn.Module):
         return torch.stack([torch.zeros_like(f), f], 1)
 
 
-def task_on(victim, x, y, access="score", seed=0, batch=64):
+def task_on(frozen, x, y, access="score", seed=0, batch=64):
     ball, ids = Ball(x, "linf", 0.1), torch.arange(len(x))
     oracle = Oracle(
-        victim, ball, y, ids, access=access, bounds="engine", packer=Packer(batch), precision="fp32"
+        frozen, ball, y, ids, access=access, bounds="engine", batcher=MicroBatcher(batch), precision="fp32"
     )  # fmt: skip
-    return Task(x, y, ball, Noise(seed, "test", tuple(ids.tolist())), oracle, None, None, 1)
+    return Task(x, y, ball, ExampleRandom(seed, "test", tuple(ids.tolist())), oracle, None, None, 1)
 
 
 def networks(digits):
@@ -60,9 +60,9 @@ def networks(digits):
 @pytest.mark.parametrize("which", [0, 1], ids=["quadratic", "network"])
 def test_estimates_are_unbiased_within_their_standard_error(name, which, digits):
     model, x = list(networks(digits))[which]
-    with frozen(model, CPU) as victim:
+    with frozen_network(model, CPU) as frozen:
         y = model(x).argmax(1)
-        task = task_on(victim, x, y, "gradient")
+        task = task_on(frozen, x, y, "gradient")
         true = task.oracle.gradient(x, Objective("margin")).gradient.flatten(1)
         algorithm, rows = bind(find_attack(name)), torch.arange(len(x))
         estimates = torch.stack([algorithm.gradient(x, rows, t, task).flatten(1) for t in range(40)])
@@ -93,9 +93,9 @@ def test_zoo_measures_the_true_derivative(which, sigma, within, digits):
     (quadratic, x), (pgdat, images) = networks(digits)
     model, x = {"quadratic": (quadratic, x), "pgdat": (pgdat, images), "smooth": smooth(18)}[which]
     algorithm = bind(find_attack("zoo").model_copy(update={"params": {"sigma": sigma}}))
-    with frozen(model, CPU) as victim:
+    with frozen_network(model, CPU) as frozen:
         y = model(x).argmax(1)
-        task = task_on(victim, x, y, "gradient")
+        task = task_on(frozen, x, y, "gradient")
         true = -task.oracle.gradient(x, Objective("margin")).gradient.flatten(1)
         for i in range(18):
             along = torch.zeros_like(x).flatten(1)
@@ -106,8 +106,8 @@ def test_zoo_measures_the_true_derivative(which, sigma, within, digits):
 
 def test_zoo_in_blocks_moves_whole_blocks(digits):
     spec = find_attack("zoo").model_copy(update={"steps": 40, "params": {"block": 4}})
-    with frozen(load_model("pgdat"), CPU) as victim:
-        task = task_on(victim, digits.x[:4], digits.y[:4])
+    with frozen_network(load_model("pgdat"), CPU) as frozen:
+        task = task_on(frozen, digits.x[:4], digits.y[:4])
         algorithm = bind(spec)
         state = algorithm.init(task)
         assert state.m.shape == (4, 4)
@@ -119,9 +119,9 @@ def test_zoo_in_blocks_moves_whole_blocks(digits):
 
 def test_directions_do_not_depend_on_the_batch(digits):
     algorithm = bind(find_attack("spsa-20"))
-    with frozen(load_model("pgdat"), CPU) as victim:
+    with frozen_network(load_model("pgdat"), CPU) as frozen:
         x, y = digits.x[:8], digits.y[:8]
-        whole = task_on(victim, x, y)
+        whole = task_on(frozen, x, y)
         together = algorithm.gradient(x, torch.arange(8), 3, whole)
         rows = torch.tensor([5, 2])
         alone = algorithm.gradient(x[rows], rows, 3, whole.take(rows))
@@ -131,8 +131,8 @@ def test_directions_do_not_depend_on_the_batch(digits):
 @pytest.mark.parametrize("name", [*SCORES, "rays"])
 def test_whoever_sees_outputs_only_cannot_differentiate(name, digits):
     spec = find_attack(name)
-    with frozen(load_model("pgdat"), CPU) as victim:
-        task = task_on(victim, digits.x[:2], digits.y[:2], spec.access)
+    with frozen_network(load_model("pgdat"), CPU) as frozen:
+        task = task_on(frozen, digits.x[:2], digits.y[:2], spec.access)
         with pytest.raises(FaultError, match="gradient"):
             task.oracle.gradient(digits.x[:2], Objective("margin"))
         if name == "rays":
@@ -147,8 +147,8 @@ def test_queries_are_exact(name, steps, digits):
     """A counting network sees what the record says, to the single query, and nobody exceeds the budget."""
     spec = find_attack(name).model_copy(update={"steps": steps})
     counting = Counting(load_model("pgdat")).eval()
-    with frozen(counting, CPU) as victim:
-        rows = attack(victim, digits.limit(40), spec)
+    with frozen_network(counting, CPU) as frozen:
+        rows = attack(frozen, digits.limit(40), spec)
     clean_and_judge = 40 + int((rows.clean & ~rows.robust).sum())
     assert counting.seen["forwards"] == rows.forwards.sum() + clean_and_judge
     assert counting.seen["backwards"] == rows.backwards.sum() == 0
@@ -173,8 +173,8 @@ def test_probes_stay_in_the_box(digits):
             return self.model(x)
 
     for name, steps in (("nes-20", 2), ("spsa-20", 2), ("zoo", 60), ("rays", 60), ("square", 60)):
-        with frozen(Box(load_model("pgdat")).eval(), CPU) as victim:
-            attack(victim, digits.limit(10), find_attack(name).model_copy(update={"steps": steps}))
+        with frozen_network(Box(load_model("pgdat")).eval(), CPU) as frozen:
+            attack(frozen, digits.limit(10), find_attack(name).model_copy(update={"steps": steps}))
     assert outside["values"] == 0
 
 
@@ -263,6 +263,6 @@ def test_scores_break_at_least_half_of_what_the_gradient_breaks(name, steps, fas
 
 
 def test_signs_are_fair():
-    drawn = Noise(0, "s", (1, 2, 3)).signs((1000,), 0, "p").numpy()
+    drawn = ExampleRandom(0, "s", (1, 2, 3)).signs((1000,), 0, "p").numpy()
     assert set(np.unique(drawn)) == {-1.0, 1.0}
     assert np.abs(drawn.mean()) < 4 / 3000**0.5

@@ -6,7 +6,7 @@ import robench
 from robench.algorithms import bind
 from robench.classifiers import load_model
 from robench.errors import InputError
-from robench.evaluation.budget import within
+from robench.evaluation.budget import cap_queries
 from robench.specs import battery_attacks, find_attack
 
 BLACK = ["nes-80", "spsa-80", "zoo", "square", "rays"]
@@ -15,36 +15,36 @@ BLACK = ["nes-80", "spsa-80", "zoo", "square", "rays"]
 @pytest.mark.parametrize("name", BLACK)
 @pytest.mark.parametrize("queries", [600, 5000])
 def test_the_most_steps_that_the_budget_allows(name, queries):
-    (spec,) = within([find_attack(name)], queries)
+    (spec,) = cap_queries([find_attack(name)], queries)
     asked = bind(spec).cost
     assert asked(spec.steps, 10)[0] <= queries < asked(spec.steps + 1, 10)[0]
 
 
 def test_what_fits_stays_as_it_is_and_so_do_white_boxes():
     specs = [find_attack(name) for name in ("square", "pgd-20", "cascade")]
-    assert within(specs, 5000) == specs
+    assert cap_queries(specs, 5000) == specs
 
 
 def test_attacks_that_become_the_same_are_run_once():
-    names = [spec.name for spec in within([find_attack(f"nes-{steps}") for steps in (80, 50, 20)], 1000)]
+    names = [spec.name for spec in cap_queries([find_attack(f"nes-{steps}") for steps in (80, 50, 20)], 1000)]
     assert names == ["nes-80-within-1000"]
 
 
 def test_a_budget_below_one_step_is_refused():
     with pytest.raises(InputError, match="first step takes 258"):
-        within([find_attack("spsa-20")], 257)
+        cap_queries([find_attack("spsa-20")], 257)
 
 
 @pytest.mark.parametrize("queries", ["100", 2.5, True])
 def test_budgets_are_whole_numbers(queries):
     with pytest.raises(InputError, match="whole number"):
-        within([find_attack("square")], queries)
+        cap_queries([find_attack("square")], queries)
 
 
 def test_attacks_that_differ_in_more_than_steps_are_kept():
     square = find_attack("square")
     last = square.model_copy(update={"name": "last", "success": "last"})
-    assert len(within([square, last], 300)) == 2
+    assert len(cap_queries([square, last], 300)) == 2
 
 
 @pytest.mark.parametrize("name", BLACK)

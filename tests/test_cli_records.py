@@ -185,7 +185,7 @@ def test_csv_holds_the_accuracies_of_the_records(cli, results):
         assert low < value < high
 
 
-def together(rows):
+def as_ensemble(rows):
     """A person's table with its intervals in columns of their own, as in the CSV."""
     wide = [place for place, cell in enumerate(rows[1]) if "[" in cell]
 
@@ -206,7 +206,7 @@ def shortened(rows):
 def test_markdown_is_a_pipe_table(cli, results):
     lines = rendered(cli, results, "md").splitlines()
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    assert together([table[0], *table[2:]]) == shortened(cells(cli, results))
+    assert as_ensemble([table[0], *table[2:]]) == shortened(cells(cli, results))
     assert all(set(cell) <= {"-", ":"} for cell in table[1])
 
 
@@ -247,7 +247,7 @@ def test_html_is_a_balanced_table(cli, results):
     parser = Cells()
     parser.feed(rendered(cli, results, "html"))
     assert parser.open == []
-    assert together(parser.rows) == shortened(cells(cli, results))
+    assert as_ensemble(parser.rows) == shortened(cells(cli, results))
 
 
 @pytest.mark.parametrize("name", FORMATS)

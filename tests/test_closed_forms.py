@@ -96,11 +96,11 @@ def test_steepest_direction_has_unit_norm_and_maximal_ascent(norm):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_random_starts_fill_the_ball(norm):
     from robench.numerics.ball import Ball, distance
-    from robench.numerics.randomness import Noise
+    from robench.numerics.randomness import ExampleRandom
 
     ids = tuple(range(4000))
     center = torch.full((4000, 1, 2, 2), 0.5)
-    noise, ball = Noise(0, "s", ids), Ball(center, norm, 0.4)
+    noise, ball = ExampleRandom(0, "s", ids), Ball(center, norm, 0.4)
     if norm == "linf":
         points = ball.random_point(noise.uniform((1, 2, 2), 0, "start"))
         share_inside_half = 0.5**4

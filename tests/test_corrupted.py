@@ -10,8 +10,8 @@ import torch
 from robench.classifiers import load_model
 from robench.corruptions import corrupt, corruptions
 from robench.errors import InputError
-from robench.evaluation.corruptions import Generated, Moved, Published, evaluate
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.corruptions import Generated, Published, RotatedTranslated, evaluate
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.report.corruptions import MCA, as_json, every_cell, mean_row, means, settings
 from robench.report.paper import Source, View, paper_table
 from robench.report.publish import publish_corrupted
@@ -43,8 +43,8 @@ def few(digits):
 
 
 def run(few, folder, source=None, **settings):
-    subject = Subject.of_card(find_card("pgdat"))
-    return evaluate(subject, few, source or Two(few), Settings(device="cpu", **settings), folder)
+    under_test = NetworkUnderTest.of_card(find_card("pgdat"))
+    return evaluate(under_test, few, source or Two(few), Settings(device="cpu", **settings), folder)
 
 
 def swept(lines):
@@ -168,7 +168,7 @@ def test_a_complete_sweep_goes_before_a_longer_unfinished_one(digits, tmp_path):
 
 
 def test_rotations_and_corruptions_of_other_sizes_stand_beside_each_other(digits, tmp_path):
-    run(digits.limit(20), tmp_path, Moved())
+    run(digits.limit(20), tmp_path, RotatedTranslated())
     run(digits.limit(60), tmp_path)
     run(digits.limit(40), tmp_path, seed=1)
     found = sweeps(tmp_path)
@@ -181,9 +181,9 @@ def test_rotations_and_corruptions_of_other_sizes_stand_beside_each_other(digits
 
 
 def test_networks_of_one_name_are_never_mixed(few, tmp_path):
-    subjects = [Subject("data/Mine", {"weights": mark * 8}, lambda: load_model("pgdat")) for mark in "ab"]
-    for subject in subjects:
-        evaluate(subject, few, Two(few), Settings(device="cpu"), tmp_path)
+    subjects = [NetworkUnderTest("data/Mine", {"weights": mark * 8}, lambda: load_model("pgdat")) for mark in "ab"]
+    for under_test in subjects:
+        evaluate(under_test, few, Two(few), Settings(device="cpu"), tmp_path)
     lines = list(read_corrupted(tmp_path))
     assert len(lines) == 22
     (sweep,) = sweeps(tmp_path)["data/Mine"]
@@ -193,7 +193,9 @@ def test_networks_of_one_name_are_never_mixed(few, tmp_path):
 def test_only_numbers_of_one_setting_are_compared(digits, tmp_path):
     few, fewer = digits.limit(30), digits.limit(20)
     made = {
-        name: swept(evaluate(Subject.of_card(find_card(name)), split, Two(split), Settings(device="cpu"), tmp_path))
+        name: swept(
+            evaluate(NetworkUnderTest.of_card(find_card(name)), split, Two(split), Settings(device="cpu"), tmp_path)
+        )
         for name, split in (("pgdat", few), ("alp", few), ("pgdat_he", fewer))
     }
     kept, others = comparable(made)
@@ -213,9 +215,9 @@ def test_a_network_that_fails_on_corrupted_images_is_named(few, tmp_path):
             logits[x.mean((1, 2, 3)) > 0.6] = float("nan")
             return logits
 
-    subject = Subject("data/Fails", {"weights": "f"}, lambda: Fails().eval())
+    under_test = NetworkUnderTest("data/Fails", {"weights": "f"}, lambda: Fails().eval())
     with pytest.raises(InputError, match=r"NaN or infinite logits .* under \w+ \d \(ids"):
-        evaluate(subject, few, Generated(few), Settings(device="cpu"), tmp_path)
+        evaluate(under_test, few, Generated(few), Settings(device="cpu"), tmp_path)
 
 
 def test_what_is_published_is_complete_and_runs_stay_apart(few, tmp_path):
@@ -281,7 +283,9 @@ def test_the_papers_fifteen_are_all_there():
 
 
 def test_errors_are_divided_by_alexnets_on_imagenet_c_only(few, tmp_path):
-    lines = evaluate(Subject.of_card(find_card("pgdat")), few, Generated(few), Settings(device="cpu"), tmp_path)
+    lines = evaluate(
+        NetworkUnderTest.of_card(find_card("pgdat")), few, Generated(few), Settings(device="cpu"), tmp_path
+    )
     assert swept(lines).mean_error is None
     assert "mCE" not in means({"pgdat": swept(lines)}).columns
     planted = [line.model_copy(update={"dataset": "imagenet", "origin": "published"}) for line in lines]

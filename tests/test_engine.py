@@ -10,10 +10,10 @@ from torch import nn
 
 import robench
 from robench.access.judge import Judge
-from robench.access.microbatches import Packer
-from robench.algorithms import Pool, bind
+from robench.access.microbatches import MicroBatcher
+from robench.algorithms import ReferenceExamples, bind
 from robench.classifiers import load_model
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.devices import sent
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.specs import AttackSpec, ThreatModel, find_attack, list_attacks
@@ -29,14 +29,14 @@ FAMILIES = sorted(
 """One attack of each family, cut to ten steps and two restarts: those with more take the same path."""
 
 
-def attack(victim, split, spec, batch_size=128, order=None, chunk_size=540, seed=0, threat="0.2", norm="linf"):
+def attack(frozen, split, spec, batch_size=128, order=None, chunk_size=540, seed=0, threat="0.2", norm="linf"):
     """All verdicts in the split's own order, whatever order and chunks they were computed in."""
-    packer = Packer(batch_size)
-    judge, parts = Judge(victim, packer), []
+    batcher = MicroBatcher(batch_size)
+    judge, parts = Judge(frozen, batcher), []
     algorithm, pool = bind(spec), None
-    if algorithm.sees == "features":
-        pool = Pool.of(split.x, split.y, split.ids, judge.predict(split.x).argmax(1))
-    job = Job(victim, algorithm, spec, ThreatModel.parse(norm, threat), seed, "fp32", packer, True, pool)
+    if algorithm.input_kind == "features":
+        pool = ReferenceExamples.of(split.x, split.y, split.ids, judge.predict(split.x).argmax(1))
+    job = Job(frozen, algorithm, spec, ThreatModel.parse(norm, threat), seed, "fp32", batcher, True, pool)
     order = torch.arange(len(split)) if order is None else order
     for at in order.split(chunk_size):
         x, y, ids = split.x[at], split.y[at], split.ids[at]
@@ -75,26 +75,26 @@ def test_a_whole_cascade_does_not_depend_on_company(digits, pgdat):
 
 
 def test_random_starts_agree_exactly_whatever_the_company(digits):
-    from robench.numerics.randomness import Noise
+    from robench.numerics.randomness import ExampleRandom
 
     ids = tuple(digits.ids.tolist())
-    whole = Noise(0, "s", ids).uniform((1, 8, 8), 3, "start")
-    alone = torch.cat([Noise(0, "s", (i,)).uniform((1, 8, 8), 3, "start") for i in ids])
+    whole = ExampleRandom(0, "s", ids).uniform((1, 8, 8), 3, "start")
+    alone = torch.cat([ExampleRandom(0, "s", (i,)).uniform((1, 8, 8), 3, "start") for i in ids])
     assert torch.equal(whole, alone)
     order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(1))
-    assert torch.equal(Noise(0, "s", ids).take(order).uniform((1, 8, 8), 3, "start"), whole[order])
+    assert torch.equal(ExampleRandom(0, "s", ids).take(order).uniform((1, 8, 8), 3, "start"), whole[order])
 
 
 def test_draws_differ_by_seed_stream_id_restart_step_and_purpose():
-    from robench.numerics.randomness import Noise
+    from robench.numerics.randomness import ExampleRandom
 
-    base = Noise(0, "s", (1,))
+    base = ExampleRandom(0, "s", (1,))
     draws = [
         base.uniform((4,), 0, "start"),
-        Noise(1, "s", (1,)).uniform((4,), 0, "start"),
-        Noise(0, "t", (1,)).uniform((4,), 0, "start"),
-        Noise(0, "s", (2,)).uniform((4,), 0, "start"),
-        Noise(0, "s", (1,), restart=1).uniform((4,), 0, "start"),
+        ExampleRandom(1, "s", (1,)).uniform((4,), 0, "start"),
+        ExampleRandom(0, "t", (1,)).uniform((4,), 0, "start"),
+        ExampleRandom(0, "s", (2,)).uniform((4,), 0, "start"),
+        ExampleRandom(0, "s", (1,), restart=1).uniform((4,), 0, "start"),
         base.uniform((4,), 1, "start"),
         base.uniform((4,), 0, "target"),
     ]
@@ -128,10 +128,10 @@ def test_clean_misclassified_examples_cost_nothing(digits):
     model = load_model("pgdat")
     y = digits.y.clone()
     y[::2] = (y[::2] + 1) % 10
-    with frozen(model, CPU) as victim:
+    with frozen_network(model, CPU) as frozen:
         from robench.data.split import Split
 
-        rows = attack(victim, Split.checked("half", digits.x, y), find_attack("pgd-20"))
+        rows = attack(frozen, Split.checked("half", digits.x, y), find_attack("pgd-20"))
     wrong = ~rows.clean
     assert wrong.sum() >= 260
     assert rows.forwards[wrong].sum() == rows.backwards[wrong].sum() == 0
@@ -142,8 +142,8 @@ def test_clean_misclassified_examples_cost_nothing(digits):
 @pytest.mark.parametrize(("name", "n"), [("mim-20", 100), ("cascade", 60), ("fab", 10), ("reference-fab-t", 10)])
 def test_the_record_counts_every_pass(name, n, digits):
     counting = Counting(load_model("pgdat"))
-    with frozen(counting.eval(), CPU) as victim:
-        job_rows = attack(victim, digits.limit(n), find_attack(name))
+    with frozen_network(counting.eval(), CPU) as frozen:
+        job_rows = attack(frozen, digits.limit(n), find_attack(name))
     clean_and_judge = n + int((job_rows.clean & ~job_rows.robust).sum())
     assert counting.seen["forwards"] == job_rows.forwards.sum() + clean_and_judge
     assert counting.seen["backwards"] == job_rows.backwards.sum()

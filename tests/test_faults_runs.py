@@ -85,7 +85,7 @@ def test_an_algorithm_whose_results_are_all_void_is_named_and_exits_4(cli, tmp_p
 
 def test_an_algorithm_that_sometimes_fails_is_named_and_its_faults_are_not_counted(cli, tmp_path, monkeypatch):
     def odd(x, task):
-        rows = torch.tensor([i % 2 == 1 for i in task.noise.ids])
+        rows = torch.tensor([i % 2 == 1 for i in task.random.ids])
         return torch.where(rows.view(-1, 1, 1, 1), torch.nan, task.ball.project(x))
 
     plant(monkeypatch, odd)

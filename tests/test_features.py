@@ -17,7 +17,7 @@ from robench.classifiers.features import MEND, NO_HEAD, UNKNOWN, find
 from robench.classifiers.normalised import Normalised
 from robench.classifiers.sources.described import load_own
 from robench.errors import InputError
-from robench.specs import Input, Network, find_attack
+from robench.specs import Input, NetworkSpec, find_attack
 
 FEATURE = find_attack("feature-attack").model_copy(update={"steps": 12, "restarts": 2})
 SEEING = [FEATURE, "fn-pgd-20"]
@@ -356,7 +356,7 @@ def make_model():
 def command(tmp_path, digits):
     (tmp_path / "net.py").write_text(CODE)
     name, x = f"{tmp_path / 'net.py'}:make_model", digits.x[:30]
-    y = load_own(Network(name, input=Input(mean=[0.3], std=[0.4])))(x).argmax(1)
+    y = load_own(NetworkSpec(name, input=Input(mean=[0.3], std=[0.4])))(x).argmax(1)
     np.savez(tmp_path / "scans.npz", x=x.numpy(), y=y.numpy())
     return ("eval", "--model", name, "--dataset", f"npz:{tmp_path / 'scans.npz'}",
             "--eps", "0.02", "--mean", "0.3", "--std", "0.4", "--attack", "fgsm", "--attack", "feature-attack",

@@ -6,9 +6,9 @@ import pytest
 from toys import stopped_after_a_chunk
 
 from robench.algorithms import bind
-from robench.evaluation.cost import History, Pilot
+from robench.evaluation.cost import CostHistory, SpeedProbe
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root
 from robench.report import load, select
@@ -32,8 +32,8 @@ def defenses():
 @pytest.mark.parametrize("name", defenses())
 def test_the_passes_of_a_battery_are_foretold_from_other_defenses(published, name):
     records = {record.header.attack.name: record for record in select(published).defenses[name]}
-    pilot, history = records["pgd-20"], History(published, without=name)
-    correct, survivors = pilot.clean.sum(), pilot.robust_accuracy / pilot.clean_accuracy
+    speed_probe, history = records["pgd-20"], CostHistory(published, without=name)
+    correct, survivors = speed_probe.clean.sum(), speed_probe.robust_accuracy / speed_probe.clean_accuracy
     expected = spent = 0
     for spec in battery_attacks("paper"):
         header = records[spec.name].header
@@ -46,7 +46,7 @@ def test_the_passes_of_a_battery_are_foretold_from_other_defenses(published, nam
 
 
 def test_nothing_is_foretold_beyond_the_most(published):
-    history = History(published)
+    history = CostHistory(published)
     for spec in battery_attacks("full"):
         most = bind(spec).cost(spec.steps, 10)
         for survivors in (0.0, 0.4, 1.0):
@@ -57,38 +57,38 @@ def test_nothing_is_foretold_beyond_the_most(published):
 
 def test_without_a_history_survivors_take_the_most():
     spec = find_attack("pgd-20")
-    assert History([]).passes(spec, 1.0, 10) == (21, 20)
-    forwards, backwards = History([]).passes(spec, 0.0, 10)
+    assert CostHistory([]).passes(spec, 1.0, 10) == (21, 20)
+    forwards, backwards = CostHistory([]).passes(spec, 0.0, 10)
     assert forwards < 6
     assert backwards < 6
 
 
 def test_seconds_add_up():
-    pilot = Pilot(clean=1.0, survivors=0.5, forward=0.1, backward=0.3, alone=0.4, tried=100)
-    assert pilot.seconds(10, 5, steps=20, correct=50) == pytest.approx(2.5)
-    alone = replace(pilot, alone=2.4)
+    speed_probe = SpeedProbe(clean=1.0, survivors=0.5, forward=0.1, backward=0.3, alone=0.4, tried=100)
+    assert speed_probe.seconds(10, 5, steps=20, correct=50) == pytest.approx(2.5)
+    alone = replace(speed_probe, alone=2.4)
     assert alone.seconds(10, 5, steps=20, correct=50) == pytest.approx(2.5 + 20 * 2.0), "half survive: some will last"
     assert alone.seconds(10, 0, steps=20, correct=50) == pytest.approx(1.0 + 20 * 0.5), "a quarter without passes back"
 
 
 def test_where_the_pilot_saw_no_survivor_one_may_last_among_many():
-    pilot = Pilot(clean=1.0, survivors=0.0, forward=0.0, backward=0.1, alone=1.1, tried=98)
-    assert pilot.seconds(0, 1, steps=1, correct=1) == pytest.approx(0.1 + 0.01)
-    assert pilot.seconds(0, 1, steps=1, correct=1000) == pytest.approx(1.1, abs=1e-4)
+    speed_probe = SpeedProbe(clean=1.0, survivors=0.0, forward=0.0, backward=0.1, alone=1.1, tried=98)
+    assert speed_probe.seconds(0, 1, steps=1, correct=1) == pytest.approx(0.1 + 0.01)
+    assert speed_probe.seconds(0, 1, steps=1, correct=1000) == pytest.approx(1.1, abs=1e-4)
 
 
 def test_what_an_interrupted_run_has_stored_is_not_counted_again(published, digits, tmp_path, monkeypatch):
     split, spec, threat = digits.limit(100), find_attack("mim-20"), ThreatModel.parse("linf", "0.2")
-    subject, store, settings = (
-        Subject.of_card(find_card("pgdat")),
+    under_test, store, settings = (
+        NetworkUnderTest.of_card(find_card("pgdat")),
         Store(tmp_path),
         Settings(device="cpu", chunk_size=50),
     )
-    history = History(published)
-    (whole,) = plan(subject, split, [spec], threat, settings, store, history=history)
+    history = CostHistory(published)
+    (whole,) = plan(under_test, split, [spec], threat, settings, store, history=history)
     with stopped_after_a_chunk(monkeypatch):
-        evaluate(subject, split, [spec], threat, settings, store, Quiet())
-    (rest,) = plan(subject, split, [spec], threat, settings, store, history=history)
+        evaluate(under_test, split, [spec], threat, settings, store, Quiet())
+    (rest,) = plan(under_test, split, [spec], threat, settings, store, history=history)
     assert rest.source == "compute, 50 of 100 examples are stored"
     assert rest.forwards == pytest.approx(whole.forwards / 2, abs=1)
     assert rest.most == whole.most / 2
@@ -102,12 +102,12 @@ def test_a_cheaper_battery_is_named_also_where_it_is_a_part_of_what_is_asked(cli
 
 def test_the_pilot_of_a_defense_sees_what_its_record_says(published, digits, tmp_path):
     card = find_card("pgdat")
-    subject, threat = Subject.of_card(card), ThreatModel.parse("linf", "0.2")
+    under_test, threat = NetworkUnderTest.of_card(card), ThreatModel.parse("linf", "0.2")
     specs = [find_attack("pgd-500")]
-    history = History(published, without=card.name)
-    (planned,) = plan(subject, digits, specs, threat, Settings(device="cpu"), Store(tmp_path), history=history)
+    history = CostHistory(published, without=card.name)
+    (planned,) = plan(under_test, digits, specs, threat, Settings(device="cpu"), Store(tmp_path), history=history)
     record = {record.header.attack.name: record for record in select(published).defenses[card.name]}["pgd-500"]
     assert planned.forwards == pytest.approx(record.header.forwards, rel=BAR)
     assert planned.seconds > 0
-    (unknown,) = plan(subject, digits, specs, threat, Settings(device="cpu"), Store(tmp_path))
+    (unknown,) = plan(under_test, digits, specs, threat, Settings(device="cpu"), Store(tmp_path))
     assert (unknown.seconds, unknown.most) == (None, 501 * 540)

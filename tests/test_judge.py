@@ -8,9 +8,9 @@ from conftest import CPU
 from torch import nn
 
 from robench.access.judge import Judge
-from robench.access.microbatches import Packer
+from robench.access.microbatches import MicroBatcher
 from robench.algorithms import Algorithm, State
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.numerics.ball import Ball, finite, in_box
 from robench.specs import AttackSpec, ThreatModel
@@ -39,7 +39,7 @@ class Claims(Algorithm):
 
     def step(self, state, t, task):
         if t == 0:
-            task.oracle.claim(self.points.expand_as(task.x))
+            task.oracle.submit(self.points.expand_as(task.x))
         return state
 
 
@@ -54,11 +54,11 @@ class Returns(Claims):
 def attack(algorithm: Algorithm, x: float = 0.45, spec: AttackSpec = SPEC, precision: str = "fp32"):
     images = torch.full((3, 1, 2, 2), x)
     y = torch.tensor([0, 0, 1])  # the third is misclassified clean
-    with frozen(Threshold().eval(), CPU) as victim:
-        job = Job(victim, algorithm, spec, THREAT, 0, precision, Packer(2), keep_adversarial=True)
-        clean = victim.model(images).argmax(1)
+    with frozen_network(Threshold().eval(), CPU) as frozen:
+        job = Job(frozen, algorithm, spec, THREAT, 0, precision, MicroBatcher(2), keep_adversarial=True)
+        clean = frozen.module(images).argmax(1)
         return attack_chunk(
-            job, Chunk(images, y, torch.tensor([7, 8, 9]), clean), Judge(victim, job.packer), lambda *_: None
+            job, Chunk(images, y, torch.tensor([7, 8, 9]), clean), Judge(frozen, job.batcher), lambda *_: None
         )
 
 

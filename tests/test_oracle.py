@@ -7,10 +7,10 @@ from optima import Planes, linear
 from test_algorithms import toy
 
 import robench
-from robench.access.microbatches import Packer
+from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import Oracle
 from robench.classifiers.features import UNKNOWN
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.errors import InputError
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective, targeted_dlr
@@ -20,15 +20,22 @@ from robench.numerics.losses import Objective, targeted_dlr
 def asked():
     """A linear network, its images and labels, and an oracle with micro-batches of five."""
     model, x, y = linear(8, k=4)
-    with frozen(model, CPU) as victim:
-        yield model, x, y, oracle_of(victim, x, y)
+    with frozen_network(model, CPU) as frozen:
+        yield model, x, y, oracle_of(frozen, x, y)
 
 
-def oracle_of(victim, x, y, bounds="engine"):
+def oracle_of(frozen, x, y, bounds="engine"):
     ids = torch.arange(len(x))
     return Oracle(
-        victim, Ball(x, "linf", 1.0), y, ids, access="gradient", bounds=bounds, packer=Packer(5), precision="fp32"
-    )  # fmt: skip
+        frozen,
+        Ball(x, "linf", 1.0),
+        y,
+        ids,
+        access="gradient",
+        bounds=bounds,
+        batcher=MicroBatcher(5),
+        precision="fp32",
+    )
 
 
 def test_queries_count_up_to_the_successful_point(asked):
@@ -41,7 +48,7 @@ def test_queries_count_up_to_the_successful_point(asked):
     assert oracle.queries[:2].tolist() == [4, 3]  # one each before, then the third and the second point
     assert oracle.forwards.tolist() == [4, 4, 1, 1, 1, 1, 1, 1]
     assert torch.equal(oracle.points[:2], bad)
-    assert oracle.waiting().tolist() == [0, 1]
+    assert oracle.pending().tolist() == [0, 1]
 
 
 def test_the_jacobian_is_that_of_the_leads_and_each_backward_is_counted(asked):
@@ -72,8 +79,8 @@ def test_a_gradient_brings_the_value_and_the_logits_and_given_tensors_follow_the
 def test_feature_objectives_see_features():
     model, split = toy()
     aim = model.features(split.x.flip(0)).detach()
-    with frozen(model, CPU) as victim:
-        oracle = oracle_of(victim, split.x, split.y)
+    with frozen_network(model, CPU) as frozen:
+        oracle = oracle_of(frozen, split.x, split.y)
         value = oracle.gradient(split.x, Objective("feature"), given=(aim,)).value
         torch.testing.assert_close(oracle.features(split.x.flip(0)), aim)
     torch.testing.assert_close(value, torch.cosine_similarity(model.features(split.x), aim, dim=1).detach())

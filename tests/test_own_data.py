@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from robench.data import DATASETS, decode, find_dataset
-from robench.data.choice import Choice
+from robench.data.choice import ExampleChoice
 from robench.data.pixels import Pixels
 from robench.data.split import Split
 from robench.errors import InputError
@@ -75,7 +75,7 @@ def test_a_split_is_the_same_however_its_images_are_kept():
 
 def test_verdicts_are_the_same_however_images_are_kept(tmp_path):
     from robench.evaluation.progress import Quiet
-    from robench.evaluation.request import Settings, Subject
+    from robench.evaluation.request import NetworkUnderTest, Settings
     from robench.evaluation.run import evaluate
     from robench.specs import ThreatModel, find_attack
     from robench.store import Store
@@ -86,9 +86,9 @@ def test_verdicts_are_the_same_however_images_are_kept(tmp_path):
     found = []
     for at, x in enumerate((FLOATS, Pixels(RAW))):
         split = Split.checked("s", x, labels)
-        subject = Subject("s/n", {"weights": "w"}, lambda: network)
+        under_test = NetworkUnderTest("s/n", {"weights": "w"}, lambda: network)
         attacks = [find_attack(name) for name in ("pgd-20", "feature-attack", "square")]
-        outcome = evaluate(subject, split, attacks[::2], ThreatModel.parse("linf", "2/255"), Settings(device="cpu"),
+        outcome = evaluate(under_test, split, attacks[::2], ThreatModel.parse("linf", "2/255"), Settings(device="cpu"),
                            Store(tmp_path / str(at)), Quiet())  # fmt: skip
         found.append([result.record for result in outcome.results])
     for floats, bytes_ in zip(*found, strict=True):
@@ -359,9 +359,9 @@ def test_ones_own_data_never_takes_the_name_of_a_known_set(tmp_path):
 
 def test_a_sample_is_stratified_and_its_ids_say_which(digits):
     data = DATASETS["digits"]
-    one, again = (Choice(sample=100, seed=1).of(data, None) for _ in range(2))
+    one, again = (ExampleChoice(sample=100, seed=1).of(data, None) for _ in range(2))
     assert one.ids.tolist() == again.ids.tolist()
-    assert one.ids.tolist() != Choice(sample=100, seed=2).of(data, None).ids.tolist()
+    assert one.ids.tolist() != ExampleChoice(sample=100, seed=2).of(data, None).ids.tolist()
     assert one.ids.tolist() == [i for i in digits.ids.tolist() if i in set(one.ids.tolist())]
     share = np.bincount(one.y, minlength=10) / np.bincount(digits.y, minlength=10)
     assert np.abs(share - 100 / 540).max() < 0.03
@@ -371,7 +371,7 @@ def test_a_sample_is_stratified_and_its_ids_say_which(digits):
 @pytest.mark.parametrize("n", [0, -1, 541])
 def test_impossible_samples_are_named(n):
     with pytest.raises(InputError, match="between 1 and 540"):
-        Choice(sample=n).of(DATASETS["digits"], None)
+        ExampleChoice(sample=n).of(DATASETS["digits"], None)
 
 
 def test_two_choices_at_once_are_refused(cli):

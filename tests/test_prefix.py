@@ -6,7 +6,7 @@ from test_engine import attack
 
 from robench.algorithms import bind, list_algorithms
 from robench.classifiers import load_model
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.specs import find_attack, list_attacks
 
 LONG = {"cascade": 60, "antithetic": 6, "square": 60, "zoo": 200, "rays": 120}
@@ -18,7 +18,7 @@ def examples():
     found = {}
     for name in list_attacks():
         spec = find_attack(name)
-        if bind(spec).prefix and spec.is_prefix_closed and spec.steps > 1:
+        if bind(spec).is_prefix_stable and spec.is_prefix_closed and spec.steps > 1:
             found.setdefault(spec.algorithm, spec)
     return found
 
@@ -33,11 +33,11 @@ def test_a_run_of_its_own_gives_the_verdicts_read_from_a_longer_one(name, digits
     norm, eps = ("linf", "0.25") if "linf" in bind(spec).norms else ("l2", "1.5")
     steps = LONG.get(name, min(spec.steps, 20))
     few = digits.limit(60)
-    with frozen(load_model("pgdat"), CPU) as victim:
-        whole = attack(victim, few, spec.model_copy(update={"steps": steps}), threat=eps, norm=norm)
+    with frozen_network(load_model("pgdat"), CPU) as frozen:
+        whole = attack(frozen, few, spec.model_copy(update={"steps": steps}), threat=eps, norm=norm)
         assert 0 < whole.robust.sum() < 60
         for short in (s for s in SHORT if s < steps):
-            own = attack(victim, few, spec.model_copy(update={"steps": short}), threat=eps, norm=norm)
+            own = attack(frozen, few, spec.model_copy(update={"steps": short}), threat=eps, norm=norm)
             read = whole.prefix(short)
             for column in ("robust", "step", "queries", "prediction"):
                 assert (getattr(own, column) == getattr(read, column)).all(), (short, column)

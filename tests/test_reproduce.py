@@ -10,7 +10,7 @@ from robench.cli.reproduce import NAMES
 from robench.paths import data_root
 from robench.report.paper import PAPER_TABLES, View, paper_table
 from robench.report.paper.seeds import compare
-from robench.reproduce import TARGETS, Workshop, find_target
+from robench.reproduce import REPRODUCTIONS, ReproductionRun, find_reproduction
 from robench.reproduce.figures import bars, lines
 from robench.store import read_file
 
@@ -18,45 +18,45 @@ TABLES = data_root() / "results" / "tables" / "digits"
 
 
 @pytest.fixture
-def shop(tmp_path):
-    return Workshop("digits", tmp_path / "results", tmp_path / "trained", torch.device("cpu"))
+def run(tmp_path):
+    return ReproductionRun("digits", tmp_path / "results", tmp_path / "trained", torch.device("cpu"))
 
 
-@pytest.mark.parametrize("target", sorted(TARGETS))
+@pytest.mark.parametrize("target", sorted(REPRODUCTIONS))
 def test_every_reproduction_is_committed(target):
-    for table in find_target(target).tables:
+    for table in find_reproduction(target).tables:
         assert table in PAPER_TABLES
         for suffix in (".md", ".csv"):
             assert (TABLES / f"{table}{suffix}").is_file()
-    for picture in find_target(target).pictures:
+    for picture in find_reproduction(target).pictures:
         for suffix in (".png", ".svg"):
             assert (data_root() / "results" / "figures" / "digits" / f"{picture}{suffix}").is_file()
 
 
-def test_table_7_is_measured_and_published(shop):
-    find_target("table7").need(shop)
-    kept = list(read_file(shop.results / "digits" / "standard.jsonl"))
+def test_table_7_is_measured_and_published(run):
+    find_reproduction("table7").need(run)
+    kept = list(read_file(run.results / "digits" / "standard.jsonl"))
     assert {record.header.attack.name for record in kept} == {"pgd-1", "pgd-2", "fn-pgd-1", "fn-pgd-2"}
-    ours = paper_table("table7", shop.source, View(against=True))
+    ours = paper_table("table7", run.source, View(against=True))
     with (TABLES / "table7.csv").open(newline="") as stream:
         committed = {row.pop("attack"): row for row in csv.DictReader(stream)}
     assert {name: dict(cells) for name, cells in ours.rows.items()} == committed
     assert committed["pgd-2, with FN"]["accuracy (paper)"] == "33.75"
 
 
-def test_a_derived_defense_is_trained_once_and_published_under_its_name(shop):
-    card = shop.derived("fastat", "fastat-short", {"recipe.epochs": 1})
-    shop.evaluate(card, ["pgd-20"])
-    shop.evaluate(shop.derived("fastat", "fastat-short", {"recipe.epochs": 1}), ["fgsm"])
-    assert set(shop.source.records("fastat-short")) == {"pgd-20", "fgsm"}
-    shop.evaluate(shop.derived("fastat", "fastat-short", {"recipe.epochs": 2}), ["pgd-20"])
-    (record,) = read_file(shop.results / "digits" / "derived" / "fastat-short.jsonl")
+def test_a_derived_defense_is_trained_once_and_published_under_its_name(run):
+    card = run.derived("fastat", "fastat-short", {"recipe.epochs": 1})
+    run.evaluate(card, ["pgd-20"])
+    run.evaluate(run.derived("fastat", "fastat-short", {"recipe.epochs": 1}), ["fgsm"])
+    assert set(run.source.records("fastat-short")) == {"pgd-20", "fgsm"}
+    run.evaluate(run.derived("fastat", "fastat-short", {"recipe.epochs": 2}), ["pgd-20"])
+    (record,) = read_file(run.results / "digits" / "derived" / "fastat-short.jsonl")
     assert record.header.attack.name == "pgd-20"
 
 
-def test_gradient_ratios_of_a_linear_probe(shop):
-    find_target("fig3").need(shop)
-    table = paper_table("fig3", shop.source, View())
+def test_gradient_ratios_of_a_linear_probe(run):
+    find_reproduction("fig3").need(run)
+    table = paper_table("fig3", run.source, View())
     for cells in table.rows.values():
         assert all(float(value) > 0 for value in cells.values())
     assert "head.weight" in table.rows
@@ -80,4 +80,4 @@ def test_pictures_are_the_same_every_time(tmp_path, suffix):
 
 
 def test_help_names_everything_that_can_be_reproduced():
-    assert set(NAMES) == set(TARGETS)
+    assert set(NAMES) == set(REPRODUCTIONS)

@@ -7,8 +7,8 @@ from scipy.ndimage import affine_transform
 
 from robench.classifiers import load_model
 from robench.corruptions.spatial import NAME, grid, moved
-from robench.evaluation.corruptions import Moved, evaluate
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.corruptions import RotatedTranslated, evaluate
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.report.corruptions import moved as worst_moved
 from robench.report.sweeps import Sweep, spatial, sweeps
 from robench.specs import find_card
@@ -56,15 +56,15 @@ def test_the_grid_is_that_of_the_paper():
 
 def test_the_verdict_is_the_worst_of_all_views(digits, tmp_path):
     few = digits.limit(100)
-    subject = Subject.of_card(find_card("pgdat"))
+    under_test = NetworkUnderTest.of_card(find_card("pgdat"))
 
-    class Near(Moved):
+    class Near(RotatedTranslated):
         """Views that leave something."""
 
         def views(self, split, corruption, severity, seed):
             yield from list(super().views(split, corruption, severity, seed))[-60:]
 
-    lines = Sweep(tuple(evaluate(subject, few, Near(), Settings(device="cpu"), tmp_path))).cells
+    lines = Sweep(tuple(evaluate(under_test, few, Near(), Settings(device="cpu"), tmp_path))).cells
     model = load_model("pgdat")
     right = [(model(moved(few.x, view)).argmax(1) == few.y).numpy() for view in grid()[-60:]]
     expected = np.logical_and.reduce(right)

@@ -11,8 +11,8 @@ from toys import stopped_after_a_chunk
 
 import robench
 from robench.classifiers.classifier import Classifier, assemble
-from robench.classifiers.frozen import frozen
-from robench.classifiers.fused import swift
+from robench.classifiers.frozen import frozen_network
+from robench.classifiers.fused import accelerate
 from robench.classifiers.heads import LinearHead
 from robench.classifiers.precision import arithmetic
 from robench.data import find_dataset
@@ -61,7 +61,7 @@ def slope(network, x):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_is_the_same_function_in_float64(name, head):
     network = made(name, head).double()
-    fast, x = swift(network, "fused", "fp32", CPU), images().double()
+    fast, x = accelerate(network, "fused", "fp32", CPU), images().double()
     assert not torch.equal(fast(x), network(x)), "nothing was folded"
     for got, expected in zip(slope(fast, x), slope(network, x), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-11)
@@ -69,7 +69,7 @@ def test_it_is_the_same_function_in_float64(name, head):
 
 @pytest.mark.parametrize("name", ["convnet", "resnet18", "torchvision_resnet"])
 def test_no_batch_norm_is_left_where_every_one_follows_a_convolution(name):
-    fast = swift(made(name), "fused", "fp32", CPU)
+    fast = accelerate(made(name), "fused", "fp32", CPU)
     x = images().requires_grad_()
     names, nodes = set(), [fast(x).grad_fn]
     while nodes:
@@ -83,11 +83,11 @@ def test_no_batch_norm_is_left_where_every_one_follows_a_convolution(name):
 def test_the_network_stays_as_it_was():
     network = made("resnet18")
     before = deepcopy(network.state_dict())
-    with frozen(network, CPU) as victim:
-        fast = victim.hastened("fused", "fp32")
-        assert fast.searched is not network
+    with frozen_network(network, CPU) as frozen:
+        fast = frozen.accelerated("fused", "fp32")
+        assert fast.search_module is not network
         assert fast.model is network
-        slope(fast.searched, images())
+        slope(fast.search_module, images())
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items())
     assert all(each.requires_grad and each.grad is None for each in network.parameters())
     assert any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
@@ -173,7 +173,7 @@ ODD = [own, listened_to, with_another_forward, of_another_class, with_another_ba
 
 @pytest.mark.parametrize("make", [*ODD, lambda: robench.load_model("pgdat")])
 def test_what_is_not_code_of_robench_alone_or_has_no_batch_norm_is_searched_as_it_is(make):
-    assert swift(make(), "fused", "fp32", CPU) is None
+    assert accelerate(make(), "fused", "fp32", CPU) is None
 
 
 @pytest.mark.parametrize("make", [lambda: made("resnet18"), *ODD])
@@ -181,16 +181,16 @@ def test_what_is_compiled_is_the_network(make, monkeypatch):
     """The compiler left out: it is asked for the right network, and features are that network's."""
     monkeypatch.setattr(torch, "compile", lambda module, **_: nn.Sequential(module))
     network, x = make(), images()
-    with frozen(network, CPU) as victim, torch.no_grad():
-        fast = victim.hastened("compiled", "fp32")
-        torch.testing.assert_close(fast.searched(x), network(x))
+    with frozen_network(network, CPU) as frozen, torch.no_grad():
+        fast = frozen.accelerated("compiled", "fp32")
+        torch.testing.assert_close(fast.search_module(x), network(x))
         if isinstance(network, Classifier):
-            for got, expected in zip(fast.answer(x, "features"), victim.answer(x, "features"), strict=True):
+            for got, expected in zip(fast.answer(x, "features"), frozen.answer(x, "features"), strict=True):
                 torch.testing.assert_close(got, expected)
 
 
 def test_plain_is_as_it_is():
-    assert swift(made("resnet18"), "plain", "fp32", CPU) is None
+    assert accelerate(made("resnet18"), "plain", "fp32", CPU) is None
 
 
 def test_a_search_that_is_wrong_breaks_nothing():
@@ -203,16 +203,16 @@ def test_a_search_that_is_wrong_breaks_nothing():
             )
 
     from robench.access.judge import Judge
-    from robench.access.microbatches import Packer
+    from robench.access.microbatches import MicroBatcher
     from robench.algorithms import bind
     from robench.engine.loop import Chunk, Job, attack_chunk
     from robench.specs import ThreatModel, find_attack
 
     split, spec = find_dataset("digits").load("test", limit=40), find_attack("pgd-20")
-    with frozen(robench.load_model("pgdat"), CPU) as victim:
-        misled, packer = replace(victim, swift=Wrong()), Packer(16)
-        job = Job(misled, bind(spec), spec, ThreatModel.parse("linf", "0.001"), 0, "fp32", packer)
-        judge = Judge(misled, packer)
+    with frozen_network(robench.load_model("pgdat"), CPU) as frozen:
+        misled, batcher = replace(frozen, accelerated_module=Wrong()), MicroBatcher(16)
+        job = Job(misled, bind(spec), spec, ThreatModel.parse("linf", "0.001"), 0, "fp32", batcher)
+        judge = Judge(misled, batcher)
         clean = judge.clean(split.x, split.y, split.ids)
         finished = attack_chunk(job, Chunk(split.x, split.y, split.ids, clean), judge, lambda *_: None)
     assert torch.equal(torch.from_numpy(finished.rows.robust), clean == split.y)

@@ -9,8 +9,8 @@ import robench
 from robench.classifiers import load_model
 from robench.data.split import Split
 from robench.errors import InputError
-from robench.evaluation.request import Settings, Subject, network_identity
-from robench.evaluation.transfer import Workbench, together
+from robench.evaluation.request import NetworkUnderTest, Settings, network_identity
+from robench.evaluation.transfer import TransferCrafter, as_ensemble
 from robench.numerics.ball import Ball
 from robench.specs import ThreatModel, find_attack
 
@@ -31,16 +31,16 @@ class Counted(torch.nn.Module):
         return self.model(x)
 
 
-def subject(name, model):
-    return Subject(name, network_identity(model), lambda: model)
+def under_test(name, model):
+    return NetworkUnderTest(name, network_identity(model), lambda: model)
 
 
-def workbench(split, folder, **settings):
-    return Workbench(split, THREAT, Settings(**settings), folder, CPU)
+def crafter(split, folder, **settings):
+    return TransferCrafter(split, THREAT, Settings(**settings), folder, CPU)
 
 
 def points(split, folder, model, attack="transfer-pgd-20", **settings):
-    bench, substitutes = workbench(split, folder, **settings), [subject("sub", model)]
+    bench, substitutes = crafter(split, folder, **settings), [under_test("sub", model)]
     (spec,) = bench.expand([find_attack(attack)], substitutes)
     return bench.crafted(spec, substitutes).points
 
@@ -61,7 +61,7 @@ def test_examples_are_those_of_their_ids(digits, tmp_path):
     few = digits.limit(20)
     order = torch.arange(19, -1, -1)
     turned = Split(few.name, few.x[order], few.y[order], few.ids[order], few.sha256)
-    bench, substitutes = workbench(turned, tmp_path), [subject("sub", load_model("pgdat"))]
+    bench, substitutes = crafter(turned, tmp_path), [under_test("sub", load_model("pgdat"))]
     (spec,) = bench.expand([find_attack("transfer-pgd-20")], substitutes)
     crafted = bench.crafted(spec, substitutes)
     straight = points(few, tmp_path / "other", load_model("pgdat"))
@@ -93,7 +93,7 @@ def test_from_a_network_to_itself_is_its_white_box_attack_with_the_last_iterate(
 def test_of_an_ensemble_the_mean_of_logits_is_attacked(digits):
     few = digits.limit(10)
     networks = {name: load_model(name) for name in ("pgdat", "alp")}
-    one = together([subject(name, network) for name, network in networks.items()])
+    one = as_ensemble([under_test(name, network) for name, network in networks.items()])
     assert one.model == "pgdat+alp"
     expected = (networks["pgdat"](few.x) + networks["alp"](few.x)) / 2
     torch.testing.assert_close(one.load()(few.x), expected)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from toys import Own, functional, hooks
 
 import robench
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.errors import InputError
 from robench.specs import find_attack
 
@@ -106,12 +106,12 @@ def test_an_evaluation_changes_nothing(happens):
 def test_what_is_done_to_a_lent_network_is_undone():
     model = Moody()
     before = state(model)
-    with pytest.raises(OSError, match="full"), frozen(model, CPU) as victim:
+    with pytest.raises(OSError, match="full"), frozen_network(model, CPU) as frozen:
         assert not any(each.requires_grad for each in model.parameters())
-        victim.model.double().requires_grad_(True)
-        victim.model.train()
-        victim.model.fc.bias.grad = torch.zeros(5, dtype=torch.float64)
-        victim.model.passes = torch.ones(())
+        frozen.module.double().requires_grad_(True)
+        frozen.module.train()
+        frozen.module.fc.bias.grad = torch.zeros(5, dtype=torch.float64)
+        frozen.module.passes = torch.ones(())
         raise OSError("full")
     assert state(model) == before
 

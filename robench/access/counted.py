@@ -3,18 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from robench.classifiers.frozen import NO_GRADIENT, Victim, check_logits
+from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork, check_logits
 from robench.classifiers.precision import Precision, arithmetic
 from robench.errors import InputError
 from robench.numerics.ball import finite
 
 
-class Lent(nn.Module):
+class CountedNetwork(nn.Module):
     """Images to logits; counts the examples that pass through, forwards and backwards, and zero gradients."""
 
-    def __init__(self, victim: Victim, precision: Precision) -> None:
+    def __init__(self, network: FrozenNetwork, precision: Precision) -> None:
         super().__init__()
-        self.victim, self.precision = victim, precision
+        self.network, self.precision = network, precision
         self.forwards = self.backwards = self.flat = 0
 
     def forward(self, x: Tensor) -> Tensor:
@@ -27,8 +27,8 @@ class Lent(nn.Module):
         if wanted:
             x = x.view_as(x)  # a place of its own in the graph, so that the hook sees this pass's gradient alone
             x.register_hook(self._passed_back)
-        with arithmetic(self.precision, self.victim.device):
-            logits = check_logits(self.victim.searched(x), len(x))
+        with arithmetic(self.precision, self.network.device):
+            logits = check_logits(self.network.search_module(x), len(x))
         self.forwards += len(x)
         if not finite(logits).all() and finite(x).all():
             raise InputError("the network gives NaN or infinite logits: mend the network first.")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robench.access.microbatches import Packer
-from robench.classifiers.frozen import Victim, check_clean, check_repeatable
+from robench.access.microbatches import MicroBatcher
+from robench.classifiers.frozen import FrozenNetwork, check_clean, check_repeatable
 from robench.data.pixels import Images
 from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.numerics.losses import margin
@@ -19,7 +19,7 @@ CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, NOT_MISCLASSIFIED = range(len(
 
 
 @dataclass(frozen=True)
-class Ruling:
+class JudgeResult:
     """The judge's word on some points.
 
     Attributes:
@@ -48,8 +48,8 @@ class Judge:
         looks_like_probabilities: whether the clean logits are non-negative and sum to 1.
     """
 
-    def __init__(self, victim: Victim, packer: Packer) -> None:
-        self.victim, self.packer, self.forwards = victim, packer, 0
+    def __init__(self, network: FrozenNetwork, batcher: MicroBatcher) -> None:
+        self.network, self.batcher, self.forwards = network, batcher, 0
         self.looks_like_probabilities = False
 
     def predict(self, x: Images) -> Tensor:
@@ -58,7 +58,7 @@ class Judge:
         Raises:
             InputError: the network cannot take such images, or returns something else than logits.
         """
-        logits = self.packer(self.victim.predict, x, differentiates=False)
+        logits = self.batcher(self.network.predict, x, differentiates=False)
         self.forwards += len(x)
         return logits
 
@@ -72,12 +72,12 @@ class Judge:
         logits = self.predict(x)
         check_clean(logits, y, ids)
         # Ask again with the same company, so that only the network's own randomness can show.
-        again = x[: self.packer.forward_size]
+        again = x[: self.batcher.forward_size]
         check_repeatable(logits[: len(again)], self.predict(again))
         self.looks_like_probabilities = bool(((logits >= 0).all() & ((logits.sum(1) - 1).abs() < 1e-4).all()).item())
         return logits.argmax(1)
 
-    def rule(self, ball: Ball, points: Tensor, y: Tensor) -> Ruling:
+    def rule(self, ball: Ball, points: Tensor, y: Tensor) -> JudgeResult:
         """Rule on points (M, C, H, W) claimed to be misclassified inside `ball`; y are the true labels."""
         sound = finite(points)
         logits = self.predict(torch.where(sound.view(-1, 1, 1, 1), points, ball.center))
@@ -90,4 +90,4 @@ class Judge:
         fault[~sound] = NOT_FINITE
         gap = margin(logits, y) <= TIE * logits.abs().amax(1).clamp_min(1.0)
         tied = (fault == NOT_MISCLASSIFIED) & gap & finite(logits)
-        return Ruling(fault, prediction, distance(points, ball.center, ball.norm), tied)
+        return JudgeResult(fault, prediction, distance(points, ball.center, ball.norm), tied)

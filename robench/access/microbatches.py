@@ -29,7 +29,7 @@ UNWATCHED = "support saved tensor hooks"
 """What torch says when a network differentiates with torch.func, whose graphs nobody can look into."""
 
 
-class Packer:
+class MicroBatcher:
     """Calls a function on micro-batches of the leading axis and joins what comes back.
 
     When memory runs out the sizes are halved, for good, and the micro-batch is done again.
@@ -49,26 +49,26 @@ class Packer:
         self.halved = False
 
     @classmethod
-    def auto(cls, device: torch.device) -> "Packer":
+    def auto(cls, device: torch.device) -> "MicroBatcher":
         """A packer with the usual size for a device."""
         size = AUTO.get(device.type, 128)
         return cls(size, 2 * size, GRAPH if device.type == "cpu" else None)
 
     @classmethod
-    def of(cls, size: int | None, device: torch.device) -> "Packer":
+    def of(cls, size: int | None, device: torch.device) -> "MicroBatcher":
         """A packer with the size asked for, or with the usual one."""
-        packer = cls(size) if size else cls.auto(device)
-        packer.asked = size
-        return packer
+        batcher = cls(size) if size else cls.auto(device)
+        batcher.asked = size
+        return batcher
 
-    def on(self, device: torch.device) -> "Packer":
+    def on(self, device: torch.device) -> "MicroBatcher":
         """A fresh one for another process: of the size asked for, on a CPU of the one that fits if that is known."""
-        found = Packer.of(self.asked, device)
+        found = MicroBatcher.of(self.asked, device)
         if found.graph and self.graph:
             found.size, found.forward_size = self.size, self.forward_size
         return found
 
-    def cautious(self) -> "Packer":
+    def cautious(self) -> "MicroBatcher":
         """Itself, with small passes forwards until `fit` knows better, if it is free to choose."""
         if self.graph:
             self.forward_size = 2 * LEAST

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from robench.access.counted import Lent
-from robench.access.microbatches import Packer
-from robench.classifiers.frozen import NO_GRADIENT, Victim, check_logits
+from robench.access.counted import CountedNetwork
+from robench.access.microbatches import MicroBatcher
+from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork, check_logits
 from robench.classifiers.precision import Precision, arithmetic
 from robench.errors import FaultError, InputError
 from robench.numerics.ball import Ball, finite
@@ -28,7 +28,7 @@ ALLOWED: dict[Access, tuple[Access, ...]] = {
 }
 
 
-class Slope(NamedTuple):
+class GradientResult(NamedTuple):
     """An objective at some points: its gradient (M, C, H, W), value (M,), and the logits (M, K) of the same pass."""
 
     gradient: Tensor
@@ -43,7 +43,7 @@ class Jacobian(NamedTuple):
     """
 
     gradients: Tensor
-    leads: Tensor
+    logit_gaps: Tensor
     classes: Tensor
     logits: Tensor
 
@@ -72,28 +72,28 @@ class Oracle:
 
     def __init__(
         self,
-        victim: Victim,
+        network: FrozenNetwork,
         ball: Ball,
         y: Tensor,
         ids: Tensor,
         *,
         access: Access,
         bounds: Bounds,
-        packer: Packer,
+        batcher: MicroBatcher,
         precision: Precision,
     ) -> None:
         n = len(y)
-        self.victim, self.ball, self.y, self.ids = victim, ball, y, ids
-        self.access, self.bounds, self.packer, self.precision = access, bounds, packer, precision
+        self.network, self.ball, self.y, self.ids = network, ball, y, ids
+        self.access, self.bounds, self.batcher, self.precision = access, bounds, batcher, precision
         self.active = torch.arange(n, device=y.device)
         self.forwards, self.backwards, self.queries = (y.new_zeros(n) for _ in range(3))
         self.found = torch.zeros(n, dtype=torch.bool, device=y.device)
         self.points = ball.center.clone()
         self.watching, self.step = True, 0
         self.slopes = self.flat = 0
-        self.lent_out = False
+        self.external = False
         self.first, self.nearest = (torch.full_like(ball.center[:, 0, 0, 0], float("inf")) for _ in range(2))
-        self.slipped = torch.zeros_like(self.found)
+        self.missed_success = torch.zeros_like(self.found)
 
     def logits(self, x: Tensor, rows: Tensor | None = None, *, candidate: bool = False) -> Tensor:
         """Logits (M, K) of points x (M, C, H, W).
@@ -124,8 +124,8 @@ class Oracle:
         """
         self._require("gradient")
         self._count(self._chunk_rows(rows))
-        with arithmetic(self.precision, self.victim.device), torch.no_grad():
-            return self.packer(lambda part: self.victim.answer(part, "features")[1].float(), x, differentiates=False)
+        with arithmetic(self.precision, self.network.device), torch.no_grad():
+            return self.batcher(lambda part: self.network.answer(part, "features")[1].float(), x, differentiates=False)
 
     def gradient(
         self,
@@ -135,7 +135,7 @@ class Oracle:
         *,
         given: tuple[Tensor, ...] = (),
         candidate: bool = True,
-    ) -> Slope:
+    ) -> GradientResult:
         """An objective and its gradient at points x. The forward pass doubles as a look at the points.
 
         Args:
@@ -151,12 +151,12 @@ class Oracle:
         """
         self._require("gradient")
         chunk_rows = self._chunk_rows(rows)
-        with arithmetic(self.precision, self.victim.device):
-            gradient, value, logits = self.packer(
+        with arithmetic(self.precision, self.network.device):
+            gradient, value, logits = self.batcher(
                 lambda *parts: self._differentiate(objective, *parts), x, self.y[chunk_rows], *given
             )
         self._differentiated(x, gradient, logits, chunk_rows, candidate, backwards=1)
-        return Slope(gradient, value, logits)
+        return GradientResult(gradient, value, logits)
 
     def jacobian(
         self, x: Tensor, classes: Tensor | None = None, rows: Tensor | None = None, *, candidate: bool = True
@@ -175,35 +175,38 @@ class Oracle:
         """
         self._require("gradient")
         chunk_rows = self._chunk_rows(rows)
-        with arithmetic(self.precision, self.victim.device):
-            parts = self.packer(self._lead_slopes, x, self.y[chunk_rows], *(() if classes is None else (classes,)))
+        with arithmetic(self.precision, self.network.device):
+            parts = self.batcher(self._lead_slopes, x, self.y[chunk_rows], *(() if classes is None else (classes,)))
         answer = Jacobian(*parts)
-        self._differentiated(x, answer.gradients, answer.logits, chunk_rows, candidate, answer.leads.shape[1])
+        self._differentiated(x, answer.gradients, answer.logits, chunk_rows, candidate, answer.logit_gaps.shape[1])
         return answer
 
-    def claim(self, x: Tensor, rows: Tensor | None = None) -> None:
+    def submit(self, x: Tensor, rows: Tensor | None = None) -> None:
         """Hand points to the judge as successes without looking; for algorithms that keep their own books."""
         if self.watching:
             chunk_rows = self._chunk_rows(rows)
             self._remember(x, chunk_rows, self.forwards[chunk_rows])
 
     @contextmanager
-    def lent(self) -> Iterator[Lent]:
+    def counted_network(self) -> Iterator[CountedNetwork]:
         """The network itself, counted, for another library's attack; afterwards its passes are booked.
 
         Such an attack does not say which example a pass is for, so they are spread evenly over the active ones.
         """
         self._require("gradient")
-        lent = Lent(self.victim, self.precision)
+        counted_network = CountedNetwork(self.network, self.precision)
         try:
             # The passes back, too, shall have the arithmetic; only the network's own runs under autocast.
-            with arithmetic("tf32" if self.precision == "tf32" else "fp32", self.victim.device):
-                yield lent
+            with arithmetic("tf32" if self.precision == "tf32" else "fp32", self.network.device):
+                yield counted_network
         finally:
-            self.lent_out = True
-            self.slopes += lent.backwards
-            self.flat += lent.flat
-            for books, passes in ((self.forwards, lent.forwards), (self.backwards, lent.backwards)):
+            self.external = True
+            self.slopes += counted_network.backwards
+            self.flat += counted_network.flat
+            for books, passes in (
+                (self.forwards, counted_network.forwards),
+                (self.backwards, counted_network.backwards),
+            ):
                 share, rest = divmod(passes, len(self.active))
                 books[self.active] += share
                 books[self.active[:rest]] += 1
@@ -212,11 +215,11 @@ class Oracle:
         """Narrow the active set to some of its rows."""
         self.active = self.active[rows]
 
-    def waiting(self) -> Tensor:
+    def pending(self) -> Tensor:
         """Positions in the chunk of the examples whose candidates wait for the judge."""
         return self.found.nonzero().flatten()
 
-    def settled(self) -> None:
+    def clear_pending(self) -> None:
         """Forget the waiting candidates: the judge has ruled."""
         self.found.zero_()
 
@@ -228,9 +231,9 @@ class Oracle:
             raise FaultError(f"an attack with {self.access} access asked for a {access}: declare it in the stanza.")
 
     def _forward(self, x: Tensor, chunk_rows: Tensor, candidate: bool) -> Tensor:
-        with arithmetic(self.precision, self.victim.device), torch.no_grad():
-            logits = self.packer(
-                lambda part: check_logits(self.victim.searched(part), len(part)), x, differentiates=False
+        with arithmetic(self.precision, self.network.device), torch.no_grad():
+            logits = self.batcher(
+                lambda part: check_logits(self.network.search_module(part), len(part)), x, differentiates=False
             )
         self._look(x, logits, chunk_rows, candidate, self._count(chunk_rows))
         return logits
@@ -255,7 +258,7 @@ class Oracle:
     def _differentiate(self, objective: Objective, x: Tensor, y: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits, seen = self.victim.answer(x, objective.sees)
+            logits, seen = self.network.answer(x, objective.input_kind)
             value = objective(seen.float(), y, *given)
             gradient = _gradient(value, x)
         return gradient, value.detach(), logits.detach()
@@ -263,11 +266,11 @@ class Oracle:
     def _lead_slopes(self, x: Tensor, y: Tensor, classes: Tensor | None = None) -> tuple[Tensor, ...]:
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits, _ = self.victim.answer(x, "logits")
+            logits, _ = self.network.answer(x, "logits")
             classes = wrong_classes(y, logits.shape[1]) if classes is None else classes
-            leads = logits.gather(1, classes) - label_logit(logits, y)[:, None]
-            slopes = [_gradient(lead, x, keep=True) for lead in leads.unbind(1)]
-        return torch.stack(slopes, 1), leads.detach(), classes, logits.detach()
+            logit_gaps = logits.gather(1, classes) - label_logit(logits, y)[:, None]
+            slopes = [_gradient(lead, x, keep=True) for lead in logit_gaps.unbind(1)]
+        return torch.stack(slopes, 1), logit_gaps.detach(), classes, logits.detach()
 
     def _look(self, x: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool, numbers: Tensor) -> None:
         """Check the answers, and remember each example's first new candidate."""
@@ -285,7 +288,7 @@ class Oracle:
             inside = self.ball.take(chunk_rows).contains(x)
             wrong &= inside | broken_points
         if not self.watching:
-            self.slipped[chunk_rows[wrong]] = True
+            self.missed_success[chunk_rows[wrong]] = True
             return
         if wrong.any():
             self._remember(x[wrong], chunk_rows[wrong], numbers[wrong])

@@ -5,14 +5,14 @@ from importlib import import_module
 
 from pydantic import ValidationError
 
-from robench.algorithms.base import Algorithm, ObjectiveName, Pool, State, Task, take
+from robench.algorithms.base import Algorithm, ObjectiveName, ReferenceExamples, State, Task, take
 from robench.errors import InputError, unknown
 from robench.specs import AttackSpec
 
 __all__ = [
     "Algorithm",
     "ObjectiveName",
-    "Pool",
+    "ReferenceExamples",
     "State",
     "Task",
     "algorithm_class",

@@ -39,7 +39,7 @@ class Antithetic(Algorithm):
     sigma: Positive = 1e-3
 
     access: ClassVar[Access] = "score"
-    exact: ClassVar[bool] = True
+    needs_fp32: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """The iterate and two probes a direction, and the engine's last look."""
@@ -54,7 +54,7 @@ class Antithetic(Algorithm):
         standing = task.oracle.logits(state.x, candidate=True).argmax(1) == task.y
         x = state.x.clone()
         # A few examples at a time, whose probes fill the micro-batches.
-        for rows in standing.nonzero().flatten().split(max(BATCHES * task.oracle.packer.size // (2 * GROUP), 1)):
+        for rows in standing.nonzero().flatten().split(max(BATCHES * task.oracle.batcher.size // (2 * GROUP), 1)):
             part = task.take(rows)
             climb = part.ball.steepest(self.gradient(state.x[rows], rows, t, part))
             x[rows] += self.rel_step * part.ball.eps * climb
@@ -65,7 +65,7 @@ class Antithetic(Algorithm):
         total = torch.zeros_like(x)
         for first in range(0, self.directions, GROUP):
             shape = (min(GROUP, self.directions - first), *x.shape[1:])
-            draw = task.noise.normal if self.draw == "gaussian" else task.noise.signs
+            draw = task.random.normal if self.draw == "gaussian" else task.random.signs
             u = draw(shape, t, f"directions {first}")
             probes = torch.stack([x[:, None] + self.sigma * u, x[:, None] - self.sigma * u], 2).clamp(0, 1)
             each = 2 * shape[0]

@@ -69,10 +69,10 @@ class APGD(Algorithm):
     margin: float = 0.2
 
     bounds: ClassVar[Bounds] = "own"
-    prefix: ClassVar[bool] = False
+    is_prefix_stable: ClassVar[bool] = False
 
     @property
-    def ascends(self) -> Objective:
+    def attack_objective(self) -> Objective:
         """J."""
         return Objective(self.objective)
 

@@ -46,9 +46,9 @@ class AutoAttack(Algorithm):
     batch_size: Count = 250
 
     bounds: ClassVar[Bounds] = "own"
-    prefix: ClassVar[bool] = False
-    solitary: ClassVar[bool] = False
-    joint: ClassVar[bool] = True
+    is_prefix_stable: ClassVar[bool] = False
+    example_independent: ClassVar[bool] = False
+    batch_random: ClassVar[bool] = True
 
     @property
     def min_classes(self) -> int:
@@ -86,16 +86,16 @@ class AutoAttack(Algorithm):
             ) from error
         rows = wrong.nonzero().flatten()
         if len(rows):
-            task.oracle.claim(x[rows], rows)
+            task.oracle.submit(x[rows], rows)
         return replace(state, x=x)
 
     def _run(self, task: Task) -> tuple[Tensor, Tensor]:
         """Its points (A, C, H, W), and which it calls misclassified, bool (A,)."""
         from pyautoattack import AutoAttack as Reference
 
-        device, seed = task.x.device, task.noise.seed
+        device, seed = task.x.device, task.random.seed
         cards = [device] if device.type == "cuda" else []
-        with task.oracle.lent() as model, torch.random.fork_rng(cards), _quietly():
+        with task.oracle.counted_network() as model, torch.random.fork_rng(cards), _quietly():
             reference = Reference(
                 model, norm=NORM_NAMES[task.ball.norm], eps=task.ball.eps, seed=seed, device=device, version="standard"
             )

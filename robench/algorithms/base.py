@@ -11,8 +11,8 @@ from torch import Tensor
 from robench.access.oracle import Bounds, Oracle
 from robench.data.pixels import Images
 from robench.numerics.ball import Ball
-from robench.numerics.losses import Objective, Sees, rivals
-from robench.numerics.randomness import Noise
+from robench.numerics.losses import InputKind, Objective, rivals
+from robench.numerics.randomness import ExampleRandom
 from robench.specs import NORMS, Access, Norm
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -49,7 +49,7 @@ def put(state: AnyState, rows: Tensor, part: AnyState) -> AnyState:
 
 
 @dataclass(frozen=True)
-class Pool:
+class ReferenceExamples:
     """Reference examples x (P, C, H, W) and their labels y (P,): a fixed choice from the whole split.
 
     They are the same for every chunk, batch and order, so what an algorithm draws from them with an
@@ -60,7 +60,7 @@ class Pool:
     y: Tensor
 
     @classmethod
-    def of(cls, x: Images, y: Tensor, ids: Tensor, clean: Tensor, size: int = 256) -> "Pool":
+    def of(cls, x: Images, y: Tensor, ids: Tensor, clean: Tensor, size: int = 256) -> "ReferenceExamples":
         """At most `size` correctly classified examples (clean == y), evenly spread over the sorted ids."""
         correct = (clean == y).nonzero().flatten()
         correct = correct[ids[correct].argsort()]
@@ -68,9 +68,9 @@ class Pool:
         rows = correct[spread.to(correct.device)]
         return cls(x[rows], y[rows])
 
-    def to(self, device: torch.device) -> "Pool":
+    def to(self, device: torch.device) -> "ReferenceExamples":
         """The pool on a device."""
-        return Pool(self.x.to(device), self.y.to(device))
+        return ReferenceExamples(self.x.to(device), self.y.to(device))
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Task:
         x: clean images in [0, 1], (A, C, H, W).
         y: labels, int64 (A,).
         ball: the allowed points around them.
-        noise: their random numbers.
+        random: their random numbers.
         oracle: the model.
         scale, margin: the constants of an HE head, None without one.
         steps: how many steps there will be in all.
@@ -92,12 +92,12 @@ class Task:
     x: Tensor
     y: Tensor
     ball: Ball
-    noise: Noise
+    random: ExampleRandom
     oracle: Oracle
     scale: float | None
     margin: float | None
     steps: int
-    pool: Pool | None = None
+    references: ReferenceExamples | None = None
     crafted: Tensor | None = None
 
     def objective(self, name: str, scale: float, margin: float) -> Objective:
@@ -110,9 +110,9 @@ class Task:
         """A point drawn uniformly from each example's ball, clipped to [0, 1]."""
         shape = tuple(self.x.shape[1:])
         if self.ball.norm == "linf":
-            return self.ball.random_point(self.noise.uniform(shape, step, purpose))
-        radius = self.noise.uniform((), step, purpose)
-        return self.ball.random_point(radius, self.noise.normal(shape, step, purpose))
+            return self.ball.random_point(self.random.uniform(shape, step, purpose))
+        radius = self.random.uniform((), step, purpose)
+        return self.ball.random_point(radius, self.random.normal(shape, step, purpose))
 
     def target(self) -> tuple[Tensor, int]:
         """The wrong class that this restart aims at, (A,), and how often all have had their turn.
@@ -120,14 +120,14 @@ class Task:
         The first restart takes the most likely by the clean logits, the next the next.
         """
         order = rivals(self.oracle.logits(self.x), self.y).argsort(dim=1, descending=True, stable=True)
-        rounds, place = divmod(self.noise.restart, order.shape[1] - 1)
+        rounds, place = divmod(self.random.restart, order.shape[1] - 1)
         return order[:, place], rounds
 
     def take(self, rows: Tensor) -> "Task":
         """The task with some of the examples."""
         crafted = None if self.crafted is None else self.crafted[rows]
-        noise = self.noise.take(rows)
-        return replace(self, x=self.x[rows], y=self.y[rows], ball=self.ball.take(rows), noise=noise, crafted=crafted)
+        random = self.random.take(rows)
+        return replace(self, x=self.x[rows], y=self.y[rows], ball=self.ball.take(rows), random=random, crafted=crafted)
 
 
 class Algorithm(ABC):
@@ -138,42 +138,44 @@ class Algorithm(ABC):
         access: what it asks of a model.
         norms: for which it is defined.
         bounds: who keeps its points inside the ball.
-        prefix: whether its first k steps are the same however many follow; not where `Task.steps` shapes them.
-        exact: whether it takes small differences of scores, which only float32 shows whatever the precision asked for.
-        settled: whether a step looks at all that it proposes, so that nothing is left to look at after the last;
-            otherwise step t looks at what the t steps before it made, and the engine at what the last one did.
-        solitary: whether an example's verdict is the same whatever other examples the split has.
-        joint: whether it draws once for all examples that advance together, so that how many do is part of its verdict.
+        is_prefix_stable: whether its first k steps do not depend on how many steps follow; False where they depend on
+            `Task.steps`.
+        needs_fp32: whether it takes small differences of scores, so that its passes run in float32 whatever the
+            precision of the search.
+        checks_own_proposals: whether each step queries every point that it proposes. If False, step t queries what the
+            earlier steps proposed, and the engine queries the last proposal.
+        example_independent: whether the verdict of an example does not depend on the other examples of the split.
+        batch_random: whether it draws once for all examples of a chunk, so that verdicts depend on the chunk.
     """
 
     version: ClassVar[int] = 1
     access: ClassVar[Access] = "gradient"
     norms: ClassVar[tuple[Norm, ...]] = NORMS
     bounds: ClassVar[Bounds] = "engine"
-    prefix: ClassVar[bool] = True
-    settled: ClassVar[bool] = False
-    exact: ClassVar[bool] = False
-    solitary: ClassVar[bool] = True
-    joint: ClassVar[bool] = False
+    is_prefix_stable: ClassVar[bool] = True
+    checks_own_proposals: ClassVar[bool] = False
+    needs_fp32: ClassVar[bool] = False
+    example_independent: ClassVar[bool] = True
+    batch_random: ClassVar[bool] = False
 
     @property
-    def ascends(self) -> Objective | None:
+    def attack_objective(self) -> Objective | None:
         """What it differentiates and increases, if that is one of the declared objectives."""
         return None
 
     @property
-    def sees(self) -> Sees:
+    def input_kind(self) -> InputKind:
         """What of a network it works on; `features` needs reference examples, too."""
-        return self.ascends.sees if self.ascends else "logits"
+        return self.attack_objective.input_kind if self.attack_objective else "logits"
 
     @property
     def min_classes(self) -> int:
         """Fewer make it undefined."""
-        return self.ascends.min_classes if self.ascends else 2
+        return self.attack_objective.min_classes if self.attack_objective else 2
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Forwards and backwards of one restart on one example, at most, the engine's last look included."""
-        return steps + (not self.settled), steps if self.access == "gradient" else 0
+        return steps + (not self.checks_own_proposals), steps if self.access == "gradient" else 0
 
     @abstractmethod
     def init(self, task: Task) -> State:

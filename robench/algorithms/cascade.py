@@ -17,7 +17,7 @@ from robench.numerics.losses import Objective, label_logit, rivals
 
 
 @dataclasses.dataclass(frozen=True)
-class Hopes(State):
+class PairState(State):
     """What is known of each (example, class) pair, and the lanes: runs of one example side by side.
 
     Attributes:
@@ -32,10 +32,10 @@ class Hopes(State):
 
     lanes: Tensor
     target: Tensor
-    lead: Tensor
+    gap: Tensor
     tries: Tensor
     clean: Tensor
-    hopeful: Tensor
+    active: Tensor
 
 
 class Run(NamedTuple):
@@ -90,7 +90,7 @@ class Cascade(Algorithm):
 
     version: ClassVar[int] = 2
     bounds: ClassVar[Bounds] = "own"
-    settled: ClassVar[bool] = True
+    checks_own_proposals: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """The look at the clean point, those of every step, and those at the ends of runs."""
@@ -100,26 +100,26 @@ class Cascade(Algorithm):
 
     def init(self, task: Task) -> State:
         """The leads at the clean point."""
-        lead = _leads(task.oracle.logits(task.x), task.y)
+        gap = _gaps(task.oracle.logits(task.x), task.y)
         lanes = task.x[:, None].repeat_interleave(self.lanes, 1)
         target = task.y[:, None].repeat_interleave(self.lanes, 1)
-        hopeful = torch.ones_like(task.y, dtype=torch.bool)
-        return Hopes(task.x, lanes, target, lead, torch.zeros_like(lead), lead.amax(1), hopeful)
+        active = torch.ones_like(task.y, dtype=torch.bool)
+        return PairState(task.x, lanes, target, gap, torch.zeros_like(gap), gap.amax(1), active)
 
     def step(self, state: State, t: int, task: Task) -> State:
         """For the hopeful: begin new runs where the last have ended; look, remember, and climb."""
-        whole = cast(Hopes, state)
-        run = self._run(t, whole.lead.shape[1])
+        whole = cast(PairState, state)
+        run = self._run(t, whole.gap.shape[1])
         if run.i == 0 and run.kind == "deep":
             share = self.hope / (1 + run.before / self.fade)
-            whole = replace(whole, hopeful=whole.lead.amax(1) >= share * whole.clean)
-        rows = whole.hopeful.nonzero().flatten()
+            whole = replace(whole, active=whole.gap.amax(1) >= share * whole.clean)
+        rows = whole.active.nonzero().flatten()
         if not len(rows):
             return whole
-        hopes, part = take(whole, rows), task.take(rows)
+        pairs, part = take(whole, rows), task.take(rows)
         if run.i == 0:
-            hopes = self._begin(hopes, run, t, part)
-        return put(whole, rows, self._climb(hopes, run, rows, part))
+            pairs = self._begin(pairs, run, t, part)
+        return put(whole, rows, self._climb(pairs, run, rows, part))
 
     def _run(self, t: int, classes: int) -> Run:
         """The runs that step t belongs to."""
@@ -132,35 +132,35 @@ class Cascade(Algorithm):
         waves, i = divmod(t - surveys * self.survey, self.deep)
         return Run("deep", waves * self.lanes, i, self.deep, self.lanes)
 
-    def _begin(self, hopes: Hopes, run: Run, t: int, task: Task) -> Hopes:
+    def _begin(self, pairs: PairState, run: Run, t: int, task: Task) -> PairState:
         """Choose each lane's target and start."""
-        lanes, target, tries = hopes.lanes.clone(), hopes.target.clone(), hopes.tries
+        lanes, target, tries = pairs.lanes.clone(), pairs.target.clone(), pairs.tries
         for lane in range(run.lanes):
             from_best = _is_last_of_deep(lane, run)
-            lanes[:, lane] = hopes.x if from_best else task.random_point(t, f"start {lane}")
+            lanes[:, lane] = pairs.x if from_best else task.random_point(t, f"start {lane}")
             if run.kind != "opening":
                 discount = 0.0 if from_best else self.discount
-                target[:, lane] = _most_hopeful(hopes.lead, tries, discount, fresh=run.kind == "survey")
+                target[:, lane] = _most_promising(pairs.gap, tries, discount, fresh=run.kind == "survey")
                 tries = tries.scatter_add(1, target[:, lane, None], torch.ones_like(tries))
-        return replace(hopes, lanes=lanes, target=target, tries=tries)
+        return replace(pairs, lanes=lanes, target=target, tries=tries)
 
-    def _climb(self, hopes: Hopes, run: Run, rows: Tensor, task: Task) -> Hopes:
+    def _climb(self, pairs: PairState, run: Run, rows: Tensor, task: Task) -> PairState:
         """A step of every lane, and at the end of a run a look at where it came to."""
         of = torch.arange(len(rows), device=rows.device).repeat_interleave(run.lanes)
-        ball, target = task.ball.take(of), hopes.target[:, : run.lanes].flatten()
-        x = hopes.lanes[:, : run.lanes].flatten(0, 1)
+        ball, target = task.ball.take(of), pairs.target[:, : run.lanes].flatten()
+        x = pairs.lanes[:, : run.lanes].flatten(0, 1)
         targeted = run.kind != "opening"
         objective, given = (Objective("lead"), (target,)) if targeted else (Objective("margin"), ())
         slope = task.oracle.gradient(x, objective, rows[of], given=given)
-        hopes = _remember(hopes, x, slope.logits, task.y)
+        pairs = _remember(pairs, x, slope.logits, task.y)
         rates = [self._rate(lane, run) for lane in range(run.lanes)]
         eta = x.new_tensor(rates).repeat(len(rows)) * ball.eps * (1 + math.cos(math.pi * run.i / run.length)) / 2
         x = ball.project(x + per_example(eta, x) * ball.steepest(slope.gradient))
         if run.i == run.length - 1:
-            hopes = _remember(hopes, x, task.oracle.logits(x, rows[of], candidate=True), task.y)
-        lanes = hopes.lanes.clone()
+            pairs = _remember(pairs, x, task.oracle.logits(x, rows[of], candidate=True), task.y)
+        lanes = pairs.lanes.clone()
         lanes[:, : run.lanes] = x.unflatten(0, (-1, run.lanes))
-        return replace(hopes, lanes=lanes)
+        return replace(pairs, lanes=lanes)
 
     def _rate(self, lane: int, run: Run) -> float:
         """The first step of a run in units of eps."""
@@ -173,25 +173,25 @@ def _is_last_of_deep(lane: int, run: Run) -> bool:
     return run.kind == "deep" and lane == run.lanes - 1
 
 
-def _leads(logits: Tensor, y: Tensor) -> Tensor:
+def _gaps(logits: Tensor, y: Tensor) -> Tensor:
     return rivals(logits, y) - label_logit(logits, y)[:, None]
 
 
-def _most_hopeful(lead: Tensor, tries: Tensor, discount: float, *, fresh: bool) -> Tensor:
+def _most_promising(gap: Tensor, tries: Tensor, discount: float, *, fresh: bool) -> Tensor:
     """The class with the largest lead (A,), among those never tried or, for what is not `fresh`, tried already."""
     # Leads are negative while an example stands, so the discount makes them worse.
-    score = lead if fresh else lead * (1 + discount * (tries - 1))
+    score = gap if fresh else gap * (1 + discount * (tries - 1))
     return score.masked_fill((tries > 0) if fresh else (tries == 0), float("-inf")).argmax(1)
 
 
-def _remember(hopes: Hopes, x: Tensor, logits: Tensor, y: Tensor) -> Hopes:
+def _remember(pairs: PairState, x: Tensor, logits: Tensor, y: Tensor) -> PairState:
     """Keep the largest lead of each class over all lanes, and the point of the largest of all."""
     lanes = len(x) // len(y)
-    lead = _leads(logits, y.repeat_interleave(lanes)).unflatten(0, (-1, lanes))
-    value, lane = lead.amax(2).max(dim=1)
+    gap = _gaps(logits, y.repeat_interleave(lanes)).unflatten(0, (-1, lanes))
+    value, lane = gap.amax(2).max(dim=1)
     x = x.unflatten(0, (-1, lanes))[torch.arange(len(y), device=y.device), lane]
-    better = per_example(value > hopes.lead.amax(1), x)
-    return replace(hopes, x=where(better, x, hopes.x), lead=hopes.lead.maximum(lead.amax(1)))
+    better = per_example(value > pairs.gap.amax(1), x)
+    return replace(pairs, x=where(better, x, pairs.x), gap=pairs.gap.maximum(gap.amax(1)))
 
 
 ALGORITHM = Cascade

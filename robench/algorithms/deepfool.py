@@ -70,8 +70,8 @@ class DeepFool(Algorithm):
 
 def _nearest_boundary(x: Tensor, rows: Tensor, task: Task) -> Tensor:
     """The smallest steps that lead to a linearised boundary from points x of some of the examples."""
-    gradients, leads, _, _ = task.oracle.jacobian(x, rows=rows)
-    away = leads.abs() / task.ball.dual(gradients.flatten(0, 1)).view_as(leads).clamp_min(TINY)
+    gradients, logit_gaps, _, _ = task.oracle.jacobian(x, rows=rows)
+    away = logit_gaps.abs() / task.ball.dual(gradients.flatten(0, 1)).view_as(logit_gaps).clamp_min(TINY)
     length, nearest = away.min(dim=1)
     slope = gradients[torch.arange(len(x), device=x.device), nearest]
     return per_example(length, slope) * task.ball.steepest(slope)

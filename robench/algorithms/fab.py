@@ -52,7 +52,7 @@ class FAB(Algorithm):
 
     def init(self, task: Task) -> State:
         """The clean point, or a random one where that has been tried."""
-        target, rounds = task.target() if self.targeted else (task.y, task.noise.restart)
+        target, rounds = task.target() if self.targeted else (task.y, task.random.restart)
         start = task.x + (task.random_point(0, "start") - task.x) / 2 if rounds else task.x
         return Boundary(start, target=target)
 
@@ -75,11 +75,11 @@ class FAB(Algorithm):
     def _closest(self, x: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tensor]:
         """The gradient and the value of the lead whose linearised boundary is closest to x."""
         classes = target[:, None] if self.targeted else None
-        gradients, leads, _, _ = task.oracle.jacobian(x, classes)
-        lengths = task.ball.dual(gradients.flatten(0, 1)).view_as(leads)
-        nearest = (leads.abs() / lengths.clamp_min(TINY)).argmin(1)
+        gradients, logit_gaps, _, _ = task.oracle.jacobian(x, classes)
+        lengths = task.ball.dual(gradients.flatten(0, 1)).view_as(logit_gaps)
+        nearest = (logit_gaps.abs() / lengths.clamp_min(TINY)).argmin(1)
         rows = torch.arange(len(x), device=x.device)
-        return gradients[rows, nearest], leads[rows, nearest]
+        return gradients[rows, nearest], logit_gaps[rows, nearest]
 
 
 ALGORITHM = FAB

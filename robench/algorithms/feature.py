@@ -25,7 +25,7 @@ class Feature(Algorithm):
 
     The original tries a hundred random targets an example; here every restart draws one, and a new start.
     The targets come from a pool of correctly classified examples that is fixed for the whole split
-    (`Pool`), and the draw from the example's own random numbers. Drawing from the examples under attack
+    (`ReferenceExamples`), and the draw from the example's own random numbers. Drawing from the examples under attack
     would make an example's target depend on its chunk, and on who has been broken before.
 
     Attributes:
@@ -34,10 +34,10 @@ class Feature(Algorithm):
 
     rel_step: Positive
 
-    solitary: ClassVar[bool] = False
+    example_independent: ClassVar[bool] = False
 
     @property
-    def ascends(self) -> Objective:
+    def attack_objective(self) -> Objective:
         """The cosine to the target's features."""
         return Objective("feature")
 
@@ -47,18 +47,18 @@ class Feature(Algorithm):
 
     def init(self, task: Task) -> State:
         """A random point of the ball, and the features of a random example of another class."""
-        if task.pool is None:
+        if task.references is None:
             raise FaultError("the feature attack was given no reference examples.")
-        others = task.pool.y != task.y[:, None]
-        draw = task.noise.uniform((), 0, "target")
+        others = task.references.y != task.y[:, None]
+        draw = task.random.uniform((), 0, "target")
         place = (draw * others.sum(1)).long()  # among the others, in the pool's order
         chosen = (others.cumsum(1) > place[:, None]).long().argmax(1)
-        return Approach(task.random_point(0, "start"), aim=task.oracle.features(task.pool.x[chosen]))
+        return Approach(task.random_point(0, "start"), aim=task.oracle.features(task.references.x[chosen]))
 
     def step(self, state: State, t: int, task: Task) -> State:
         """One step of steepest ascent."""
         approach = cast(Approach, state)
-        gradient, _, _ = task.oracle.gradient(approach.x, self.ascends, given=(approach.aim,))
+        gradient, _, _ = task.oracle.gradient(approach.x, self.attack_objective, given=(approach.aim,))
         return replace(approach, x=approach.x + self.rel_step * task.ball.eps * task.ball.steepest(gradient))
 
 

@@ -35,7 +35,7 @@ class MIM(Algorithm):
     margin: float = 0.2
 
     @property
-    def ascends(self) -> Objective:
+    def attack_objective(self) -> Objective:
         """J."""
         return Objective(self.objective)
 

@@ -30,7 +30,7 @@ class PGD(Algorithm):
     margin: float = 0.2
 
     @property
-    def ascends(self) -> Objective:
+    def attack_objective(self) -> Objective:
         """J."""
         return Objective(self.objective)
 

@@ -57,7 +57,7 @@ class RayS(Algorithm):
     access: ClassVar[Access] = "decision"
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
     bounds: ClassVar[Bounds] = "none"
-    settled: ClassVar[bool] = True
+    checks_own_proposals: ClassVar[bool] = True
 
     def init(self, task: Task) -> State:
         """The ray of ones at the radius of the whole box, not yet asked about; its opposite comes next."""

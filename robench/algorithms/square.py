@@ -77,14 +77,14 @@ def _signs(uniform: Tensor) -> Tensor:
 def _stripes(task: Task) -> Tensor:
     """+-eps, alike along each column of each channel."""
     _, channels, _, width = task.x.shape
-    return task.x + task.ball.eps * _signs(task.noise.uniform((channels, 1, width), 0, "start"))
+    return task.x + task.ball.eps * _signs(task.random.uniform((channels, 1, width), 0, "start"))
 
 
 def _one_square(best: Tensor, share: float, query: int, task: Task, *, spare: int) -> Tensor:
     """Alg. 2: a window of the best point moves by +-2 eps, one sign a channel; the engine projects."""
     _, channels, height, width = best.shape
     side = min(max(round((share * height * width) ** 0.5), 1), height, width)
-    draws = task.noise.uniform((2 + channels,), query, "square")
+    draws = task.random.uniform((2 + channels,), query, "square")
     rows, columns = _window(draws[:, :2], side, height, width, spare)
     inside = _mask(rows, height)[:, None, :, None] & _mask(columns, width)[:, None, None, :]
     return best + 2 * task.ball.eps * _signs(draws[:, 2:])[:, :, None, None] * inside
@@ -95,7 +95,7 @@ def _two_squares(best: Tensor, share: float, query: int, task: Task, *, spare: i
     n, channels, height, width = best.shape
     limit = min(height, width) - (1 - min(height, width) % 2)
     side = min(max(round((share * height * width) ** 0.5), 3) // 2 * 2 + 1, limit)
-    draws = task.noise.uniform((5 + channels,), query, "square")
+    draws = task.random.uniform((5 + channels,), query, "square")
     delta = best - task.x
     here, there = (
         (_mask(rows, height)[:, None, :, None] & _mask(columns, width)[:, None, None, :], rows, columns)
@@ -123,8 +123,8 @@ def _grid(task: Task) -> Tensor:
     _, channels, height, width = task.x.shape
     side = max(height // 5, 1)
     down, across = range(0, height - side + 1, side), range(0, width - side + 1, side)
-    draws = task.noise.uniform((channels, len(down), len(across)), 0, "start")
-    turned = task.noise.uniform((len(down), len(across)), 0, "turn") < 0.5
+    draws = task.random.uniform((channels, len(down), len(across)), 0, "start")
+    turned = task.random.uniform((len(down), len(across)), 0, "turn") < 0.5
     bump, delta = _bump(side, task.x), torch.zeros_like(task.x)
     for i, top in enumerate(down):
         for j, left in enumerate(across):

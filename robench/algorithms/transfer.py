@@ -32,8 +32,8 @@ class Transfer(Algorithm):
 
     access: ClassVar[Access] = "transfer"
     bounds: ClassVar[Bounds] = "none"
-    prefix: ClassVar[bool] = False
-    settled: ClassVar[bool] = True
+    is_prefix_stable: ClassVar[bool] = False
+    checks_own_proposals: ClassVar[bool] = True
 
     def init(self, task: Task) -> State:
         """The crafted examples."""

@@ -48,8 +48,8 @@ class ZOO(Algorithm):
 
     access: ClassVar[Access] = "score"
     bounds: ClassVar[Bounds] = "none"
-    settled: ClassVar[bool] = True
-    exact: ClassVar[bool] = True
+    checks_own_proposals: ClassVar[bool] = True
+    needs_fp32: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Two probes an update."""
@@ -66,7 +66,7 @@ class ZOO(Algorithm):
         """One coordinate of each example."""
         moments = cast(Moments, state)
         size = moments.m.shape[1]
-        i = (task.noise.uniform((), t, "coordinate") * size).long().clamp_max(size - 1)[:, None]
+        i = (task.random.uniform((), t, "coordinate") * size).long().clamp_max(size - 1)[:, None]
         along = self._along(i, moments.x)
         slope = self.derivative(moments.x, along, task)[:, None]
         first, second, tiny = BETA

@@ -2,9 +2,9 @@
 
 from robench.check.baseline import Baseline, Match
 from robench.check.comparable import Field, differing, named
-from robench.check.compare import HIGHER, LOWER, REGRESSION, SAME, Cell, Ruling, compare, detectable, rule
+from robench.check.compare import HIGHER, LOWER, REGRESSION, SAME, Cell, CellResult, compare, detectable, rule
 from robench.check.diff import diff_table
-from robench.check.sides import Side, alone, pairs
+from robench.check.diff_input import DiffInput, pairs, unpaired
 from robench.check.table import Commands, cell_key, gate_table
 from robench.report.robustness import CLEAN, WORST
 
@@ -17,12 +17,11 @@ __all__ = [
     "WORST",
     "Baseline",
     "Cell",
+    "CellResult",
     "Commands",
+    "DiffInput",
     "Field",
     "Match",
-    "Ruling",
-    "Side",
-    "alone",
     "cell_key",
     "compare",
     "detectable",
@@ -32,4 +31,5 @@ __all__ = [
     "named",
     "pairs",
     "rule",
+    "unpaired",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 from robench.check.comparable import Field, differing, named
 from robench.errors import IncompleteError
 from robench.paths import data_root, default_results
-from robench.report.selection import defense, newest, slot
+from robench.report.selection import defense, latest_per_key, record_key
 from robench.store import Record, read_file, read_published
 
 LINES = ".jsonl"
@@ -88,7 +88,7 @@ class Baseline:
             seed: of the evaluation.
             skipped: attacks that do not apply to the defense as it is now, with the reason.
         """
-        records = newest(self._of(model, wanted))
+        records = latest_per_key(self._of(model, wanted))
         if not records:
             return Match(f"'{self.path}' has no records of {defense(model)}", seed, refused=True)
         weights = {record.header.model_identity for record in records}
@@ -162,8 +162,8 @@ class Match:
 
 def _beside(mine: Iterable[Record], shipped: Iterable[Record]) -> list[Record]:
     """Shipped records of the same network that one's own do not replace."""
-    networks, taken = {record.model_identity for record in mine}, {slot(record) for record in mine}
-    return [record for record in shipped if record.model_identity in networks and slot(record) not in taken]
+    networks, taken = {record.model_identity for record in mine}, {record_key(record) for record in mine}
+    return [record for record in shipped if record.model_identity in networks and record_key(record) not in taken]
 
 
 def _by_defense(records: Iterable[Record]) -> dict[str, list[Record]]:

@@ -61,7 +61,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Ruling:
+class CellResult:
     """A cell, its p value after Holm's correction over all cells, and what became of it."""
 
     cell: Cell
@@ -82,14 +82,14 @@ def compare(model: str, before: Sequence[Record], after: Sequence[Record], ids: 
     return [Cell.of(model, name, sides[0][name], sides[1][name], numbers) for name in sides[0]]
 
 
-def rule(cells: Sequence[Cell], max_drop: float, alpha: float) -> list[Ruling]:
+def rule(cells: Sequence[Cell], max_drop: float, alpha: float) -> list[CellResult]:
     """Judge all cells of a gate together.
 
     A regression is a drop of more than `max_drop` points whose one-sided p value, corrected by Holm over all
     cells, is at most `alpha`: the first says that it matters, the second that it is not chance.
     """
     adjusted = holm([cell.p_drop for cell in cells])
-    return [Ruling(cell, p, _verdict(cell, p, max_drop, alpha)) for cell, p in zip(cells, adjusted, strict=True)]
+    return [CellResult(cell, p, _verdict(cell, p, max_drop, alpha)) for cell, p in zip(cells, adjusted, strict=True)]
 
 
 def detectable(cells: int, alpha: float) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from robench.check.comparable import named
 from robench.check.compare import Cell, compare
-from robench.check.sides import Pair
+from robench.check.diff_input import Pair
 from robench.report import Table
 from robench.report.robustness import WORST
 from robench.report.table import p_text

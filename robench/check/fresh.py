@@ -15,9 +15,9 @@ from robench.check import (
     WORST,
     Baseline,
     Cell,
+    CellResult,
     Commands,
     Match,
-    Ruling,
     cell_key,
     compare,
     detectable,
@@ -28,7 +28,7 @@ from robench.data.split import Split
 from robench.engine.loop import identity
 from robench.errors import IncompleteError, InputError
 from robench.evaluation.progress import Quiet, Watcher
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, skipped
 from robench.report import Evaluation
 from robench.report.selection import defense
@@ -42,7 +42,7 @@ EXTRA = 2
 
 
 @dataclass(frozen=True)
-class Asked:
+class GateRequest:
     """What is the same for every defense: attacks, settings, where data lies, how many examples."""
 
     specs: Sequence[AttackSpec]
@@ -65,7 +65,7 @@ class Candidate:
     data: Dataset
     split: Split
     threat: ThreatModel
-    asked: Asked
+    asked: GateRequest
     specs: tuple[AttackSpec, ...]
     skipped: Mapping[str, str]
     match: Match
@@ -78,7 +78,13 @@ class Candidate:
     def evaluate(self, store: Store, watcher: Watcher) -> Outcome:
         """Run what the store does not hold."""
         return evaluate(
-            Subject.of_card(self.card), self.split, self.specs, self.threat, self.asked.settings, store, watcher
+            NetworkUnderTest.of_card(self.card),
+            self.split,
+            self.specs,
+            self.threat,
+            self.asked.settings,
+            store,
+            watcher,
         )
 
     def compare(self, fresh: Sequence[Record]) -> list[Cell]:
@@ -90,8 +96,8 @@ class Candidate:
     def command(self, cell: Cell, fresh: Sequence[Record]) -> str:
         """What reproduces the verdict on a lost example: that alone where nothing depends on the others."""
         example, spec = int(cell.lost[0]), self._breaker(cell, fresh)
-        alone = bind(spec).solitary and not self.data.in_files
-        which = ["--example", str(example)] if alone else ["--limit", str(len(self.split))]
+        unpaired = bind(spec).example_independent and not self.data.in_files
+        which = ["--example", str(example)] if unpaired else ["--limit", str(len(self.split))]
         settings, threat = self.asked.settings, self.threat
         model = self.card.name if "@" not in self.card.name else str(self.card.folder)
         words = ["robench", "eval", "--model", model, "--attack", spec.name, "--norm", threat.norm]
@@ -127,7 +133,7 @@ class Candidate:
 
 
 def candidates(
-    subjects: Iterable[tuple[Card, Dataset, ThreatModel]], asked: Asked, baseline: Baseline, store: Store
+    subjects: Iterable[tuple[Card, Dataset, ThreatModel]], asked: GateRequest, baseline: Baseline, store: Store
 ) -> list[Candidate]:
     """Find what of the baseline compares with defenses as they are now, without running an attack.
 
@@ -150,10 +156,10 @@ def candidates(
 
 
 def _candidate(
-    card: Card, data: Dataset, split: Split, threat: ThreatModel, asked: Asked, baseline: Baseline, store: Store
+    card: Card, data: Dataset, split: Split, threat: ThreatModel, asked: GateRequest, baseline: Baseline, store: Store
 ) -> Candidate:
-    specs, settings, subject = asked.specs, asked.settings, Subject.of_card(card)
-    passed_over = skipped(subject, split, specs, threat, settings, store, Quiet())
+    specs, settings, under_test = asked.specs, asked.settings, NetworkUnderTest.of_card(card)
+    passed_over = skipped(under_test, split, specs, threat, settings, store, Quiet())
     reasons = {each.name: each.reason for each in passed_over}
     applicable = tuple(spec for spec in specs if spec.name not in reasons)
     if not applicable:
@@ -164,7 +170,7 @@ def _candidate(
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """What the gate found.
 
     Attributes:
@@ -174,7 +180,7 @@ class Verdict:
         notes: what a reader must know.
     """
 
-    rulings: list[Ruling]
+    cell_results: list[CellResult]
     commands: Commands
     fresh: dict[str, list[Record]]
     notes: list[str]
@@ -182,12 +188,12 @@ class Verdict:
     @property
     def failed(self) -> bool:
         """Whether a cell regressed."""
-        return any(ruling.verdict == REGRESSION for ruling in self.rulings)
+        return any(result.verdict == REGRESSION for result in self.cell_results)
 
 
 def judge(
     defenses: Sequence[Candidate], store: Store, max_drop: float, alpha: float, watch: Callable[[str], Watching]
-) -> Verdict:
+) -> GateResult:
     """Evaluate what the store does not hold, and rule on all cells together.
 
     Args:
@@ -205,14 +211,14 @@ def judge(
             evaluations[each.name] = Evaluation.of(each.evaluate(store, watcher))
         evaluations[each.name].require_sound()
     fresh = {name: [result.record for result in evaluation.results] for name, evaluation in evaluations.items()}
-    rulings = rule([cell for each in defenses for cell in each.compare(fresh[each.name])], max_drop, alpha)
+    cell_results = rule([cell for each in defenses for cell in each.compare(fresh[each.name])], max_drop, alpha)
     by_name = {each.name: each for each in defenses}
     commands = {
         cell_key(cell): by_name[cell.model].command(cell, fresh[cell.model])
-        for cell in (ruling.cell for ruling in rulings if ruling.verdict == REGRESSION)
+        for cell in (result.cell for result in cell_results if result.verdict == REGRESSION)
     }
     notes = [note for each in defenses for note in each.notes(evaluations[each.name])]
-    return Verdict(rulings, commands, fresh, [*notes, _spent(evaluations.values())])
+    return GateResult(cell_results, commands, fresh, [*notes, _spent(evaluations.values())])
 
 
 def _spent(evaluations: Iterable[Evaluation]) -> str:

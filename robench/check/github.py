@@ -6,7 +6,7 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-comm
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from robench.check.compare import Ruling
+from robench.check.compare import CellResult
 from robench.check.table import ranked, sentence
 from robench.errors import InputError
 from robench.report import Table, markdown
@@ -20,14 +20,14 @@ def present(environment: Mapping[str, str]) -> bool:
     return environment.get(ACTIONS) == "true"
 
 
-def annotations(rulings: Sequence[Ruling]) -> Iterator[str]:
+def annotations(cell_results: Sequence[CellResult]) -> Iterator[str]:
     """One error for each defense that failed: its least likely cell, and how many more.
 
     GitHub shows ten of a step at most, so cells do not each get one.
     """
-    failed: dict[str, list[Ruling]] = {}
-    for ruling in ranked(rulings):
-        failed.setdefault(ruling.cell.model, []).append(ruling)
+    failed: dict[str, list[CellResult]] = {}
+    for result in ranked(cell_results):
+        failed.setdefault(result.cell.model, []).append(result)
     for model, mine in failed.items():
         more = f"; {len(mine) - 1} more of its cells regressed" if len(mine) > 1 else ""
         yield error(f"{sentence(mine[0])}{more}.", f"{TITLE}: {model}")

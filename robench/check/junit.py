@@ -5,19 +5,19 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
-from robench.check.compare import REGRESSION, Ruling
+from robench.check.compare import REGRESSION, CellResult
 from robench.check.table import Commands, cell_key, ids_text, sentence
 from robench.paths import atomic_path
 
 NAME = "robench check"
 
 
-def write_junit(path: Path, rulings: Sequence[Ruling], commands: Commands) -> None:
+def write_junit(path: Path, cell_results: Sequence[CellResult], commands: Commands) -> None:
     """Write all cells; those that regressed are failures, with every flipped example and the command."""
     suites: dict[str, TestSuite] = {}
-    for ruling in rulings:
-        suite = suites.setdefault(ruling.cell.model, TestSuite(ruling.cell.model))
-        suite.add_testcase(_case(ruling, commands))
+    for result in cell_results:
+        suite = suites.setdefault(result.cell.model, TestSuite(result.cell.model))
+        suite.add_testcase(_case(result, commands))
     _write(path, list(suites.values()))
 
 
@@ -29,16 +29,16 @@ def write_refusal(path: Path, reason: str) -> None:
     _write(path, [suite])
 
 
-def _case(ruling: Ruling, commands: Commands) -> TestCase:
-    cell = ruling.cell
+def _case(result: CellResult, commands: Commands) -> TestCase:
+    cell = result.cell
     case = TestCase(cell.name, cell.model)
     flips = f"lost {ids_text(cell.lost)}\ngained {ids_text(cell.gained)}\n"
-    if ruling.verdict == REGRESSION:
-        failure = Failure(sentence(ruling), REGRESSION)
+    if result.verdict == REGRESSION:
+        failure = Failure(sentence(result), REGRESSION)
         failure.text = f"{flips}{commands[cell_key(cell)]}\n"
         case.result = [failure]
     else:
-        case.system_out = f"{sentence(ruling)}\n{flips}"
+        case.system_out = f"{sentence(result)}\n{flips}"
     return case
 
 

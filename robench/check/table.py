@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from robench.check.compare import HIGHER, LOWER, REGRESSION, SAME, Cell, Ruling, detectable
+from robench.check.compare import HIGHER, LOWER, REGRESSION, SAME, Cell, CellResult, detectable
 from robench.report import Table
 from robench.report.table import p_text
 from robench.store import Column
@@ -23,7 +23,7 @@ def cell_key(cell: Cell) -> tuple[str, str]:
 
 
 def gate_table(
-    rulings: Sequence[Ruling], max_drop: float, alpha: float, commands: Commands, *, accepted: bool = False
+    cell_results: Sequence[CellResult], max_drop: float, alpha: float, commands: Commands, *, accepted: bool = False
 ) -> Table:
     """One row a cell, the worst case of each defense first.
 
@@ -33,49 +33,50 @@ def gate_table(
         commands: of the cells that failed.
         accepted: they become the baseline, whatever fell.
     """
-    count = Counter(ruling.verdict for ruling in rulings)
+    count = Counter(result.verdict for result in cell_results)
     table = Table(
-        _title(count, rulings, accepted), "defense, cell", [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT]
+        _title(count, cell_results, accepted), "defense, cell", [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT]
     )
-    for ruling in rulings:
-        cell = ruling.cell
+    for result in cell_results:
+        cell = result.cell
         table.add(
             f"{cell.model} {cell.name}",
             {
                 BASELINE: f"{cell.before:.2f}",
                 NOW: f"{cell.after:.2f}",
                 DIFFERENCE: f"{cell.difference:+.2f}",
-                P: p_text(ruling.p),
+                P: p_text(result.p),
                 LOST: ids_text(cell.lost, SHOWN),
                 GAINED: ids_text(cell.gained, SHOWN),
-                VERDICT: ruling.verdict,
+                VERDICT: result.verdict,
             },
         )
     table.notes.append(
         f"A regression is a drop of more than {max_drop:g} points with p at most {alpha:g}: exact McNemar test, "
-        f"one-sided, paired by example, corrected by Holm over {len(rulings)} cells. Lost and gained: ids of examples."
+        f"one-sided, paired by example, corrected by Holm over {len(cell_results)} cells. "
+        "Lost and gained: ids of examples."
     )
-    if rulings:
-        fewest = detectable(len(rulings), alpha)
+    if cell_results:
+        fewest = detectable(len(cell_results), alpha)
         table.notes.append(f"Of a cell that gains none, {fewest} lost examples are the fewest that are significant.")
-    for ruling in ranked(rulings)[:1]:
-        lost, command = ruling.cell.lost[0], commands[cell_key(ruling.cell)]
-        table.notes.append(f"To see example {lost} fall ({ruling.cell.name}): `{command}`")
+    for result in ranked(cell_results)[:1]:
+        lost, command = result.cell.lost[0], commands[cell_key(result.cell)]
+        table.notes.append(f"To see example {lost} fall ({result.cell.name}): `{command}`")
     return table
 
 
-def ranked(rulings: Sequence[Ruling]) -> list[Ruling]:
+def ranked(cell_results: Sequence[CellResult]) -> list[CellResult]:
     """Those that failed, the least likely chance first."""
-    failed = [ruling for ruling in rulings if ruling.verdict == REGRESSION]
-    return sorted(failed, key=lambda ruling: (ruling.p, ruling.cell.difference))
+    failed = [result for result in cell_results if result.verdict == REGRESSION]
+    return sorted(failed, key=lambda result: (result.p, result.cell.difference))
 
 
-def sentence(ruling: Ruling) -> str:
+def sentence(result: CellResult) -> str:
     """What became of a cell."""
-    cell = ruling.cell
+    cell = result.cell
     return (
         f"{cell.name} of {cell.model}: {cell.before:.2f}% before, {cell.after:.2f}% now "
-        f"({cell.difference:+.2f} points, p {p_text(ruling.p)} after Holm), {len(cell.lost)} examples lost, "
+        f"({cell.difference:+.2f} points, p {p_text(result.p)} after Holm), {len(cell.lost)} examples lost, "
         f"{len(cell.gained)} gained"
     )
 
@@ -88,9 +89,9 @@ def ids_text(ids: Column, shown: int | None = None) -> str:
     return f"{len(ids)}: {', '.join(map(str, ids[:shown].tolist()))}{more}"
 
 
-def _title(count: Counter[str], rulings: Sequence[Ruling], accepted: bool) -> str:
-    defenses = len({ruling.cell.model for ruling in rulings})
-    of = f"{len(rulings)} cells of {defenses} defense{'s' if defenses > 1 else ''}"
+def _title(count: Counter[str], cell_results: Sequence[CellResult], accepted: bool) -> str:
+    defenses = len({result.cell.model for result in cell_results})
+    of = f"{len(cell_results)} cells of {defenses} defense{'s' if defenses > 1 else ''}"
     others = ", ".join(f"{count[verdict]} {verdict}" for verdict in (LOWER, SAME, HIGHER) if count[verdict])
     if count[REGRESSION]:
         word, rest = "accepted" if accepted else "FAILED", f" ({others})" if others else ""

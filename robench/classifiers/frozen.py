@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from robench.classifiers.classifier import Classifier
 from robench.classifiers.features import NO_HEAD, UNKNOWN, Ask, FeatureLayer, Head, find, normalized
-from robench.classifiers.fused import Search, swift
+from robench.classifiers.fused import Search, accelerate
 from robench.classifiers.heads import HypersphereHead
 from robench.classifiers.precision import Precision, arithmetic
 from robench.devices import out_of_memory, sent
 from robench.errors import InputError
 from robench.numerics.ball import finite
-from robench.numerics.losses import Sees
+from robench.numerics.losses import InputKind
 
 NO_GRADIENT = (
     "the network gives no gradient for its input: remove no_grad, inference_mode or detach from it, "
@@ -26,35 +26,36 @@ TWICE = 1e-4
 
 
 @dataclass(frozen=True)
-class Victim:
+class FrozenNetwork:
     """A network in evaluation mode on its device, parameters frozen.
 
     Attributes:
-        model: maps images in [0, 1] to logits (N, K).
+        module: maps images in [0, 1] to logits (N, K).
         device: where it lives.
         scale, margin: the constants of an HE head, or None for any other network.
         layer: where its penultimate features are, if it was looked into.
         search: how the search runs it; plain, too, where nothing is faster.
-        swift: what the search runs instead, the same up to rounding, if anything (`robench.classifiers.fused`).
+        accelerated_module: what the search runs instead of `module`, equal up to rounding
+            (`robench.classifiers.fused`); None where nothing is faster.
     """
 
-    model: nn.Module
+    module: nn.Module
     device: torch.device
     scale: float | None = None
     margin: float | None = None
     layer: FeatureLayer | None = None
     search: Search = "plain"
-    swift: nn.Module | None = None
+    accelerated_module: nn.Module | None = None
 
     @classmethod
-    def of(cls, model: nn.Module, device: torch.device) -> "Victim":
+    def of(cls, module: nn.Module, device: torch.device) -> "FrozenNetwork":
         """Wrap a network; the constants come from its head if it is one of ours."""
-        head = model.head if isinstance(model, Classifier) else None
+        head = module.head if isinstance(module, Classifier) else None
         if isinstance(head, HypersphereHead):
-            return cls(model, device, head.scale, head.margin)
-        return cls(model, device)
+            return cls(module, device, head.scale, head.margin)
+        return cls(module, device)
 
-    def looked_into(self, name: str | None, ask: Ask, x: Tensor) -> "Victim":
+    def with_features(self, name: str | None, ask: Ask, x: Tensor) -> "FrozenNetwork":
         """The same with its features: those of a named layer, else its own where it is one of ours, else what is found.
 
         Args:
@@ -65,26 +66,26 @@ class Victim:
         Raises:
             InputError: there is no layer of that name, or it gives no features.
         """
-        if name is None and isinstance(self.model, Classifier):
+        if name is None and isinstance(self.module, Classifier):
             return self
-        return replace(self, layer=find(self.model, name, ask, x), search="plain", swift=None)
+        return replace(self, layer=find(self.module, name, ask, x), search="plain", accelerated_module=None)
 
-    def hastened(self, search: Search, precision: Precision) -> "Victim":
+    def accelerated(self, search: Search, precision: Precision) -> "FrozenNetwork":
         """The same with the network that the search runs, where one is faster."""
-        found = swift(self.model, search, precision, self.device)
-        return replace(self, search="plain" if found is None else search, swift=found)
+        found = accelerate(self.module, search, precision, self.device)
+        return replace(self, search="plain" if found is None else search, accelerated_module=found)
 
     @property
-    def searched(self) -> nn.Module:
-        """The network as the search runs it; verdicts are given on `model`."""
-        return self.model if self.swift is None else self.swift
+    def search_module(self) -> nn.Module:
+        """The network as the search runs it; verdicts are given on `module`."""
+        return self.module if self.accelerated_module is None else self.accelerated_module
 
     @property
     def head(self) -> Head | None:
         """What makes the logits of its features, if that is known."""
         if self.layer is not None:
             return self.layer.head
-        return self.model.head if isinstance(self.model, Classifier) else None
+        return self.module.head if isinstance(self.module, Classifier) else None
 
     @property
     def normalizes_features(self) -> bool:
@@ -92,11 +93,11 @@ class Victim:
         head = self.head
         return isinstance(head, HypersphereHead) and head.fn
 
-    def hides(self, sees: Sees) -> str:
+    def why_hidden(self, input_kind: InputKind) -> str:
         """Why an objective would not see what it wants of it, or nothing."""
-        if sees != "logits" and self.layer is None and not isinstance(self.model, Classifier):
+        if input_kind != "logits" and self.layer is None and not isinstance(self.module, Classifier):
             return UNKNOWN
-        return NO_HEAD if sees == "normalized" and self.head is None else ""
+        return NO_HEAD if input_kind == "normalized" and self.head is None else ""
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits (M, K) of images on any device: one pass of the network as it is, in float32, without a gradient.
@@ -106,7 +107,7 @@ class Victim:
         """
         try:
             with arithmetic("fp32", self.device), torch.no_grad():
-                return check_logits(self.model(sent(x, self.device)), len(x))
+                return check_logits(self.module(sent(x, self.device)), len(x))
         except (RuntimeError, TypeError, ValueError) as error:
             if isinstance(error, InputError) or out_of_memory(error):
                 raise
@@ -116,25 +117,25 @@ class Victim:
                 "give it images of its own shape, and float32 weights (model.float())."
             ) from error
 
-    def answer(self, x: Tensor, sees: Sees) -> tuple[Tensor, Tensor]:
+    def answer(self, x: Tensor, input_kind: InputKind) -> tuple[Tensor, Tensor]:
         """The logits (N, K) that decide, and what an objective sees.
 
         Raises:
             InputError: features are asked for and not known, or the network returns no logits.
         """
-        if sees == "logits":
-            logits = check_logits(self.searched(x), len(x))
+        if input_kind == "logits":
+            logits = check_logits(self.search_module(x), len(x))
             return logits, logits
         if self.layer is not None:
-            answer, z = self.layer.read(self.model, x)
+            answer, z = self.layer.read(self.module, x)
             logits = check_logits(answer, len(x))
-        elif isinstance(self.model, Classifier):
-            network = self.searched if isinstance(self.searched, Classifier) else self.model
-            z = network.features(x)
-            logits = network.head(z)
+        elif isinstance(self.module, Classifier):
+            run = self.search_module if isinstance(self.search_module, Classifier) else self.module
+            z = run.features(x)
+            logits = run.head(z)
         else:
             raise InputError(f"{UNKNOWN}.")
-        if sees == "features":
+        if input_kind == "features":
             return logits, z
         if self.head is None:
             raise InputError(f"{NO_HEAD}.")
@@ -142,23 +143,23 @@ class Victim:
 
 
 @contextmanager
-def frozen(model: nn.Module, device: torch.device) -> Iterator[Victim]:
+def frozen_network(network: nn.Module, device: torch.device) -> Iterator[FrozenNetwork]:
     """Lend a network to an evaluation; it comes back as it was, also after an error (`unchanged`).
 
     Raises:
         InputError: the network is in training mode, where dropout and batch norm change its answers, or
             it is spread over several devices.
     """
-    if any(module.training for module in model.modules()):
+    if any(module.training for module in network.modules()):
         raise InputError("the network is in training mode: call model.eval() before evaluating it.")
-    tensors = [*model.parameters(), *model.buffers()]
+    tensors = [*network.parameters(), *network.buffers()]
     homes = {tensor.device for tensor in tensors}
     if len(homes) > 1:
         raise InputError(f"the network is spread over {len(homes)} devices: move it to one with model.to(...).")
-    with unchanged(model):
-        for parameter in model.parameters():
+    with unchanged(network):
+        for parameter in network.parameters():
             parameter.requires_grad_(False)
-        yield Victim.of(model.to(device), device)
+        yield FrozenNetwork.of(network.to(device), device)
 
 
 def check_logits(logits: object, n: int) -> Tensor:
@@ -208,17 +209,17 @@ def check_repeatable(first: Tensor, second: Tensor) -> None:
 
 
 @contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
+def unchanged(network: nn.Module) -> Iterator[None]:
     """Whatever the body does to a network, or the network to itself, it comes out as it went in, also after an error.
 
     That is its weights and buffers, the very tensors on the device where they were, `.grad`, which parameters ask for
     one, and which modules train. Costs a copy of the weights on the CPU. Meanwhile no parameter has a `.grad`.
     """
-    training = [(module, module.training) for module in model.modules()]
-    parameters = [(each, each.data, each.grad, each.requires_grad) for each in model.parameters()]
+    training = [(module, module.training) for module in network.modules()]
+    parameters = [(each, each.data, each.grad, each.requires_grad) for each in network.parameters()]
     buffers = [
         (owner, name, buffer)
-        for owner in model.modules()
+        for owner in network.modules()
         for name, buffer in owner.named_buffers(recurse=False, remove_duplicate=False)
     ]
     tensors = [*(data for _, data, *_ in parameters), *(buffer for *_, buffer in buffers)]

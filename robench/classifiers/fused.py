@@ -22,7 +22,7 @@ TRUSTED = ("torch.nn.modules.", "torchvision.", "robench.classifiers.")
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def swift(model: nn.Module, search: Search, precision: Precision, device: torch.device) -> nn.Module | None:
+def accelerate(model: nn.Module, search: Search, precision: Precision, device: torch.device) -> nn.Module | None:
     """A network in evaluation mode that computes the same up to rounding, or None where none is faster.
 
     Batch norm is folded into networks of robench only, for others' code can do what a trace would miss; and not where

@@ -10,15 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from robench.classifiers import load_card, load_own, save_weights
-from robench.classifiers.frozen import TWICE, check_clean, check_repeatable, frozen
+from robench.classifiers.frozen import TWICE, check_clean, check_repeatable, frozen_network
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.sources.code import FUNCTION, Ran, run_function, usual_input
+from robench.classifiers.sources.code import FUNCTION, FunctionResult, run_function, usual_input
 from robench.classifiers.sources.described import declare, describe, feature_layer_of, function_of
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.errors import InputError
 from robench.paths import atomic_folder, require_name, write_text
-from robench.specs import CARD, WEIGHTS, Architecture, Card, Head, Input, Network, dataset_label, find_card, read_card
+from robench.specs import (
+    CARD,
+    WEIGHTS,
+    Architecture,
+    Card,
+    Head,
+    Input,
+    NetworkSpec,
+    dataset_label,
+    find_card,
+    read_card,
+)
 
 TRIED = 2
 """On how many images a network is tried."""
@@ -49,7 +60,7 @@ def samples(data: Dataset, data_dir: Path | None = None) -> tuple[Split, str]:
         return Split.checked(data.name, noise, torch.zeros(TRIED, dtype=torch.int64)), str(error)
 
 
-def register(network: Network, data: Dataset, dataset: str, tried: Split, name: str, about: str, out: Path) -> Card:
+def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, name: str, about: str, out: Path) -> Card:
     """Write `OUT/<dataset>/<name>/` with card, weights and the code of a function: all of it, or nothing.
 
     Args:
@@ -87,7 +98,7 @@ def _inner(made: nn.Module) -> nn.Module:
     return made.network if isinstance(made, Normalised) else made
 
 
-def _described(network: Network, made: nn.Module) -> Described:
+def _described(network: NetworkSpec, made: nn.Module) -> Described:
     if network.checkpoint:
         found, head, given = describe(network)
         return Described(found.architecture, head, given)
@@ -104,22 +115,22 @@ def _try(made: nn.Module, data: Dataset, tried: Split, layer: str | None) -> Ten
     Raises:
         InputError: they are none, there are too few classes, or the layer gives no features.
     """
-    with frozen(made, CPU) as victim:
+    with frozen_network(made, CPU) as network:
         x = tried.x[:]
-        logits = victim.predict(x)
+        logits = network.predict(x)
         if data.classes not in (None, logits.shape[1]):
             raise InputError(
                 f"the network gives {logits.shape[1]} classes, but '{data.name}' has {data.classes}: "
                 "name with --dataset what it classifies."
             )
         check_clean(logits, tried.y, tried.ids)
-        check_repeatable(logits, victim.predict(x))
+        check_repeatable(logits, network.predict(x))
         if layer is not None:
-            victim.looked_into(layer, victim.predict, x[:1])
+            network.with_features(layer, network.predict, x[:1])
     return logits
 
 
-def _with_code(said: Described, ran: Ran, folder: Path) -> Described:
+def _with_code(said: Described, ran: FunctionResult, folder: Path) -> Described:
     """The function's file and what it imports from its folder, copied as they lie there."""
     for source in ran.sources:
         copy = folder / source.relative_to(ran.folder)
@@ -158,8 +169,8 @@ def _try_card(temporary: Path, folder: Path, tried: Split, logits: Tensor) -> No
         InputError: it does not load, or gives other logits.
     """
     try:
-        with frozen(load_card(read_card(temporary)), CPU) as victim:
-            again = victim.predict(tried.x[:])
+        with frozen_network(load_card(read_card(temporary)), CPU) as network:
+            again = network.predict(tried.x[:])
     except InputError as error:
         said = str(error).replace(str(temporary), str(folder))
         raise InputError(f"the card would not load, so it was not written: {said}") from error

@@ -16,7 +16,7 @@ from robench.check.baseline import LINES
 from robench.check.github import add_summary, add_text, annotations, error, present
 from robench.check.junit import write_junit, write_refusal
 from robench.cli.app import app
-from robench.cli.evaluate import batch_size_of, chosen, subject_of
+from robench.cli.evaluate import batch_size_of, select_attacks, subject_of
 from robench.cli.screens import Screen, errors, output, show
 from robench.errors import InputError, RobenchError, StoppedError
 from robench.paths import require_writable
@@ -24,7 +24,7 @@ from robench.report.publish import republish
 from robench.specs import digest, list_models
 
 if TYPE_CHECKING:
-    from robench.check.fresh import Candidate, Verdict
+    from robench.check.fresh import Candidate, GateResult
 
 FAILED = 1
 BATTERY = "quick"
@@ -59,7 +59,7 @@ def check(
 ) -> None:
     """Evaluate defenses as they are now against published records; exit 1 on a significant drop."""
     _require_sane(max_drop, alpha, data_dir)
-    specs = chosen(battery, attack, BATTERY)
+    specs = select_attacks(battery, attack, BATTERY)
     if not specs:
         raise InputError(f"--battery {', '.join(battery or ())} has no attacks to compare: choose another.")
     if results is not None:
@@ -78,13 +78,13 @@ def check(
             raise InputError(f"{foreign[0]} is not registered: name the file of its baseline with --baseline.")
 
         # Everything above answers at once; torch is loaded only now.
-        from robench.check.fresh import Asked, candidates, judge, require_power
+        from robench.check.fresh import GateRequest, candidates, judge, require_power
         from robench.evaluation.request import Settings
         from robench.store import Store
 
         settings = Settings(seed, precision, device, batch_size_of(batch_size))  # type: ignore[arg-type]
         store = Store(folder)
-        found = candidates(subjects, Asked(specs, settings, data_dir, limit), held, store)
+        found = candidates(subjects, GateRequest(specs, settings, data_dir, limit), held, store)
         for each in found:
             if update and baseline is not None:
                 _require_all(held, each)
@@ -117,16 +117,16 @@ def _models(held: Baseline) -> list[str]:
     return sorted(names)
 
 
-def _show(verdict: "Verdict", max_drop: float, alpha: float, junit: Path | None, *, accepted: bool) -> None:
+def _show(verdict: "GateResult", max_drop: float, alpha: float, junit: Path | None, *, accepted: bool) -> None:
     """On the screen, as JUnit XML, and under GitHub Actions as annotations and in the step's summary."""
-    table = gate_table(verdict.rulings, max_drop, alpha, verdict.commands, accepted=accepted)
+    table = gate_table(verdict.cell_results, max_drop, alpha, verdict.commands, accepted=accepted)
     table.notes += verdict.notes
-    if verdict.rulings:
+    if verdict.cell_results:
         show(table, output())
     if junit is not None:
-        write_junit(junit, verdict.rulings, verdict.commands)
-    if present(os.environ) and verdict.rulings:
-        for line in () if accepted else annotations(verdict.rulings):
+        write_junit(junit, verdict.cell_results, verdict.commands)
+    if present(os.environ) and verdict.cell_results:
+        for line in () if accepted else annotations(verdict.cell_results):
             typer.echo(line)
         try:
             add_summary(os.environ, table)
@@ -148,7 +148,7 @@ def _require_all(held: Baseline, candidate: "Candidate") -> None:
         )
 
 
-def _update(held: Baseline, candidates: "Iterable[Candidate]", verdict: "Verdict") -> None:
+def _update(held: Baseline, candidates: "Iterable[Candidate]", verdict: "GateResult") -> None:
     """Make the fresh verdicts the baseline, and say what did not compare and what changed."""
     for each in candidates:
         for problem in each.match.problems():

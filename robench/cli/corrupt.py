@@ -13,7 +13,7 @@ from robench.store.outcome import Planned
 if TYPE_CHECKING:
     from robench.data.split import Split
     from robench.evaluation.corruptions import Source
-    from robench.evaluation.request import Settings, Subject
+    from robench.evaluation.request import NetworkUnderTest, Settings
 
 
 Kind = Literal["generated", "published", "extra", "spatial"]
@@ -29,13 +29,18 @@ def wanted(batteries: Sequence[str]) -> list[Kind]:
 
 
 def corruption_plan(
-    subject: "Subject", split: "Split", kind: Kind, data_dir: Path | None, settings: "Settings", results: Path
+    under_test: "NetworkUnderTest",
+    split: "Split",
+    kind: Kind,
+    data_dir: Path | None,
+    settings: "Settings",
+    results: Path,
 ) -> Planned:
     """A line of `--dry-run`: one pass for each corruption, severity, view and example that is not stored."""
     from robench.evaluation.corruptions import missing
 
     source = source_of(split, kind, data_dir)
-    cells = missing(subject, split, source, settings, results)
+    cells = missing(under_test, split, source, settings, results)
     passes = cells * source.count * len(split)
     return Planned(
         f"corruptions ({source.origin if kind in ORIGINS else kind})",
@@ -46,7 +51,7 @@ def corruption_plan(
 
 
 def corrupt(
-    subject: "Subject",
+    under_test: "NetworkUnderTest",
     split: "Split",
     kinds: Sequence[Kind],
     data_dir: Path | None,
@@ -61,11 +66,11 @@ def corrupt(
     from robench.evaluation.corruptions import evaluate
 
     def say(text: str) -> None:
-        errors().print(f"{subject.model} {text}", markup=False)
+        errors().print(f"{under_test.model} {text}", markup=False)
 
     sources = {kind: source_of(split, kind, data_dir) for kind in kinds}
     return {
-        source.origin if kind in ORIGINS else kind: evaluate(subject, split, source, settings, results, say)
+        source.origin if kind in ORIGINS else kind: evaluate(under_test, split, source, settings, results, say)
         for kind, source in sources.items()
     }
 
@@ -73,10 +78,10 @@ def corrupt(
 def source_of(split: "Split", kind: Kind, data_dir: Path | None) -> "Source":
     """Which corrupted images of a split are taken: the published ones if they are asked for and there."""
     from robench.data import find_corrupted
-    from robench.evaluation.corruptions import Generated, Moved, Published
+    from robench.evaluation.corruptions import Generated, Published, RotatedTranslated
 
     if kind == "spatial":
-        return Moved()
+        return RotatedTranslated()
     if kind == "extra":
         return Generated(split, extra_corruptions())
     found = find_corrupted(split.name, data_dir) if kind == "published" else None

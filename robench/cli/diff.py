@@ -21,16 +21,16 @@ def diff(
     results: Results = None,
 ) -> None:
     """Compare stored verdicts of two defenses or two runs, example by example."""
-    from robench.check import Side, alone, diff_table, pairs
+    from robench.check import DiffInput, diff_table, pairs, unpaired
     from robench.report import FORMATS
     from robench.specs import battery_attacks
 
     if format_ is not None and format_ not in FORMATS:
         raise unknown("format", format_, list(FORMATS))
     attacks = {spec.name for spec in battery_attacks(battery)} if battery else None
-    sides = [Side.of(name, results, attacks) for name in (first, second)]
+    sides = [DiffInput.of(name, results, attacks) for name in (first, second)]
     table = diff_table((first, second), list(pairs(*sides)))
-    table.notes += alone(*sides)
+    table.notes += unpaired(*sides)
     if format_ is None:
         show(table, output())
     else:

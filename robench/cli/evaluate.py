@@ -15,20 +15,20 @@ from robench.cli.dry import CHEAPER, plans_json, show_plans
 from robench.cli.network_options import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset, dataset_of, find_dataset
-from robench.data.choice import Choice
+from robench.data.choice import ExampleChoice
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import IncompleteError, InputError
 from robench.paths import data_root, default_results, require_writable, write_text
 from robench.report import Evaluation, evaluations_json
 from robench.report.corruptions import as_json, shown
 from robench.report.sweeps import Sweep
-from robench.specs import NORMS, AttackSpec, Card, Network, ThreatModel, battery_attacks, find_attack, find_card
+from robench.specs import NORMS, AttackSpec, Card, NetworkSpec, ThreatModel, battery_attacks, find_attack, find_card
 from robench.store.outcome import Planned
 
 if TYPE_CHECKING:
     from robench.data.split import Split
     from robench.engine.executors.base import Executor
-    from robench.evaluation.request import Settings, Subject
+    from robench.evaluation.request import NetworkUnderTest, Settings
 
 
 @app.command("eval")
@@ -100,10 +100,10 @@ def evaluate(
     require_engine(engine, ray_address, search)
     if data_dir is not None and not data_dir.is_dir():
         raise InputError(f"--data-dir '{data_dir}' is not a folder.")
-    choice = Choice(limit, sample, example or (), seed)
+    choice = ExampleChoice(limit, sample, example or (), seed)
     if example and wanted(battery or ()):
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
-    specs = chosen(battery, attack)
+    specs = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
     asked = networks(model, weights, mean, std, head, scale, margin, feature_layer)
     cards = [subject_of(each.name, dataset, norm, eps) for each in asked if each.plain]
@@ -112,20 +112,22 @@ def evaluate(
     _require_places(None if dry_run else folder, None if quiet else json_file)
 
     # Everything above answers at once; torch is loaded only now.
-    from robench.evaluation.budget import within
-    from robench.evaluation.request import Settings, Subject
-    from robench.evaluation.transfer import together
+    from robench.evaluation.budget import cap_queries
+    from robench.evaluation.request import NetworkUnderTest, Settings
+    from robench.evaluation.transfer import as_ensemble
 
-    specs = specs if max_queries is None else within(specs, max_queries)
-    crafting = [Subject.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in cards])]
-    crafting = [together(crafting)] if ensemble and crafting else crafting
+    specs = specs if max_queries is None else cap_queries(specs, max_queries)
+    crafting = [
+        NetworkUnderTest.of_card(card) for card in _substitutes(specs, substitute, [card for card, *_ in cards])
+    ]
+    crafting = [as_ensemble(crafting)] if ensemble and crafting else crafting
     settings = Settings(
         seed, precision, device, batch_size_of(batch_size), save_adversarial=save_adversarial, search=search  # type: ignore[arg-type]
     )  # fmt: skip
     executor = make_executor(engine, device, ray_address)
     run = _Run(specs, crafting, wanted(battery or ()), settings, folder, data_dir, quiet, choice, executor)
-    targets = [(Subject.of_card(card), each, threat) for card, each, threat in cards]
-    targets += [(Subject.of_own(each, data.name), data, threat) for each, data, threat in own]
+    targets = [(NetworkUnderTest.of_card(card), each, threat) for card, each, threat in cards]
+    targets += [(NetworkUnderTest.of_own(each, data.name), data, threat) for each, data, threat in own]
     unique = {target[0].model: target for target in targets}
     if dry_run:
         plans = {name: run.plan(*target) for name, target in unique.items()}
@@ -140,9 +142,9 @@ def evaluate(
     _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if run.corruptions else {}))
     if not quiet:
         output().print(f"Records: {folder / 'raw' if specs else folder}", markup=False, soft_wrap=True)
-    for subject, *_ in () if quiet else unique.values():
-        if subject.remark:
-            errors().print(subject.remark, markup=False, soft_wrap=True)
+    for under_test, *_ in () if quiet else unique.values():
+        if under_test.remark:
+            errors().print(under_test.remark, markup=False, soft_wrap=True)
     if specs:
         _require_sound(run.evaluations)
 
@@ -152,55 +154,57 @@ class _Run:
     """What is the same for every defense of a command, and what came of it."""
 
     specs: list[AttackSpec]
-    substitutes: "list[Subject]"
+    substitutes: "list[NetworkUnderTest]"
     corruptions: list[Kind]
     settings: "Settings"
     results: Path
     data_dir: Path | None
     quiet: bool
-    choice: Choice
+    choice: ExampleChoice
     executor: "Executor"
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
 
-    def plan(self, subject: "Subject", data: Dataset, threat: ThreatModel) -> tuple[list[Planned], list[Planned]]:
+    def plan(
+        self, under_test: "NetworkUnderTest", data: Dataset, threat: ThreatModel
+    ) -> tuple[list[Planned], list[Planned]]:
         """What would be computed, and what the cheaper battery would compute instead."""
-        from robench.evaluation.cost import History
+        from robench.evaluation.cost import CostHistory
         from robench.evaluation.run import plan
         from robench.store import Store, read_published
 
         split = self.choice.of(data, self.data_dir)
-        history = History(read_published(data_root() / "results"), without=subject.model)
+        history = CostHistory(read_published(data_root() / "results"), without=under_test.model)
         others = [spec for spec in battery_attacks(CHEAPER) if spec not in self.specs] if self.specs else []
         specs, store = [*self.specs, *others], Store(self.results)
-        rows = plan(subject, split, specs, threat, self.settings, store, self.substitutes, history)
+        rows = plan(under_test, split, specs, threat, self.settings, store, self.substitutes, history)
         names, extra = {spec.name for spec in battery_attacks(CHEAPER)}, {spec.name for spec in others}
         asked = [row for row in rows if row.attack not in extra]
         asked += [
-            corruption_plan(subject, split, kind, self.data_dir, self.settings, self.results)
+            corruption_plan(under_test, split, kind, self.data_dir, self.settings, self.results)
             for kind in self.corruptions
         ]
         return asked, [row for row in rows if row.attack in names]
 
-    def evaluate(self, subject: "Subject", data: Dataset, threat: ThreatModel) -> None:
+    def evaluate(self, under_test: "NetworkUnderTest", data: Dataset, threat: ThreatModel) -> None:
         """Attack, corrupt, show."""
         split = self.choice.of(data, self.data_dir)
         if self.specs:
-            self._attack(subject, split, threat)
+            self._attack(under_test, split, threat)
         if self.corruptions:
-            made = corrupt(subject, split, self.corruptions, self.data_dir, self.settings, self.results)
+            made = corrupt(under_test, split, self.corruptions, self.data_dir, self.settings, self.results)
             for lines in made.values():
                 self.cells += as_json(lines)
                 if not self.quiet:
-                    show(shown({subject.model: Sweep(tuple(lines))}), output())
+                    show(shown({under_test.model: Sweep(tuple(lines))}), output())
 
-    def _attack(self, subject: "Subject", split: "Split", threat: ThreatModel) -> None:
+    def _attack(self, under_test: "NetworkUnderTest", split: "Split", threat: ThreatModel) -> None:
         from robench.evaluation.run import evaluate
         from robench.store import Store
 
-        with Screen(errors(), subject.model) as screen:
+        with Screen(errors(), under_test.model) as screen:
             outcome = evaluate(
-                subject,
+                under_test,
                 split,
                 self.specs,
                 threat,
@@ -212,12 +216,14 @@ class _Run:
             )
         self.evaluations.append(Evaluation.of(outcome))
         for skipped in outcome.skipped:
-            errors().print(f"{subject.model} {skipped.name}: skipped, {skipped.reason}.")
+            errors().print(f"{under_test.model} {skipped.name}: skipped, {skipped.reason}.")
         if not self.quiet:
             show(self.evaluations[-1].table(), output())
 
 
-def chosen(batteries: Sequence[str] | None, attacks: Sequence[str] | None, default: str = "paper") -> list[AttackSpec]:
+def select_attacks(
+    batteries: Sequence[str] | None, attacks: Sequence[str] | None, default: str = "paper"
+) -> list[AttackSpec]:
     """Each attack once, in the order asked for; those of the default battery where none is asked for."""
     if not batteries and not attacks:
         batteries = [default]
@@ -239,7 +245,7 @@ def _substitutes(specs: list[AttackSpec], named: list[str] | None, models: list[
     return list(cards.values())
 
 
-def _own_data(own: Network, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Dataset, ThreatModel]:
+def _own_data(own: NetworkSpec, dataset: str | None, norm: str | None, eps: str | None) -> tuple[Dataset, ThreatModel]:
     """On what a network of one's own is evaluated: unless a card does, that has to be said."""
     if dataset is None and not own.registered:
         raise InputError(f"--model {own.name} does not say its data: add --dataset, npz:FILE say.")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from robench.errors import InputError
-from robench.specs import Head, Input, Network
+from robench.specs import Head, Input, NetworkSpec
 from robench.specs.base import build
 
 MARGIN = 0.2
@@ -33,7 +33,7 @@ def networks(
     scale: float | None,
     margin: float | None,
     feature_layer: str | None,
-) -> list[Network]:
+) -> list[NetworkSpec]:
     """What is said of each network.
 
     Raises:
@@ -43,7 +43,7 @@ def networks(
     for name in models:
         if name.endswith(".py"):
             raise InputError(f"--model {name} is a file: say which function makes the network, {name}:make_model.")
-    found = [Network(name, weights, given, last, feature_layer) for name in models]
+    found = [NetworkSpec(name, weights, given, last, feature_layer) for name in models]
     for network in found:
         if last is not None and not network.checkpoint:
             raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own.")

@@ -14,7 +14,7 @@ from robench.data import find_dataset
 from robench.errors import IncompleteError, InputError, unknown
 from robench.paths import default_results, require_writable, write_text
 from robench.report import FORMATS, latex_document
-from robench.report.by_name import TABLES, check_against, chosen
+from robench.report.by_name import TABLES, check_against, load_selection
 from robench.report.by_name import tables as named
 from robench.report.paper import PAPER_TABLES, View
 from robench.specs import EMBEDDED, find_card
@@ -74,7 +74,7 @@ def report(
     find_dataset(dataset)
     with _uncollected():
         if format_ == "html" and not tables:
-            records, selection = chosen(model, battery, results)
+            records, selection = load_selection(model, battery, results)
             if not selection.defenses:
                 raise IncompleteError("a page needs verdicts under attacks: run `robench eval --model NAME` first.")
             _write(_page(records, selection, data_dir), out)

@@ -33,17 +33,17 @@ def reproduce(
 
     from robench.devices import pick_device
     from robench.report.paper import PAPER_TABLES, View
-    from robench.reproduce import Workshop, find_target
+    from robench.reproduce import ReproductionRun, find_reproduction
 
-    chosen = [find_target(name) for name in targets]
+    chosen = [find_reproduction(name) for name in targets]
     console = errors()
-    shop = Workshop(
+    run = ReproductionRun(
         dataset, folder, trained, pick_device(device), data_dir, lambda text: console.print(text, markup=False)
     )
     for target in chosen:
-        target.need(shop)
+        target.need(run)
         for name in target.tables:
-            table = PAPER_TABLES[name](shop.source, View(against=True))
+            table = PAPER_TABLES[name](run.source, View(against=True))
             show(table, output())
             for path in write_table(folder, dataset, name, table):
                 typer.echo(f"wrote {path}")
@@ -51,5 +51,5 @@ def reproduce(
             for suffix in (".png", ".svg"):
                 path = folder / "figures" / dataset / f"{name}{suffix}"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                draw(shop.source, path)
+                draw(run.source, path)
                 typer.echo(f"wrote {path}")

@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 from robench.corruptions.filters import correlate, line_blur, smooth, truncated, window
-from robench.numerics.randomness import Noise
+from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants
 
 DISK = 8
 """Radius up to which the disk is drawn on a 17 x 17 grid and its rim softened over 3 pixels, not 5."""
 
 
-def gaussian_blur(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def gaussian_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """Smoothed with sigma c, edge pixels going on beyond the edge."""
     return smooth(x, c[0])
 
 
-def defocus_blur(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def defocus_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """Correlated with a disk of radius c0 whose rim is softened with sigma c1."""
     return correlate(x, _disk(c[0], c[1]))
 
@@ -39,12 +39,12 @@ def _disk(radius: float, sigma: float) -> np.ndarray:
     return kernel[side - reach : side + reach + 1, side - reach : side + reach + 1]
 
 
-def motion_blur(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def motion_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """Blurred along a line of radius c0 and sigma c1, at an angle uniform in [-45, 45] degrees."""
-    return line_blur(x, c[0], c[1], 90 * noise.uniform((), 0, "angle").double() - 45)
+    return line_blur(x, c[0], c[1], 90 * random.uniform((), 0, "angle").double() - 45)
 
 
-def zoom_blur(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def zoom_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """The mean of x and of its zooms by 1, 1 + c1, ... below c0: as all are linear, one sparse map."""
     layers = _layers(x.shape[2], x.shape[3], c).to(x.device)
     pixels = x.flatten(0, 1).flatten(1).mT.contiguous()
@@ -76,7 +76,7 @@ def _taps(size: int, factor: float) -> tuple[np.ndarray, np.ndarray]:
     return (start + first[:, None] + [0, 1]).astype(int), np.stack([1 - beyond, beyond], 1)
 
 
-def glass_blur(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def glass_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """Smoothed with sigma c0, in 8 bits; c2 passes of pixels taken from near them; smoothed again.
 
     A pass goes from the bottom right to the top left, each pixel taking the one at a shift uniform in [-c1, c1 - 1] on
@@ -86,7 +86,7 @@ def glass_blur(x: Tensor, c: Constants, noise: Noise) -> Tensor:
     n, _, height, width = x.shape
     reach, passes = int(c[1]), int(c[2])
     rows, columns = range(height - reach, reach, -1), range(width - reach, reach, -1)
-    chance = noise.uniform((passes, len(rows), len(columns), 2), 0, "shift")
+    chance = random.uniform((passes, len(rows), len(columns), 2), 0, "shift")
     shift = (chance * 2 * reach).long() - reach
     step = (shift[..., 0] * width + shift[..., 1]).permute(1, 2, 3, 0).contiguous()
     here = torch.tensor(rows)[:, None] * width + torch.tensor(columns)

@@ -10,17 +10,17 @@ from PIL import Image
 from torch import Tensor
 
 from robench.corruptions.filters import LEVELS, rounded, smooth
-from robench.numerics.randomness import Noise
+from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants
 
 
-def contrast(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def contrast(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """C (x - m) + m, m the mean of each channel."""
     mean = x.double().mean((2, 3), keepdim=True).to(x.dtype)
     return (x - mean) * c[0] + mean
 
 
-def saturate(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def saturate(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """The saturation s of HSV becomes c0 s + c1, within [0, 1]; hue and value stay, the hue of grey is red."""
     value, least = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
     before = (value - least) / value.clamp(min=1 / LEVELS)
@@ -34,7 +34,7 @@ def _red(x: Tensor) -> Tensor:
     return torch.tensor([0.0, 1.0, 1.0], dtype=x.dtype, device=x.device)[:, None, None]
 
 
-def jpeg_compression(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def jpeg_compression(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """Through Pillow's JPEG of quality c, image by image."""
     levels = (x * LEVELS).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     decoded = np.stack([_through_jpeg(each, int(c[0])) for each in levels])
@@ -49,7 +49,7 @@ def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
         return np.asarray(file)
 
 
-def pixelate(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def pixelate(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """Pillow's box resize to int(c side) pixels and back: along the width, then the height, each rounded to 8 bits."""
     height, width = x.shape[-2:]
     for small in ((int(height * c[0]), int(width * c[0])), (height, width)):
@@ -68,7 +68,7 @@ def _box(size: int, new_size: int) -> Tensor:
     return torch.from_numpy(weights / weights.sum(1, keepdims=True))
 
 
-def elastic_transform(x: Tensor, c: Constants, noise: Noise, small: bool) -> Tensor:
+def elastic_transform(x: Tensor, c: Constants, random: ExampleRandom, small: bool) -> Tensor:
     """A random affine map, then displacements c0 u, u uniform in [-1, 1] and smoothed with sigma c1; bilinear.
 
     The affine map moves three points about the middle by up to c2 on either axis. The constants are in sides of a
@@ -76,8 +76,8 @@ def elastic_transform(x: Tensor, c: Constants, noise: Noise, small: bool) -> Ten
     """
     height, width = x.shape[-2:]
     strength, sigma, jitter = (value * min(height, width) if small else value for value in c)
-    x = _sample(x, _affine(noise.uniform((3, 2), 0, "affine"), jitter, height, width), corners=True)
-    field = 2 * noise.uniform((2, height, width), 0, "displacement") - 1
+    x = _sample(x, _affine(random.uniform((3, 2), 0, "affine"), jitter, height, width), corners=True)
+    field = 2 * random.uniform((2, height, width), 0, "displacement") - 1
     moved = smooth(field, sigma, truncate=3, border="reflect") * strength
     return _sample(x, _grid(height, width, x) + moved.permute(0, 2, 3, 1), corners=False)
 

@@ -13,10 +13,10 @@ from robench.corruptions.noise import gaussian_noise, impulse_noise, shot_noise,
 from robench.corruptions.size import brought_back, is_small, to_corruptible
 from robench.corruptions.spatter import spatter
 from robench.corruptions.weather import brightness, fog, frost, snow
-from robench.numerics.randomness import Noise
+from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants, find_corruption
 
-Corrupt = Callable[[Tensor, Constants, Noise], Tensor]
+Corrupt = Callable[[Tensor, Constants, ExampleRandom], Tensor]
 """From RGB images (N, 3, H, W) in whole levels / 255, the constants and the draws to corrupted images, any range."""
 
 PIXELS = 2**18
@@ -44,7 +44,7 @@ def generate(x: Tensor, name: str, severity: int, ids: tuple[int, ...], seed: in
     done = []
     for start in range(0, len(x), size):
         part = x[start : start + size]
-        noise = Noise(seed, f"{name}/{severity}", ids[start : start + size], device=x.device)
-        corrupted = truncated(function(rounded(to_corruptible(part)).contiguous(), constants, noise))
+        random = ExampleRandom(seed, f"{name}/{severity}", ids[start : start + size], device=x.device)
+        corrupted = truncated(function(rounded(to_corruptible(part)).contiguous(), constants, random))
         done.append(brought_back(corrupted, part.shape))
     return torch.cat(done)

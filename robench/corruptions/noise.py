@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from robench.corruptions.filters import LEVELS
-from robench.numerics.randomness import Noise
+from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants
 
 SPAN = 8
@@ -16,27 +16,27 @@ SLICES = 4096
 """Of [0, 1): nearly all hold a single count, which saves the search."""
 
 
-def gaussian_noise(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def gaussian_noise(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """X + c n, n standard normal."""
-    return x + c[0] * noise.normal(x.shape[1:], 0, "noise")
+    return x + c[0] * random.normal(x.shape[1:], 0, "noise")
 
 
-def speckle_noise(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def speckle_noise(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """X + c x n, n standard normal."""
-    return x + c[0] * x * noise.normal(x.shape[1:], 0, "noise")
+    return x + c[0] * x * random.normal(x.shape[1:], 0, "noise")
 
 
-def impulse_noise(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def impulse_noise(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """A share c of the values is 0 or 1, with equal chances."""
-    chance = noise.uniform(x.shape[1:], 0, "impulse")
+    chance = random.uniform(x.shape[1:], 0, "impulse")
     return torch.where(chance < c[0], (chance < c[0] / 2).to(x.dtype), x)
 
 
-def shot_noise(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def shot_noise(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """Poisson(c x) / c, by inversion: a uniform number looked up in the distribution of its level."""
     bounds, guide = (table.to(x.device) for table in _poisson(c[0]))
     level = (x * LEVELS).round().long()
-    chance = noise.uniform(x.shape[1:], 0, "photons")
+    chance = random.uniform(x.shape[1:], 0, "photons")
     count = guide.take(level * SLICES + (chance * SLICES).long())
     torn = (count < 0).nonzero(as_tuple=True)
     row, between = level[torn], chance[torn].double()

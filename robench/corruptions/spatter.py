@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from robench.corruptions.filters import LEVELS, correlate, smooth
-from robench.numerics.randomness import Noise
+from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants
 
 WATER, MUD = (175, 238, 238), (63, 42, 20)
@@ -27,13 +27,13 @@ STEPS = {(0, 1): 1.0, (1, 0): 1.0, (1, 1): 1.4, (1, -1): 1.4} | dict.fromkeys(
 """Lengths of the moves of the chamfer distance; each goes both ways."""
 
 
-def spatter(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def spatter(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """Drops where normal numbers of mean c0 and deviation c1, smoothed with sigma c2, reach c3.
 
     Mud (c5 = 1) covers: m = the drops smoothed with sigma c4, nothing below 0.8; (1 - m) x + m colour.
     Water adds a relief of the drops in its colour, c4 at its highest.
     """
-    liquid = c[0] + c[1] * noise.normal((1, *x.shape[-2:]), 0, "liquid")
+    liquid = c[0] + c[1] * random.normal((1, *x.shape[-2:]), 0, "liquid")
     liquid = smooth(liquid, c[2])
     if c[5]:
         cover = smooth((liquid > c[3]).to(x.dtype), c[4])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robench.corruptions.filters import LEVELS, line_blur, truncated, zoom_in
 from robench.errors import InputError
-from robench.numerics.randomness import Noise
+from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants
 
 FROST = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
@@ -29,18 +29,18 @@ def luma(x: Tensor) -> Tensor:
     return LUMA[0] * x[:, 0:1] + LUMA[1] * x[:, 1:2] + LUMA[2] * x[:, 2:3]
 
 
-def brightness(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def brightness(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """C added to the value of HSV, up to 1: hue and saturation stay, so the colour is scaled by the value's growth."""
     value = x.amax(1, keepdim=True)
     brighter = (value + c[0]).clamp(max=1)
     return torch.where(value > 0, x * (brighter / value.clamp(min=1 / LEVELS)), brighter)
 
 
-def fog(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def fog(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """(x + c0 f) m / (m + c0): f a plasma fractal in [0, 1] of decay c1, m the image's largest value."""
     largest = x.amax((1, 2, 3), keepdim=True)
     side = 2 ** math.ceil(math.log2(max(x.shape[-2:])))
-    cloud = plasma(noise.uniform((side, side), 0, "plasma"), c[1])[:, None, : x.shape[-2], : x.shape[-1]]
+    cloud = plasma(random.uniform((side, side), 0, "plasma"), c[1])[:, None, : x.shape[-2], : x.shape[-1]]
     return (x + c[0] * cloud) * (largest / (largest + c[0]))
 
 
@@ -69,28 +69,28 @@ def plasma(chance: Tensor, decay: float) -> Tensor:
     return field / field.amax((1, 2), keepdim=True)
 
 
-def snow(x: Tensor, c: Constants, noise: Noise) -> Tensor:
+def snow(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     """Flakes, and the same turned by 180 degrees, on an image whitened by 1 - c6.
 
     Flakes: normal of mean c0 and deviation c1, enlarged by c2, nothing below c3, 8 bits, blurred along a line of radius
     c4 and sigma c5 at an angle uniform in [-135, -45] degrees.
     """
-    flakes = c[0] + c[1] * noise.normal((1, *x.shape[-2:]), 0, "flakes")
+    flakes = c[0] + c[1] * random.normal((1, *x.shape[-2:]), 0, "flakes")
     flakes = zoom_in(flakes, c[2])
     flakes = truncated(torch.where(flakes < c[3], 0.0, flakes))
-    flakes = line_blur(flakes, c[4], c[5], 90 * noise.uniform((), 0, "angle").double() - 135)
+    flakes = line_blur(flakes, c[4], c[5], 90 * random.uniform((), 0, "angle").double() - 135)
     whitened = c[6] * x + (1 - c[6]) * torch.maximum(x, 1.5 * luma(x) + 0.5)
     return whitened + flakes + flakes.flip(2, 3)
 
 
-def frost(x: Tensor, c: Constants, noise: Noise, small: bool) -> Tensor:
+def frost(x: Tensor, c: Constants, random: ExampleRandom, small: bool) -> Tensor:
     """c0 x + c1 f: f a random crop of one of five photographs, reduced to a fifth for small images.
 
     A photograph that is not larger than the image is enlarged until it is; the scripts never meet that.
     """
     height, width = x.shape[-2:]
     crops = []
-    for which, down, right in noise.uniform((3,), 0, "crop").double().tolist():
+    for which, down, right in random.uniform((3,), 0, "crop").double().tolist():
         photograph = _photographs(height, width, small)[int(which * len(FROST))]
         top, left = int(down * (photograph.shape[1] - height)), int(right * (photograph.shape[2] - width))
         crops.append(photograph[:, top : top + height, left : left + width])

@@ -223,10 +223,10 @@ def open_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet":
         Absent: none was published, or it is not there.
         InputError: it is there, but damaged.
     """
-    from robench.data.corrupted import Absent
+    from robench.data.corrupted import DatasetNotFound
 
     if name not in CORRUPTED:
-        raise Absent(f"'{name}' has no published corrupted version, only {', '.join(CORRUPTED)} have.")
+        raise DatasetNotFound(f"'{name}' has no published corrupted version, only {', '.join(CORRUPTED)} have.")
     found: CorruptedSet = import_module(CORRUPTED[name]).find(data_dir or DEFAULT_DIR)
     return found
 
@@ -237,9 +237,9 @@ def find_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet | N
     Raises:
         InputError: it is there, but damaged.
     """
-    from robench.data.corrupted import Absent
+    from robench.data.corrupted import DatasetNotFound
 
     try:
         return open_corrupted(name, data_dir)
-    except Absent:
+    except DatasetNotFound:
         return None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExampleChoice:
     """All of them, the first few, a sample, or some by their ids.
 
     Attributes:

@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from robench.data import cifar10
-from robench.data.corrupted import Absent, in_order, require, summary
+from robench.data.corrupted import DatasetNotFound, in_order, require, summary
 from robench.data.split import Split
 from robench.errors import InputError
 from robench.specs.corruption import SEVERITIES
@@ -57,7 +57,7 @@ def find(data_dir: Path, count: int = COUNT, md5: str = MD5) -> "Cifar10C":
             return Cifar10C(source, data_dir, count)
     if (data_dir / ARCHIVE).is_file():
         return Cifar10C(_Archive(data_dir / ARCHIVE, md5), data_dir, count)
-    raise Absent(
+    raise DatasetNotFound(
         f"CIFAR-10-C is not in '{data_dir}': put {ARCHIVE} (Zenodo, record 2535967) or its folder {FOLDER} there, "
         "or name its folder with --data-dir."
     )

@@ -21,7 +21,7 @@ NAMED = 3
 """How many missing things a message names."""
 
 
-class Absent(InputError):
+class DatasetNotFound(InputError):
     """There is no such set, not even a damaged one."""
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from robench.data import imagenet
-from robench.data.corrupted import KNOWN, Absent, in_order, named, require, summary
+from robench.data.corrupted import KNOWN, DatasetNotFound, in_order, named, require, summary
 from robench.data.split import Split
 from robench.errors import InputError
 from robench.specs.corruption import SEVERITIES
@@ -44,7 +44,7 @@ def find(data_dir: Path, classes: int = CLASSES, per_class: int = PER_CLASS) -> 
         places = {name: path / group / name for group in GROUPS for name in KNOWN if (path / group / name).is_dir()}
         if places:
             return ImageNetC(path, places, data_dir, classes, per_class)
-    raise Absent(
+    raise DatasetNotFound(
         f"ImageNet-C is not in '{data_dir}': it needs {FOLDERS[0]}/<corruption>/<severity>/<class>/*.JPEG there "
         "(Zenodo, record 2235448), or name its folder with --data-dir."
     )

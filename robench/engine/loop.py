@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.access.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, Ruling
-from robench.access.microbatches import Packer
+from robench.access.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, JudgeResult
+from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import ALLOWED, Oracle
-from robench.algorithms import Algorithm, Pool, State, Task, bind, take
-from robench.classifiers.frozen import Victim
+from robench.algorithms import Algorithm, ReferenceExamples, State, Task, bind, take
+from robench.classifiers.frozen import FrozenNetwork
 from robench.classifiers.precision import Precision
 from robench.data.split import Split
 from robench.devices import release, sent
 from robench.numerics.ball import Ball
-from robench.numerics.randomness import Noise
+from robench.numerics.randomness import ExampleRandom
 from robench.specs import AttackSpec, ThreatModel
 from robench.store import Rows
 
@@ -47,7 +47,7 @@ def identity(spec: AttackSpec, split: Split, threat: ThreatModel, seed: int, pre
     }
 
 
-class Crafted:
+class CraftedExamples:
     """Adversarial examples of other networks, by the ids of their clean examples.
 
     Args:
@@ -69,16 +69,16 @@ class Crafted:
 class Job:
     """What is to be done to every chunk alike."""
 
-    victim: Victim
+    network: FrozenNetwork
     algorithm: Algorithm
     spec: AttackSpec
     threat: ThreatModel
     seed: int
     precision: Precision
-    packer: Packer
+    batcher: MicroBatcher
     keep_adversarial: bool = False
-    pool: Pool | None = None
-    crafted: "Crafted | None" = None
+    references: ReferenceExamples | None = None
+    crafted: "CraftedExamples | None" = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Chunk:
 
 
 @dataclass
-class Verdicts:
+class AttackState:
     """The books of a chunk while it is attacked; every tensor is (N,) but `points`."""
 
     broken: Tensor
@@ -126,7 +126,7 @@ class Finished(NamedTuple):
     rows: Rows
     faults: Counter[str]
     measures: Counter[str]
-    ends: Tensor
+    final_points: Tensor
 
 
 def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> Finished:
@@ -138,12 +138,12 @@ def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> Finis
     release()  # what the probe, or the chunk before this one, needed
     alive = (chunk.clean == chunk.y).nonzero().flatten()
     attacked = chunk.take(alive)
-    assault = _Assault(job, attacked, judge, on_step)
-    assault.run()
-    return Finished(_rows(job, chunk, alive, assault), assault.books.faults, assault.measures(), assault.ends)
+    run = AttackRun(job, attacked, judge, on_step)
+    run.run_all()
+    return Finished(_rows(job, chunk, alive, run), run.attack_state.faults, run.measures(), run.final_points)
 
 
-class _Assault:
+class AttackRun:
     """The loop over restarts and steps for one chunk of correctly classified examples."""
 
     def __init__(self, job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> None:
@@ -151,17 +151,17 @@ class _Assault:
         self.algorithm = job.algorithm
         self.ball = Ball(chunk.x, job.threat.norm, job.threat.eps)
         self.oracle = Oracle(
-            job.victim,
+            job.network,
             self.ball,
             chunk.y,
             chunk.ids,
             access=job.spec.access,
             bounds=self.algorithm.bounds,
-            packer=job.packer,
-            precision="fp32" if self.algorithm.exact else job.precision,
+            batcher=job.batcher,
+            precision="fp32" if self.algorithm.needs_fp32 else job.precision,
         )
         absent = torch.full_like(chunk.y, -1)
-        self.books = Verdicts(
+        self.attack_state = AttackState(
             broken=torch.zeros_like(chunk.y, dtype=torch.bool),
             first_fault=absent.clone(),
             prediction=chunk.clean.clone(),
@@ -172,8 +172,8 @@ class _Assault:
             points=chunk.x.clone(),
         )
         self.claims = 0
-        self.ends = self.books.points.clone()
-        self.late = self.oracle.nearest
+        self.final_points = self.attack_state.points.clone()
+        self.margin_at_75pct = self.oracle.nearest
 
     def measures(self) -> Counter[str]:
         """Counts for the diagnostics, to be added up over chunks.
@@ -183,132 +183,141 @@ class _Assault:
         counted; `followed` and `gaining`: survivors whose margin was followed, and those for whom the last quarter
         of the last restart's steps brought more than a tenth of the whole gain.
         """
-        oracle, robust = self.oracle, ~self.books.broken
-        followed = robust & oracle.nearest.isfinite() & self.late.isfinite()
+        oracle, robust = self.oracle, ~self.attack_state.broken
+        followed = robust & oracle.nearest.isfinite() & self.margin_at_75pct.isfinite()
         gain = oracle.first - oracle.nearest
-        gaining = followed & (self.late - oracle.nearest > LATE * gain)
+        gaining = followed & (self.margin_at_75pct - oracle.nearest > LATE * gain)
         return Counter(
             slopes=oracle.slopes,
             flat=oracle.flat,
-            opaque=int(oracle.lent_out),
+            opaque=int(oracle.external),
             claims=self.claims,
             survivors=int(robust.sum()),
-            slipped=int((robust & oracle.slipped).sum()),
+            slipped=int((robust & oracle.missed_success).sum()),
             followed=int(followed.sum()),
             gaining=int(gaining.sum()),
         )
 
-    def run(self) -> None:
+    def run_all(self) -> None:
         for restart in range(self.job.spec.restarts):
-            rows = (~self.books.broken).nonzero().flatten()
+            rows = (~self.attack_state.broken).nonzero().flatten()
             if not len(rows):
                 return
             self.oracle.active = rows
-            self._descend(restart, self._task(restart, rows))
+            self._run_restart(restart, self._task(restart, rows))
 
-    def _descend(self, restart: int, task: Task) -> None:
+    def _run_restart(self, restart: int, task: Task) -> None:
         """All steps of one restart. A success is booked under the number of steps that it took: those before
         step t, whose iterate step t looks at, or step t as well where it looks at its own proposals.
         """
         any_counts = self.job.spec.success == "any"
-        settled = self.algorithm.settled and any_counts
+        own_proposals_checked = self.algorithm.checks_own_proposals and any_counts
         state = self._bounded(self.algorithm.init(task), task)
         for t in range(self.job.spec.steps):
             self.oracle.watching, self.oracle.step = any_counts, t
             if t == 3 * self.job.spec.steps // 4:
-                self.late = self.oracle.nearest.clone()
+                self.margin_at_75pct = self.oracle.nearest.clone()
             self.on_step(restart, t, len(task.y))
             state = self._bounded(self.algorithm.step(state, t, task), task)
-            state, task = self._settle(restart, t + settled, state, task)
+            state, task = self._judge_pending(restart, t + own_proposals_checked, state, task)
             if not len(task.y):
                 return
-        if settled:
+        if own_proposals_checked:
             return
         self.oracle.watching, self.oracle.step = True, self.job.spec.steps
         self._look_at_last(state, task)
-        self._settle(restart, self.job.spec.steps, state, task)
+        self._judge_pending(restart, self.job.spec.steps, state, task)
 
     def _look_at_last(self, state: State, task: Task) -> None:
         look = self.oracle.logits if "score" in ALLOWED[self.job.spec.access] else self.oracle.labels
         look(state.x, candidate=True)
-        self.ends[self.oracle.active] = state.x
+        self.final_points[self.oracle.active] = state.x
 
-    def _settle(self, restart: int, t: int, state: State, task: Task) -> tuple[State, Task]:
+    def _judge_pending(self, restart: int, t: int, state: State, task: Task) -> tuple[State, Task]:
         """Let the judge rule on waiting candidates; what is confirmed leaves."""
-        rows = self.oracle.waiting()
+        rows = self.oracle.pending()
         if not len(rows):
             return state, task
         points = self.oracle.points[rows]
-        ruling = self.judge.rule(self.ball.take(rows), points, self.chunk.y[rows])
+        judged = self.judge.rule(self.ball.take(rows), points, self.chunk.y[rows])
         self.claims += len(rows)
-        self._blame(rows, ruling, t)
-        won = ruling.confirmed
-        done, books = rows[won], self.books
-        books.broken[done] = True
-        books.prediction[done], books.distance[done] = ruling.prediction[won], ruling.distance[won]
-        books.restart[done], books.step[done] = restart, t
-        books.queries[done], books.points[done] = self.oracle.queries[done], points[won]
-        self.ends[done] = points[won]
-        self.oracle.settled()
-        stay = (~books.broken[self.oracle.active]).nonzero().flatten()
+        self._record_faults(rows, judged, t)
+        won = judged.confirmed
+        done, attack_state = rows[won], self.attack_state
+        attack_state.broken[done] = True
+        attack_state.prediction[done], attack_state.distance[done] = judged.prediction[won], judged.distance[won]
+        attack_state.restart[done], attack_state.step[done] = restart, t
+        attack_state.queries[done], attack_state.points[done] = self.oracle.queries[done], points[won]
+        self.final_points[done] = points[won]
+        self.oracle.clear_pending()
+        stay = (~attack_state.broken[self.oracle.active]).nonzero().flatten()
         if len(stay) == len(task.y):
             return state, task
         self.oracle.keep(stay)
         return take(state, stay), task.take(stay)
 
-    def _blame(self, rows: Tensor, ruling: Ruling, t: int) -> None:
+    def _record_faults(self, rows: Tensor, judged: JudgeResult, t: int) -> None:
         """Book what the judge did not confirm; rounding and reduced precision may be honestly mistaken."""
-        honest = ruling.tied if self.job.precision == "fp32" else ruling.fault == NOT_MISCLASSIFIED
-        blamed = (ruling.fault != CONFIRMED) & ~honest
-        fresh = rows[blamed & (self.books.first_fault[rows] < 0)]
-        self.books.first_fault[fresh] = t
-        self.books.faults.update(FAULTS[code] for code in ruling.fault[blamed].tolist())
+        rounding = judged.tied if self.job.precision == "fp32" else judged.fault == NOT_MISCLASSIFIED
+        blamed = (judged.fault != CONFIRMED) & ~rounding
+        fresh = rows[blamed & (self.attack_state.first_fault[rows] < 0)]
+        self.attack_state.first_fault[fresh] = t
+        self.attack_state.faults.update(FAULTS[code] for code in judged.fault[blamed].tolist())
 
     def _bounded(self, state: State, task: Task) -> State:
         return replace(state, x=task.ball.project(state.x)) if self.algorithm.bounds == "engine" else state
 
     def _task(self, restart: int, rows: Tensor) -> Task:
-        victim, chunk = self.job.victim, self.chunk.take(rows)
+        network, chunk = self.job.network, self.chunk.take(rows)
         ids = tuple(chunk.ids.tolist())
-        noise = Noise(self.job.seed, self.job.spec.stream, ids, restart, chunk.x.device)
+        random = ExampleRandom(self.job.seed, self.job.spec.stream, ids, restart, chunk.x.device)
         ball, job = self.ball.take(rows), self.job
         crafted = job.crafted.of(chunk.ids) if job.crafted else None
         return Task(
-            chunk.x, chunk.y, ball, noise, self.oracle, victim.scale, victim.margin, job.spec.steps, job.pool, crafted
-        )  # fmt: skip
+            x=chunk.x,
+            y=chunk.y,
+            ball=ball,
+            random=random,
+            oracle=self.oracle,
+            scale=network.scale,
+            margin=network.margin,
+            steps=job.spec.steps,
+            references=job.references,
+            crafted=crafted,
+        )
 
 
-def _rows(job: Job, chunk: Chunk, alive: Tensor, assault: _Assault) -> Rows:
+def _rows(job: Job, chunk: Chunk, alive: Tensor, run: AttackRun) -> Rows:
     """The attacked examples' books, set into the whole chunk's rows."""
-    books, oracle, where = assault.books, assault.oracle, alive.cpu().numpy()
+    attack_state, oracle, where = run.attack_state, run.oracle, alive.cpu().numpy()
 
     def spread(values: Tensor, rest: Tensor | float) -> np.ndarray:
         whole = torch.full_like(chunk.y, 0, dtype=values.dtype) + rest
         whole[alive] = values
         return whole.cpu().numpy()
 
-    broken = books.broken.cpu().numpy()
+    broken = attack_state.broken.cpu().numpy()
     adversarial = np.full(len(chunk), None, dtype=object)
     if job.keep_adversarial:
-        points = books.points.cpu().numpy().astype("<f4")
+        points = attack_state.points.cpu().numpy().astype("<f4")
         for row in np.flatnonzero(broken):
             adversarial[where[row]] = points[row].tobytes()
     robust = np.zeros(len(chunk), dtype=bool)
     robust[where] = ~broken
-    first_fault = spread(books.first_fault, -1)
+    first_fault = spread(attack_state.first_fault, -1)
     return Rows(
         id=chunk.ids.cpu().numpy(),
         label=chunk.y.cpu().numpy(),
         clean_prediction=chunk.clean.cpu().numpy(),
-        prediction=spread(books.prediction, chunk.clean),
+        prediction=spread(attack_state.prediction, chunk.clean),
         robust=robust,
         valid=~robust | (first_fault < 0),
         first_fault=first_fault,
-        restart=spread(books.restart, 0),
-        step=spread(books.step, 0),
-        queries=spread(books.queries, 0),
+        restart=spread(attack_state.restart, 0),
+        step=spread(attack_state.step, 0),
+        queries=spread(attack_state.queries, 0),
         forwards=spread(oracle.forwards, 0),
         backwards=spread(oracle.backwards, 0),
-        distance=spread(books.distance, float("nan")),
+        distance=spread(attack_state.distance, float("nan")),
         adversarial=adversarial,
     )

@@ -3,7 +3,7 @@
 import torch
 
 from robench.access.judge import Judge
-from robench.access.microbatches import Packer
+from robench.access.microbatches import MicroBatcher
 from robench.algorithms import Algorithm
 from robench.classifiers.fused import warm_up
 from robench.classifiers.precision import Precision, arithmetic
@@ -32,20 +32,20 @@ def make_ready(judge: Judge, x: Images, precision: Precision) -> float:
     Raises:
         InputError: the network cannot be compiled.
     """
-    victim, packer, seconds = judge.victim, judge.packer, 0.0
-    pair = x[:1].to(victim.device).repeat(2, 1, 1, 1)
-    with arithmetic(precision, victim.device), torch.enable_grad():
-        if victim.search == "compiled":
-            seconds = warm_up(victim.searched, pair)
+    network, batcher, seconds = judge.network, judge.batcher, 0.0
+    pair = x[:1].to(network.device).repeat(2, 1, 1, 1)
+    with arithmetic(precision, network.device), torch.enable_grad():
+        if network.search == "compiled":
+            seconds = warm_up(network.search_module, pair)
             judge.forwards += 4
-        if packer.graph:
-            packer.fit(lambda part: victim.answer(part.requires_grad_(), "logits"), pair)
+        if batcher.graph:
+            batcher.fit(lambda part: network.answer(part.requires_grad_(), "logits"), pair)
             judge.forwards += 3
     return seconds
 
 
-def chunk_for(x: Images, packer: Packer, algorithm: Algorithm) -> int:
+def chunk_for(x: Images, batcher: MicroBatcher, algorithm: Algorithm) -> int:
     """How many examples like those of x advance together: full micro-batches rather than little memory."""
-    if algorithm.joint:
+    if algorithm.batch_random:
         return CHUNK
-    return min(max(SPACE // (4 * x[:1].numel()), 2 * packer.size), CHUNK)
+    return min(max(SPACE // (4 * x[:1].numel()), 2 * batcher.size), CHUNK)

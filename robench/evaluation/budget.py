@@ -8,7 +8,7 @@ from robench.errors import InputError
 from robench.specs import COUNTED, AttackSpec, digest
 
 
-def within(specs: Sequence[AttackSpec], queries: int) -> list[AttackSpec]:
+def cap_queries(specs: Sequence[AttackSpec], queries: int) -> list[AttackSpec]:
     """The attacks, those on scores or decisions cut to as many steps as so many queries of an example allow.
 
     What is cut is the beginning of the longer run, and is read from it where it is stored. Of attacks that
@@ -29,7 +29,7 @@ def within(specs: Sequence[AttackSpec], queries: int) -> list[AttackSpec]:
 def _cut(spec: AttackSpec, queries: int) -> AttackSpec:
     algorithm = bind(spec)
 
-    last_look = algorithm.settled and spec.success == "last"
+    last_look = algorithm.checks_own_proposals and spec.success == "last"
 
     def asked(steps: int) -> int:
         return spec.restarts * (algorithm.cost(steps, 2)[0] + last_look)

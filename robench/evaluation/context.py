@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 from robench.access.judge import Judge
-from robench.access.microbatches import Packer
+from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import ALLOWED
-from robench.algorithms import Algorithm, Pool, bind
-from robench.classifiers.frozen import Victim, frozen
+from robench.algorithms import Algorithm, ReferenceExamples, bind
+from robench.classifiers.frozen import FrozenNetwork, frozen_network
 from robench.data.split import Split
 from robench.devices import sent
-from robench.engine.loop import Chunk, Crafted, Job
+from robench.engine.loop import Chunk, CraftedExamples, Job
 from robench.engine.sizing import make_ready
 from robench.errors import InputError
-from robench.evaluation.cost import Pilot
+from robench.evaluation.cost import SpeedProbe
 from robench.evaluation.diagnostics import EXAMPLES, Probe
 from robench.evaluation.progress import Watcher
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.specs import Access, AttackSpec, ThreatModel
 
 
-class Target:
+class NetworkContext:
     """What attacks are run on, and what must be known of it before one is.
 
     Args:
@@ -42,7 +42,7 @@ class Target:
 
     def __init__(
         self,
-        subject: Subject,
+        under_test: NetworkUnderTest,
         split: Split,
         threat: ThreatModel,
         settings: Settings,
@@ -50,7 +50,7 @@ class Target:
         device: torch.device,
         stack: ExitStack,
     ) -> None:
-        self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
+        self.under_test, self.split, self.threat, self.settings = under_test, split, threat, settings
         self.watcher, self.device, self.stack = watcher, device, stack
         self.compiling = 0.0
 
@@ -63,15 +63,15 @@ class Target:
             return f"it needs more than the {self.shown}s that the service shows"
         if kind.min_classes > 2 and self.classes < kind.min_classes:
             return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
-        return "" if kind.sees == "logits" else self._blind(spec, kind)
+        return "" if kind.input_kind == "logits" else self._blind(spec, kind)
 
     def _blind(self, spec: AttackSpec, kind: Algorithm) -> str:
         """Why an attack on features does not apply, or nothing."""
-        if reason := self.seen.hides(kind.sees):
+        if reason := self.seen.why_hidden(kind.input_kind):
             return reason
-        if kind.sees == "normalized" and self.seen.normalizes_features:
+        if kind.input_kind == "normalized" and self.seen.normalizes_features:
             return "the network normalises its features itself"
-        if kind.sees == "features" and len(self.pool.y.unique()) < 2:
+        if kind.input_kind == "features" and len(self.references.y.unique()) < 2:
             return f"{spec.algorithm} needs correctly classified examples of at least two classes"
         return ""
 
@@ -80,19 +80,19 @@ class Target:
         seconds, self.compiling = self.compiling, 0.0
         return seconds
 
-    def job(self, spec: AttackSpec, crafted: Crafted | None, *, keep_adversarial: bool) -> Job:
+    def job(self, spec: AttackSpec, crafted: CraftedExamples | None, *, keep_adversarial: bool) -> Job:
         """What an attack does to every chunk."""
         algorithm = bind(spec)
         return Job(
-            self.victim if algorithm.sees == "logits" else self.seen,
+            self.network if algorithm.input_kind == "logits" else self.seen,
             algorithm,
             spec,
             self.threat,
             self.settings.seed,
             self.settings.precision,
-            self.packer,
+            self.batcher,
             keep_adversarial,
-            self.pool if algorithm.sees == "features" else None,
+            self.references if algorithm.input_kind == "features" else None,
             crafted,
         )
 
@@ -102,43 +102,43 @@ class Target:
         return Chunk(x, y, ids, self.clean[at.to(self.device)])
 
     @cached_property
-    def victim(self) -> Victim:
+    def network(self) -> FrozenNetwork:
         """The network, frozen, on its device."""
         settings = self.settings
-        if self.subject.service and settings.search == "compiled":
+        if self.under_test.service and settings.search == "compiled":
             raise InputError("a service is asked, not run: leave search='compiled' out.")
-        victim = self.stack.enter_context(frozen(self.subject.load(), self.device))
+        network = self.stack.enter_context(frozen_network(self.under_test.load(), self.device))
         begin = time.perf_counter()
-        victim = victim.hastened(settings.search, settings.precision)
+        network = network.accelerated(settings.search, settings.precision)
         if settings.search == "compiled":  # most of it is loading the compiler
             self.compiling = time.perf_counter() - begin
-        return victim
+        return network
 
     @cached_property
-    def packer(self) -> Packer:
+    def batcher(self) -> MicroBatcher:
         """For micro-batches that suit the network, which has shown that it takes such images."""
-        if self.subject.service is None:
+        if self.under_test.service is None:
             self.compiling += make_ready(self.judge, self.split.x, self.settings.precision)
         if self.compiling:
             self.watcher.notice(f"torch.compile took {self.compiling:.1f} s, counted with the first attack.")
-        return self.judge.packer
+        return self.judge.batcher
 
     @cached_property
-    def seen(self) -> Victim:
+    def seen(self) -> FrozenNetwork:
         """The network with its penultimate features, for the attacks that work on them."""
-        return self.victim.looked_into(self.subject.feature_layer, self.judge.predict, self.split.x[:1])
+        return self.network.with_features(self.under_test.feature_layer, self.judge.predict, self.split.x[:1])
 
     @cached_property
     def judge(self) -> Judge:
         """For the clean pass."""
-        packer = Packer.of(self.settings.batch_size, self.device)
-        return Judge(self.victim, packer if self.subject.service else packer.cautious())
+        batcher = MicroBatcher.of(self.settings.batch_size, self.device)
+        return Judge(self.network, batcher if self.under_test.service else batcher.cautious())
 
     @cached_property
     def clean(self) -> Tensor:
         """The classes of the clean examples."""
         clean = self.judge.clean(self.split.x, self.split.y, self.split.ids)
-        if self.judge.looks_like_probabilities and not self.subject.service:
+        if self.judge.looks_like_probabilities and not self.under_test.service:
             self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
         return clean
 
@@ -151,16 +151,16 @@ class Target:
     def probe(self) -> Probe | None:
         """Of the first correctly classified examples, if there are any."""
         rows = self.correct[:EXAMPLES]
-        return Probe(self.victim, self.chunk(rows), self.threat, self.packer) if len(rows) else None
+        return Probe(self.network, self.chunk(rows), self.threat, self.batcher) if len(rows) else None
 
     @cached_property
-    def pilot(self) -> Pilot:
+    def speed_probe(self) -> SpeedProbe:
         """Of the first micro-batch."""
         self.judge.predict(self.split.x[:1])  # says what is wrong with images that the network cannot take
-        few = self.split.limit(min(self.packer.size, len(self.split)))
+        few = self.split.limit(min(self.batcher.size, len(self.split)))
         clean = self.judge.predict(few.x).argmax(1)
         x, y, ids = (each[:].to(self.device) for each in (few.x, few.y, few.ids))
-        return Pilot.of(self.victim, Chunk(x, y, ids, clean), self.threat, self.packer)
+        return SpeedProbe.of(self.network, Chunk(x, y, ids, clean), self.threat, self.batcher)
 
     @cached_property
     def classes(self) -> int:
@@ -170,7 +170,7 @@ class Target:
     @cached_property
     def shown(self) -> Access:
         """What the network shows: all, or for a service what its first answers were."""
-        service = self.subject.service
+        service = self.under_test.service
         if service is None:
             return "gradient"
         if service.access is None:
@@ -178,8 +178,8 @@ class Target:
         return service.access or "decision"
 
     @cached_property
-    def pool(self) -> Pool:
+    def references(self) -> ReferenceExamples:
         """Reference examples for the algorithms that need them."""
         clean = self.clean.to(self.split.y.device)
-        pool = Pool.of(self.split.x, self.split.y, self.split.ids, clean)
-        return pool.to(self.device)
+        references = ReferenceExamples.of(self.split.x, self.split.y, self.split.ids, clean)
+        return references.to(self.device)

@@ -12,20 +12,20 @@ import torch
 from filelock import FileLock
 
 from robench.access.judge import Judge
-from robench.access.microbatches import Packer
-from robench.classifiers.frozen import Victim, frozen
+from robench.access.microbatches import MicroBatcher
+from robench.classifiers.frozen import FrozenNetwork, frozen_network
 from robench.corruptions import SEVERITIES, VERSION, corrupt, corruptions, spatial
 from robench.corruptions.size import rule
 from robench.data.corrupted import CorruptedSet
 from robench.data.split import Split
 from robench.devices import device_name, pick_device, versions
 from robench.errors import InputError
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.numerics.ball import finite
 from robench.specs import digest
 from robench.specs.corruption import find_corruption
 from robench.store import Column
-from robench.store.corrupted import CLEAN, RAW, Corrupted, Origin, path_of, read_lines, sealed, write_lines
+from robench.store.corrupted import CLEAN, RAW, Corrupted, Origin, hashed, path_of, read_lines, write_lines
 
 BLOCK = 1024
 """Examples that are corrupted together."""
@@ -81,7 +81,7 @@ class Generated:
         yield lambda rows: corrupt(split.x[rows], corruption, severity, split.ids[rows], seed)
 
 
-class Moved:
+class RotatedTranslated:
     """Rotated and translated here (`robench.corruptions.spatial`): the worst of a grid."""
 
     origin: Origin = "generated"
@@ -136,7 +136,12 @@ class Published:
 
 
 def evaluate(
-    subject: Subject, split: Split, source: Source, settings: Settings, results: Path, say: Say = lambda text: None
+    under_test: NetworkUnderTest,
+    split: Split,
+    source: Source,
+    settings: Settings,
+    results: Path,
+    say: Say = lambda text: None,
 ) -> list[Corrupted]:
     """Verdicts under every corruption and severity, computing only what is missing.
 
@@ -146,16 +151,16 @@ def evaluate(
     Raises:
         InputError: the network or the images are not fit to be evaluated.
     """
-    path = path_of(results / RAW, split.name, subject.model)
+    path = path_of(results / RAW, split.name, under_test.model)
     path.parent.mkdir(parents=True, exist_ok=True)
     made: list[Corrupted] = []
     with ExitStack() as stack:
         locks = results / "raw" / split.name / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         stack.enter_context(FileLock(locks / f"corruptions-{path.stem}.lock"))
-        bench = _Bench(subject, split, source, settings, stack)
+        bench = CorruptionRun(under_test, split, source, settings, stack)
         kept = {line.hash: line for line in read_lines(path)}
-        there = {line.hash: line for line in read_lines(path_of(results, split.name, subject.model))} | kept
+        there = {line.hash: line for line in read_lines(path_of(results, split.name, under_test.model))} | kept
         for corruption in (CLEAN, *source.corruptions):
             wanted = [bench.identity(corruption, s) for s in ((0,) if corruption == CLEAN else source.severities)]
             missing = [identity for identity in wanted if digest(identity) not in there]
@@ -169,31 +174,33 @@ def evaluate(
     return made
 
 
-def missing(subject: Subject, split: Split, source: Source, settings: Settings, results: Path) -> int:
+def missing(under_test: NetworkUnderTest, split: Split, source: Source, settings: Settings, results: Path) -> int:
     """How many corruptions and severities would have to be computed, the clean split counted as one."""
     with ExitStack() as stack:
-        bench = _Bench(subject, split, source, settings, stack)
+        bench = CorruptionRun(under_test, split, source, settings, stack)
         there = {line.hash for root in (results, results / RAW)
-                 for line in read_lines(path_of(root, split.name, subject.model))}  # fmt: skip
+                 for line in read_lines(path_of(root, split.name, under_test.model))}  # fmt: skip
         wanted = [bench.identity(CLEAN, 0)]
         wanted += [bench.identity(name, severity) for name in source.corruptions for severity in source.severities]
         return sum(digest(identity) not in there for identity in wanted)
 
 
-class _Bench:
+class CorruptionRun:
     """One network, one split, one source of corrupted images; loads only when something must be computed."""
 
-    def __init__(self, subject: Subject, split: Split, source: Source, settings: Settings, stack: ExitStack) -> None:
-        self.subject, self.split, self.source, self.settings, self.stack = subject, split, source, settings, stack
+    def __init__(
+        self, under_test: NetworkUnderTest, split: Split, source: Source, settings: Settings, stack: ExitStack
+    ) -> None:
+        self.under_test, self.split, self.source, self.settings, self.stack = under_test, split, source, settings, stack
         self.device = pick_device(settings.device)
-        packer = Packer.of(settings.batch_size, self.device)
-        self.packer = packer if subject.service else packer.cautious()
+        batcher = MicroBatcher.of(settings.batch_size, self.device)
+        self.batcher = batcher if under_test.service else batcher.cautious()
 
     def identity(self, corruption: str, severity: int) -> dict[str, Any]:
         """All that can change the verdicts."""
         images = {} if corruption == CLEAN else self.source.identity(corruption)
         return {
-            "model": self.subject.identity,
+            "model": self.under_test.identity,
             "data": self.split.identity(),
             "images": images,
             "corruption": corruption,
@@ -207,11 +214,11 @@ class _Bench:
         begin = perf_counter()
         corruption, severity = identity["corruption"], identity["severity"]
         correct = self._correct(corruption, severity)
-        return sealed(
+        return hashed(
             identity,
             correct,
             dataset=self.split.name,
-            model=self.subject.model,
+            model=self.under_test.model,
             corruption=corruption,
             severity=severity,
             origin=self.source.origin,
@@ -224,12 +231,12 @@ class _Bench:
         )
 
     @cached_property
-    def victim(self) -> Victim:
+    def network(self) -> FrozenNetwork:
         """The network, frozen, on its device."""
-        return self.stack.enter_context(frozen(self.subject.load(), self.device))
+        return self.stack.enter_context(frozen_network(self.under_test.load(), self.device))
 
     def _correct(self, corruption: str, severity: int) -> Column:
-        judge = Judge(self.victim, self.packer)
+        judge = Judge(self.network, self.batcher)
         if corruption == CLEAN:
             return (judge.clean(self.split.x, self.split.y, self.split.ids).cpu() == self.split.y).numpy()
         rows = torch.arange(len(self.split))

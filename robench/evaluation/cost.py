@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robench.access.judge import Judge
-from robench.access.microbatches import Packer
+from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import Oracle
 from robench.algorithms import bind
-from robench.classifiers.frozen import Victim
+from robench.classifiers.frozen import FrozenNetwork
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective
@@ -40,7 +40,7 @@ PRIOR = 1.0
 
 
 @dataclass(frozen=True)
-class Pilot:
+class SpeedProbe:
     """What a short run on one micro-batch showed.
 
     Attributes:
@@ -59,7 +59,7 @@ class Pilot:
     tried: int = 0
 
     @classmethod
-    def of(cls, victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -> "Pilot":
+    def of(cls, network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher) -> "SpeedProbe":
         """Time and attack a few examples, at most a micro-batch.
 
         Args:
@@ -69,12 +69,12 @@ class Pilot:
             packer: whose micro-batches are timed.
         """
         spec, rows = find_attack(PILOT), (chunk.clean == chunk.y).nonzero().flatten()
-        forward, backward, alone = _passes(victim, chunk, threat, packer)
+        forward, backward, alone = _passes(network, chunk, threat, batcher)
         pair = forward + backward
-        few = rows[: min(packer.size, int(PATIENCE / max(pair * spec.steps, 1e-9)))]
+        few = rows[: min(batcher.size, int(PATIENCE / max(pair * spec.steps, 1e-9)))]
         survivors = 1.0
         if len(few) >= FEWEST:
-            survivors = _survivors(victim, chunk.take(few), threat, packer, spec)
+            survivors = _survivors(network, chunk.take(few), threat, batcher, spec)
         return cls(len(rows) / len(chunk), survivors, forward, backward, alone, len(few))
 
     def seconds(self, forwards: float, backwards: float, steps: int, correct: float) -> float:
@@ -90,7 +90,7 @@ class Pilot:
         return forwards * self.forward + backwards * self.backward + steps * lasts * share * max(self.alone - pair, 0.0)
 
 
-class History:
+class CostHistory:
     """What attacks took on published defenses, by how many examples survived `PILOT` there.
 
     Args:
@@ -106,12 +106,12 @@ class History:
                 defenses[header.model, str(header.threat), str(header.seed), str(header.n)].append(record)
         self.points: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
         for known in defenses.values():
-            pilot = next((record for record in known if record.header.attack.name == PILOT), None)
-            correct = int(pilot.clean.sum()) if pilot else 0
-            for record in known if pilot and correct else ():
+            speed_probe = next((record for record in known if record.header.attack.name == PILOT), None)
+            correct = int(speed_probe.clean.sum()) if speed_probe else 0
+            for record in known if speed_probe and correct else ():
                 header = record.header
                 if header.forwards and not header.derived_from:
-                    survivors = pilot.robust_accuracy / pilot.clean_accuracy  # type: ignore[union-attr]
+                    survivors = speed_probe.robust_accuracy / speed_probe.clean_accuracy  # type: ignore[union-attr]
                     point = (survivors, header.forwards / correct, header.backwards / correct)
                     self.points[digest(header.attack.identity())].append(point)
 
@@ -136,28 +136,30 @@ class History:
         return float(forwards), float(backwards)
 
 
-def _passes(victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -> tuple[float, float, float]:
+def _passes(
+    network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher
+) -> tuple[float, float, float]:
     """Seconds of an example's forward pass, with what the oracle does around it, of the one back, and of both alone."""
-    judge, x = Judge(victim, packer), chunk.x
+    judge, x = Judge(network, batcher), chunk.x
     oracle = Oracle(
-        victim,
+        network,
         Ball(x, threat.norm, threat.eps),
         chunk.y,
         chunk.ids,
         access="gradient",
         bounds="engine",
-        packer=packer,
+        batcher=batcher,
         precision="fp32",
     )
 
     def back(part: Tensor, y: Tensor) -> Tensor:
         part = part.detach().requires_grad_()
         with torch.enable_grad():
-            loss = F.cross_entropy(victim.answer(part, "logits")[0], y, reduction="sum")
+            loss = F.cross_entropy(network.answer(part, "logits")[0], y, reduction="sum")
         return torch.autograd.grad(loss, part)[0]
 
     whole = _seconds(lambda: oracle.gradient(x, Objective("ce")), x)  # first, for it says what a network lacks
-    backward = max(_seconds(lambda: packer(back, x, chunk.y), x) - _seconds(lambda: judge.predict(x), x), 0.0)
+    backward = max(_seconds(lambda: batcher(back, x, chunk.y), x) - _seconds(lambda: judge.predict(x), x), 0.0)
     first = torch.zeros(1, dtype=torch.int64, device=x.device)
     alone = _seconds(lambda: oracle.gradient(x[:1], Objective("ce"), first), x)
     return max(whole - backward, 0.0) / len(x), backward / len(x), alone
@@ -175,8 +177,10 @@ def _seconds(work: Callable[[], object], x: Tensor) -> float:
     return median(taken[1:])
 
 
-def _survivors(victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer, spec: AttackSpec) -> float:
+def _survivors(
+    network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher, spec: AttackSpec
+) -> float:
     """The share of some correctly classified examples that an attack leaves."""
-    job = Job(victim, bind(spec), spec, threat, 0, "fp32", packer)
-    rows = attack_chunk(job, chunk, Judge(victim, packer), lambda *_: None).rows
+    job = Job(network, bind(spec), spec, threat, 0, "fp32", batcher)
+    rows = attack_chunk(job, chunk, Judge(network, batcher), lambda *_: None).rows
     return float(rows.robust.mean())

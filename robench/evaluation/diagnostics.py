@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from robench.access.judge import Judge
-from robench.access.microbatches import Packer
+from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import Oracle
 from robench.algorithms import bind
-from robench.classifiers.frozen import Victim
+from robench.classifiers.frozen import FrozenNetwork
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.errors import InputError
 from robench.numerics.ball import Ball
@@ -41,11 +41,11 @@ class Probe:
         found: indicators by the names of `attacks/diagnostics.toml`.
     """
 
-    def __init__(self, victim: Victim, chunk: Chunk, threat: ThreatModel, packer: Packer) -> None:
-        self.victim, self.chunk, self.threat, self.packer = victim, chunk, threat, packer
+    def __init__(self, network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher) -> None:
+        self.network, self.chunk, self.threat, self.batcher = network, chunk, threat, batcher
         self.forwards = 0
         self.found = {"inner-gradients": float(self._differentiates_itself())}
-        self.found["hypersphere"] = float(victim.scale is not None and victim.scale != 1.0)
+        self.found["hypersphere"] = float(network.scale is not None and network.scale != 1.0)
         self.found["unpredictive-gradients"] = self._unpredictive()
         ordinary = self._accuracy("margin", threat.eps)
         with self._outside():
@@ -68,8 +68,8 @@ class Probe:
         params = {"rel_step": 0.25, "start": "clean", "objective": objective}
         spec = AttackSpec(name="probe", algorithm="pgd", steps=10, params=params, about="", cite="")
         threat = ThreatModel(norm=self.threat.norm, text=str(eps), eps=eps)
-        judge = Judge(self.victim, self.packer)
-        job = Job(self.victim, bind(spec), spec, threat, 0, "fp32", self.packer)
+        judge = Judge(self.network, self.batcher)
+        job = Job(self.network, bind(spec), spec, threat, 0, "fp32", self.batcher)
         rows = attack_chunk(job, self.chunk, judge, lambda *_: None).rows
         self.forwards += judge.forwards + int(rows.forwards.sum())
         return percent(rows.robust)
@@ -77,8 +77,8 @@ class Probe:
     def _unpredictive(self) -> float:
         """The share of examples whose margin does not follow its gradient; zero gradients predict nothing."""
         chunk, ball = self.chunk, Ball(self.chunk.x, self.threat.norm, self.threat.eps)
-        rules = {"access": "gradient", "bounds": "none", "packer": self.packer, "precision": "fp32"}
-        oracle = Oracle(self.victim, ball, chunk.y, chunk.ids, **rules)  # type: ignore[arg-type]
+        rules = {"access": "gradient", "bounds": "none", "batcher": self.batcher, "precision": "fp32"}
+        oracle = Oracle(self.network, ball, chunk.y, chunk.ids, **rules)  # type: ignore[arg-type]
         # From the middle of the box, so that the step stays inside.
         x = 0.5 + 0.9 * (chunk.x - 0.5)
         objective, step = Objective("margin"), max(SMALL * self.threat.eps, LEAST)
@@ -92,7 +92,7 @@ class Probe:
 
     def _differentiates_itself(self) -> bool:
         with _autograd_calls() as calls, torch.no_grad():
-            self.victim.model(self.chunk.x[:1])
+            self.network.module(self.chunk.x[:1])
         self.forwards += 1
         return bool(calls)
 

@@ -15,11 +15,11 @@ from robench.classifiers.service import Service
 from robench.classifiers.sources.described import feature_layer_of, prepare
 from robench.errors import InputError
 from robench.paths import require_name
-from robench.specs import Card, Network, digest
+from robench.specs import Card, NetworkSpec, digest
 
 
 @dataclass(frozen=True)
-class Subject:
+class NetworkUnderTest:
     """A network to evaluate: its name, what of it can change a verdict, and how to get it."""
 
     model: str
@@ -33,12 +33,12 @@ class Subject:
     """What was not said of a network of one's own, and how it was therefore read."""
 
     @classmethod
-    def of_card(cls, card: Card) -> "Subject":
+    def of_card(cls, card: Card) -> "NetworkUnderTest":
         """A registered defense."""
         return cls(card.name, card.identity(), lambda: load_card(card), feature_layer=card.feature_layer)
 
     @classmethod
-    def of_own(cls, own: Network, dataset: str) -> "Subject":
+    def of_own(cls, own: NetworkSpec, dataset: str) -> "NetworkUnderTest":
         """A network of one's own; its weights, and what was said of it, are part of its name.
 
         Raises:

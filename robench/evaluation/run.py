@@ -18,26 +18,26 @@ from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
 from robench.engine.loop import Chunk, identity
 from robench.engine.sizing import chunk_for
-from robench.evaluation.context import Target
-from robench.evaluation.cost import History
+from robench.evaluation.context import NetworkContext
+from robench.evaluation.cost import CostHistory
 from robench.evaluation.diagnostics import indicators, of_prefix
 from robench.evaluation.progress import Progress, Quiet, Watcher, tally
-from robench.evaluation.request import Settings, Subject
-from robench.evaluation.transfer import FOLDER, Workbench
+from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.transfer import FOLDER, TransferCrafter
 from robench.specs import COUNTED, AttackSpec, ThreatModel, digest
 from robench.store import Header, Record, Rows, Store, read
 from robench.store.outcome import Outcome, Planned, Result, Skipped
 
 
 def evaluate(
-    subject: Subject,
+    under_test: NetworkUnderTest,
     split: Split,
     specs: Sequence[AttackSpec],
     threat: ThreatModel,
     settings: Settings,
     store: Store,
     watcher: Watcher,
-    substitutes: Sequence[Subject] = (),
+    substitutes: Sequence[NetworkUnderTest] = (),
     executor: Executor | None = None,
 ) -> Outcome:
     """Run attacks on a network, computing only what is missing; in this process, unless an executor is given.
@@ -49,8 +49,8 @@ def evaluate(
     """
     outcome, made = Outcome(), {}
     with ExitStack() as stack:
-        bench = _Bench(subject, split, threat, settings, store, watcher, stack, substitutes, executor)
-        applicable, outcome.skipped = bench.sort_out(bench.workbench.expand(specs, substitutes))
+        bench = EvaluationRun(under_test, split, threat, settings, store, watcher, stack, substitutes, executor)
+        applicable, outcome.skipped = bench.sort_out(bench.crafter.expand(specs, substitutes))
         # In the order asked for, but the longest of a family first: the others are its prefixes.
         families = [spec.family_identity() for spec in applicable]
         for spec in sorted(applicable, key=lambda spec: (families.index(spec.family_identity()), -spec.steps)):
@@ -61,7 +61,7 @@ def evaluate(
 
 
 def skipped(
-    subject: Subject,
+    under_test: NetworkUnderTest,
     split: Split,
     specs: Sequence[AttackSpec],
     threat: ThreatModel,
@@ -75,19 +75,19 @@ def skipped(
         InputError: the network, the data or the settings are not fit to be evaluated.
     """
     with ExitStack() as stack:
-        bench = _Bench(subject, split, threat, settings, store, watcher, stack, ())
+        bench = EvaluationRun(under_test, split, threat, settings, store, watcher, stack, ())
         return bench.sort_out(specs)[1]
 
 
 def plan(
-    subject: Subject,
+    under_test: NetworkUnderTest,
     split: Split,
     specs: Sequence[AttackSpec],
     threat: ThreatModel,
     settings: Settings,
     store: Store,
-    substitutes: Sequence[Subject] = (),
-    history: History | None = None,
+    substitutes: Sequence[NetworkUnderTest] = (),
+    history: CostHistory | None = None,
 ) -> list[Planned]:
     """What `evaluate` would do, after a short run on one micro-batch; nothing is stored.
 
@@ -95,36 +95,36 @@ def plan(
         history: what the attacks took elsewhere; without it, only what they take at most is said.
     """
     with ExitStack() as stack:
-        bench = _Bench(subject, split, threat, settings, store, Quiet(), stack, substitutes)
-        specs = bench.workbench.expand(specs, substitutes)
+        bench = EvaluationRun(under_test, split, threat, settings, store, Quiet(), stack, substitutes)
+        specs = bench.crafter.expand(specs, substitutes)
         return [bench.planned(spec, specs, history) for spec in specs]
 
 
-class _Bench:
+class EvaluationRun:
     """One target, and where its verdicts are kept."""
 
     def __init__(
         self,
-        subject: Subject,
+        under_test: NetworkUnderTest,
         split: Split,
         threat: ThreatModel,
         settings: Settings,
         store: Store,
         watcher: Watcher,
         stack: ExitStack,
-        substitutes: Sequence[Subject],
+        substitutes: Sequence[NetworkUnderTest],
         executor: Executor | None = None,
     ) -> None:
-        self.subject, self.split, self.threat, self.settings = subject, split, threat, settings
+        self.under_test, self.split, self.threat, self.settings = under_test, split, threat, settings
         self.store, self.watcher, self.substitutes = store, watcher, substitutes
         self.executor = executor or Local(settings.device)
         device = self.executor.device
-        self.target = Target(subject, split, threat, settings, watcher, device, stack)
-        self.workbench = Workbench(split, threat, settings, store.raw / split.name / FOLDER, device)
+        self.context = NetworkContext(under_test, split, threat, settings, watcher, device, stack)
+        self.crafter = TransferCrafter(split, threat, settings, store.raw / split.name / FOLDER, device)
 
     def sort_out(self, specs: Sequence[AttackSpec]) -> tuple[list[AttackSpec], list[Skipped]]:
         """The attacks that apply, and those that do not."""
-        reasons = [(spec, self.target.refusal(spec)) for spec in specs]
+        reasons = [(spec, self.context.refusal(spec)) for spec in specs]
         skipped = [Skipped(spec.name, reason) for spec, reason in reasons if reason]
         return [spec for spec, reason in reasons if not reason], skipped
 
@@ -150,7 +150,7 @@ class _Bench:
             return "read from a longer run"
         return "compute"
 
-    def planned(self, spec: AttackSpec, specs: Sequence[AttackSpec], history: History | None) -> Planned:
+    def planned(self, spec: AttackSpec, specs: Sequence[AttackSpec], history: CostHistory | None) -> Planned:
         """What an attack among others would cost as things stand."""
         source = self.source(spec)
         kin = (each for each in specs if each.family_identity() == spec.family_identity())
@@ -164,17 +164,17 @@ class _Bench:
         source = f"compute, {there} of {len(self.split)} examples are stored" if there else source
         classes = int(self.split.y.max()) + 1
         most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * left
-        if history is None or self.subject.service:
+        if history is None or self.under_test.service:
             return Planned(spec.name, source, seconds=None, most=most)
-        pilot = self.target.pilot
-        correct = pilot.clean * left
-        forwards, backwards = (correct * each for each in history.passes(spec, pilot.survivors, classes))
-        seconds = pilot.seconds(forwards, backwards, spec.steps * spec.restarts, correct)
+        speed_probe = self.context.speed_probe
+        correct = speed_probe.clean * left
+        forwards, backwards = (correct * each for each in history.passes(spec, speed_probe.survivors, classes))
+        seconds = speed_probe.seconds(forwards, backwards, spec.steps * spec.restarts, correct)
         return Planned(spec.name, source, round(forwards), round(backwards), seconds, most)
 
     def _header(self, spec: AttackSpec) -> Header:
         whole = {
-            "model": self.subject.identity,
+            "model": self.under_test.identity,
             **identity(spec, self.split, self.threat, self.settings.seed, self.settings.precision),
         }
         kin = {key: value for key, value in whole["attack"].items() if key != "steps"}
@@ -183,13 +183,13 @@ class _Bench:
             family=digest({**whole, "attack": kin}),
             identity=whole,
             dataset=self.split.name,
-            model=self.subject.model,
+            model=self.under_test.model,
             attack=spec,
             threat=self.threat,
             seed=self.settings.seed,
             n=len(self.split),
             precision=self.settings.precision,
-            device=device_name(self.target.device),
+            device=device_name(self.context.device),
             versions=versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             has_adversarial=self.settings.save_adversarial,
@@ -218,12 +218,12 @@ class _Bench:
         # Before the first pass, so that workers who are not there do not cost one.
         self.executor.join()
         # Before the attack, so that a network that cannot be probed does not cost one.
-        probe = self.target.probe if header.attack.access == "gradient" else None
-        self.watcher.started(header.attack.name, len(self.target.correct), header.attack.steps)
+        probe = self.context.probe if header.attack.access == "gradient" else None
+        self.watcher.started(header.attack.name, len(self.context.correct), header.attack.steps)
         progress = Progress(self.watcher, before, len(self.split), header.attack)
-        crafted = self.workbench.crafted(header.attack, self.substitutes)
-        job = self.target.job(header.attack, crafted, keep_adversarial=header.has_adversarial)
-        most = chunk_for(self.split.x, job.packer, job.algorithm)
+        crafted = self.crafter.crafted(header.attack, self.substitutes)
+        job = self.context.job(header.attack, crafted, keep_adversarial=header.has_adversarial)
+        most = chunk_for(self.split.x, job.batcher, job.algorithm)
         size = self.settings.chunk_size or self.executor.chunk_size(len(todo), most)
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
@@ -234,15 +234,15 @@ class _Bench:
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
         found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
-        if self.subject.service is None:  # what is never differentiated may give probabilities
-            found["probabilities"] = float(self.target.judge.looks_like_probabilities)
+        if self.under_test.service is None:  # what is never differentiated may give probabilities
+            found["probabilities"] = float(self.context.judge.looks_like_probabilities)
         else:
-            found["shown"] = 1.0 + COUNTED.index(self.target.shown)
-        found["two-classes"] = float(self.target.classes == 2)
-        seconds = round(whole.seconds + self.target.take_compiling(), 3)
+            found["shown"] = 1.0 + COUNTED.index(self.context.shown)
+        found["two-classes"] = float(self.context.classes == 2)
+        seconds = round(whole.seconds + self.context.take_compiling(), 3)
         header = header.model_copy(
             update={"seconds": seconds, "forwards": int(rows.forwards.sum()),
-                    "backwards": int(rows.backwards.sum()), "clean_forwards": self.target.judge.forwards,
+                    "backwards": int(rows.backwards.sum()), "clean_forwards": self.context.judge.forwards,
                     "judge_forwards": whole.judge_forwards, "probe_forwards": probe.forwards if probe else 0,
                     "device": " and ".join(sorted(whole.devices)) or header.device,
                     "search": " and ".join(sorted(whole.searches)) or header.search,
@@ -258,7 +258,7 @@ class _Bench:
         """The examples at some positions of the split, in chunks of nearly equal size, each made when it is wanted."""
         parts = -(-len(todo) // size)
         for positions in np.array_split(np.array(todo, dtype=np.int64), parts) if parts else []:
-            chunk = self.target.chunk(torch.from_numpy(positions))
+            chunk = self.context.chunk(torch.from_numpy(positions))
             progress.chunk_started(int(positions[0]), chunk)
             yield int(positions[0]), chunk
 
@@ -279,7 +279,7 @@ class _Bench:
 
 def _prefix_closed(spec: AttackSpec) -> bool:
     """Whether a longer run of its family holds the attack: the stanza and the algorithm must agree."""
-    return spec.is_prefix_closed and bind(spec).prefix
+    return spec.is_prefix_closed and bind(spec).is_prefix_stable
 
 
 def _record(header: Header, rows: Rows, store: Store) -> Record:

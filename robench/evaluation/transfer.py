@@ -14,15 +14,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from robench.access.judge import Judge
-from robench.access.microbatches import Packer
-from robench.algorithms import Pool, bind
-from robench.classifiers.frozen import frozen
+from robench.access.microbatches import MicroBatcher
+from robench.algorithms import ReferenceExamples, bind
+from robench.classifiers.frozen import frozen_network
 from robench.data.split import Split
 from robench.devices import sent
-from robench.engine.loop import Chunk, Crafted, Job, attack_chunk, identity
+from robench.engine.loop import Chunk, CraftedExamples, Job, attack_chunk, identity
 from robench.engine.sizing import chunk_for, make_ready
 from robench.errors import InputError
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.paths import atomic_path
 from robench.specs import AttackSpec, ThreatModel, digest, find_attack
 
@@ -43,15 +43,15 @@ class Mean(nn.Module):
         return torch.stack([network(x) for network in self.networks]).mean(0)
 
 
-def together(substitutes: Sequence[Subject]) -> Subject:
+def as_ensemble(substitutes: Sequence[NetworkUnderTest]) -> NetworkUnderTest:
     """Several substitutes as one, attacked through the mean of their logits (Liu et al., ICLR 2017)."""
     names = "+".join(each.model for each in substitutes)
-    return Subject(
+    return NetworkUnderTest(
         names, {"mean": [each.identity for each in substitutes]}, lambda: Mean([s.load() for s in substitutes])
     )
 
 
-class Workbench:
+class TransferCrafter:
     """Crafts for one split, threat model and seed; what was crafted before is read.
 
     Args:
@@ -63,7 +63,7 @@ class Workbench:
     ) -> None:
         self.split, self.threat, self.settings, self.folder, self.device = split, threat, settings, folder, device
 
-    def expand(self, specs: Sequence[AttackSpec], substitutes: Sequence[Subject]) -> list[AttackSpec]:
+    def expand(self, specs: Sequence[AttackSpec], substitutes: Sequence[NetworkUnderTest]) -> list[AttackSpec]:
         """Every transfer attack once a substitute; other attacks as they are."""
         found = []
         for spec in specs:
@@ -86,14 +86,14 @@ class Workbench:
             raise InputError(f"two substitutes share the name in '{twice}': name them differently.")
         return found
 
-    def crafted(self, spec: AttackSpec, substitutes: Sequence[Subject]) -> Crafted | None:
+    def crafted(self, spec: AttackSpec, substitutes: Sequence[NetworkUnderTest]) -> CraftedExamples | None:
         """The examples of an expanded attack, made where they are missing; None for other attacks."""
         wanted = spec.params.get("crafted")
         for each in substitutes if spec.algorithm == ALGORITHM else ():
             source = self._source(spec)
             depends = self._identity(source, each)
             if digest(depends) == wanted:
-                return Crafted(self.split.ids, self._points(source, each, depends))
+                return CraftedExamples(self.split.ids, self._points(source, each, depends))
         return None
 
     def _source(self, spec: AttackSpec) -> AttackSpec:
@@ -111,14 +111,14 @@ class Workbench:
             raise InputError(f"{where} is not defined for {self.threat.norm}; name one that is.")
         return source.model_copy(update={"success": "last", "restarts": 1})
 
-    def _identity(self, source: AttackSpec, substitute: Subject) -> dict[str, Any]:
+    def _identity(self, source: AttackSpec, substitute: NetworkUnderTest) -> dict[str, Any]:
         """All that the examples depend on."""
         return {
             "substitute": substitute.identity,
             **identity(source, self.split, self.threat, self.settings.seed, self.settings.precision),
         }
 
-    def _points(self, source: AttackSpec, substitute: Subject, depends: dict[str, Any]) -> Tensor:
+    def _points(self, source: AttackSpec, substitute: NetworkUnderTest, depends: dict[str, Any]) -> Tensor:
         name = digest(depends)[:16]
         path = self.folder / f"{source.name}-{name}.safetensors"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -130,33 +130,40 @@ class Workbench:
                     save_file({"x": points}, temporary, {"identity": text, "sha256": _sha256(points)})
         return _read(path, digest(depends))
 
-    def _craft(self, source: AttackSpec, substitute: Subject) -> Tensor:
+    def _craft(self, source: AttackSpec, substitute: NetworkUnderTest) -> Tensor:
         """The last iterates (N, C, H, W) for all examples, right or wrong on the substitute, on the CPU."""
         settings = self.settings
         with ExitStack() as stack:
-            victim = stack.enter_context(frozen(substitute.load(), self.device))
-            victim = victim.hastened(settings.search, settings.precision)
+            network = stack.enter_context(frozen_network(substitute.load(), self.device))
+            network = network.accelerated(settings.search, settings.precision)
             algorithm, split = bind(source), self.split
-            packer = Packer.of(settings.batch_size, self.device).cautious()
-            judge = Judge(victim, packer)
-            clean, pool = judge.clean(split.x, split.y, split.ids).to(split.y.device), None
+            batcher = MicroBatcher.of(settings.batch_size, self.device).cautious()
+            judge = Judge(network, batcher)
+            clean, references = judge.clean(split.x, split.y, split.ids).to(split.y.device), None
             make_ready(judge, split.x, settings.precision)
-            if algorithm.sees != "logits":
-                victim = victim.looked_into(substitute.feature_layer, judge.predict, split.x[:1])
-            if victim.hides(algorithm.sees):
+            if algorithm.input_kind != "logits":
+                network = network.with_features(substitute.feature_layer, judge.predict, split.x[:1])
+            if network.why_hidden(algorithm.input_kind):
                 raise InputError(
                     f"substitute '{substitute.model}' has no last layer that robench knows: craft with another attack "
                     f"than '{source.name}'."
                 )
-            if algorithm.sees == "features":
-                pool = Pool.of(split.x, split.y, split.ids, clean).to(self.device)
+            if algorithm.input_kind == "features":
+                references = ReferenceExamples.of(split.x, split.y, split.ids, clean).to(self.device)
             job = Job(
-                victim, algorithm, source, self.threat, self.settings.seed, self.settings.precision, packer, pool=pool
+                network,
+                algorithm,
+                source,
+                self.threat,
+                self.settings.seed,
+                self.settings.precision,
+                batcher,
+                references=references,
             )
             ends = []
-            for at in torch.arange(len(split)).split(settings.chunk_size or chunk_for(split.x, packer, algorithm)):
+            for at in torch.arange(len(split)).split(settings.chunk_size or chunk_for(split.x, batcher, algorithm)):
                 x, y, ids = (sent(each[at], self.device) for each in (split.x, split.y, split.ids))
-                ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).ends.cpu())
+                ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).final_points.cpu())
         return torch.cat(ends)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from robench.access.judge import FAULTS, Judge
-from robench.access.microbatches import Packer
+from robench.access.microbatches import MicroBatcher
 from robench.classifiers import load_card
-from robench.classifiers.frozen import frozen
+from robench.classifiers.frozen import frozen_network
 from robench.data import DATASETS, Dataset, dataset_of
 from robench.errors import InputError
 from robench.numerics.ball import Ball
@@ -73,9 +73,9 @@ def _verify(path: Path, card: Card | None) -> Verification:
     if len(broken):
         clean, y, device = split.x[at], split.y[at], torch.device("cpu")
         points = torch.stack([_point(blob, clean[0].shape, path) for blob in rows.adversarial[broken]])
-        with frozen(load_card(card), device) as victim:
+        with frozen_network(load_card(card), device) as network:
             ball = Ball(clean, header.threat.norm, header.threat.eps)
-            ruling = Judge(victim, Packer.auto(device)).rule(ball, points, y)
+            ruling = Judge(network, MicroBatcher.auto(device)).rule(ball, points, y)
         # A GPU's near-tie may fall on the other side here: neither confirmed nor a fault.
         faults.update(FAULTS[code] for code in ruling.fault[~ruling.tied].tolist() if code)
         return Verification(header, len(broken), int(ruling.confirmed.sum()), dict(faults))

@@ -90,7 +90,7 @@ def he_cross_entropy(logits: Tensor, y: Tensor, scale: float, margin: float) -> 
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Sees = Literal["logits", "normalized", "features"]
+InputKind = Literal["logits", "normalized", "features"]
 """What an objective is computed from: the logits that decide, those of normalised features (paper, Table 7),
 or the penultimate features themselves."""
 
@@ -108,9 +108,9 @@ class Objective:
     margin: float = 0.0
 
     @property
-    def sees(self) -> Sees:
+    def input_kind(self) -> InputKind:
         """What it is computed from."""
-        return SEES.get(self.name, "logits")
+        return INPUT_KINDS.get(self.name, "logits")
 
     @property
     def min_classes(self) -> int:
@@ -134,5 +134,5 @@ OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "dlr_targeted": lambda logits, y, _s, _m, target: targeted_dlr(logits, y, target),
     "feature": lambda z, _y, _s, _m, aim: F.cosine_similarity(z, aim, dim=1),
 }
-SEES: dict[str, Sees] = {"ce_fn": "normalized", "feature": "features"}
+INPUT_KINDS: dict[str, InputKind] = {"ce_fn": "normalized", "feature": "features"}
 MIN_CLASSES = {"dlr": 3, "dlr_targeted": 4}

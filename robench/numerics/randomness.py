@@ -18,7 +18,7 @@ Draw = Callable[[np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Noise:
+class ExampleRandom:
     """The random numbers of some examples in one restart of one attack.
 
     Attributes:
@@ -53,10 +53,10 @@ class Noise:
 
         return self._draw(draw, step, purpose)
 
-    def take(self, rows: Tensor) -> "Noise":
+    def take(self, rows: Tensor) -> "ExampleRandom":
         """The random numbers of some of the examples."""
         ids = tuple(self.ids[row] for row in rows.tolist())
-        return Noise(self.seed, self.stream, ids, self.restart, self.device)
+        return ExampleRandom(self.seed, self.stream, ids, self.restart, self.device)
 
     def _draw(self, draw: Draw, step: int, purpose: str) -> Tensor:
         philox = np.random.Philox(key=self._key(purpose))

@@ -1,25 +1,26 @@
 """From stored verdicts to what people read. Never imports torch."""
 
-from robench.report.evaluation import Evaluation, Verdict, evaluations_json
+from robench.report.evaluation import AttackResult, Evaluation, evaluations_json
 from robench.report.overestimate import overestimate
 from robench.report.queries import accuracy_after, budget, curve, longest, queries
 from robench.report.robustness import robustness
-from robench.report.selection import Selection, load, select, stem
+from robench.report.selection import Selection, base_name, load, select
 from robench.report.table import FORMATS, Estimate, Table, csv_text, latex_document, markdown, plain, terminal
 from robench.report.trust import Finding, Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 
 __all__ = [
     "FORMATS",
+    "AttackResult",
     "Estimate",
     "Evaluation",
     "Finding",
     "Selection",
     "Table",
     "Trust",
-    "Verdict",
     "WorstCase",
     "accuracy_after",
+    "base_name",
     "budget",
     "csv_text",
     "curve",
@@ -33,7 +34,6 @@ __all__ = [
     "queries",
     "robustness",
     "select",
-    "stem",
     "terminal",
     "trust",
     "worst_case",

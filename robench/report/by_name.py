@@ -11,7 +11,7 @@ from robench.report.paper import PAPER_TABLES, Source, View, has_ours, paper_tab
 from robench.report.paper.published import layouts
 from robench.report.queries import queries
 from robench.report.robustness import robustness
-from robench.report.selection import Selection, load, select, stem
+from robench.report.selection import Selection, base_name, load, select
 from robench.report.sweeps import sweeps
 from robench.report.table import Table
 from robench.specs import EMBEDDED, battery_attacks, find_card
@@ -88,7 +88,7 @@ def tables(
         )
     made = {}
     if main:
-        _, selection = chosen(models, battery, results)
+        _, selection = load_selection(models, battery, results)
         made = {name: TABLES[name](selection) for name in main}
     source = Source(dataset, results)
     made |= {name: _filled(paper_table(name, source, view), source) for name in names if name in PAPER_TABLES}
@@ -119,7 +119,9 @@ def check_against(text: str | None) -> bool:
     return text is not None
 
 
-def chosen(models: Sequence[str] | None, battery: str | None, results: Path | None) -> tuple[list[Record], Selection]:
+def load_selection(
+    models: Sequence[str] | None, battery: str | None, results: Path | None
+) -> tuple[list[Record], Selection]:
     """All records of a battery's attacks, and of them what stands together.
 
     Raises:
@@ -128,7 +130,7 @@ def chosen(models: Sequence[str] | None, battery: str | None, results: Path | No
     """
     wanted = {spec.name for spec in battery_attacks(battery)} if battery else None
     named = [find_card(name).name for name in models] if models else None
-    records = [record for record in load(results) if wanted is None or stem(record.header.attack.name) in wanted]
+    records = [record for record in load(results) if wanted is None or base_name(record.header.attack.name) in wanted]
     selection = select(records, named, sweeps(results, named))
     if not selection.defenses and not selection.corrupted:
         # Outside the registry a card has a name that no command takes: then what was typed is said.

@@ -33,7 +33,7 @@ class Evaluation:
         """Freeze an outcome."""
         return cls(tuple(outcome.results), tuple(outcome.skipped))
 
-    def __getitem__(self, attack: str) -> "Verdict":
+    def __getitem__(self, attack: str) -> "AttackResult":
         """The verdict under one attack.
 
         Raises:
@@ -41,7 +41,7 @@ class Evaluation:
         """
         for result in self.results:
             if result.record.header.attack.name == attack:
-                return Verdict(result)
+                return AttackResult(result)
         raise unknown("attack", attack, [result.record.header.attack.name for result in self.results])
 
     @property
@@ -64,7 +64,7 @@ class Evaluation:
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary for each attack, as in the JSON contract."""
-        return [Verdict(result).as_dict() for result in self.results]
+        return [AttackResult(result).as_dict() for result in self.results]
 
     def to_json(self) -> dict[str, Any]:
         """The JSON contract for this network."""
@@ -91,7 +91,7 @@ class Evaluation:
 
     def table(self) -> Table:
         """Worst case first, then each attack with what was spent on it."""
-        verdicts = [Verdict(result) for result in self.results]
+        verdicts = [AttackResult(result) for result in self.results]
         if not verdicts:
             return Table("No attack applies.", "attack", COLUMNS)
         header, worst = self.results[0].record.header, self.worst_case
@@ -119,7 +119,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AttackResult:
     """One attack on one defense, in percent."""
 
     result: Result
@@ -188,7 +188,7 @@ class Verdict:
 
 
 def _cells(
-    verdict: Verdict | WorstCase, forwards: int, backwards: int, seconds: float, source: str = "computed"
+    verdict: AttackResult | WorstCase, forwards: int, backwards: int, seconds: float, source: str = "computed"
 ) -> dict[str, str]:
     low, high = verdict.interval
     return {

@@ -6,7 +6,7 @@ from pathlib import Path
 from robench.report.overestimate import overestimate
 from robench.report.paper import PAPER_TABLES, Source, View, has_ours, paper_table
 from robench.report.robustness import robustness
-from robench.report.selection import Selection, load, select, stem
+from robench.report.selection import Selection, base_name, load, select
 from robench.report.table import Table
 from robench.specs import battery_attacks
 from robench.store import Record
@@ -32,4 +32,4 @@ def everything(dataset: str, results: Path | None = None) -> Iterator[tuple[str,
 
 def _within(records: list[Record], battery: str) -> Selection:
     wanted = {spec.name for spec in battery_attacks(battery)}
-    return select(record for record in records if stem(record.header.attack.name) in wanted)
+    return select(record for record in records if base_name(record.header.attack.name) in wanted)

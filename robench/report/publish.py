@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from robench.errors import IncompleteError
 from robench.report.paper.source import DERIVED
-from robench.report.selection import current, defense, in_order, newest, slot
+from robench.report.selection import current, defense, in_order, latest_per_key, record_key
 from robench.report.sweeps import sweeps
 from robench.specs import COUNTED, digest, list_models
 from robench.store import Record, Store, read_file, write_file
@@ -125,16 +125,18 @@ def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
     mine = [record for record in every if defense(record.header.model) == defense(head.model)]
     before = [record for record in mine if _weights(record) == _weights(fresh[0])]
     merged = {_key(record): record for record in before}
-    for record in newest(fresh):
+    for record in latest_per_key(fresh):
         if not _same(merged.get(_key(record)), record):
-            merged = {key: old for key, old in merged.items() if slot(old) != slot(record)} | {_key(record): record}
+            merged = {key: old for key, old in merged.items() if record_key(old) != record_key(record)} | {
+                _key(record): record
+            }
     others = [record for record in every if defense(record.header.model) != defense(head.model)]
-    after = in_order(newest(merged.values()))
+    after = in_order(latest_per_key(merged.values()))
     write_file(path, others + after)
     written = [record for record in after if record not in before]
-    known = {slot(record) for record in before}
+    known = {record_key(record) for record in before}
     changed, added = (
-        tuple(record.header.attack.name for record in written if (slot(record) in known) is old)
+        tuple(record.header.attack.name for record in written if (record_key(record) in known) is old)
         for old in (True, False)
     )
     return Changes(path, changed, added, len(mine) - len(before))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from robench.report.selection import Selection, stem
+from robench.report.selection import Selection, base_name
 from robench.report.table import Estimate, Table
 from robench.report.trust import Trust
 from robench.report.worst_case import worst_case
@@ -99,7 +99,7 @@ def _applies(attack: str, record: Record) -> bool:
     """An attack that normalises features is another one only where the network does not do it itself; substitutes
     and budgets are a choice.
     """
-    if stem(attack) != attack:
+    if base_name(attack) != attack:
         return False
     head: dict[str, object] = record.header.identity["model"].get("head", {})
     return not (attack.startswith("fn-") and head.get("kind") == "he" and bool(head.get("fn")))

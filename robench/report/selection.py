@@ -47,7 +47,7 @@ def load(results: Path | None = None, *, published: bool = False) -> list[Record
     )
 
 
-def stem(attack: str) -> str:
+def base_name(attack: str) -> str:
     """The declared name of an attack: without its substitutes or its budget."""
     return attack.partition("-from-")[0].partition("-within-")[0]
 
@@ -57,13 +57,13 @@ def defense(model: str) -> str:
     return WEIGHTS.sub("", model)
 
 
-def newest(records: Iterable[Record]) -> list[Record]:
+def latest_per_key(records: Iterable[Record]) -> list[Record]:
     """Of several records of one attack on the same things only one, in its place: that of the attack as it is declared
     now, else the last; another is of an older version of the attack, or of substitutes that are no more.
     """
     slots: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        slots.setdefault(slot(record), []).append(record)
+        slots.setdefault(record_key(record), []).append(record)
     if all(len(rivals) == 1 for rivals in slots.values()):
         return [rivals[0] for rivals in slots.values()]
     declared = Declared()
@@ -92,7 +92,7 @@ class Declared:
         return record in self, int(version), record.header.created
 
 
-def slot(record: Record) -> tuple[Any, ...]:
+def record_key(record: Record) -> tuple[Any, ...]:
     """What records must share for the newer to replace the older."""
     h = record.header
     return record.group, h.seed, h.precision, h.attack.name
@@ -154,7 +154,7 @@ def select(
     declared = Declared()
     for name, mine in current(records, models).items():
         groups: dict[tuple[Any, ...], list[Record]] = {}
-        for record in in_order(each for each in newest(mine) if each in declared):
+        for record in in_order(each for each in latest_per_key(mine) if each in declared):
             h = record.header
             groups.setdefault((record.group, h.seed, h.precision), []).append(record)
         if groups:

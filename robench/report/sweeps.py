@@ -182,7 +182,7 @@ def _sweeps(lines: Sequence[Corrupted]) -> Iterable[Sweep]:
 
     Of several versions of the generator the last, of equal cells the newest.
     """
-    newest: dict[tuple[str, int], Corrupted] = {}
+    latest_per_key: dict[tuple[str, int], Corrupted] = {}
     made = [line for line in lines if line.corruption != CLEAN]
     last = {
         moved: max((_generator(line) for line in made if (line.corruption == SPATIAL) is moved), default=0)
@@ -192,8 +192,8 @@ def _sweeps(lines: Sequence[Corrupted]) -> Iterable[Sweep]:
         if line.corruption != CLEAN and _generator(line) != last[line.corruption == SPATIAL]:
             continue
         key = line.corruption, line.severity
-        newest[key] = max(newest.get(key, line), line, key=lambda each: each.created)
-    clean = [newest[CLEAN, 0]] if (CLEAN, 0) in newest else []
-    severe = [line for line in newest.values() if line.severity]
-    moved = [line for line in newest.values() if line.corruption == SPATIAL]
+        latest_per_key[key] = max(latest_per_key.get(key, line), line, key=lambda each: each.created)
+    clean = [latest_per_key[CLEAN, 0]] if (CLEAN, 0) in latest_per_key else []
+    severe = [line for line in latest_per_key.values() if line.severity]
+    moved = [line for line in latest_per_key.values() if line.corruption == SPATIAL]
     return [Sweep((*clean, *found)) for found in (severe, moved) if found]

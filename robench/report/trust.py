@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robench.report.selection import stem
+from robench.report.selection import base_name
 from robench.specs import COUNTED, LEVELS, Diagnostic, Level, diagnostics, find_attack
 from robench.store import Column, Record, percent
 
@@ -99,7 +99,7 @@ def trust(records: Sequence[Record]) -> Trust:
 
 def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, ...]:
     """What the findings call for, can be run, and has not been; else the first of the strongest."""
-    ran = {stem(record.header.attack.name) for record in records}
+    ran = {base_name(record.header.attack.name) for record in records}
     shown = max(record.header.diagnostics.get("shown", 0.0) for record in records)
 
     def fits(name: str) -> bool:

@@ -1,19 +1,19 @@
 """The paper's tables and figures, measured here and set beside the published numbers."""
 
 from robench.errors import unknown
-from robench.reproduce.targets import TARGETS, Target
-from robench.reproduce.workshop import Workshop
+from robench.reproduce.reproductions import REPRODUCTIONS, Reproduction
+from robench.reproduce.run import ReproductionRun
 
 
-def find_target(name: str) -> Target:
+def find_reproduction(name: str) -> Reproduction:
     """A reproduction by name.
 
     Raises:
         InputError: no such table or figure.
     """
-    if name not in TARGETS:
-        raise unknown("table or figure", name, list(TARGETS))
-    return TARGETS[name]
+    if name not in REPRODUCTIONS:
+        raise unknown("table or figure", name, list(REPRODUCTIONS))
+    return REPRODUCTIONS[name]
 
 
-__all__ = ["TARGETS", "Target", "Workshop", "find_target"]
+__all__ = ["REPRODUCTIONS", "Reproduction", "ReproductionRun", "find_target"]

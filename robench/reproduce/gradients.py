@@ -13,32 +13,32 @@ from robench.errors import InputError
 from robench.numerics.losses import he_cross_entropy
 from robench.paths import write_text
 from robench.report.paper.gradients import COLUMNS, DEFENSES, EXAMPLES, measured
-from robench.reproduce.workshop import Workshop
+from robench.reproduce.run import ReproductionRun
 from robench.specs import Card
 from robench.training.frameworks.base import attack_loss
 from robench.training.net import Net
 from robench.training.perturb import Perturber
 
 
-def measure(shop: Workshop) -> None:
+def measure(run: ReproductionRun) -> None:
     """E(|grad L(x*)| / |grad L(x)|) for each group of parameters, x* made by the training attack."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for name in DEFENSES:
-        for group, ratios in _ratios(shop, shop.card(name)).items():
+        for group, ratios in _ratios(run, run.card(name)).items():
             writer.writerow([name, group, f"{median(ratios):.3g}", f"{fmean(ratios):.3g}"])
-    write_text(measured(shop.results, shop.dataset), stream.getvalue())
+    write_text(measured(run.results, run.dataset), stream.getvalue())
 
 
-def _ratios(shop: Workshop, card: Card) -> dict[str, list[float]]:
+def _ratios(run: ReproductionRun, card: Card) -> dict[str, list[float]]:
     """The ratio for each group of parameters and each example."""
-    model = load_card(card).to(shop.device)
+    model = load_card(card).to(run.device)
     if not isinstance(model, Classifier):
         raise InputError(f"'{card.name}' is not built of a backbone and a head of robench's.")
-    split = find_dataset(shop.dataset).load("train", shop.data_dir, EXAMPLES)
-    x, y = split.x[:].to(shop.device), split.y.to(shop.device)
-    net = Net(model, model, "fp32", shop.device)
+    split = find_dataset(run.dataset).load("train", run.data_dir, EXAMPLES)
+    x, y = split.x[:].to(run.device), split.y.to(run.device)
+    net = Net(model, model, "fp32", run.device)
     perturb = Perturber.of(card.require_recipe(), torch.Generator().manual_seed(0))
     perturbed = perturb(net, x, attack_loss(y, net.constants))
     ratios: dict[str, list[float]] = defaultdict(list)

@@ -15,7 +15,7 @@ from robench.specs.catalog import (
     list_models,
 )
 from robench.specs.diagnostic import LEVELS, Diagnostic, Level, diagnostics
-from robench.specs.network import Network
+from robench.specs.network import NetworkSpec
 from robench.specs.threat import NORMS, Norm, ThreatModel
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "Head",
     "Input",
     "Level",
-    "Network",
+    "NetworkSpec",
     "Norm",
     "Recipe",
     "ThreatModel",

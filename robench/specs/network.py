@@ -14,7 +14,7 @@ SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".t7", ".safetensors")
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkSpec:
     """A network without a card, or a card with other weights.
 
     Attributes:

@@ -17,7 +17,7 @@ from pydantic import Field
 from robench.errors import InputError
 from robench.paths import write_text
 from robench.specs import digest
-from robench.store.header import Sealed, interval, percent, unsealed
+from robench.store.header import Hashed, interval, percent, validated
 from robench.store.published import from_hex, to_hex
 from robench.store.rows import Column
 
@@ -30,7 +30,7 @@ Origin = Literal["generated", "published"]
 """Made by robench, or read from CIFAR-10-C or ImageNet-C; the two are never merged."""
 
 
-class Corrupted(Sealed):
+class Corrupted(Hashed):
     """A network's verdicts on one corruption at one severity.
 
     `identity` holds whatever can change them, and `hash` is its digest.
@@ -101,7 +101,7 @@ def write_lines(path: Path, lines: Iterable[Corrupted]) -> None:
     write_text(path, "".join(f"{line}\n" for line in dumped))
 
 
-def sealed(identity: dict[str, Any], correct: Column, **fields: Any) -> Corrupted:
+def hashed(identity: dict[str, Any], correct: Column, **fields: Any) -> Corrupted:
     """A line from its verdicts."""
     bits = to_hex(correct)
     return Corrupted(schema=SCHEMA, hash=digest(identity), identity=identity, n=len(correct), correct=bits, **fields)
@@ -114,7 +114,7 @@ def _parsed(line: str, where: str) -> Corrupted:
         raise InputError(f"{where} is not JSON: {MEND}.") from error
     if not isinstance(data, dict):
         raise InputError(f"{where} holds no verdicts on corrupted images: {MEND}.")
-    found = unsealed(Corrupted, data, where, SCHEMA, MEND)
+    found = validated(Corrupted, data, where, SCHEMA, MEND)
     said = {key: found.identity.get(key) for key in ("corruption", "severity", "origin", "seed")}
     data = found.identity.get("data", {})
     alike = (data.get("n"), data.get("name")) == (found.n, found.dataset)

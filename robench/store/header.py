@@ -21,17 +21,17 @@ SHORT = 16
 """Hex digits of a hash in a file's name."""
 
 
-class Sealed(Declared):
+class Hashed(Declared):
     """What is stored under the hash of its identity, which holds all that can change its verdicts."""
 
     hash: str
     identity: dict[str, Any]
 
 
-SealedKind = TypeVar("SealedKind", bound=Sealed)
+HashedKind = TypeVar("HashedKind", bound=Hashed)
 
 
-class Header(Sealed):
+class Header(Hashed):
     """What is known of an attack on a defense.
 
     `identity` holds whatever can change a verdict and `hash` is its digest; `family` is the same without
@@ -152,7 +152,7 @@ def interval(mask: Column) -> tuple[float, float]:
     return 100.0 * low, 100.0 * high
 
 
-def unsealed(kind: type[SealedKind], data: dict[str, Any], where: str, newest: int, mend: str) -> SealedKind:
+def validated(kind: type[HashedKind], data: dict[str, Any], where: str, newest: int, mend: str) -> HashedKind:
     """Build what was read from disk, of a schema up to `newest`.
 
     Raises:
@@ -175,7 +175,7 @@ def check_header(data: Any, where: str) -> Header:
     """
     if not isinstance(data, dict):
         raise InputError(f"{where} has no header: {MEND}.")
-    header = unsealed(Header, data, where, SCHEMA, MEND)
+    header = validated(Header, data, where, SCHEMA, MEND)
     for field in _contradictions(header):
         raise InputError(f"{where}: its {field} is not the one in its identity: {MEND}.")
     return header

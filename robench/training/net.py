@@ -33,7 +33,7 @@ class Net:
         """Logits for a loss that updates the weights."""
         return self._forward(self.wrapped, x)
 
-    def look(self, x: Tensor) -> Tensor:
+    def infer(self, x: Tensor) -> Tensor:
         """Logits for perturbations and accuracies: no gradient of the weights is exchanged."""
         return self._forward(self.module, x)
 

@@ -50,7 +50,7 @@ class Perturber:
         with in_mode(net.module, self.train_mode):
             for _ in range(self.steps):
                 perturbed = perturbed.detach().requires_grad_()
-                (gradient,) = torch.autograd.grad(loss(net.look(perturbed)).sum(), perturbed)
+                (gradient,) = torch.autograd.grad(loss(net.infer(perturbed)).sum(), perturbed)
                 perturbed = ball.project(perturbed.detach() + self.move(ball, gradient))
         return perturbed.detach()
 

@@ -67,7 +67,7 @@ def train(
         on_epoch(epoch)
     while not trainer.finished:
         on_epoch(trainer.epoch())
-    if members.leads:
+    if members.is_main:
         trainer.publish()
     members.wait()
     return folder / CARD
@@ -125,7 +125,7 @@ class Trainer:
         clean, robust = self.team.agree(self._look(draws))
         lr = float(self.schedule.get_last_lr()[0])
         self.history.append(Epoch(number, lr, sum(losses) / len(losses), clean, robust, trained))
-        if self.team.leads:
+        if self.team.is_main:
             self._save()
         return self.history[-1]
 
@@ -184,7 +184,7 @@ class Trainer:
 
     def _count(self, x: Tensor, y: Tensor) -> int:
         with torch.no_grad():
-            return int((self.net.look(x).argmax(1) == y).sum())
+            return int((self.net.infer(x).argmax(1) == y).sum())
 
     def _best(self) -> int:
         """The number of the best epoch so far; the first of equals."""

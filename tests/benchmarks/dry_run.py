@@ -15,9 +15,9 @@ import torch
 
 from robench.data import find_dataset
 from robench.devices import device_name
-from robench.evaluation.cost import History
+from robench.evaluation.cost import CostHistory
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root, write_text
 from robench.report import Table, markdown
@@ -42,12 +42,12 @@ def main() -> None:
     off = []
     for name in options.model:
         card = find_card(name)
-        subject, threat = Subject.of_card(card), find_dataset("digits").usual
+        under_test, threat = NetworkUnderTest.of_card(card), find_dataset("digits").usual
         with tempfile.TemporaryDirectory() as folder:
-            store, history = Store(Path(folder)), History(records, without=card.name)
-            planned = plan(subject, split, specs, threat, settings, store, history=history)
+            store, history = Store(Path(folder)), CostHistory(records, without=card.name)
+            planned = plan(under_test, split, specs, threat, settings, store, history=history)
             begin = time.perf_counter()
-            outcome = evaluate(subject, split, specs, threat, settings, store, Quiet())
+            outcome = evaluate(under_test, split, specs, threat, settings, store, Quiet())
             spent = time.perf_counter() - begin
         forwards, expected = sum(each.forwards for each in outcome.results), sum(each.forwards for each in planned)
         seconds = sum(each.seconds or 0.0 for each in planned)

@@ -16,7 +16,7 @@ import torch
 from robench.data import dataset_of
 from robench.devices import device_name
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.report import Table, markdown
 from robench.specs import battery_attacks, find_card, list_models
@@ -32,10 +32,10 @@ def records(name: str, seed: int, store: Store) -> list[tuple[Record, Header]]:
     """One of each battery; what is missing is computed, one after the other."""
     card = find_card(name)
     data = dataset_of(card)
-    subject, split, settings = Subject.of_card(card), data.load("test"), Settings(seed)
+    under_test, split, settings = NetworkUnderTest.of_card(card), data.load("test"), Settings(seed)
     found = []
     for battery in BATTERIES:
-        (result,) = evaluate(subject, split, battery_attacks(battery), data.threat, settings, store, Quiet()).results
+        (result,) = evaluate(under_test, split, battery_attacks(battery), data.threat, settings, store, Quiet()).results
         found.append((result.record, read_header(result.record.path)))
     return found
 

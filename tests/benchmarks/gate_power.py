@@ -23,7 +23,7 @@ from robench.check import REGRESSION, WORST, Cell, compare, rule
 from robench.data import dataset_of
 from robench.devices import device_name
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.numerics.stats import wilson
 from robench.report import Table, markdown
@@ -44,7 +44,13 @@ def run(card: Card, seed: int, store: Store) -> list[Record]:
     """The quick battery on one defense."""
     data = dataset_of(card)
     outcome = evaluate(
-        Subject.of_card(card), data.load("test"), battery_attacks("quick"), data.threat, Settings(seed), store, Quiet()
+        NetworkUnderTest.of_card(card),
+        data.load("test"),
+        battery_attacks("quick"),
+        data.threat,
+        Settings(seed),
+        store,
+        Quiet(),
     )
     return [result.record for result in outcome.results]
 
@@ -65,12 +71,12 @@ def planted(records: list[Record], points: float, attack: str, draw: np.random.G
 def caught(runs: Runs, pick: Pick, points: float, attack: str, draw: np.random.Generator) -> bool:
     """Whether the gate fails; a drop is planted in one defense, drawn at random."""
     cells: list[Cell] = []
-    victim = str(draw.choice(list(runs))) if points else ""
+    frozen = str(draw.choice(list(runs))) if points else ""
     for name, mine in runs.items():
         before, now = (mine[place] for place in pick(len(mine)))
-        cells += compare(name, before, planted(now, points, attack, draw) if name == victim else now)
+        cells += compare(name, before, planted(now, points, attack, draw) if name == frozen else now)
     failed = {ruling.cell.model for ruling in rule(cells, MAX_DROP, ALPHA) if ruling.verdict == REGRESSION}
-    return victim in failed if points else bool(failed)
+    return frozen in failed if points else bool(failed)
 
 
 def share(hits: int, of: int) -> str:

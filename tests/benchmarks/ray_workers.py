@@ -21,7 +21,7 @@ from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
 from robench.engine.executors.ray import Ray
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.report import Table, markdown
 from robench.specs import find_attack, find_card
@@ -45,7 +45,7 @@ def verdicts(
     with tempfile.TemporaryDirectory() as folder:
         store, settings = Store(Path(folder)), Settings(device="cpu")
         outcome = evaluate(
-            Subject.of_card(card), split, specs, data.threat, settings, store, Quiet(), executor=executor
+            NetworkUnderTest.of_card(card), split, specs, data.threat, settings, store, Quiet(), executor=executor
         )
     return [result.record.robust.tolist() for result in outcome.results]
 

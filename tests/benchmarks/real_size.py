@@ -29,10 +29,10 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 import robench
 from robench.access.judge import Judge
-from robench.access.microbatches import AUTO, Packer
+from robench.access.microbatches import AUTO, MicroBatcher
 from robench.classifiers import make_classifier
 from robench.classifiers.classifier import Classifier
-from robench.classifiers.frozen import Victim
+from robench.classifiers.frozen import FrozenNetwork
 from robench.data import dataset_of, find_dataset
 from robench.engine.sizing import make_ready
 from robench.paths import write_text
@@ -117,19 +117,19 @@ def battery(name: str, count: int, data_dir: Path) -> dict[str, str]:
 def one_pass(name: str, count: int, limited: bool) -> dict[str, str]:
     """The peak of one pass forwards and back over so many images of noise, and the micro-batch in the end."""
     network, x = network_of(name), torch.rand(count, *dataset_of(find_card(CARDS[name])).sizes[0])
-    packer = Packer(AUTO["cpu"])
+    batcher = MicroBatcher(AUTO["cpu"])
     if limited:
-        packer = Packer.auto(torch.device("cpu"))
-        make_ready(Judge(Victim.of(network, torch.device("cpu")), packer), x, "fp32")
+        batcher = MicroBatcher.auto(torch.device("cpu"))
+        make_ready(Judge(FrozenNetwork.of(network, torch.device("cpu")), batcher), x, "fp32")
 
     def slope(part: Tensor) -> Tensor:
         part = part.requires_grad_()
         return torch.autograd.grad(network(part).sum(), part)[0]
 
     begin = time.perf_counter()
-    packer(slope, x)
+    batcher(slope, x)
     took = (time.perf_counter() - begin) / count
-    return {"peak": f"{peak():.2f} GB", "rest": f"{min(packer.size, count)}, {took:.2f} s an image"}
+    return {"peak": f"{peak():.2f} GB", "rest": f"{min(batcher.size, count)}, {took:.2f} s an image"}
 
 
 def tables(run: Callable[..., dict[str, str]]) -> list[Table]:

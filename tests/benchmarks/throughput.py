@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 import robench
 from robench.access.judge import Judge
-from robench.access.microbatches import AUTO, Packer
+from robench.access.microbatches import AUTO, MicroBatcher
 from robench.classifiers.classifier import assemble
-from robench.classifiers.frozen import Victim
+from robench.classifiers.frozen import FrozenNetwork
 from robench.data import dataset_of
 from robench.data.split import Split
 from robench.engine.sizing import make_ready
@@ -150,11 +150,11 @@ def passes(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, str]]]:
     """A row for every network: milliseconds an image."""
     device = torch.device(options.device)
     for name, model, image in networks(device):
-        victim = Victim.of(model, device).hastened("fused", "fp32")
-        judge = Judge(victim, Packer.of(None, device))
+        frozen = FrozenNetwork.of(model, device).accelerated("fused", "fp32")
+        judge = Judge(frozen, MicroBatcher.of(None, device))
         make_ready(judge, image, "fp32")
-        size = judge.packer.size
-        x, fast = image.repeat(size, 1, 1, 1), victim.searched
+        size = judge.batcher.size
+        x, fast = image.repeat(size, 1, 1, 1), frozen.search_module
         learning = in_turns({"on": back(model, x)}, options.rounds, device)["on"]
         model.requires_grad_(False)
         usual = image.repeat(min(AUTO[device.type], 4 * size), 1, 1, 1)

@@ -12,8 +12,8 @@ from with_robench import MINIMAL, NAME, declared
 
 import robench.algorithms as algorithms
 from robench.access.judge import NOT_MISCLASSIFIED, Judge, Ruling
-from robench.access.microbatches import Packer
-from robench.classifiers.frozen import Victim, frozen
+from robench.access.microbatches import MicroBatcher
+from robench.classifiers.frozen import FrozenNetwork, frozen_network
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.numerics.ball import Ball
 from robench.specs import ThreatModel
@@ -26,8 +26,8 @@ WIDE = 8
 class Hindsight(Judge):
     """Lets no example leave, and keeps the nearest point of each that it would have confirmed."""
 
-    def __init__(self, victim: Victim, packer: Packer) -> None:
-        super().__init__(victim, packer)
+    def __init__(self, frozen: FrozenNetwork, batcher: MicroBatcher) -> None:
+        super().__init__(frozen, batcher)
         self.nearest: dict[bytes, tuple[float, Tensor]] = {}
 
     def rule(self, ball: Ball, points: Tensor, y: Tensor) -> Ruling:
@@ -44,10 +44,10 @@ class Hindsight(Judge):
 
 def minimal(attack: str, case: Case, seed: int) -> Tensor:
     """The nearest misclassified points that a whole run meets."""
-    spec, packer = declared(attack, case.effort), Packer(64)
-    with frozen(case.model, torch.device("cpu")) as victim:
-        judge, threat = Hindsight(victim, packer), ThreatModel.parse("l2", str(WIDE))
-        job = Job(victim, algorithms.bind(spec), spec, threat, seed, "fp32", packer)
+    spec, batcher = declared(attack, case.effort), MicroBatcher(64)
+    with frozen_network(case.model, torch.device("cpu")) as frozen:
+        judge, threat = Hindsight(frozen, batcher), ThreatModel.parse("l2", str(WIDE))
+        job = Job(frozen, algorithms.bind(spec), spec, threat, seed, "fp32", batcher)
         attack_chunk(job, Chunk(case.x, case.y, case.ids, case.y), judge, lambda *_: None)
     found = (judge.nearest.get(image.numpy().tobytes()) for image in case.x)
     return torch.stack([kept[1] if kept else image for kept, image in zip(found, case.x, strict=True)])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robench.data.split import Split
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import Settings, Subject, network_identity
+from robench.evaluation.request import NetworkUnderTest, Settings, network_identity
 from robench.evaluation.run import evaluate
 from robench.specs import AttackSpec, find_attack
 from robench.store import Store, read
@@ -41,10 +41,10 @@ def evaluation(attacks: list[str], case: Case, seed: int) -> tuple[Tensor, int]:
     """
     split = Split.checked("data", case.x, case.y, case.ids)
     settings = Settings(seed, case.precision, str(case.x.device), case.batch, save_adversarial=True)
-    subject = Subject("data/network", network_identity(case.model), lambda: case.model)
+    under_test = NetworkUnderTest("data/network", network_identity(case.model), lambda: case.model)
     specs = [declared(attack, case.effort) for attack in attacks]
     with tempfile.TemporaryDirectory(prefix="robench-") as folder:
-        outcome = evaluate(subject, split, specs, case.threat, settings, Store(Path(folder)), Quiet())
+        outcome = evaluate(under_test, split, specs, case.threat, settings, Store(Path(folder)), Quiet())
         _, rows = read(outcome.results[-1].record.path)
     found = case.x.clone()
     for row, stored in enumerate(rows.ordered(case.ids.cpu().numpy()).adversarial):

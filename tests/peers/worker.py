@@ -63,7 +63,7 @@ class Setup:
         return Case(model, x, y, ids, len(x), threat, self.classes, self.batch, self.precision, Effort(**self.effort))
 
 
-class Meter:
+class ProgressActor:
     """Counts the images that whole networks are shown; a hook on one of them would keep robench from folding it."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def memory(key: str) -> float | None:
     return next(int(line.split()[1]) / 1024 for line in STATUS.read_text().splitlines() if line.startswith(f"{key}:"))
 
 
-def measured(run: Callable[[], Tensor], case: Case, meter: Meter) -> tuple[Tensor, dict[str, Any]]:
+def measured(run: Callable[[], Tensor], case: Case, meter: ProgressActor) -> tuple[Tensor, dict[str, Any]]:
     """The points, and seconds by the clock and of this process, forwards, and memory in MB before and at most.
 
     On a GPU the memory is torch's; elsewhere the whole process's.
@@ -102,7 +102,7 @@ def measured(run: Callable[[], Tensor], case: Case, meter: Meter) -> tuple[Tenso
     return points, {**cost, "idle": idle, "peak": peak}
 
 
-def runner(library: str, case: Case, meter: Meter) -> tuple[Callable[[list[str], int], Tensor], Iterable[str]]:
+def runner(library: str, case: Case, meter: ProgressActor) -> tuple[Callable[[list[str], int], Tensor], Iterable[str]]:
     """From attacks and a seed to the points of the last attack; and the attacks that there are."""
     module = importlib.import_module(MODULES[library][0])
 
@@ -136,7 +136,7 @@ def main() -> None:
     library, setup = sys.argv[1], Setup(**json.loads(sys.stdin.readline()))
     torch.set_num_threads(setup.threads)
     case = setup.case()
-    meter = Meter()
+    meter = ProgressActor()
     run, attacks = runner(library, case, meter)
     warm(case)
     versions = {name: version(name) for name in ("torch", MODULES[library][1])}

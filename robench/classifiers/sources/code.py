@@ -20,14 +20,14 @@ Maker = Callable[..., nn.Module]
 
 
 @dataclass(frozen=True)
-class Made:
+class BuiltNetwork:
     """A network, and what code made it: a digest, or a library with its version."""
 
     network: nn.Module
     code: str
 
 
-def make(declared: Architecture, folder: Path, weights: Weights | None) -> Made:
+def make(declared: Architecture, folder: Path, weights: Weights | None) -> BuiltNetwork:
     """The network that a card declares to be made by others.
 
     Args:
@@ -57,7 +57,7 @@ def usual_input(declared: Architecture, made: nn.Module | None = None) -> Input 
 
 
 @dataclass(frozen=True)
-class Ran:
+class FunctionResult:
     """What a function of a Python file made.
 
     Attributes:
@@ -76,7 +76,7 @@ class Ran:
         return digest({path.relative_to(self.folder).as_posix(): file_sha256(path) for path in self.sources})
 
 
-def run_function(file: Path, function: str) -> Ran:
+def run_function(file: Path, function: str) -> FunctionResult:
     """Run a function of a Python file; what it imports from its folder is its own, whatever another file imported.
 
     Raises:
@@ -86,7 +86,7 @@ def run_function(file: Path, function: str) -> Ran:
     if not file.is_file():
         raise InputError(f"--model {name}: there is no file '{file}'.")
     file = file.resolve()
-    with _beside(file.parent) as imported:
+    with _import_from(file.parent) as imported:
         try:
             network = _made(file, function, name)
         except InputError:
@@ -94,11 +94,11 @@ def run_function(file: Path, function: str) -> Ran:
         except (Exception, SystemExit) as error:  # whatever goes wrong in it is the file's own matter
             what = "ends the program" if isinstance(error, SystemExit) else "fails"
             raise InputError(f"--model {name}: '{file}' {what} ({type(error).__name__}: {error}): mend it.") from error
-        return Ran(network, file.parent, tuple(sorted({file, *imported()})))
+        return FunctionResult(network, file.parent, tuple(sorted({file, *imported()})))
 
 
 @contextmanager
-def _beside(folder: Path) -> Iterator[Callable[[], list[Path]]]:
+def _import_from(folder: Path) -> Iterator[Callable[[], list[Path]]]:
     """Let files in a folder be imported; afterwards they are forgotten, so that no other file gets them."""
 
     def inside() -> dict[str, Path]:
@@ -144,7 +144,7 @@ def _call(maker: Callable[..., object], name: str) -> object:
     return maker()
 
 
-def _function(declared: Architecture, folder: Path) -> Made:
+def _function(declared: Architecture, folder: Path) -> BuiltNetwork:
     said = {key: declared.args.get(key) for key in ("file", "function")}
     for key, value in said.items():
         if not isinstance(value, str):
@@ -169,10 +169,10 @@ def _function(declared: Architecture, folder: Path) -> Made:
             f"the code in '{ran.folder}' ({files}) is not what its card was written for: "
             f'restore it, or if this code is meant put sha256 = "{ran.sha256}" into the card\'s args.'
         )
-    return Made(ran.network, ran.sha256)
+    return BuiltNetwork(ran.network, ran.sha256)
 
 
-def _from_library(declared: Architecture, weights: Weights | None) -> Made:
+def _from_library(declared: Architecture, weights: Weights | None) -> BuiltNetwork:
     name = declared.args.get("name")
     if not isinstance(name, str) or len(declared.args) > 1:
         raise InputError(f"architecture '{declared.name}' needs the text 'name' in its args, and nothing else.")
@@ -188,7 +188,7 @@ def _from_library(declared: Architecture, weights: Weights | None) -> Made:
         raise InputError(
             f"{declared.name} cannot make '{name}' ({said}): name another, or if it cannot be fetched give --weights."
         ) from error
-    return Made(network, f"{declared.name} {version(declared.name)}")
+    return BuiltNetwork(network, f"{declared.name} {version(declared.name)}")
 
 
 def _rows(network: nn.Module, weights: Weights) -> int:

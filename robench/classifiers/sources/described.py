@@ -9,15 +9,15 @@ from torch import nn
 from robench.classifiers.classifier import Classifier, assemble
 from robench.classifiers.normalised import normalised
 from robench.classifiers.sources.checkpoint import peeled, read_weights
-from robench.classifiers.sources.code import FUNCTION, Made, make, run_function, usual_input
+from robench.classifiers.sources.code import FUNCTION, BuiltNetwork, make, run_function, usual_input
 from robench.classifiers.sources.families import HEAD, USUAL_SIZE, Recognised, channels, classes, recognise
 from robench.classifiers.sources.loading import fit, restore
 from robench.errors import InputError
-from robench.specs import Architecture, Head, Input, Network, find_card
+from robench.specs import Architecture, Head, Input, NetworkSpec, find_card
 from robench.specs.network import MARK
 
 
-def load_own(network: Network) -> nn.Module:
+def load_own(network: NetworkSpec) -> nn.Module:
     """The network with its weights and its normalisation, in evaluation mode.
 
     A Python file that is named runs; weights are read without running anything.
@@ -29,7 +29,7 @@ def load_own(network: Network) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class LoadedNetwork:
     """A network of one's own, ready.
 
     Attributes:
@@ -43,24 +43,24 @@ class Prepared:
     remark: str = ""
 
 
-def prepare(network: Network) -> Prepared:
+def prepare(network: NetworkSpec) -> LoadedNetwork:
     """The network as `load_own` gives it, with what is to be known of it.
 
     Raises:
         InputError: as `load_own`.
     """
     if network.registered:
-        return Prepared(_of_card(network).eval())
+        return LoadedNetwork(_of_card(network).eval())
     if network.checkpoint:
         found, head, given = describe(network)
-        return Prepared(_recognised(network, found, head, given).eval(), remark=_remark(found, head, given))
+        return LoadedNetwork(_recognised(network, found, head, given).eval(), remark=_remark(found, head, given))
     declared, file = declare(network), function_of(network)
     weights = None if network.weights is None else read_weights(network.weights)
     if file is None:
         made = make(declared, Path(), weights)
     else:
         ran = run_function(*file)
-        made = Made(ran.network, ran.sha256)
+        made = BuiltNetwork(ran.network, ran.sha256)
     if weights is not None:
         keys = made.network.state_dict().keys()
         # Training frameworks put a name of their own before every key.
@@ -68,7 +68,7 @@ def prepare(network: Network) -> Prepared:
         fit(made.network, weights, str(network.weights))
     given = network.input or usual_input(declared, made.network) or Input()
     remark = "no --weights, the network is as the function makes it" if file and weights is None else ""
-    return Prepared(normalised(made.network, given).eval(), made.code, remark)
+    return LoadedNetwork(normalised(made.network, given).eval(), made.code, remark)
 
 
 def _remark(found: Recognised, head: Head, given: Input) -> str:
@@ -81,7 +81,7 @@ def _remark(found: Recognised, head: Head, given: Input) -> str:
     )
 
 
-def function_of(network: Network) -> tuple[Path, str] | None:
+def function_of(network: NetworkSpec) -> tuple[Path, str] | None:
     """The file and the function that make the network; None where none does. A card's file lies in its folder."""
     card = find_card(network.name) if network.registered else None
     declared, folder = (declare(network), Path()) if card is None else (card.architecture, card.folder)
@@ -90,12 +90,12 @@ def function_of(network: Network) -> tuple[Path, str] | None:
     return folder / str(declared.args["file"]), str(declared.args["function"])
 
 
-def feature_layer_of(network: Network) -> str | None:
+def feature_layer_of(network: NetworkSpec) -> str | None:
     """The layer that gives its penultimate features, as said, or as its card says."""
     return find_card(network.name).feature_layer if network.registered else network.feature_layer
 
 
-def declare(network: Network) -> Architecture:
+def declare(network: NetworkSpec) -> Architecture:
     """What a card says of a network that others make."""
     if network.function:
         stem, _, function = network.name.rpartition(MARK)
@@ -104,7 +104,7 @@ def declare(network: Network) -> Architecture:
     return Architecture(name=library, args={"name": name})
 
 
-def describe(network: Network) -> tuple[Recognised, Head, Input]:
+def describe(network: NetworkSpec) -> tuple[Recognised, Head, Input]:
     """What a file of weights tells, with what is said about it besides.
 
     Raises:
@@ -118,7 +118,7 @@ def describe(network: Network) -> tuple[Recognised, Head, Input]:
     return found, _head(found, network.head, network.name), network.input or found.input or Input()
 
 
-def _recognised(network: Network, found: Recognised, head: Head, given: Input) -> Classifier:
+def _recognised(network: NetworkSpec, found: Recognised, head: Head, given: Input) -> Classifier:
     where = f"weights '{network.name}'"
     weights = found.weights
     model = assemble(found.architecture, head, given, (channels(weights), *USUAL_SIZE), classes(weights), where)
@@ -144,7 +144,7 @@ def _head(found: Recognised, said: Head | None, where: str) -> Head:
     return said
 
 
-def _of_card(network: Network) -> nn.Module:
+def _of_card(network: NetworkSpec) -> nn.Module:
     """The network of a card with other weights than the card's."""
     if network.weights is None:
         raise InputError(

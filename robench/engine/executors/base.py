@@ -48,15 +48,15 @@ class Executor(Protocol):
 
 def work(job: Job, chunk: Chunk, on_step: OnStep) -> tuple[Rows, dict[str, Any]]:
     """Attack one chunk, here and now: its rows and what it cost."""
-    judge, begin = Judge(job.victim, job.packer), time.perf_counter()
+    judge, begin = Judge(job.network, job.batcher), time.perf_counter()
     rows, faults, measures, _ = attack_chunk(job, chunk, judge, on_step)
     cost = {
         "seconds": time.perf_counter() - begin,
         "judge_forwards": judge.forwards,
         "faults": dict(faults),
         "measures": dict(measures),
-        "device": device_name(job.victim.device),
-        "search": job.victim.search,
+        "device": device_name(job.network.device),
+        "search": job.network.search,
     }
     release()
     return rows, cost

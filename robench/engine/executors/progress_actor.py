@@ -1,7 +1,7 @@
 """How far chunks are that are computed elsewhere. Never imports torch: its process is small."""
 
 
-class Meter:
+class ProgressActor:
     """An actor of Ray's: workers tell it steps, the process that asks collects the latest of each chunk."""
 
     def __init__(self) -> None:

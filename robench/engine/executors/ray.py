@@ -19,11 +19,11 @@ from ray.exceptions import RayError, RaySystemError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robench.access.microbatches import AUTO
-from robench.classifiers.frozen import Victim
+from robench.classifiers.frozen import FrozenNetwork
 from robench.engine.executors.base import OnChunk, OnProgress
 from robench.engine.executors.cluster import connect
-from robench.engine.executors.progress_actor import Meter
-from robench.engine.executors.worker import CPU, PAUSE, Order, Parcel, attack
+from robench.engine.executors.progress_actor import ProgressActor
+from robench.engine.executors.worker import CPU, PAUSE, ChunkPayload, JobPayload, attack
 from robench.engine.loop import Chunk, Job
 from robench.engine.sizing import CHUNK
 from robench.errors import IncompleteError, InputError, RobenchError
@@ -55,7 +55,7 @@ class Ray:
             raise InputError(f"--device '{device}' with the engine ray: use {', '.join(DEVICES)}; Ray hands out GPUs.")
         self._wanted, self._address, self._cores = device, address, workers
         self._started = False
-        self._sent: tuple[Victim, Any] | None = None
+        self._sent: tuple[FrozenNetwork, Any] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -77,7 +77,7 @@ class Ray:
         queue, room = iter(chunks), AHEAD * self.workers
         send = self._sender(job)
         flying: dict[Any, int] = {}
-        news = self._meter.news.remote()
+        news = self._progress_actor.news.remote()
         try:
             while True:
                 for position, chunk in islice(queue, room - len(flying)):
@@ -89,7 +89,7 @@ class Ray:
                 if ray.wait([news], timeout=0)[0]:
                     for position, (restart, t, active) in ray.get(news).items():
                         on_progress(position, restart, t, active)
-                    news = self._meter.news.remote()
+                    news = self._progress_actor.news.remote()
         finally:
             _abandon(flying, on_chunk)
 
@@ -122,42 +122,48 @@ class Ray:
         return self._wanted
 
     @cached_property
-    def _meter(self) -> Any:
+    def _progress_actor(self) -> Any:
         """On this machine, so that it lives as long as who asks."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        meter = ray.remote(Meter).options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)
+        meter = ray.remote(ProgressActor).options(
+            num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here
+        )
         return meter.remote()
 
     def _sender(self, job: Job) -> Callable[[int, Chunk], Any]:
         """A function that sends a chunk to a worker and gives the task."""
-        victim, order = self._victim(job.victim), ray.put(Order.of(job, self._kind))
+        network, order = self._network(job.network), ray.put(JobPayload.of(job, self._kind))
         # Ray would start a new process for every task on a GPU, unless told that any number of calls is fine.
         task = ray.remote(num_cpus=1, num_gpus=int(self._kind == "cuda"), max_calls=0, max_retries=RETRIES)(_task)
 
         def send(position: int, chunk: Chunk) -> Any:
-            parcel = ray.put(Parcel.of(chunk, job.crafted))
-            return task.options(name=f"{job.spec.name} {position}").remote(victim, order, parcel, position, self._meter)
+            parcel = ray.put(ChunkPayload.of(chunk, job.crafted))
+            return task.options(name=f"{job.spec.name} {position}").remote(
+                network, order, parcel, position, self._progress_actor
+            )
 
         return send
 
-    def _victim(self, victim: Victim) -> Any:
+    def _network(self, network: FrozenNetwork) -> Any:
         """The network in the object store; it is put there once for all attacks in a row that see the same of it."""
-        bare = replace(victim, device=CPU, swift=None)
+        bare = replace(network, device=CPU, accelerated_module=None)
         if self._sent is None or self._sent[0] != bare:
             try:
-                victim.model.to(CPU)
+                network.module.to(CPU)
                 sent = ray.put(bare)
             except (TypeError, PicklingError, AttributeError) as error:
                 said = str(error).splitlines()[0].rstrip(".:")
                 raise InputError(f"the network cannot be sent to workers ({said}): use the engine local.") from error
             finally:
-                victim.model.to(victim.device)
+                network.module.to(network.device)
             self._sent = bare, sent
         return self._sent[1]
 
 
-def _task(victim: Victim, order: Order, parcel: Parcel, position: int, meter: Any) -> tuple[Rows, dict[str, Any]]:
-    return attack(victim, order, parcel, partial(meter.tell.remote, position))
+def _task(
+    network: FrozenNetwork, order: JobPayload, parcel: ChunkPayload, position: int, meter: Any
+) -> tuple[Rows, dict[str, Any]]:
+    return attack(network, order, parcel, partial(meter.tell.remote, position))
 
 
 def _hand_over(task: Any, flying: dict[Any, int], on_chunk: OnChunk) -> None:

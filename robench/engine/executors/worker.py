@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robench.access.microbatches import Packer
-from robench.algorithms import Pool
-from robench.classifiers.frozen import Victim
+from robench.access.microbatches import MicroBatcher
+from robench.algorithms import ReferenceExamples
+from robench.classifiers.frozen import FrozenNetwork
 from robench.devices import versions
 from robench.engine.executors.base import work
-from robench.engine.loop import Chunk, Crafted, Job
+from robench.engine.loop import Chunk, CraftedExamples, Job
 from robench.errors import InputError
 from robench.store import Rows
 
@@ -26,7 +26,7 @@ Tell = Callable[[int, int, int], object]
 
 
 @dataclass(frozen=True)
-class Parcel:
+class ChunkPayload:
     """A chunk on its way, on the CPU.
 
     Attributes:
@@ -38,14 +38,14 @@ class Parcel:
     points: Tensor | None
 
     @classmethod
-    def of(cls, chunk: Chunk, crafted: Crafted | None) -> "Parcel":
+    def of(cls, chunk: Chunk, crafted: CraftedExamples | None) -> "ChunkPayload":
         """Of all crafted examples only the chunk's travel."""
         chunk = chunk.to(CPU)
         return cls(chunk, crafted.of(chunk.ids) if crafted else None)
 
 
 @dataclass(frozen=True)
-class Order:
+class JobPayload:
     """What all chunks of an attack share, beside the network.
 
     Attributes:
@@ -57,20 +57,20 @@ class Order:
     """
 
     shared: dict[str, Any]
-    packer: Packer
-    pool: Pool | None
+    batcher: MicroBatcher
+    references: ReferenceExamples | None
     kind: str
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, job: Job, kind: str) -> "Order":
+    def of(cls, job: Job, kind: str) -> "JobPayload":
         """The order for a job."""
-        apart = {"victim", "packer", "pool", "crafted"}
+        apart = {"network", "batcher", "references", "crafted"}
         shared = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in apart}
-        return cls(shared, job.packer, job.pool and job.pool.to(CPU), kind, versions())
+        return cls(shared, job.batcher, job.references and job.references.to(CPU), kind, versions())
 
 
-def attack(victim: Victim, order: Order, parcel: Parcel, tell: Tell) -> tuple[Rows, dict[str, Any]]:
+def attack(network: FrozenNetwork, order: JobPayload, parcel: ChunkPayload, tell: Tell) -> tuple[Rows, dict[str, Any]]:
     """Attack a chunk of a victim that comes as a CPU's; `tell` hears of a step now and then.
 
     Raises:
@@ -80,18 +80,18 @@ def attack(victim: Victim, order: Order, parcel: Parcel, tell: Tell) -> tuple[Ro
     device = torch.device(order.kind)
     if device == CPU:
         torch.set_num_threads(1)  # a worker is a core
-    chunk, there = parcel.chunk, replace(victim, model=victim.model.to(device), device=device)
+    chunk, there = parcel.chunk, replace(network, module=network.module.to(device), device=device)
     job = Job(
-        victim=there.hastened(victim.search, order.shared["precision"]),
-        packer=order.packer.on(device),
-        pool=order.pool and order.pool.to(device),
-        crafted=None if parcel.points is None else Crafted(chunk.ids, parcel.points),
+        network=there.accelerated(network.search, order.shared["precision"]),
+        batcher=order.batcher.on(device),
+        references=order.references and order.references.to(device),
+        crafted=None if parcel.points is None else CraftedExamples(chunk.ids, parcel.points),
         **order.shared,
     )
-    return work(job, chunk.to(device), _Seldom(tell))
+    return work(job, chunk.to(device), Throttled(tell))
 
 
-class _Seldom:
+class Throttled:
     """Passes on one call in a while."""
 
     def __init__(self, tell: Tell) -> None:

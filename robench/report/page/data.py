@@ -10,9 +10,9 @@ from robench.report import Selection, Trust, trust, worst_case
 from robench.report.page.corruptions import grids, mca
 from robench.report.page.curves import curves
 from robench.report.page.gallery import Clean, gallery
-from robench.report.page.pool import Pool
+from robench.report.page.interned import Interned
 from robench.report.robustness import attack_names, lacking_attacks
-from robench.report.selection import current, newest
+from robench.report.selection import current, latest_per_key
 from robench.specs import diagnostics, find_card, list_models
 from robench.store import Column, Record
 
@@ -30,7 +30,7 @@ class Shared:
     """
 
     def __init__(self) -> None:
-        self.texts, self.attacks, self.trusts, self.runs = Pool(), Pool(), Pool(), Pool()
+        self.texts, self.attacks, self.trusts, self.runs = Interned(), Interned(), Interned(), Interned()
 
 
 def page_data(
@@ -53,7 +53,7 @@ def page_data(
         made = _defense(mine, shared)
         made["about"] = find_card(name).about if name in registered else ""
         made["missing"] = list(lacking_attacks(names, mine))
-        made["curves"] = curves(mine, newest(everything[name]))
+        made["curves"] = curves(mine, latest_per_key(everything[name]))
         made["mca"] = mca(selection.corrupted.get(name, ()), mine[0].header)
         made["corruptions"] = grids(selection.corrupted.get(name, ()), mine[0].header.dataset)
         made["gallery"] = gallery(mine, clean)

@@ -35,7 +35,7 @@ class TRADES(Framework):
         """One update on clean and perturbed images."""
         scale = net.constants.scale
         with in_mode(net.module, perturb.train_mode), torch.no_grad():
-            reference = net.look(x)
+            reference = net.infer(x)
         perturbed = perturb(net, x, lambda logits: divergence(reference, logits, scale))
         clean, adversarial = net(x), net(perturbed)
         yield training_loss(clean, y, net.constants) + self.beta * divergence(clean, adversarial, scale).mean()

@@ -5,7 +5,7 @@ from typing import Any
 from robench.specs import canonical
 
 
-class Pool:
+class Interned:
     """A list without repetitions; what is put in twice has one place."""
 
     def __init__(self) -> None:

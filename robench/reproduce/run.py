@@ -9,9 +9,9 @@ import torch
 
 from robench.data import find_dataset
 from robench.evaluation import corruptions
-from robench.evaluation.corruptions import Generated, Moved
+from robench.evaluation.corruptions import Generated, RotatedTranslated
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import Settings, Subject
+from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.report.paper import Source
 from robench.report.publish import publish_corrupted, publish_records
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Workshop:
+class ReproductionRun:
     """Trains or reuses what is missing, evaluates it, and publishes the records.
 
     Attributes:
@@ -74,14 +74,14 @@ class Workshop:
         """Verdicts under the dataset's usual threat model, read where they are stored."""
         data = find_dataset(self.dataset)
         outcome = evaluate(
-            Subject.of_card(card),
+            NetworkUnderTest.of_card(card),
             data.load("test", self.data_dir),
             [find_attack(name) for name in attacks],
             data.usual,
             Settings(device=str(self.device)),
             Store(self.results),
             Quiet(),
-            [Subject.of_card(substitute) for substitute in substitutes],
+            [NetworkUnderTest.of_card(substitute) for substitute in substitutes],
         )
         registered = card.name == f"{self.dataset}/{card.folder.name}"
         records = [result.record for result in outcome.results]
@@ -92,7 +92,7 @@ class Workshop:
         """Verdicts on generated corruptions, rotations and translations, read where they are stored."""
         split = find_dataset(self.dataset).load("test", self.data_dir)
         settings = Settings(device=str(self.device))
-        for source in (Generated(split), Moved()):
-            corruptions.evaluate(Subject.of_card(card), split, source, settings, self.results)
+        for source in (Generated(split), RotatedTranslated()):
+            corruptions.evaluate(NetworkUnderTest.of_card(card), split, source, settings, self.results)
         publish_corrupted(self.results, [card.name])
         self.say(f"{card.name}: corruptions")

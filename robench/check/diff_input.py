@@ -9,7 +9,7 @@ from robench.check.baseline import LINES
 from robench.check.comparable import FREE, Field, differing, named
 from robench.errors import IncompleteError, InputError
 from robench.report import load
-from robench.report.selection import current, defense, in_order, newest, stem
+from robench.report.selection import base_name, current, defense, in_order, latest_per_key
 from robench.specs import CARD, find_card
 from robench.store import Record, read_file
 
@@ -19,14 +19,14 @@ MAY_DIFFER = (*FREE, "precision")
 
 
 @dataclass(frozen=True)
-class Side:
+class DiffInput:
     """Records by the declared names of their defenses, and what the user called them."""
 
     name: str
     records: dict[str, list[Record]]
 
     @classmethod
-    def of(cls, text: str, results: Path | None = None, attacks: Container[str] | None = None) -> "Side":
+    def of(cls, text: str, results: Path | None = None, attacks: Container[str] | None = None) -> "DiffInput":
         """Read a side: a path if it is one of a file of records or of a results folder, else a defense's name.
 
         Of a defense with several networks that is taken which was evaluated last.
@@ -51,7 +51,7 @@ class Side:
             found = {defense(name): mine for mine in current(load(results), [name]).values()}
         found = {name: _of_newest_network(mine) for name, mine in found.items()}
         kept = {
-            name: [r for r in mine if attacks is None or stem(r.header.attack.name) in attacks]
+            name: [r for r in mine if attacks is None or base_name(r.header.attack.name) in attacks]
             for name, mine in found.items()
         }
         if not any(kept.values()):
@@ -107,7 +107,7 @@ class Pair:
         return -len(self.fields), len(self.first), one_seed
 
 
-def pairs(first: Side, second: Side) -> Iterator[Pair]:
+def pairs(first: DiffInput, second: DiffInput) -> Iterator[Pair]:
     """Each defense that both sides have, or the only one of each side.
 
     Of several threat models, sizes and seeds the two that compare are taken, those with the most attacks in common.
@@ -129,7 +129,7 @@ def pairs(first: Side, second: Side) -> Iterator[Pair]:
         )
 
 
-def alone(first: Side, second: Side) -> list[str]:
+def unpaired(first: DiffInput, second: DiffInput) -> list[str]:
     """A sentence on the defenses that only one of two sides with several has, if there are any."""
     if len(first.records) == len(second.records) == 1:
         return []
@@ -146,7 +146,7 @@ def _of_newest_network(records: list[Record]) -> list[Record]:
 def _groups(records: list[Record]) -> list[list[Record]]:
     """Records that stand together: of one network, one set of examples, one threat model, seed and precision."""
     found: dict[tuple[object, ...], list[Record]] = {}
-    for record in in_order(newest(records)):
+    for record in in_order(latest_per_key(records)):
         h = record.header
         found.setdefault((h.group, h.seed, h.precision), []).append(record)
     return list(found.values())
