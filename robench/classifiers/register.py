@@ -9,7 +9,7 @@ import tomlkit
 import torch
 from torch import Tensor, nn
 
-from robench.classifiers import load_card, load_own, save_weights
+from robench.classifiers import load_card, load_user_network, save_weights
 from robench.classifiers.frozen import TWICE, check_clean, check_repeatable, frozen_network
 from robench.classifiers.normalised import Normalised
 from robench.classifiers.sources.code import FUNCTION, FunctionResult, run_function, usual_input
@@ -80,7 +80,7 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
     folder = out.resolve() / dataset_label(dataset) / name
     if os.path.lexists(folder):
         raise InputError(f"'{folder}' is there already: choose another --name, or remove that folder.")
-    made, layer = load_own(network), feature_layer_of(network)
+    made, layer = load_user_network(network), feature_layer_of(network)
     logits = _try(made, data, tried, layer)
     function = function_of(network)
     said, ran = _described(network, _inner(made)), None if function is None else run_function(*function)

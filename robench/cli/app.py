@@ -35,7 +35,8 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except TyperException as error:
-        return _say(f"{error.format_message().rstrip('.')}: see `robench --help`.", 2)
+        said = error.format_message().replace("Value error, ", "").rstrip(".")
+        return _say(f"{said}: see `robench --help`.", 2)
     except RobenchError as error:
         return _say(str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001  (the last line of defence: it is shown whole)

@@ -6,8 +6,9 @@ from robench.access.judge import Judge
 from robench.access.microbatches import MicroBatcher
 from robench.algorithms import Algorithm
 from robench.classifiers.fused import warm_up
-from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.precision import arithmetic
 from robench.data.pixels import Images
+from robench.specs.settings import Precision
 
 CHUNK = 1024
 """Examples that advance together: enough for full micro-batches, few enough to lose little."""

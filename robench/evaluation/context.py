@@ -12,7 +12,6 @@ from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import ALLOWED
 from robench.algorithms import Algorithm, ReferenceExamples, bind
 from robench.classifiers.frozen import FrozenNetwork, frozen_network
-from robench.data.split import Split
 from robench.devices import sent
 from robench.engine.loop import Chunk, CraftedExamples, Job
 from robench.engine.sizing import make_ready
@@ -20,19 +19,16 @@ from robench.errors import InputError
 from robench.evaluation.cost import SpeedProbe
 from robench.evaluation.diagnostics import EXAMPLES, Probe
 from robench.evaluation.progress import Watcher
-from robench.evaluation.request import NetworkUnderTest, Settings
-from robench.specs import Access, AttackSpec, ThreatModel
+from robench.evaluation.request import EvaluationRequest
+from robench.specs import Access, AttackSpec
 
 
 class NetworkContext:
-    """What attacks are run on, and what must be known of it before one is.
+    """The network of a request on its device, and what must be known of it before an attack.
 
     Args:
-        subject: the network.
-        split: the examples.
-        threat: norm and eps.
-        settings: how to run.
-        watcher: hears what is odd about the network.
+        request: network, examples, threat model, settings.
+        watcher: gets notices about the network.
         device: where the network goes.
         stack: gives the network back when it is closed.
 
@@ -40,18 +36,11 @@ class NetworkContext:
         compiling: seconds that torch.compile took and no record has counted yet.
     """
 
-    def __init__(
-        self,
-        under_test: NetworkUnderTest,
-        split: Split,
-        threat: ThreatModel,
-        settings: Settings,
-        watcher: Watcher,
-        device: torch.device,
-        stack: ExitStack,
-    ) -> None:
-        self.under_test, self.split, self.threat, self.settings = under_test, split, threat, settings
-        self.watcher, self.device, self.stack = watcher, device, stack
+    def __init__(self, request: EvaluationRequest, watcher: Watcher, device: torch.device, stack: ExitStack) -> None:
+        self.request, self.watcher, self.device, self.stack = request, watcher, device, stack
+        self.under_test, self.split, self.threat, self.settings = (
+            request.under_test, request.split, request.threat, request.settings,
+        )  # fmt: skip
         self.compiling = 0.0
 
     def refusal(self, spec: AttackSpec) -> str:

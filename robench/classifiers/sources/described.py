@@ -17,7 +17,7 @@ from robench.specs import Architecture, Head, Input, NetworkSpec, find_card
 from robench.specs.network import MARK
 
 
-def load_own(network: NetworkSpec) -> nn.Module:
+def load_user_network(network: NetworkSpec) -> nn.Module:
     """The network with its weights and its normalisation, in evaluation mode.
 
     A Python file that is named runs; weights are read without running anything.
@@ -44,10 +44,10 @@ class LoadedNetwork:
 
 
 def prepare(network: NetworkSpec) -> LoadedNetwork:
-    """The network as `load_own` gives it, with what is to be known of it.
+    """The network as `load_user_network` gives it, with what is to be known of it.
 
     Raises:
-        InputError: as `load_own`.
+        InputError: as `load_user_network`.
     """
     if network.registered:
         return LoadedNetwork(_of_card(network).eval())
