@@ -2,6 +2,7 @@
 
 import pkgutil
 from importlib import import_module
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -22,12 +23,16 @@ __all__ = [
 ]
 
 
+SHARED = ("base", "gradient")
+"""Modules that several algorithms share; every other one holds an algorithm."""
+
+
 def list_algorithms() -> list[str]:
     """The names of all algorithms."""
-    return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
+    return [module.name for module in pkgutil.iter_modules(__path__) if module.name not in SHARED]
 
 
-def algorithm_class(name: str) -> type[Algorithm]:
+def algorithm_class(name: str) -> type[Algorithm[Any]]:
     """An algorithm by name.
 
     Raises:
@@ -35,11 +40,11 @@ def algorithm_class(name: str) -> type[Algorithm]:
     """
     if name not in list_algorithms():
         raise unknown("algorithm", name, list_algorithms())
-    found: type[Algorithm] = import_module(f"{__name__}.{name}").ALGORITHM
+    found: type[Algorithm[Any]] = import_module(f"{__name__}.{name}").ALGORITHM
     return found
 
 
-def bind(spec: AttackSpec) -> Algorithm:
+def bind(spec: AttackSpec) -> Algorithm[Any]:
     """The algorithm of a stanza with the stanza's parameters.
 
     Raises:

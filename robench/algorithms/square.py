@@ -1,7 +1,7 @@
 """The Square attack: random search with squares."""
 
 import dataclasses
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -17,7 +17,7 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 @dataclasses.dataclass(frozen=True)
-class Search(State):
+class SquareSearch(State):
     """The proposal x, the best point so far (N, C, H, W) and its margin (N,)."""
 
     best: Tensor
@@ -25,7 +25,7 @@ class Search(State):
 
 
 @dataclass(frozen=True, config=STRICT)
-class Square(Algorithm):
+class Square(Algorithm[SquareSearch]):
     """Algorithm 1 of Andriushchenko et al. 2020 (Square attack, ECCV 2020).
 
     Each query changes one square window of the best point so far, chosen at random, and is kept if the
@@ -50,20 +50,19 @@ class Square(Algorithm):
 
     access: ClassVar[Access] = "score"
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> SquareSearch:
         """The paper's start, not yet asked about."""
         start = _stripes(task) if task.ball.norm == "linf" else _grid(task)
-        return Search(start, best=task.x, margin=torch.full_like(task.x[:, 0, 0, 0], float("inf")))
+        return SquareSearch(start, best=task.x, margin=torch.full_like(task.x[:, 0, 0, 0], float("inf")))
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: SquareSearch, t: int, task: Task) -> SquareSearch:
         """Ask about the proposal, keep it if it is better, and make the next one."""
-        search = cast(Search, state)
-        found = margin(task.oracle.logits(search.x, candidate=True), task.y)
-        better = found < search.margin
-        best = where(per_example(better, task.x), search.x, search.best)
+        found = margin(task.oracle.logits(state.x, candidate=True), task.y)
+        better = found < state.margin
+        best = where(per_example(better, task.x), state.x, state.best)
         propose = _one_square if task.ball.norm == "linf" else _two_squares
         x = propose(best, self._covered(t + 1), t + 1, task, spare=int(self.inner))
-        return Search(x, best=best, margin=where(better, found, search.margin))
+        return SquareSearch(x, best=best, margin=where(better, found, state.margin))
 
     def _covered(self, query: int) -> float:
         """The share of pixels that the square of a query covers."""
