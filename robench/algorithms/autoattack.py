@@ -45,6 +45,7 @@ class AutoAttack(Algorithm[State]):
     parts: tuple[Part, ...] = STANDARD
     batch_size: Count = 250
 
+    norms: ClassVar[tuple[Norm, ...]] = tuple(NORM_NAMES)
     bounds: ClassVar[Bounds] = "own"
     is_prefix_stable: ClassVar[bool] = False
     example_independent: ClassVar[bool] = False

@@ -108,11 +108,11 @@ class Task:
 
     def random_point(self, step: int, purpose: str) -> Tensor:
         """A point drawn uniformly from each example's ball, clipped to [0, 1]."""
-        shape = tuple(self.x.shape[1:])
-        if self.ball.norm == "linf":
-            return self.ball.random_point(self.random.uniform(shape, step, purpose))
-        radius = self.random.uniform((), step, purpose)
-        return self.ball.random_point(radius, self.random.normal(shape, step, purpose))
+        draws = self.ball.draws(
+            lambda shape: self.random.uniform(shape, step, purpose),
+            lambda shape: self.random.normal(shape, step, purpose),
+        )
+        return self.ball.random_point(*draws)
 
     def target(self) -> tuple[Tensor, int]:
         """The wrong class that this restart aims at, (A,), and how often all have had their turn.

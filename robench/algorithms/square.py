@@ -1,6 +1,7 @@
 """The Square attack: random search with squares."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, where
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
 from robench.numerics.ball import TINY, per_example
 from robench.numerics.losses import margin
-from robench.specs import Access
+from robench.specs import Access, Norm
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """After each of these queries the share of changed pixels is halved, for a budget of 10,000 (paper and its code)."""
@@ -49,10 +50,11 @@ class Square(Algorithm[SquareSearch]):
     inner: bool = False
 
     access: ClassVar[Access] = "score"
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
     def init(self, task: Task) -> SquareSearch:
         """The paper's start, not yet asked about."""
-        start = _stripes(task) if task.ball.norm == "linf" else _grid(task)
+        start = STARTS[task.ball.norm](task)
         return SquareSearch(start, best=task.x, margin=torch.full_like(task.x[:, 0, 0, 0], float("inf")))
 
     def step(self, state: SquareSearch, t: int, task: Task) -> SquareSearch:
@@ -60,8 +62,7 @@ class Square(Algorithm[SquareSearch]):
         found = margin(task.oracle.logits(state.x, candidate=True), task.y)
         better = found < state.margin
         best = where(per_example(better, task.x), state.x, state.best)
-        propose = _one_square if task.ball.norm == "linf" else _two_squares
-        x = propose(best, self._covered(t + 1), t + 1, task, spare=int(self.inner))
+        x = PROPOSALS[task.ball.norm](best, self._covered(t + 1), t + 1, task, spare=int(self.inner))
         return SquareSearch(x, best=best, margin=where(better, found, state.margin))
 
     def _covered(self, query: int) -> float:
@@ -167,5 +168,8 @@ def _length(x: Tensor, over: tuple[int, ...] = (2, 3)) -> Tensor:
     """The l2 norm of each channel, or over the given axes, which stay as ones."""
     return x.square().sum(over, keepdim=True).sqrt()
 
+
+STARTS: dict[Norm, Callable[[Task], Tensor]] = {"linf": _stripes, "l2": _grid}
+PROPOSALS: dict[Norm, Callable[..., Tensor]] = {"linf": _one_square, "l2": _two_squares}
 
 ALGORITHM = Square
