@@ -10,8 +10,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from robench.classifiers import load_model
-from robench.classifiers.fused import Search
-from robench.classifiers.precision import Precision
 from robench.classifiers.service import AskError, Service
 from robench.data.split import Split
 from robench.engine.executors import make_executor, require_engine
@@ -20,7 +18,7 @@ from robench.evaluation.budget import cap_queries
 from robench.evaluation.corruptions import Generated, RotatedTranslated
 from robench.evaluation.corruptions import evaluate as run_corrupted
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import NetworkUnderTest, Settings, network_identity
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings, network_identity
 from robench.evaluation.run import evaluate as run
 from robench.evaluation.transfer import as_ensemble
 from robench.paths import require_name, require_writable
@@ -28,6 +26,7 @@ from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
 from robench.report.sweeps import Sweep
 from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
+from robench.specs.settings import Precision, Search
 from robench.store import Store
 
 __all__ = ["Service", "evaluate", "evaluate_corruptions", "list_attacks", "list_models", "load_model"]
@@ -109,12 +108,13 @@ def evaluate(
         for name, network in (substitutes or {}).items()
     ]
     crafting = [as_ensemble(crafting)] if ensemble and crafting else crafting
+    request = EvaluationRequest(under_test, split, threat, tuple(specs), settings, tuple(crafting))
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         require_writable(Path(folder) / "raw", "results")
         executor = stack.enter_context(closing(make_executor(engine, device, ray_address)))
         try:
-            outcome = run(under_test, split, specs, threat, settings, Store(Path(folder)), Quiet(), crafting, executor)
+            outcome = run(request, Store(Path(folder)), Quiet(), executor)
         except AskError as error:
             raise (error.__cause__ or error) from None
     if results is None:

@@ -8,7 +8,7 @@ from toys import stopped_after_a_chunk
 from robench.algorithms import bind
 from robench.evaluation.cost import CostHistory, SpeedProbe
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root
 from robench.report import load, select
@@ -79,16 +79,13 @@ def test_where_the_pilot_saw_no_survivor_one_may_last_among_many():
 
 def test_what_an_interrupted_run_has_stored_is_not_counted_again(published, digits, tmp_path, monkeypatch):
     split, spec, threat = digits.limit(100), find_attack("mim-20"), ThreatModel.parse("linf", "0.2")
-    under_test, store, settings = (
-        NetworkUnderTest.of_card(find_card("pgdat")),
-        Store(tmp_path),
-        Settings(device="cpu", chunk_size=50),
-    )
+    under_test, settings = NetworkUnderTest.of_card(find_card("pgdat")), Settings(device="cpu", chunk_size=50)
+    request, store = EvaluationRequest(under_test, split, threat, (spec,), settings), Store(tmp_path)
     history = CostHistory(published)
-    (whole,) = plan(under_test, split, [spec], threat, settings, store, history=history)
+    (whole,) = plan(request, store, history)
     with stopped_after_a_chunk(monkeypatch):
-        evaluate(under_test, split, [spec], threat, settings, store, Quiet())
-    (rest,) = plan(under_test, split, [spec], threat, settings, store, history=history)
+        evaluate(request, store, Quiet())
+    (rest,) = plan(request, store, history)
     assert rest.source == "compute, 50 of 100 examples are stored"
     assert rest.forwards == pytest.approx(whole.forwards / 2, abs=1)
     assert rest.most == whole.most / 2
@@ -103,11 +100,11 @@ def test_a_cheaper_battery_is_named_also_where_it_is_a_part_of_what_is_asked(cli
 def test_the_pilot_of_a_defense_sees_what_its_record_says(published, digits, tmp_path):
     card = find_card("pgdat")
     under_test, threat = NetworkUnderTest.of_card(card), ThreatModel.parse("linf", "0.2")
-    specs = [find_attack("pgd-500")]
+    request = EvaluationRequest(under_test, digits, threat, (find_attack("pgd-500"),), Settings(device="cpu"))
     history = CostHistory(published, without=card.name)
-    (planned,) = plan(under_test, digits, specs, threat, Settings(device="cpu"), Store(tmp_path), history=history)
+    (planned,) = plan(request, Store(tmp_path), history)
     record = {record.header.attack.name: record for record in select(published).defenses[card.name]}["pgd-500"]
     assert planned.forwards == pytest.approx(record.header.forwards, rel=BAR)
     assert planned.seconds > 0
-    (unknown,) = plan(under_test, digits, specs, threat, Settings(device="cpu"), Store(tmp_path))
+    (unknown,) = plan(request, Store(tmp_path))
     assert (unknown.seconds, unknown.most) == (None, 501 * 540)

@@ -75,7 +75,7 @@ def test_a_split_is_the_same_however_its_images_are_kept():
 
 def test_verdicts_are_the_same_however_images_are_kept(tmp_path):
     from robench.evaluation.progress import Quiet
-    from robench.evaluation.request import NetworkUnderTest, Settings
+    from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
     from robench.evaluation.run import evaluate
     from robench.specs import ThreatModel, find_attack
     from robench.store import Store
@@ -87,9 +87,10 @@ def test_verdicts_are_the_same_however_images_are_kept(tmp_path):
     for at, x in enumerate((FLOATS, Pixels(RAW))):
         split = Split.checked("s", x, labels)
         under_test = NetworkUnderTest("s/n", {"weights": "w"}, lambda: network)
-        attacks = [find_attack(name) for name in ("pgd-20", "feature-attack", "square")]
-        outcome = evaluate(under_test, split, attacks[::2], ThreatModel.parse("linf", "2/255"), Settings(device="cpu"),
-                           Store(tmp_path / str(at)), Quiet())  # fmt: skip
+        attacks = (find_attack("pgd-20"), find_attack("square"))
+        threat = ThreatModel.parse("linf", "2/255")
+        request = EvaluationRequest(under_test, split, threat, attacks, Settings(device="cpu"))
+        outcome = evaluate(request, Store(tmp_path / str(at)), Quiet())
         found.append([result.record for result in outcome.results])
     for floats, bytes_ in zip(*found, strict=True):
         assert floats.header.hash == bytes_.header.hash

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from robench.engine.loop import Chunk
 from robench.evaluation.progress import Progress, Quiet, Tally
 from robench.specs import find_attack
 from robench.store import Rows
@@ -15,11 +14,6 @@ class Heard(Quiet):
 
     def advanced(self, done, robust_accuracy):
         self.said.append((done, robust_accuracy))
-
-
-def chunk(n):
-    labels = torch.zeros(n, dtype=torch.int64)
-    return Chunk(torch.zeros(n, 1, 1, 1), labels, labels, labels)
 
 
 def rows(robust):
@@ -35,8 +29,8 @@ def heard():
 @pytest.fixture
 def progress(heard):
     progress = Progress(heard, Tally([]), 40, find_attack("pgd-20"))
-    progress.chunk_started(0, chunk(10))
-    progress.chunk_started(10, chunk(30))
+    progress.chunk_started(0, 10)
+    progress.chunk_started(10, 30)
     return progress
 
 

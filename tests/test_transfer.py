@@ -9,7 +9,7 @@ import robench
 from robench.classifiers import load_model
 from robench.data.split import Split
 from robench.errors import InputError
-from robench.evaluation.request import NetworkUnderTest, Settings, network_identity
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings, network_identity
 from robench.evaluation.transfer import TransferCrafter, as_ensemble
 from robench.numerics.ball import Ball
 from robench.specs import ThreatModel, find_attack
@@ -35,14 +35,16 @@ def under_test(name, model):
     return NetworkUnderTest(name, network_identity(model), lambda: model)
 
 
-def crafter(split, folder, **settings):
-    return TransferCrafter(split, THREAT, Settings(**settings), folder, CPU)
+def crafter(split, folder, model, attack="transfer-pgd-20", **settings):
+    attacks, substitutes = (find_attack(attack),), (under_test("sub", model),)
+    request = EvaluationRequest(under_test("target", model), split, THREAT, attacks, Settings(**settings), substitutes)
+    return TransferCrafter(request, folder, CPU)
 
 
 def points(split, folder, model, attack="transfer-pgd-20", **settings):
-    bench, substitutes = crafter(split, folder, **settings), [under_test("sub", model)]
-    (spec,) = bench.expand([find_attack(attack)], substitutes)
-    return bench.crafted(spec, substitutes).points
+    made = crafter(split, folder, model, attack, **settings)
+    (spec,) = made.expand(made.request.attacks)
+    return made.crafted(spec).points
 
 
 def test_points_are_in_the_ball_for_all_examples_and_belong_to_them(digits, tmp_path):
@@ -61,9 +63,9 @@ def test_examples_are_those_of_their_ids(digits, tmp_path):
     few = digits.limit(20)
     order = torch.arange(19, -1, -1)
     turned = Split(few.name, few.x[order], few.y[order], few.ids[order], few.sha256)
-    bench, substitutes = crafter(turned, tmp_path), [under_test("sub", load_model("pgdat"))]
-    (spec,) = bench.expand([find_attack("transfer-pgd-20")], substitutes)
-    crafted = bench.crafted(spec, substitutes)
+    made = crafter(turned, tmp_path, load_model("pgdat"))
+    (spec,) = made.expand(made.request.attacks)
+    crafted = made.crafted(spec)
     straight = points(few, tmp_path / "other", load_model("pgdat"))
     torch.testing.assert_close(crafted.of(few.ids[3:9]), straight[3:9], atol=1e-5, rtol=0)
 

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork, check_logits
-from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.precision import arithmetic
 from robench.errors import InputError
 from robench.numerics.ball import finite
+from robench.specs.settings import Precision
 
 
 class CountedNetwork(nn.Module):

@@ -10,11 +10,12 @@ from torch import Tensor
 from robench.access.counted import CountedNetwork
 from robench.access.microbatches import MicroBatcher
 from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork, check_logits
-from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.precision import arithmetic
 from robench.errors import FaultError, InputError
 from robench.numerics.ball import Ball, finite
 from robench.numerics.losses import Objective, label_logit, margin, wrong_classes
 from robench.specs import Access
+from robench.specs.settings import Precision
 
 Bounds = Literal["engine", "own", "none"]
 """Who keeps an algorithm's points inside the ball: the engine projects them, the algorithm promises it,

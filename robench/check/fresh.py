@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,9 @@ from robench.check import (
 )
 from robench.data import Dataset
 from robench.data.split import Split
-from robench.engine.loop import identity
 from robench.errors import IncompleteError, InputError
 from robench.evaluation.progress import Quiet, Watcher
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, skipped
 from robench.report import Evaluation
 from robench.report.selection import defense
@@ -56,17 +55,15 @@ class Candidate:
     """A defense as it is now, how it is evaluated, and what the baseline has of it.
 
     Attributes:
-        specs: the attacks that apply.
-        skipped: the others, with the reason.
+        request: the network, the examples, the threat model and the attacks that apply.
+        skipped: attacks that do not apply, with the reason.
         match: the baseline's records.
     """
 
     card: Card
     data: Dataset
-    split: Split
-    threat: ThreatModel
+    request: EvaluationRequest
     asked: GateRequest
-    specs: tuple[AttackSpec, ...]
     skipped: Mapping[str, str]
     match: Match
 
@@ -77,28 +74,20 @@ class Candidate:
 
     def evaluate(self, store: Store, watcher: Watcher) -> Outcome:
         """Run what the store does not hold."""
-        return evaluate(
-            NetworkUnderTest.of_card(self.card),
-            self.split,
-            self.specs,
-            self.threat,
-            self.asked.settings,
-            store,
-            watcher,
-        )
+        return evaluate(self.request, store, watcher)
 
     def compare(self, fresh: Sequence[Record]) -> list[Cell]:
         """The cells whose attacks the baseline has."""
         after = [record for record in fresh if record.header.attack.name in self.match.found]
         before = [self.match.found[record.header.attack.name] for record in after]
-        return compare(self.name, before, after, self.split.ids.numpy()) if after else []
+        return compare(self.name, before, after, self.request.split.ids.numpy()) if after else []
 
     def command(self, cell: Cell, fresh: Sequence[Record]) -> str:
         """What reproduces the verdict on a lost example: that alone where nothing depends on the others."""
         example, spec = int(cell.lost[0]), self._breaker(cell, fresh)
         unpaired = bind(spec).example_independent and not self.data.in_files
-        which = ["--example", str(example)] if unpaired else ["--limit", str(len(self.split))]
-        settings, threat = self.asked.settings, self.threat
+        which = ["--example", str(example)] if unpaired else ["--limit", str(len(self.request.split))]
+        settings, threat = self.request.settings, self.request.threat
         model = self.card.name if "@" not in self.card.name else str(self.card.folder)
         words = ["robench", "eval", "--model", model, "--attack", spec.name, "--norm", threat.norm]
         words += ["--eps", threat.text, "--seed", str(settings.seed), *which]
@@ -109,7 +98,7 @@ class Candidate:
 
     def _breaker(self, cell: Cell, fresh: Sequence[Record]) -> AttackSpec:
         """The attack of a cell; of the worst case the first that broke the first lost example; of clean any."""
-        position = int(np.flatnonzero(self.split.ids.numpy() == cell.lost[0])[0])
+        position = int(np.flatnonzero(self.request.split.ids.numpy() == cell.lost[0])[0])
         for record in fresh:
             name = record.header.attack.name
             if cell.name in (name, CLEAN) or (cell.name == WORST and not record.robust[position]):
@@ -121,10 +110,10 @@ class Candidate:
         found = self.match.found.values()
         changed = {record.header.model_identity for record in found} - {digest(self.card.identity())}
         which = "another network than" if changed else "the same network as"
-        seeds = "" if self.match.seed == self.asked.settings.seed else f", which has seed {self.match.seed}"
+        seeds = "" if self.match.seed == self.request.settings.seed else f", which has seed {self.match.seed}"
         yield (
-            f"{self.name}: {self.threat}, {len(self.split)} examples, seed {self.asked.settings.seed}; {which} "
-            f"the baseline's{seeds}."
+            f"{self.name}: {self.request.threat}, {len(self.request.split)} examples, "
+            f"seed {self.request.settings.seed}; {which} the baseline's{seeds}."
         )
         yield from (f"{self.name} {attack}: skipped, {reason}." for attack, reason in self.skipped.items())
         trust = evaluation.worst_case.trust
@@ -158,15 +147,15 @@ def candidates(
 def _candidate(
     card: Card, data: Dataset, split: Split, threat: ThreatModel, asked: GateRequest, baseline: Baseline, store: Store
 ) -> Candidate:
-    specs, settings, under_test = asked.specs, asked.settings, NetworkUnderTest.of_card(card)
-    passed_over = skipped(under_test, split, specs, threat, settings, store, Quiet())
-    reasons = {each.name: each.reason for each in passed_over}
-    applicable = tuple(spec for spec in specs if spec.name not in reasons)
+    request = EvaluationRequest(NetworkUnderTest.of_card(card), split, threat, tuple(asked.specs), asked.settings)
+    reasons = {each.name: each.reason for each in skipped(request, store, Quiet())}
+    applicable = tuple(spec for spec in asked.specs if spec.name not in reasons)
     if not applicable:
         raise IncompleteError(f"no attack applies to {card.name}: choose others with --attack.")
-    wanted = {spec.name: identity(spec, split, threat, settings.seed, settings.precision) for spec in applicable}
-    match = baseline.match(card.name, wanted, settings.seed, reasons)
-    return Candidate(card, data, split, threat, asked, applicable, reasons, match)
+    request = replace(request, attacks=applicable)
+    wanted = {spec.name: request.attack_identity(spec) for spec in applicable}
+    match = baseline.match(card.name, wanted, asked.settings.seed, reasons)
+    return Candidate(card, data, request, asked, reasons, match)
 
 
 @dataclass(frozen=True)
@@ -235,11 +224,11 @@ def require_power(defenses: Sequence[Candidate], alpha: float) -> None:
     Raises:
         IncompleteError: one has not: its gate could never close.
     """
-    cells = sum(len(each.specs) + EXTRA for each in defenses)
+    cells = sum(len(each.request.attacks) + EXTRA for each in defenses)
     needed = detectable(cells, alpha)
     for each in defenses:
-        if len(each.split) < needed:
+        if len(each.request.split) < needed:
             raise IncompleteError(
-                f"{len(each.split)} examples of {each.card.name} cannot show a regression: among {cells} cells "
+                f"{len(each.request.split)} examples of {each.card.name} cannot show a regression: among {cells} cells "
                 f"{needed} lost ones are the fewest that are significant at {alpha:g}; take more examples."
             )

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from robench.classifiers.classifier import Classifier
 from robench.classifiers.features import NO_HEAD, UNKNOWN, Ask, FeatureLayer, Head, find, normalized
-from robench.classifiers.fused import Search, accelerate
+from robench.classifiers.fused import accelerate
 from robench.classifiers.heads import HypersphereHead
-from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.precision import arithmetic
 from robench.devices import out_of_memory, sent
 from robench.errors import InputError
 from robench.numerics.ball import finite
 from robench.numerics.losses import InputKind
+from robench.specs.settings import Precision, Search
 
 NO_GRADIENT = (
     "the network gives no gradient for its input: remove no_grad, inference_mode or detach from it, "

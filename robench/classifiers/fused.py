@@ -1,7 +1,7 @@
 """The network as the search runs it: the same function, computed faster; the judge keeps the network as it is."""
 
 import time
-from typing import Literal, TypeGuard, cast
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +10,10 @@ from torch.fx.proxy import TraceError
 
 from robench.classifiers import architectures
 from robench.classifiers.classifier import Classifier
-from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.precision import arithmetic
 from robench.errors import InputError
+from robench.specs.settings import Precision, Search
 
-Search = Literal["plain", "fused", "compiled"]
-SEARCHES: tuple[Search, ...] = ("plain", "fused", "compiled")
-"""As it is; batch norm folded into the convolutions before it, channels last; that through torch.compile, too."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 TRUSTED = ("torch.nn.modules.", "torchvision.", "robench.classifiers.")
 """Whose layers do in a trace what they do."""

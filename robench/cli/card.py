@@ -8,6 +8,7 @@ import typer
 
 from robench.cli.app import app
 from robench.cli.network_options import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
+from robench.cli.options import DataDir
 from robench.cli.screens import errors
 from robench.errors import InputError
 from robench.paths import data_root
@@ -38,7 +39,7 @@ def init(
     out: Annotated[Path, typer.Option(help="Writes OUT/<dataset>/<name>/; models/ of a checkout is the registry.")] = (
         Path("models")
     ),
-    data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Write card, weights and code of a network that was trained elsewhere, once it is tried on two images.
 

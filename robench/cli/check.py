@@ -16,12 +16,24 @@ from robench.check.baseline import LINES
 from robench.check.github import add_summary, add_text, annotations, error, present
 from robench.check.junit import write_junit, write_refusal
 from robench.cli.app import app
-from robench.cli.evaluate import batch_size_of, select_attacks, subject_of
+from robench.cli.options import (
+    BatchSize,
+    DataDir,
+    Device,
+    Eps,
+    Limit,
+    Norm,
+    batch_size_of,
+    require_file_place,
+    require_folder,
+)
 from robench.cli.screens import Screen, errors, output, show
+from robench.cli.selecting import select_attacks, select_defense
 from robench.errors import InputError, RobenchError, StoppedError
 from robench.paths import require_writable
 from robench.report.publish import republish
 from robench.specs import digest, list_models
+from robench.specs.settings import Precision
 
 if TYPE_CHECKING:
     from robench.check.fresh import Candidate, GateResult
@@ -44,15 +56,19 @@ def check(
     max_drop: Annotated[float, typer.Option(help="Points of accuracy that a cell may lose.")] = 1.0,
     alpha: Annotated[float, typer.Option(help="Chance of a false alarm, over all cells together.")] = 0.05,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
-    update: Annotated[bool, typer.Option(help="Make the fresh verdicts the baseline, and show what changes.")] = False,
-    norm: Annotated[str | None, typer.Option(help="linf or l2; the dataset's by default.")] = None,
-    eps: Annotated[str | None, typer.Option(help="Like 8/255 or 0.031; the dataset's by default.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N examples.")] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Make the fresh verdicts the baseline, and show what changes.")
+    ] = False,
+    norm: Norm = None,
+    eps: Eps = None,
+    limit: Limit = None,
     seed: Annotated[int, typer.Option(help="Of all random draws; the baseline's may be another.")] = 0,
-    precision: Annotated[str, typer.Option(help="Of the search: fp32, tf32 or bf16.")] = "fp32",
-    batch_size: Annotated[str, typer.Option(help="Of micro-batches: auto or N.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic of the search; the judge always uses fp32.")
+    ] = "fp32",
+    batch_size: BatchSize = "auto",
+    device: Device = "auto",
+    data_dir: DataDir = None,
     results: Annotated[
         Path | None, typer.Option(help="Keep records here and reuse what is there; all is computed by default.")
     ] = None,
@@ -64,15 +80,12 @@ def check(
         raise InputError(f"--battery {', '.join(battery or ())} has no attacks to compare: choose another.")
     if results is not None:
         require_writable(results / "raw", "--results")
-    if junit is not None:
-        if junit.is_dir():
-            raise InputError(f"--junit '{junit}' is a folder: name a file.")
-        require_writable(junit.parent, "--junit")
+    require_file_place("--junit", junit)
     if baseline is not None and not baseline.exists() and baseline.suffix not in ("", LINES):
         raise InputError(f"--baseline '{baseline}': name a file that ends in {LINES}, or a results folder.")
     with _refusals(junit), _folder(results) as folder:
         held = Baseline.read(baseline)
-        subjects = [subject_of(name, None, norm, eps) for name in model or _models(held)]
+        subjects = [select_defense(name, None, norm, eps) for name in model or _models(held)]
 
         if update and baseline is None and (foreign := [card.name for card, *_ in subjects if "@" in card.name]):
             raise InputError(f"{foreign[0]} is not registered: name the file of its baseline with --baseline.")
@@ -82,7 +95,7 @@ def check(
         from robench.evaluation.request import Settings
         from robench.store import Store
 
-        settings = Settings(seed, precision, device, batch_size_of(batch_size))  # type: ignore[arg-type]
+        settings = Settings(seed, precision, device, batch_size_of(batch_size))
         store = Store(folder)
         found = candidates(subjects, GateRequest(specs, settings, data_dir, limit), held, store)
         for each in found:
@@ -104,8 +117,7 @@ def _require_sane(max_drop: float, alpha: float, data_dir: Path | None) -> None:
         raise InputError(f"--max-drop {max_drop:g} must be a number of points, 0 or more.")
     if not 0 < alpha < 1:
         raise InputError(f"--alpha {alpha:g} must lie between 0 and 1.")
-    if data_dir is not None and not data_dir.is_dir():
-        raise InputError(f"--data-dir '{data_dir}' is not a folder.")
+    require_folder("--data-dir", data_dir)
 
 
 def _models(held: Baseline) -> list[str]:
@@ -140,7 +152,7 @@ def _require_all(held: Baseline, candidate: "Candidate") -> None:
     Raises:
         InputError: it has attacks on an older network that are not asked for now.
     """
-    names = [spec.name for spec in candidate.specs]
+    names = [spec.name for spec in candidate.request.attacks]
     if lost := held.lost(candidate.card.name, digest(candidate.card.identity()), names):
         raise InputError(
             f"'{held.file_of(candidate.card.name)}' also holds {', '.join(lost)} of the older network, which would be "

@@ -5,18 +5,16 @@ from typing import Annotated
 import typer
 
 from robench.cli.app import app
-from robench.cli.report import Results
+from robench.cli.options import Results
+from robench.cli.report import Format
 from robench.cli.screens import output, show
-from robench.errors import unknown
 
 
 @app.command("diff")
 def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="A defense, a file of records, or a results folder.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
-    format_: Annotated[
-        str | None, typer.Option("--format", help="md, csv, latex or html; the screen by default.")
-    ] = None,
+    second: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
+    format_: Annotated[Format | None, typer.Option("--format", help="By default the screen.")] = None,
     battery: Annotated[str | None, typer.Option(help="Only its attacks; all that both have by default.")] = None,
     results: Results = None,
 ) -> None:
@@ -25,8 +23,6 @@ def diff(
     from robench.report import FORMATS
     from robench.specs import battery_attacks
 
-    if format_ is not None and format_ not in FORMATS:
-        raise unknown("format", format_, list(FORMATS))
     attacks = {spec.name for spec in battery_attacks(battery)} if battery else None
     sides = [DiffInput.of(name, results, attacks) for name in (first, second)]
     table = diff_table((first, second), list(pairs(*sides)))

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from robench.cli.app import app
-from robench.cli.report import Models, Results
+from robench.cli.options import DataDir, Models, Results
 from robench.cli.screens import output, show
 from robench.data import Dataset, open_corrupted
-from robench.errors import IncompleteError, RobenchError, unknown
+from robench.errors import IncompleteError, RobenchError
 from robench.paths import require_writable
 from robench.report import Table
 
@@ -50,15 +50,12 @@ def verify(model: Models = None, results: Results = None) -> None:
 
 @app.command("download")
 def download(
-    dataset: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
+    dataset: Annotated[Literal["cifar10", "cifar100"], typer.Argument(help="Which one.")],
     data_dir: Annotated[Path, typer.Option(help="Where it is put.")] = Path("data"),
 ) -> None:
     """Fetch a published dataset; its checksums are checked."""
     from robench.data import find_dataset
 
-    fetched = ("cifar10", "cifar100")
-    if dataset not in fetched:
-        raise unknown("dataset that can be fetched", dataset, list(fetched))
     require_writable(data_dir, "--data-dir")
     split = find_dataset(dataset).module.load("test", data_dir, download=True)
     typer.echo(f"{dataset}: {len(split)} test examples in {data_dir}")
@@ -66,7 +63,7 @@ def download(
 
 @app.command("doctor")
 def doctor(
-    data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+    data_dir: DataDir = None,
     results: Results = None,
 ) -> None:
     """Versions, devices, data and models found, and what is missing."""

@@ -1,8 +1,8 @@
-"""Options that describe a network of one's own, shared by the commands that take one."""
+"""Options that describe a user's network, shared by the commands that take one."""
 
 from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,14 +13,18 @@ from robench.specs.base import build
 MARGIN = 0.2
 """The paper's m on CIFAR-10 (Pang et al. 2020, Sec. 4)."""
 
-Weights = Annotated[Path | None, typer.Option(help="Of a function, a library's network or a card: any usual file.")]
-Mean = Annotated[str | None, typer.Option(help="If the network expects normalised images: 0.49,0.48,0.45.")]
-Std = Annotated[str | None, typer.Option(help="Likewise.")]
-HeadKind = Annotated[str | None, typer.Option("--head", help="The last layer of recognised weights: linear or he.")]
-Scale = Annotated[float | None, typer.Option(help="With --head he: its s, 15 in the paper.")]
-Margin = Annotated[float | None, typer.Option(help=f"With --head he: its m.  [default: {MARGIN}]")]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Checkpoint for a function, a library's network or a card, in any usual file format."),
+]
+Mean = Annotated[str | None, typer.Option(help="Per-channel mean, e.g. 0.49,0.48,0.45, if the network expects it.")]
+Std = Annotated[str | None, typer.Option(help="Per-channel standard deviation, e.g. 0.2,0.2,0.2.")]
+HeadName = Literal["linear", "he"]
+HeadKind = Annotated[HeadName | None, typer.Option("--head", help="Last layer of recognised weights.")]
+Scale = Annotated[float | None, typer.Option(help="Scale s of --head he, 15 in the paper.")]
+Margin = Annotated[float | None, typer.Option(help=f"Margin m of --head he.  [default: {MARGIN}]")]
 FeatureLayer = Annotated[
-    str | None, typer.Option(help="The layer that gives the penultimate features, if it is not found.")
+    str | None, typer.Option(help="Layer whose output is the penultimate features; by default it is looked for.")
 ]
 
 
@@ -29,12 +33,12 @@ def networks(
     weights: Path | None,
     mean: str | None,
     std: str | None,
-    head: str | None,
+    head: HeadName | None,
     scale: float | None,
     margin: float | None,
     feature_layer: str | None,
 ) -> list[NetworkSpec]:
-    """What is said of each network.
+    """Describe each network by what the options say of it.
 
     Raises:
         InputError: an option contradicts another.
@@ -45,7 +49,7 @@ def networks(
             raise InputError(f"--model {name} is a file: say which function makes the network, {name}:make_model.")
     found = [NetworkSpec(name, weights, given, last, feature_layer) for name in models]
     for network in found:
-        if last is not None and not network.checkpoint:
+        if last is not None and network.kind != "checkpoint":
             raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own.")
     return found
 
@@ -65,9 +69,7 @@ def _input(mean: str | None, std: str | None) -> Input | None:
     return Input(mean=means, std=stds)
 
 
-def _head(kind: str | None, scale: float | None, margin: float | None) -> Head | None:
-    if kind not in (None, "linear", "he"):
-        raise InputError(f"unknown head '{kind}': use linear or he.")
+def _head(kind: HeadName | None, scale: float | None, margin: float | None) -> Head | None:
     if kind != "he" and (scale is not None or margin is not None):
         raise InputError("--scale and --margin are hypersphere embedding's: add --head he, or leave them out.")
     if kind is None:

@@ -4,14 +4,15 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from robench.cli.app import app
+from robench.cli.options import Models, Results, require_folder
 from robench.cli.screens import output, show
 from robench.data import find_dataset
-from robench.errors import IncompleteError, InputError, unknown
+from robench.errors import IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import FORMATS, latex_document
 from robench.report.by_name import TABLES, check_against, load_selection
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
     from robench.report import Selection
     from robench.store import Record
 
-SUFFIXES = {".md": "md", ".csv": "csv", ".tex": "latex", ".html": "html"}
+Format = Literal["md", "csv", "latex", "html"]
+SUFFIXES: dict[str, Format] = {".md": "md", ".csv": "csv", ".tex": "latex", ".html": "html"}
 """Formats by the suffix of a file."""
-Results = Annotated[Path | None, typer.Option(help="Where records are kept.  [default: results]")]
-Models = Annotated[list[str] | None, typer.Option("--model", help="Only these defenses. Repeatable.")]
 
 
 @app.command("report")
@@ -36,14 +36,15 @@ def report(
     ] = None,
     model: Models = None,
     format_: Annotated[
-        str | None,
-        typer.Option("--format", help="md, csv, latex or html, which without TABLES is a page; the screen by default."),
+        Format | None, typer.Option("--format", help="By default the screen; html without TABLES is a page.")
     ] = None,
     battery: Annotated[str | None, typer.Option(help="Only its attacks; all by default.")] = None,
     against: Annotated[
-        str | None, typer.Option(help="paper: the published value and the difference beside each cell.")
+        Literal["paper"] | None, typer.Option(help="Show published value and difference beside each cell.")
     ] = None,
-    intervals: Annotated[bool, typer.Option(help="95% Wilson intervals, in the paper's tables too.")] = False,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Show 95% Wilson intervals, in the paper's tables too.")
+    ] = False,
     dataset: Annotated[str, typer.Option(help="Whose defenses the paper's tables show.")] = EMBEDDED,
     everything: Annotated[
         bool, typer.Option("--all", help="Write every table as Markdown and CSV below RESULTS/tables.")
@@ -59,16 +60,13 @@ def report(
         others = (tables, model, format_, battery, against, intervals, data_dir, out, dataset != EMBEDDED)
         _write_everything(results, asked=any(others))
         return
-    if format_ is not None and format_ not in FORMATS:
-        raise unknown("format", format_, list(FORMATS))
     if out is not None and format_ is None:
         format_ = SUFFIXES.get(out.suffix)
         if format_ is None:
             raise InputError(f"--out needs --format, or a file that ends in {', '.join(SUFFIXES)}.")
     if not set(tables or ()) & PAPER_TABLES.keys() and (against or intervals or dataset != EMBEDDED):
         raise InputError("--against, --intervals and --dataset are for the paper's tables: name one, table2 say.")
-    if data_dir is not None and not data_dir.is_dir():
-        raise InputError(f"--data-dir '{data_dir}' is not a folder.")
+    require_folder("--data-dir", data_dir)
     if format_ == "csv" and len(tables or TABLES) > 1:
         raise InputError(f"a CSV file holds one table: name one, {' or '.join(tables or TABLES)}.")
     find_dataset(dataset)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from robench.cli.app import app
+from robench.cli.options import DataDir, Device
 from robench.cli.screens import errors, output, show
 from robench.data import find_dataset
 from robench.paths import default_results, require_writable
@@ -23,8 +24,8 @@ def reproduce(
     dataset: Annotated[str, typer.Option(help="Whose defenses.")] = EMBEDDED,
     results: Annotated[Path | None, typer.Option(help="Where tables are written.  [default: results]")] = None,
     trained: Annotated[Path, typer.Option(help="Where derived defenses are kept.")] = Path("trained"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
 ) -> None:
     """Measure the paper's tables and figures; trains what is missing and reuses what is there."""
     find_dataset(dataset)

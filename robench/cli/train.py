@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robench.cli.app import app
+from robench.cli.options import DataDir, Device
 from robench.cli.screens import errors
 from robench.errors import InputError
 
@@ -24,8 +25,8 @@ def train(
     dataset: Annotated[str | None, typer.Option(help="With --all: only the defenses of this dataset.")] = None,
     out: Annotated[Path, typer.Option(help="Writes OUT/<dataset>/<name>/.")] = Path("trained"),
     resume: Annotated[bool, typer.Option(help="Go on after the last finished epoch.")] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    data_dir: Annotated[Path | None, typer.Option(help="Where downloaded datasets lie.")] = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
 ) -> None:
     """Retrain what cards declare; interrupted, the same command goes on.
 

@@ -16,14 +16,13 @@ from torch import Tensor
 from robench.access.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, JudgeResult
 from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import ALLOWED, Oracle
-from robench.algorithms import Algorithm, ReferenceExamples, State, Task, bind, take
+from robench.algorithms import Algorithm, ReferenceExamples, State, Task, take
 from robench.classifiers.frozen import FrozenNetwork
-from robench.classifiers.precision import Precision
-from robench.data.split import Split
 from robench.devices import release, sent
 from robench.numerics.ball import Ball
 from robench.numerics.randomness import ExampleRandom
 from robench.specs import AttackSpec, ThreatModel
+from robench.specs.settings import Precision
 from robench.store import Rows
 
 VERSION = 1
@@ -32,19 +31,6 @@ LATE = 0.1
 """An attack that makes more than this share of its gain in the last quarter of its steps has not converged."""
 OnStep = Callable[[int, int, int], None]
 """Called with the restart, the step and the number of examples still under attack."""
-
-
-def identity(spec: AttackSpec, split: Split, threat: ThreatModel, seed: int, precision: Precision) -> dict[str, Any]:
-    """All that can change what an attack finds, beside the network."""
-    algorithm = bind(spec)
-    return {
-        "engine": VERSION,
-        "data": split.identity(),
-        "attack": {**spec.identity(), "params": vars(algorithm), "version": algorithm.version},
-        "threat": {"norm": threat.norm, "eps": threat.eps},
-        "seed": seed,
-        "precision": precision,
-    }
 
 
 class CraftedExamples:
@@ -70,7 +56,7 @@ class Job:
     """What is to be done to every chunk alike."""
 
     network: FrozenNetwork
-    algorithm: Algorithm
+    algorithm: Algorithm[Any]
     spec: AttackSpec
     threat: ThreatModel
     seed: int

@@ -1,13 +1,16 @@
 """How the search is made ready for a network: compiled if asked for, and so many examples at a time as suit it."""
 
+from typing import Any
+
 import torch
 
 from robench.access.judge import Judge
 from robench.access.microbatches import MicroBatcher
 from robench.algorithms import Algorithm
 from robench.classifiers.fused import warm_up
-from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.precision import arithmetic
 from robench.data.pixels import Images
+from robench.specs.settings import Precision
 
 CHUNK = 1024
 """Examples that advance together: enough for full micro-batches, few enough to lose little."""
@@ -44,7 +47,7 @@ def make_ready(judge: Judge, x: Images, precision: Precision) -> float:
     return seconds
 
 
-def chunk_for(x: Images, batcher: MicroBatcher, algorithm: Algorithm) -> int:
+def chunk_for(x: Images, batcher: MicroBatcher, algorithm: Algorithm[Any]) -> int:
     """How many examples like those of x advance together: full micro-batches rather than little memory."""
     if algorithm.batch_random:
         return CHUNK

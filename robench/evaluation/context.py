@@ -3,6 +3,7 @@
 import time
 from contextlib import ExitStack
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,6 @@ from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import ALLOWED
 from robench.algorithms import Algorithm, ReferenceExamples, bind
 from robench.classifiers.frozen import FrozenNetwork, frozen_network
-from robench.data.split import Split
 from robench.devices import sent
 from robench.engine.loop import Chunk, CraftedExamples, Job
 from robench.engine.sizing import make_ready
@@ -20,19 +20,16 @@ from robench.errors import InputError
 from robench.evaluation.cost import SpeedProbe
 from robench.evaluation.diagnostics import EXAMPLES, Probe
 from robench.evaluation.progress import Watcher
-from robench.evaluation.request import NetworkUnderTest, Settings
-from robench.specs import Access, AttackSpec, ThreatModel
+from robench.evaluation.request import EvaluationRequest
+from robench.specs import Access, AttackSpec
 
 
 class NetworkContext:
-    """What attacks are run on, and what must be known of it before one is.
+    """The network of a request on its device, and what must be known of it before an attack.
 
     Args:
-        subject: the network.
-        split: the examples.
-        threat: norm and eps.
-        settings: how to run.
-        watcher: hears what is odd about the network.
+        request: network, examples, threat model, settings.
+        watcher: gets notices about the network.
         device: where the network goes.
         stack: gives the network back when it is closed.
 
@@ -40,18 +37,11 @@ class NetworkContext:
         compiling: seconds that torch.compile took and no record has counted yet.
     """
 
-    def __init__(
-        self,
-        under_test: NetworkUnderTest,
-        split: Split,
-        threat: ThreatModel,
-        settings: Settings,
-        watcher: Watcher,
-        device: torch.device,
-        stack: ExitStack,
-    ) -> None:
-        self.under_test, self.split, self.threat, self.settings = under_test, split, threat, settings
-        self.watcher, self.device, self.stack = watcher, device, stack
+    def __init__(self, request: EvaluationRequest, watcher: Watcher, device: torch.device, stack: ExitStack) -> None:
+        self.request, self.watcher, self.device, self.stack = request, watcher, device, stack
+        self.under_test, self.split, self.threat, self.settings = (
+            request.under_test, request.split, request.threat, request.settings,
+        )  # fmt: skip
         self.compiling = 0.0
 
     def refusal(self, spec: AttackSpec) -> str:
@@ -65,7 +55,7 @@ class NetworkContext:
             return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
         return "" if kind.input_kind == "logits" else self._blind(spec, kind)
 
-    def _blind(self, spec: AttackSpec, kind: Algorithm) -> str:
+    def _blind(self, spec: AttackSpec, kind: Algorithm[Any]) -> str:
         """Why an attack on features does not apply, or nothing."""
         if reason := self.seen.why_hidden(kind.input_kind):
             return reason

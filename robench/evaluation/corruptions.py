@@ -158,13 +158,13 @@ def evaluate(
         locks = results / "raw" / split.name / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         stack.enter_context(FileLock(locks / f"corruptions-{path.stem}.lock"))
-        bench = CorruptionRun(under_test, split, source, settings, stack)
+        run = CorruptionRun(under_test, split, source, settings, stack)
         kept = {line.hash: line for line in read_lines(path)}
         there = {line.hash: line for line in read_lines(path_of(results, split.name, under_test.model))} | kept
         for corruption in (CLEAN, *source.corruptions):
-            wanted = [bench.identity(corruption, s) for s in ((0,) if corruption == CLEAN else source.severities)]
+            wanted = [run.identity(corruption, s) for s in ((0,) if corruption == CLEAN else source.severities)]
             missing = [identity for identity in wanted if digest(identity) not in there]
-            fresh = {line.hash: line for line in map(bench.line, missing)}
+            fresh = {line.hash: line for line in map(run.line, missing)}
             kept, there = kept | fresh, there | fresh
             if fresh:
                 write_lines(path, kept.values())
@@ -177,11 +177,11 @@ def evaluate(
 def missing(under_test: NetworkUnderTest, split: Split, source: Source, settings: Settings, results: Path) -> int:
     """How many corruptions and severities would have to be computed, the clean split counted as one."""
     with ExitStack() as stack:
-        bench = CorruptionRun(under_test, split, source, settings, stack)
+        run = CorruptionRun(under_test, split, source, settings, stack)
         there = {line.hash for root in (results, results / RAW)
                  for line in read_lines(path_of(root, split.name, under_test.model))}  # fmt: skip
-        wanted = [bench.identity(CLEAN, 0)]
-        wanted += [bench.identity(name, severity) for name in source.corruptions for severity in source.severities]
+        wanted = [run.identity(CLEAN, 0)]
+        wanted += [run.identity(name, severity) for name in source.corruptions for severity in source.severities]
         return sum(digest(identity) not in there for identity in wanted)
 
 

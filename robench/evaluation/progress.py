@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from robench.engine.loop import Chunk
 from robench.specs import AttackSpec
 from robench.store import Rows, join
 from robench.store.outcome import Result
@@ -110,8 +109,8 @@ class Progress:
         self.under_way: dict[int, tuple[float, int]] = {}
         """The share done and the examples still robust of each chunk that has said so."""
 
-    def chunk_started(self, position: int, chunk: Chunk) -> None:
-        self.sizes[position] = len(chunk)
+    def chunk_started(self, position: int, examples: int) -> None:
+        self.sizes[position] = examples
 
     def step(self, position: int, restart: int, t: int, active: int) -> None:
         if position not in self.sizes:

@@ -2,20 +2,22 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
+from robench.algorithms import bind
 from robench.classifiers import load_card
 from robench.classifiers.features import layer_of
-from robench.classifiers.fused import SEARCHES, Search
-from robench.classifiers.precision import PRECISIONS, Precision
 from robench.classifiers.service import Service
-from robench.classifiers.sources.described import feature_layer_of, prepare
+from robench.classifiers.sources import resolve
+from robench.data.split import Split
+from robench.engine.loop import VERSION
 from robench.errors import InputError
 from robench.paths import require_name
-from robench.specs import Card, NetworkSpec, digest
+from robench.specs import AttackSpec, Card, NetworkSpec, ThreatModel, digest
+from robench.specs.settings import PRECISIONS, SEARCHES, Precision, Search
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,22 @@ class NetworkUnderTest:
         return cls(card.name, card.identity(), lambda: load_card(card), feature_layer=card.feature_layer)
 
     @classmethod
-    def of_own(cls, own: NetworkSpec, dataset: str) -> "NetworkUnderTest":
-        """A network of one's own; its weights, and what was said of it, are part of its name.
+    def of_user(cls, spec: NetworkSpec, dataset: str) -> "NetworkUnderTest":
+        """A network of your own; its weights, and what was said of it, are part of its name.
 
         Raises:
             InputError: it cannot be made, the weights do not fit, or it has no such layer.
         """
-        require_name(own.label, f"the name of '{own.name}'")
-        ready, layer = prepare(own), feature_layer_of(own)
-        identity = network_identity(ready.network, layer) | ({"code": ready.code} if ready.code else {})
+        require_name(spec.label, f"the name of '{spec.name}'")
+        ready = resolve(spec)
+        identity = network_identity(ready.network, ready.feature_layer) | ({"code": ready.code} if ready.code else {})
         tag = digest(identity) if len(identity) > 1 else identity["weights"]
         return cls(
-            f"{dataset}/{own.label}@{tag[:8]}",
+            f"{dataset}/{spec.label}@{tag[:8]}",
             identity,
             lambda: ready.network,
-            feature_layer=layer,
-            remark=f"{own.name}: {ready.remark}." if ready.remark else "",
+            feature_layer=ready.feature_layer,
+            remark=f"{spec.name}: {ready.remark}." if ready.remark else "",
         )
 
 
@@ -86,6 +88,44 @@ class Settings:
             raise InputError(f"seed {self.seed} must not be negative.")
         if self.chunk_size is not None and self.chunk_size < 1:
             raise InputError(f"chunk_size {self.chunk_size} must be at least 1.")
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """One network, the attacks to run on it, and how to run them.
+
+    Attributes:
+        under_test: the network.
+        split: the examples.
+        threat: norm and eps.
+        attacks: in the order in which results are shown.
+        settings: seed, precision, device, sizes.
+        substitutes: networks on which transfer attacks are crafted.
+    """
+
+    under_test: NetworkUnderTest
+    split: Split
+    threat: ThreatModel
+    attacks: tuple[AttackSpec, ...]
+    settings: Settings = field(default_factory=Settings)
+    substitutes: tuple[NetworkUnderTest, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return self.split.name
+
+    def attack_identity(self, spec: AttackSpec) -> dict[str, Any]:
+        """Return whatever can change what an attack finds, apart from the network."""
+        algorithm = bind(spec)
+        return {
+            "engine": VERSION,
+            "data": self.split.identity(),
+            "attack": {**spec.identity(), "params": vars(algorithm), "version": algorithm.version},
+            "threat": {"norm": self.threat.norm, "eps": self.threat.eps},
+            "seed": self.settings.seed,
+            "precision": self.settings.precision,
+        }
 
 
 def _plain(value: object) -> bool:

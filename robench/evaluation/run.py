@@ -12,115 +12,83 @@ import torch
 from filelock import Timeout
 
 from robench.algorithms import bind
-from robench.data.split import Split
 from robench.devices import device_name, versions
 from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
-from robench.engine.loop import Chunk, identity
+from robench.engine.loop import Chunk
 from robench.engine.sizing import chunk_for
 from robench.evaluation.context import NetworkContext
 from robench.evaluation.cost import CostHistory
 from robench.evaluation.diagnostics import indicators, of_prefix
 from robench.evaluation.progress import Progress, Quiet, Watcher, tally
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest
 from robench.evaluation.transfer import FOLDER, TransferCrafter
-from robench.specs import COUNTED, AttackSpec, ThreatModel, digest
+from robench.specs import COUNTED, AttackSpec, digest
 from robench.store import Header, Record, Rows, Store, read
 from robench.store.outcome import Outcome, Planned, Result, Skipped
 
 
-def evaluate(
-    under_test: NetworkUnderTest,
-    split: Split,
-    specs: Sequence[AttackSpec],
-    threat: ThreatModel,
-    settings: Settings,
-    store: Store,
-    watcher: Watcher,
-    substitutes: Sequence[NetworkUnderTest] = (),
-    executor: Executor | None = None,
-) -> Outcome:
-    """Run attacks on a network, computing only what is missing; in this process, unless an executor is given.
+def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executor: Executor | None = None) -> Outcome:
+    """Run the attacks of a request, computing only what is missing; without an executor, in this process.
 
-    Transfer attacks are run once for each substitute, from examples that are crafted where they are missing.
+    A transfer attack is run once for each substitute, on crafted examples; missing ones are crafted first.
 
     Raises:
         InputError: the network, the data or the settings are not fit to be evaluated.
     """
     outcome, made = Outcome(), {}
     with ExitStack() as stack:
-        bench = EvaluationRun(under_test, split, threat, settings, store, watcher, stack, substitutes, executor)
-        applicable, outcome.skipped = bench.sort_out(bench.crafter.expand(specs, substitutes))
-        # In the order asked for, but the longest of a family first: the others are its prefixes.
+        run = EvaluationRun(request, store, watcher, stack, executor)
+        applicable, outcome.skipped = run.sort_out(run.crafter.expand(request.attacks))
+        # Of each family the longest attack first: the shorter ones are read from its record.
         families = [spec.family_identity() for spec in applicable]
         for spec in sorted(applicable, key=lambda spec: (families.index(spec.family_identity()), -spec.steps)):
-            made[spec.name] = bench.result(spec)
+            made[spec.name] = run.result(spec)
             watcher.finished(made[spec.name])
     outcome.results = [made[spec.name] for spec in applicable]
     return outcome
 
 
-def skipped(
-    under_test: NetworkUnderTest,
-    split: Split,
-    specs: Sequence[AttackSpec],
-    threat: ThreatModel,
-    settings: Settings,
-    store: Store,
-    watcher: Watcher,
-) -> list[Skipped]:
-    """Which attacks `evaluate` would pass over, and why; no attack is run.
+def skipped(request: EvaluationRequest, store: Store, watcher: Watcher) -> list[Skipped]:
+    """List the attacks that `evaluate` would skip, each with its reason; no attack is run.
 
     Raises:
         InputError: the network, the data or the settings are not fit to be evaluated.
     """
     with ExitStack() as stack:
-        bench = EvaluationRun(under_test, split, threat, settings, store, watcher, stack, ())
-        return bench.sort_out(specs)[1]
+        return EvaluationRun(request, store, watcher, stack).sort_out(request.attacks)[1]
 
 
-def plan(
-    under_test: NetworkUnderTest,
-    split: Split,
-    specs: Sequence[AttackSpec],
-    threat: ThreatModel,
-    settings: Settings,
-    store: Store,
-    substitutes: Sequence[NetworkUnderTest] = (),
-    history: CostHistory | None = None,
-) -> list[Planned]:
-    """What `evaluate` would do, after a short run on one micro-batch; nothing is stored.
+def plan(request: EvaluationRequest, store: Store, history: CostHistory | None = None) -> list[Planned]:
+    """Forecast what `evaluate` would compute, after a short run on one micro-batch; nothing is stored.
 
     Args:
-        history: what the attacks took elsewhere; without it, only what they take at most is said.
+        request: what would be evaluated.
+        store: where finished records are looked for.
+        history: passes that the attacks took on published defenses; without it, only upper bounds are given.
     """
     with ExitStack() as stack:
-        bench = EvaluationRun(under_test, split, threat, settings, store, Quiet(), stack, substitutes)
-        specs = bench.crafter.expand(specs, substitutes)
-        return [bench.planned(spec, specs, history) for spec in specs]
+        run = EvaluationRun(request, store, Quiet(), stack)
+        specs = run.crafter.expand(request.attacks)
+        return [run.planned(spec, specs, history) for spec in specs]
 
 
 class EvaluationRun:
-    """One target, and where its verdicts are kept."""
+    """The evaluation of one request: finds, derives or computes the record of each attack."""
 
     def __init__(
         self,
-        under_test: NetworkUnderTest,
-        split: Split,
-        threat: ThreatModel,
-        settings: Settings,
+        request: EvaluationRequest,
         store: Store,
         watcher: Watcher,
         stack: ExitStack,
-        substitutes: Sequence[NetworkUnderTest],
         executor: Executor | None = None,
     ) -> None:
-        self.under_test, self.split, self.threat, self.settings = under_test, split, threat, settings
-        self.store, self.watcher, self.substitutes = store, watcher, substitutes
-        self.executor = executor or Local(settings.device)
+        self.request, self.split, self.store, self.watcher = request, request.split, store, watcher
+        self.executor = executor or Local(request.settings.device)
         device = self.executor.device
-        self.context = NetworkContext(under_test, split, threat, settings, watcher, device, stack)
-        self.crafter = TransferCrafter(split, threat, settings, store.raw / split.name / FOLDER, device)
+        self.context = NetworkContext(request, watcher, device, stack)
+        self.crafter = TransferCrafter(request, store.raw / request.dataset / FOLDER, device)
 
     def sort_out(self, specs: Sequence[AttackSpec]) -> tuple[list[AttackSpec], list[Skipped]]:
         """The attacks that apply, and those that do not."""
@@ -164,7 +132,7 @@ class EvaluationRun:
         source = f"compute, {there} of {len(self.split)} examples are stored" if there else source
         classes = int(self.split.y.max()) + 1
         most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * left
-        if history is None or self.under_test.service:
+        if history is None or self.request.under_test.service:
             return Planned(spec.name, source, seconds=None, most=most)
         speed_probe = self.context.speed_probe
         correct = speed_probe.clean * left
@@ -174,25 +142,25 @@ class EvaluationRun:
 
     def _header(self, spec: AttackSpec) -> Header:
         whole = {
-            "model": self.under_test.identity,
-            **identity(spec, self.split, self.threat, self.settings.seed, self.settings.precision),
+            "model": self.request.under_test.identity,
+            **self.request.attack_identity(spec),
         }
         kin = {key: value for key, value in whole["attack"].items() if key != "steps"}
         return Header(
             hash=digest(whole),
             family=digest({**whole, "attack": kin}),
             identity=whole,
-            dataset=self.split.name,
-            model=self.under_test.model,
+            dataset=self.request.dataset,
+            model=self.request.under_test.model,
             attack=spec,
-            threat=self.threat,
-            seed=self.settings.seed,
+            threat=self.request.threat,
+            seed=self.request.settings.seed,
             n=len(self.split),
-            precision=self.settings.precision,
+            precision=self.request.settings.precision,
             device=device_name(self.context.device),
             versions=versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            has_adversarial=self.settings.save_adversarial,
+            has_adversarial=self.request.settings.save_adversarial,
             has_curve=_prefix_closed(spec),
         )
 
@@ -221,10 +189,10 @@ class EvaluationRun:
         probe = self.context.probe if header.attack.access == "gradient" else None
         self.watcher.started(header.attack.name, len(self.context.correct), header.attack.steps)
         progress = Progress(self.watcher, before, len(self.split), header.attack)
-        crafted = self.crafter.crafted(header.attack, self.substitutes)
+        crafted = self.crafter.crafted(header.attack)
         job = self.context.job(header.attack, crafted, keep_adversarial=header.has_adversarial)
         most = chunk_for(self.split.x, job.batcher, job.algorithm)
-        size = self.settings.chunk_size or self.executor.chunk_size(len(todo), most)
+        size = self.request.settings.chunk_size or self.executor.chunk_size(len(todo), most)
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
             chunks.write(position, rows, cost)
@@ -234,7 +202,7 @@ class EvaluationRun:
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
         found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
-        if self.under_test.service is None:  # what is never differentiated may give probabilities
+        if self.request.under_test.service is None:  # what is never differentiated may give probabilities
             found["probabilities"] = float(self.context.judge.looks_like_probabilities)
         else:
             found["shown"] = 1.0 + COUNTED.index(self.context.shown)
@@ -259,7 +227,7 @@ class EvaluationRun:
         parts = -(-len(todo) // size)
         for positions in np.array_split(np.array(todo, dtype=np.int64), parts) if parts else []:
             chunk = self.context.chunk(torch.from_numpy(positions))
-            progress.chunk_started(int(positions[0]), chunk)
+            progress.chunk_started(int(positions[0]), len(chunk))
             yield int(positions[0]), chunk
 
     @contextmanager

@@ -17,14 +17,13 @@ from robench.access.judge import Judge
 from robench.access.microbatches import MicroBatcher
 from robench.algorithms import ReferenceExamples, bind
 from robench.classifiers.frozen import frozen_network
-from robench.data.split import Split
 from robench.devices import sent
-from robench.engine.loop import Chunk, CraftedExamples, Job, attack_chunk, identity
+from robench.engine.loop import Chunk, CraftedExamples, Job, attack_chunk
 from robench.engine.sizing import chunk_for, make_ready
 from robench.errors import InputError
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest
 from robench.paths import atomic_path
-from robench.specs import AttackSpec, ThreatModel, digest, find_attack
+from robench.specs import AttackSpec, digest, find_attack
 
 FOLDER = "crafted"
 ALGORITHM = "transfer"
@@ -52,19 +51,21 @@ def as_ensemble(substitutes: Sequence[NetworkUnderTest]) -> NetworkUnderTest:
 
 
 class TransferCrafter:
-    """Crafts for one split, threat model and seed; what was crafted before is read.
+    """Craft the examples of a request's transfer attacks on its substitutes; what was crafted before is read.
 
     Args:
-        folder: where crafted examples are kept, a safetensors file each.
+        request: whose split, threat model, seed and substitutes are used.
+        folder: where crafted examples are kept, one safetensors file each.
+        device: where they are crafted.
     """
 
-    def __init__(
-        self, split: Split, threat: ThreatModel, settings: Settings, folder: Path, device: torch.device
-    ) -> None:
-        self.split, self.threat, self.settings, self.folder, self.device = split, threat, settings, folder, device
+    def __init__(self, request: EvaluationRequest, folder: Path, device: torch.device) -> None:
+        self.request, self.folder, self.device = request, folder, device
+        self.split, self.settings = request.split, request.settings
 
-    def expand(self, specs: Sequence[AttackSpec], substitutes: Sequence[NetworkUnderTest]) -> list[AttackSpec]:
-        """Every transfer attack once a substitute; other attacks as they are."""
+    def expand(self, specs: Sequence[AttackSpec]) -> list[AttackSpec]:
+        """List the attacks, each transfer attack once for every substitute."""
+        substitutes = self.request.substitutes
         found = []
         for spec in specs:
             if spec.algorithm != ALGORITHM or not substitutes:
@@ -86,10 +87,10 @@ class TransferCrafter:
             raise InputError(f"two substitutes share the name in '{twice}': name them differently.")
         return found
 
-    def crafted(self, spec: AttackSpec, substitutes: Sequence[NetworkUnderTest]) -> CraftedExamples | None:
+    def crafted(self, spec: AttackSpec) -> CraftedExamples | None:
         """The examples of an expanded attack, made where they are missing; None for other attacks."""
         wanted = spec.params.get("crafted")
-        for each in substitutes if spec.algorithm == ALGORITHM else ():
+        for each in self.request.substitutes if spec.algorithm == ALGORITHM else ():
             source = self._source(spec)
             depends = self._identity(source, each)
             if digest(depends) == wanted:
@@ -107,15 +108,15 @@ class TransferCrafter:
         where = f"{spec.where}, key 'params.attack': '{source.name}'"
         if source.access != "gradient":
             raise InputError(f"{where} is no white-box attack; name one that is.")
-        if self.threat.norm not in bind(source).norms:
-            raise InputError(f"{where} is not defined for {self.threat.norm}; name one that is.")
+        if self.request.threat.norm not in bind(source).norms:
+            raise InputError(f"{where} is not defined for {self.request.threat.norm}; name one that is.")
         return source.model_copy(update={"success": "last", "restarts": 1})
 
     def _identity(self, source: AttackSpec, substitute: NetworkUnderTest) -> dict[str, Any]:
         """All that the examples depend on."""
         return {
             "substitute": substitute.identity,
-            **identity(source, self.split, self.threat, self.settings.seed, self.settings.precision),
+            **self.request.attack_identity(source),
         }
 
     def _points(self, source: AttackSpec, substitute: NetworkUnderTest, depends: dict[str, Any]) -> Tensor:
@@ -154,7 +155,7 @@ class TransferCrafter:
                 network,
                 algorithm,
                 source,
-                self.threat,
+                self.request.threat,
                 self.settings.seed,
                 self.settings.precision,
                 batcher,

@@ -11,7 +11,7 @@ from robench.data import find_dataset
 from robench.evaluation import corruptions
 from robench.evaluation.corruptions import Generated, RotatedTranslated
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.report.paper import Source
 from robench.report.publish import publish_corrupted, publish_records
@@ -73,16 +73,15 @@ class ReproductionRun:
     def evaluate(self, card: Card, attacks: Sequence[str], substitutes: Sequence[Card] = ()) -> None:
         """Verdicts under the dataset's usual threat model, read where they are stored."""
         data = find_dataset(self.dataset)
-        outcome = evaluate(
+        request = EvaluationRequest(
             NetworkUnderTest.of_card(card),
             data.load("test", self.data_dir),
-            [find_attack(name) for name in attacks],
             data.usual,
+            tuple(find_attack(name) for name in attacks),
             Settings(device=str(self.device)),
-            Store(self.results),
-            Quiet(),
-            [NetworkUnderTest.of_card(substitute) for substitute in substitutes],
+            tuple(NetworkUnderTest.of_card(substitute) for substitute in substitutes),
         )
+        outcome = evaluate(request, Store(self.results), Quiet())
         registered = card.name == f"{self.dataset}/{card.folder.name}"
         records = [result.record for result in outcome.results]
         publish_records(self.results, records, "" if registered else card.folder.name)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from robench.classifiers import Classifier, Constants
-from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.precision import arithmetic
+from robench.specs.settings import Precision
 
 
 @dataclass(frozen=True)

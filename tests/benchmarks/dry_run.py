@@ -17,7 +17,7 @@ from robench.data import find_dataset
 from robench.devices import device_name
 from robench.evaluation.cost import CostHistory
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root, write_text
 from robench.report import Table, markdown
@@ -45,9 +45,10 @@ def main() -> None:
         under_test, threat = NetworkUnderTest.of_card(card), find_dataset("digits").usual
         with tempfile.TemporaryDirectory() as folder:
             store, history = Store(Path(folder)), CostHistory(records, without=card.name)
-            planned = plan(under_test, split, specs, threat, settings, store, history=history)
+            request = EvaluationRequest(under_test, split, threat, tuple(specs), settings)
+            planned = plan(request, store, history)
             begin = time.perf_counter()
-            outcome = evaluate(under_test, split, specs, threat, settings, store, Quiet())
+            outcome = evaluate(request, store, Quiet())
             spent = time.perf_counter() - begin
         forwards, expected = sum(each.forwards for each in outcome.results), sum(each.forwards for each in planned)
         seconds = sum(each.seconds or 0.0 for each in planned)

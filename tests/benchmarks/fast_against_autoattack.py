@@ -16,7 +16,7 @@ import torch
 from robench.data import dataset_of
 from robench.devices import device_name
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.report import Table, markdown
 from robench.specs import battery_attacks, find_card, list_models
@@ -35,7 +35,8 @@ def records(name: str, seed: int, store: Store) -> list[tuple[Record, Header]]:
     under_test, split, settings = NetworkUnderTest.of_card(card), data.load("test"), Settings(seed)
     found = []
     for battery in BATTERIES:
-        (result,) = evaluate(under_test, split, battery_attacks(battery), data.threat, settings, store, Quiet()).results
+        request = EvaluationRequest(under_test, split, data.usual, tuple(battery_attacks(battery)), settings)
+        (result,) = evaluate(request, store, Quiet()).results
         found.append((result.record, read_header(result.record.path)))
     return found
 

@@ -23,7 +23,7 @@ from robench.check import REGRESSION, WORST, Cell, compare, rule
 from robench.data import dataset_of
 from robench.devices import device_name
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.numerics.stats import wilson
 from robench.report import Table, markdown
@@ -43,15 +43,9 @@ Pick = Callable[[int], tuple[int, int]]
 def run(card: Card, seed: int, store: Store) -> list[Record]:
     """The quick battery on one defense."""
     data = dataset_of(card)
-    outcome = evaluate(
-        NetworkUnderTest.of_card(card),
-        data.load("test"),
-        battery_attacks("quick"),
-        data.threat,
-        Settings(seed),
-        store,
-        Quiet(),
-    )
+    attacks = tuple(battery_attacks("quick"))
+    request = EvaluationRequest(NetworkUnderTest.of_card(card), data.load("test"), data.usual, attacks, Settings(seed))
+    outcome = evaluate(request, store, Quiet())
     return [result.record for result in outcome.results]
 
 

@@ -21,7 +21,7 @@ from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
 from robench.engine.executors.ray import Ray
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.report import Table, markdown
 from robench.specs import find_attack, find_card
@@ -40,13 +40,12 @@ def verdicts(
     """Of one evaluation, on a card's own data, into a folder that is thrown away."""
     card = find_card(model)
     data = dataset_of(card)
-    split, specs = data.load("test", data_dir), [find_attack(name) for name in attacks]
+    split, specs = data.load("test", data_dir), tuple(find_attack(name) for name in attacks)
     split = split if limit is None else split.limit(limit)
     with tempfile.TemporaryDirectory() as folder:
         store, settings = Store(Path(folder)), Settings(device="cpu")
-        outcome = evaluate(
-            NetworkUnderTest.of_card(card), split, specs, data.threat, settings, store, Quiet(), executor=executor
-        )
+        request = EvaluationRequest(NetworkUnderTest.of_card(card), split, data.usual, specs, settings)
+        outcome = evaluate(request, store, Quiet(), executor)
     return [result.record.robust.tolist() for result in outcome.results]
 
 

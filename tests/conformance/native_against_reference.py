@@ -16,7 +16,7 @@ import torch
 from robench.data import dataset_of
 from robench.devices import device_name
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import NetworkUnderTest, Settings
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.paths import write_text
 from robench.report import Table, markdown
@@ -38,10 +38,9 @@ def accuracies(model: str, seed: int, store: Store) -> dict[str, float]:
     """Robust accuracy in percent under every attack of `PAIRS`."""
     card = find_card(model)
     data = dataset_of(card)
-    specs = [find_attack(name) for name in dict.fromkeys([*PAIRS, *PAIRS.values()])]
-    outcome = evaluate(
-        NetworkUnderTest.of_card(card), data.load("test"), specs, data.threat, Settings(seed), store, Quiet()
-    )
+    attacks = tuple(find_attack(name) for name in dict.fromkeys([*PAIRS, *PAIRS.values()]))
+    request = EvaluationRequest(NetworkUnderTest.of_card(card), data.load("test"), data.usual, attacks, Settings(seed))
+    outcome = evaluate(request, store, Quiet())
     return {result.record.header.attack.name: result.record.robust_accuracy for result in outcome.results}
 
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from robench.classifiers import load_model
-from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.precision import arithmetic
 from robench.data import find_dataset
 from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.specs import ThreatModel
+from robench.specs.settings import Precision
 
 DIGITS = ThreatModel.parse("linf", "0.2")
 """Of the digits defenses."""

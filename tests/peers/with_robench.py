@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robench.data.split import Split
 from robench.evaluation.progress import Quiet
-from robench.evaluation.request import NetworkUnderTest, Settings, network_identity
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings, network_identity
 from robench.evaluation.run import evaluate
 from robench.specs import AttackSpec, find_attack
 from robench.store import Store, read
@@ -42,9 +42,10 @@ def evaluation(attacks: list[str], case: Case, seed: int) -> tuple[Tensor, int]:
     split = Split.checked("data", case.x, case.y, case.ids)
     settings = Settings(seed, case.precision, str(case.x.device), case.batch, save_adversarial=True)
     under_test = NetworkUnderTest("data/network", network_identity(case.model), lambda: case.model)
-    specs = [declared(attack, case.effort) for attack in attacks]
+    specs = tuple(declared(attack, case.effort) for attack in attacks)
+    request = EvaluationRequest(under_test, split, case.threat, specs, settings)
     with tempfile.TemporaryDirectory(prefix="robench-") as folder:
-        outcome = evaluate(under_test, split, specs, case.threat, settings, Store(Path(folder)), Quiet())
+        outcome = evaluate(request, Store(Path(folder)), Quiet())
         _, rows = read(outcome.results[-1].record.path)
     found = case.x.clone()
     for row, stored in enumerate(rows.ordered(case.ids.cpu().numpy()).adversarial):

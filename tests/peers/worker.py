@@ -27,8 +27,9 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from robench.classifiers import load_model
 from robench.classifiers.classifier import Classifier
-from robench.classifiers.precision import Precision, arithmetic
+from robench.classifiers.precision import arithmetic
 from robench.specs import ThreatModel
+from robench.specs.settings import Precision
 
 MODULES = {"robench": ("with_robench", "robench"), **PEERS}
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")

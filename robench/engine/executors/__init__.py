@@ -4,11 +4,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from robench.errors import InputError
+from robench.specs.settings import ENGINES
 
 if TYPE_CHECKING:
     from robench.engine.executors.base import Executor
-
-ENGINES = ("local", "ray")
 
 
 def require_engine(engine: str, ray_address: str | None = None, search: str = "fused") -> None:

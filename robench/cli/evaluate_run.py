@@ -1,0 +1,101 @@
+"""Everything that `robench eval` does once its arguments are checked: evaluate or plan each network, and show it."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from robench.cli.corrupt import Kind, corrupt, corruption_plan
+from robench.cli.dry import CHEAPER
+from robench.cli.screens import Screen, errors, output, show
+from robench.data import Dataset
+from robench.data.choice import ExampleChoice
+from robench.engine.executors.base import Executor
+from robench.errors import IncompleteError
+from robench.evaluation.cost import CostHistory
+from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
+from robench.evaluation.run import evaluate, plan
+from robench.paths import data_root
+from robench.report import Evaluation
+from robench.report.corruptions import as_json, shown
+from robench.report.sweeps import Sweep
+from robench.specs import AttackSpec, ThreatModel, battery_attacks
+from robench.store import Store, read_published
+from robench.store.outcome import Planned
+
+Task = tuple[NetworkUnderTest, Dataset, ThreatModel]
+"""A network, its data and its threat model."""
+
+
+@dataclass
+class EvalRun:
+    """What all networks of one command share, and the evaluations made so far."""
+
+    attacks: tuple[AttackSpec, ...]
+    substitutes: tuple[NetworkUnderTest, ...]
+    corruptions: list[Kind]
+    settings: Settings
+    results: Path
+    data_dir: Path | None
+    quiet: bool
+    choice: ExampleChoice
+    executor: Executor
+    evaluations: list[Evaluation] = field(default_factory=list)
+    cells: list[dict[str, Any]] = field(default_factory=list)
+
+    def plan(self, task: Task) -> tuple[list[Planned], list[Planned]]:
+        """Forecast the cost of the attacks asked for, and that of the cheaper battery."""
+        request = self._request(task)
+        history = CostHistory(read_published(data_root() / "results"), without=request.under_test.model)
+        cheaper = battery_attacks(CHEAPER)
+        others = tuple(spec for spec in cheaper if spec not in self.attacks) if self.attacks else ()
+        rows = plan(replace(request, attacks=self.attacks + others), Store(self.results), history)
+        names, extra = {spec.name for spec in cheaper}, {spec.name for spec in others}
+        asked = [row for row in rows if row.attack not in extra]
+        asked += [
+            corruption_plan(request.under_test, request.split, kind, self.data_dir, self.settings, self.results)
+            for kind in self.corruptions
+        ]
+        return asked, [row for row in rows if row.attack in names]
+
+    def evaluate(self, task: Task) -> None:
+        """Attack and corrupt one network, and show the verdicts."""
+        request = self._request(task)
+        if self.attacks:
+            self._attack(request)
+        if self.corruptions:
+            self._corrupt(request)
+
+    def require_sound(self) -> None:
+        """Check that there are verdicts, and that no attack has only void ones.
+
+        Raises:
+            IncompleteError: no attack applies to any network.
+            FaultError: every verdict of an attack is void.
+        """
+        if not any(evaluation.results for evaluation in self.evaluations):
+            raise IncompleteError("no attack applies, so there is no verdict: choose others with --attack.")
+        for evaluation in self.evaluations:
+            evaluation.require_sound()
+
+    def _request(self, task: Task) -> EvaluationRequest:
+        under_test, data, threat = task
+        split = self.choice.of(data, self.data_dir)
+        return EvaluationRequest(under_test, split, threat, self.attacks, self.settings, self.substitutes)
+
+    def _attack(self, request: EvaluationRequest) -> None:
+        model = request.under_test.model
+        with Screen(errors(), model) as screen:
+            outcome = evaluate(request, Store(self.results), screen, self.executor)
+        self.evaluations.append(Evaluation.of(outcome))
+        for skipped in outcome.skipped:
+            errors().print(f"{model} {skipped.name}: skipped, {skipped.reason}.")
+        if not self.quiet:
+            show(self.evaluations[-1].table(), output())
+
+    def _corrupt(self, request: EvaluationRequest) -> None:
+        under_test = request.under_test
+        made = corrupt(under_test, request.split, self.corruptions, self.data_dir, self.settings, self.results)
+        for lines in made.values():
+            self.cells += as_json(lines)
+            if not self.quiet:
+                show(shown({under_test.model: Sweep(tuple(lines))}), output())

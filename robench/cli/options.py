@@ -1,0 +1,60 @@
+"""Command-line options that several commands share: each with one help text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robench.errors import InputError
+from robench.specs import Norm as NormName
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder of downloaded datasets.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Norm = Annotated[
+    NormName | None, typer.Option(case_sensitive=False, help="Norm of the perturbation; by default the dataset's.")
+]
+Eps = Annotated[str | None, typer.Option(help="Radius, like 8/255 or 0.031; by default the dataset's.")]
+Limit = Annotated[int | None, typer.Option(help="Evaluate only the first N examples.")]
+BatchSize = Annotated[
+    str, typer.Option(help="Examples in one pass of the network: N, or auto for a size that suits the network.")
+]
+Results = Annotated[Path | None, typer.Option(help="Folder of records.  [default: results]")]
+Models = Annotated[list[str] | None, typer.Option("--model", help="Only this defense. Repeatable.")]
+
+
+def batch_size_of(text: str) -> int | None:
+    """Examples of a micro-batch; None for auto.
+
+    Raises:
+        InputError: neither auto nor a positive number.
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"--batch-size '{text}' is neither auto nor a positive number.")
+    return int(text)
+
+
+def require_folder(option: str, folder: Path | None) -> None:
+    """Check that a folder, if one is given, is there.
+
+    Raises:
+        InputError: it is no folder.
+    """
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"{option} '{folder}' is not a folder.")
+
+
+def require_file_place(option: str, file: Path | None) -> None:
+    """Check that a file, if one is given, can be written before anything is computed.
+
+    Raises:
+        InputError: it is a folder, or its folder cannot be written.
+    """
+    from robench.paths import require_writable
+
+    if file is None:
+        return
+    if file.is_dir():
+        raise InputError(f"{option} '{file}' is a folder: name a file.")
+    require_writable(file.parent, option)

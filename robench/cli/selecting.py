@@ -1,0 +1,73 @@
+"""From names on the command line to attacks, defenses, data and threat models. Never imports torch."""
+
+from collections.abc import Sequence
+
+from robench.data import Dataset, dataset_of, find_dataset
+from robench.errors import InputError
+from robench.specs import NORMS, AttackSpec, Card, NetworkSpec, ThreatModel, battery_attacks, find_attack, find_card
+
+
+def select_attacks(
+    batteries: Sequence[str] | None, attacks: Sequence[str] | None, default: str = "paper"
+) -> list[AttackSpec]:
+    """List each attack once, in the order asked for; without any name, those of the default battery."""
+    if not batteries and not attacks:
+        batteries = [default]
+    specs = [spec for name in batteries or () for spec in battery_attacks(name)] + [*map(find_attack, attacks or ())]
+    return list({spec.name: spec for spec in specs}.values())
+
+
+def select_defense(
+    name: str, dataset: str | None, norm: str | None, eps: str | None
+) -> tuple[Card, Dataset, ThreatModel]:
+    """Find card, data and threat model of a defense that a card declares and that has weights.
+
+    Raises:
+        InputError: no such card, weights, dataset or threat model.
+    """
+    card = find_card(name)
+    card.require_weights()
+    data = find_dataset(dataset) if dataset else dataset_of(card)
+    return card, data, _threat(data, norm, eps)
+
+
+def select_data(
+    network: NetworkSpec, dataset: str | None, norm: str | None, eps: str | None
+) -> tuple[Dataset, ThreatModel]:
+    """Find data and threat model for a user's network; unless a card names the data, the user has to.
+
+    Raises:
+        InputError: the data is not named, or there is no such dataset or threat model.
+    """
+    if dataset is None and network.kind != "card":
+        raise InputError(f"--model {network.name} does not say its data: add --dataset, npz:FILE say.")
+    data = find_dataset(dataset) if dataset else dataset_of(find_card(network.name))
+    return data, _threat(data, norm, eps)
+
+
+def select_substitutes(specs: Sequence[AttackSpec], named: list[str] | None, models: Sequence[Card]) -> list[Card]:
+    """List the defenses on which transfer attacks are crafted; none where no attack is a transfer attack.
+
+    Raises:
+        InputError: substitutes without transfer attacks, or transfer attacks without substitutes.
+    """
+    if not any(spec.access == "transfer" for spec in specs):
+        if named:
+            raise InputError("--substitute is for transfer attacks: add --battery transfer, or take it out.")
+        return []
+    cards = {card.name: card for card in (map(find_card, named) if named else models)}
+    if not named and len(cards) < 2:
+        raise InputError("transfer needs another network: repeat --model, or name one with --substitute.")
+    for card in cards.values():
+        card.require_weights()
+    return list(cards.values())
+
+
+def _threat(data: Dataset, norm: str | None, eps: str | None) -> ThreatModel:
+    """Take what is asked for, else the dataset's usual threat model."""
+    usual = data.threat
+    if eps is None and (usual is None or (norm in NORMS and norm != usual.norm)):
+        raise InputError(f"'{data.name}' has no default eps{f' for {norm}' if norm else ''}: give one with --eps.")
+    if usual is None:
+        return ThreatModel.parse(norm or NORMS[0], eps or "")
+    return ThreatModel.parse(norm or usual.norm, usual.text if eps is None else eps)
