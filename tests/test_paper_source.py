@@ -3,6 +3,7 @@
 import pytest
 from test_queries import planted
 
+from robench.report.leaderboard import leaderboard
 from robench.report.paper import Source, View, paper_table
 from robench.report.publish import publish_records
 from robench.report.selection import latest_per_key
@@ -12,7 +13,7 @@ from robench.store import Record, write_file
 FIRST = [0, 3, None, None]
 
 
-def changed(record, created="", threat=None, seed=None, params=None):
+def changed(record, created="", threat=None, seed=None, params=None, ids=None):
     """The record as if it had been made with something else."""
     header, identity = record.header, dict(record.header.identity)
     update = {"created": created} if created else {}
@@ -21,6 +22,8 @@ def changed(record, created="", threat=None, seed=None, params=None):
         identity["threat"] = {"norm": "linf", "eps": update["threat"].eps}
     if seed is not None:
         update["seed"] = identity["seed"] = seed
+    if ids:
+        identity["data"] = {**identity["data"], "ids": ids}
     if params:
         identity["attack"] = {**identity["attack"], "params": {**identity["attack"]["params"], **params}}
         update["attack"] = header.attack.model_copy(update={"params": {**header.attack.params, **params}})
@@ -35,6 +38,20 @@ def kept(folder, *records):
     for name, mine in by_model.items():
         write_file(folder / "digits" / f"{name}.jsonl", mine)
     return Source("digits", folder)
+
+
+def test_records_compare_on_the_same_examples_threat_model_and_seed_whatever_the_network():
+    record = planted("pgd-20", FIRST)
+    assert planted("mim-20", FIRST, "digits/alp").comparison_key == record.comparison_key
+    others = [changed(record, threat="0.1"), changed(record, seed=3), changed(record, ids="0" * 64)]
+    assert record.comparison_key not in [other.comparison_key for other in others]
+
+
+def test_defenses_on_other_examples_are_ranked_apart(tmp_path):
+    kept(tmp_path, planted("pgd-20", FIRST), changed(planted("pgd-20", FIRST, "digits/alp"), ids="0" * 64))
+    ranks = list(leaderboard(tmp_path).rows)
+    assert len(ranks) == 2
+    assert all(rank.startswith("digits, linf 0.2, 4 examples, examples ") and rank.endswith(": 1") for rank in ranks)
 
 
 def test_one_threat_model_a_table_the_usual_one_if_it_is_there(tmp_path):

@@ -147,8 +147,7 @@ def _groups(records: list[Record]) -> list[list[Record]]:
     """Records that stand together: of one network, one set of examples, one threat model, seed and precision."""
     found: dict[tuple[object, ...], list[Record]] = {}
     for record in in_order(latest_per_key(records)):
-        h = record.header
-        found.setdefault((h.group, h.seed, h.precision), []).append(record)
+        found.setdefault((record.network, record.comparison_key), []).append(record)
     return list(found.values())
 
 

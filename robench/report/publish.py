@@ -123,7 +123,7 @@ def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
     head = fresh[0].header
     every = list(read_file(path)) if path.is_file() else []
     mine = [record for record in every if defense(record.header.model) == defense(head.model)]
-    before = [record for record in mine if _weights(record) == _weights(fresh[0])]
+    before = [record for record in mine if record.network == fresh[0].network]
     merged = {_key(record): record for record in before}
     for record in latest_per_key(fresh):
         if not _same(merged.get(_key(record)), record):
@@ -140,10 +140,6 @@ def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
         for old in (True, False)
     )
     return Changes(path, changed, added, len(mine) - len(before))
-
-
-def _weights(record: Record) -> tuple[str, str]:
-    return record.header.model, record.header.model_identity
 
 
 def _key(record: Record) -> tuple[str, str]:

@@ -103,8 +103,7 @@ class Declared:
 
 def record_key(record: Record) -> tuple[Any, ...]:
     """What records must share for the newer to replace the older."""
-    h = record.header
-    return record.group, h.seed, h.precision, h.attack.name
+    return record.network, record.comparison_key, record.header.attack.name
 
 
 def current(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
@@ -164,8 +163,7 @@ def select(
     for name, mine in current(records, models).items():
         groups: dict[tuple[Any, ...], list[Record]] = {}
         for record in in_order(each for each in latest_per_key(mine) if each in declared):
-            h = record.header
-            groups.setdefault((record.group, h.seed, h.precision), []).append(record)
+            groups.setdefault((record.network, record.comparison_key), []).append(record)
         if groups:
             chosen[name] = max(groups.values(), key=lambda group: (group[0].header.n, len(group)))
     candidates = sum(record.header.model in chosen for record in records)

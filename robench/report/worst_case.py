@@ -57,7 +57,8 @@ def worst_case(records: Sequence[Record]) -> WorstCase:
     """
     if not records:
         raise IncompleteError("no attack was run, so there is no worst case: print the report for the reasons.")
-    if len({record.group for record in records}) > 1:
+    keys = [record.comparison_key for record in records]
+    if len({(record.network, key.data, key.norm, key.eps) for record, key in zip(records, keys, strict=True)}) > 1:
         raise IncompleteError("records of different networks, examples or threat models have no common worst case.")
     robust = reduce(np.logical_and, [record.robust for record in records])
     names = tuple(record.header.attack.name for record in records)

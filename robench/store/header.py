@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -75,15 +75,26 @@ class Header(Hashed):
         """The digest of the network the verdicts belong to."""
         return digest(self.identity["model"])
 
-    @property
-    def group(self) -> tuple[str, ...]:
-        """Records with equal groups are verdicts on the same network, examples and threat model."""
-        data = digest(self.identity["data"])
-        return self.dataset, self.model, self.model_identity, data, self.threat.norm, repr(self.threat.eps)
-
     def dump(self) -> dict[str, Any]:
         """As JSON-ready data; what was published before there was a choice of `search` reads as it did."""
         return self.model_dump(by_alias=True, exclude={"search"} if self.search == "plain" else None)
+
+
+class ComparisonKey(NamedTuple):
+    """The settings that two records must share to stand in one table; the network is apart from them.
+
+    Attributes:
+        data: digest of the identity of the examples (dataset, SHA-256, ids).
+        norm, eps: the threat model.
+        seed: the seed of all random draws.
+        precision: the precision of the search.
+    """
+
+    data: str
+    norm: str
+    eps: float
+    seed: int
+    precision: str
 
 
 class Record:
@@ -120,10 +131,20 @@ class Record:
         """The header's; a report asks for it many times."""
         return self.header.model_identity
 
+    @property
+    def network(self) -> tuple[str, str]:
+        """The name of the network and the digest of its identity."""
+        return self.header.model, self.model_identity
+
     @cached_property
-    def group(self) -> tuple[str, ...]:
-        """The header's, likewise."""
-        return self.header.group
+    def comparison_key(self) -> ComparisonKey:
+        """The settings that another record must share to stand in one table with this one.
+
+        The key holds the examples, the threat model, the seed and the precision, not the network.
+        """
+        header = self.header
+        data, threat = digest(header.identity["data"]), header.threat
+        return ComparisonKey(data, threat.norm, threat.eps, header.seed, header.precision)
 
     @property
     def clean_accuracy(self) -> float:

@@ -1,6 +1,6 @@
 """Accuracy against steps, queries and eps, as points that a page can draw."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,11 @@ def _curve(record: Record, first: Column, end: int | None) -> dict[str, Any]:
 
 def _against_eps(records: Sequence[Record], every: Iterable[Record]) -> list[dict[str, Any]]:
     """Attacks that were run at several eps of one norm, on the same examples with the same seed and precision."""
-    same: Callable[[Record], tuple[Any, ...]] = lambda r: (  # noqa: E731
-        r.header.threat.norm,
-        r.header.identity["data"],
-        r.header.seed,
-        r.header.precision,
-    )
+    shown = records[0].comparison_key
     found: dict[str, dict[float, Record]] = {}
     for record in every:
-        if same(record) == same(records[0]):
-            found.setdefault(record.header.attack.name, {})[record.header.threat.eps] = record
+        if record.comparison_key._replace(eps=shown.eps) == shown:
+            found.setdefault(record.header.attack.name, {})[record.comparison_key.eps] = record
     return [
         {
             "attack": name,
