@@ -12,7 +12,7 @@ from robench.errors import InputError
 from robench.numerics.stats import wilson
 from robench.specs import AttackSpec, ThreatModel, digest, fraction
 from robench.specs.base import Declared, build
-from robench.store.rows import Column, Rows
+from robench.store.rows import Column, Rows, robust_after
 
 SCHEMA = 2
 """1 had no diagnostics."""
@@ -145,6 +145,15 @@ class Record:
         header = self.header
         data, threat = digest(header.identity["data"]), header.threat
         return ComparisonKey(data, threat.norm, threat.eps, header.seed, header.precision)
+
+    def after(self, steps: int) -> "Record":
+        """Return the verdicts had the attack stopped after `steps` steps, under the same header and without a path.
+
+        They are right only if `header.has_curve` and the attack took at least `steps` steps.
+        """
+        robust = robust_after(steps, self.clean, self.robust, self.step)
+        queries = None if self.queries is None else np.where(robust, -1, self.queries)
+        return Record(self.header, self.clean, robust, np.where(robust, -1, self.step), queries=queries)
 
     @property
     def clean_accuracy(self) -> float:

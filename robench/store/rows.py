@@ -63,9 +63,9 @@ class Rows:
         """Correct on the clean example, bool."""
         return np.asarray(self.clean_prediction == self.label)
 
-    def prefix(self, steps: int) -> "Rows":
-        """What the first `steps` steps alone would have found; nothing was spent on it."""
-        robust = self.clean & (self.robust | (self.step > steps))
+    def after(self, steps: int) -> "Rows":
+        """Return the rows had the attack stopped after `steps` steps, with no passes counted."""
+        robust = robust_after(steps, self.clean, self.robust, self.step)
         undone = robust & ~self.robust
         first_fault = np.where(self.first_fault > steps, -1, self.first_fault)
         changed = {
@@ -82,6 +82,11 @@ class Rows:
         for name in ("restart", "step", "queries"):
             changed[name] = np.where(undone, -1, self.columns()[name])
         return Rows(**{**self.columns(), **changed})
+
+
+def robust_after(steps: int, clean: Column, robust: Column, step: Column) -> Column:
+    """Return which examples are robust if the attack stops after `steps` steps, bool (N,); arguments as in `Rows`."""
+    return np.asarray(clean & (robust | (step > steps)))
 
 
 def ids_sha256(ids: Column) -> str:

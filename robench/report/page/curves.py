@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from robench.report import budget, longest
+from robench.report.queries import budget, longest, step_function
 from robench.store import Column, Record
 
 Points = list[list[float]]
@@ -41,12 +39,8 @@ def _against_queries(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 def _curve(record: Record, first: Column, end: int | None) -> dict[str, Any]:
     """A step function from the x at which each example was first broken; the first point is at 0, the last at `end`."""
-    at, broken = np.unique(first[record.clean & ~record.robust], return_counts=True)
-    standing = np.count_nonzero(record.clean) - np.cumsum(broken)
-    points = [[0, round(record.clean_accuracy, 4)]]
-    points += [
-        [x, round(100.0 * left / len(record.clean), 4)] for x, left in zip(at.tolist(), standing.tolist(), strict=True)
-    ]
+    places, accuracy = step_function(record, first)
+    points: Points = [[x, round(y, 4)] for x, y in zip(places.tolist(), accuracy.tolist(), strict=True)]
     if end is not None and points[-1][0] < end:
         points.append([end, points[-1][1]])
     return {"attack": record.header.attack.name, "points": points}

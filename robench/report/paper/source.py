@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from robench.data import DATASETS
 from robench.paths import default_results, results_folders
 from robench.report.selection import Declared, current, load, select
@@ -142,6 +140,6 @@ def _beginning(attack: str, records: Iterable[Record]) -> Record | None:
     longest = min(filter(longer, records), key=lambda record: record.header.attack.steps, default=None)
     if longest is None:
         return None
-    robust = longest.clean & (longest.robust | (longest.step > wanted.steps))
-    step = np.where(robust, -1, longest.step)
-    return Record(longest.header.model_copy(update={"attack": wanted}), longest.clean, robust, step)
+    cut = longest.after(wanted.steps)
+    header = longest.header.model_copy(update={"attack": wanted})
+    return Record(header, cut.clean, cut.robust, cut.step, queries=cut.queries)
