@@ -4,7 +4,7 @@ import pytest
 from test_queries import planted
 
 from robench.report.leaderboard import leaderboard
-from robench.report.paper import Source, View, paper_table
+from robench.report.paper import VerdictSource, View, paper_table
 from robench.report.publish import publish_records
 from robench.report.selection import latest_per_key
 from robench.specs import ThreatModel, digest, find_card
@@ -37,7 +37,7 @@ def kept(folder, *records):
         by_model.setdefault(record.header.model.rpartition("/")[2], []).append(record)
     for name, mine in by_model.items():
         write_file(folder / "digits" / f"{name}.jsonl", mine)
-    return Source("digits", folder)
+    return VerdictSource("digits", folder)
 
 
 def test_records_compare_on_the_same_examples_threat_model_and_seed_whatever_the_network():
@@ -110,7 +110,7 @@ def test_datasets_without_the_papers_defenses_have_empty_tables(name, tmp_path):
     )
     header = header.model_copy(update={"hash": digest(header.identity), "model": "mine/net"})
     write_file(tmp_path / "mine" / "net.jsonl", [Record(header, record.clean, record.robust, record.step)])
-    table = paper_table(name, Source("mine", tmp_path), View(against=True))
+    table = paper_table(name, VerdictSource("mine", tmp_path), View(against=True))
     assert all(
         "(paper)" in column or column in ("seed", "epochs (paper)") for row in table.rows.values() for column in row
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from robench.check.comparable import Field, differing, named
+from robench.check.comparable import Field, differing, fields_text
 from robench.errors import IncompleteError
 from robench.paths import data_root, default_results
 from robench.report.selection import defense, latest_per_key, record_key
@@ -45,7 +45,7 @@ class Baseline:
         found: dict[str, list[Record]] = {}
         for folder in folders:
             for name, mine in _by_defense(read_published(folder)).items():
-                found[name] = [*mine, *_beside(mine, found.get(name, ()))]
+                found[name] = [*mine, *_not_replaced(mine, found.get(name, ()))]
         return cls(default_results(), found)
 
     def require_records(self) -> None:
@@ -140,9 +140,9 @@ class Match:
             yield self.where
         alike: dict[str, list[str]] = {}
         for attack, fields in self.fields.items():
-            alike.setdefault(named(fields, "there", "here"), []).append(attack)
-        for fields_text, attacks in alike.items():
-            yield f"{self.where}: under {', '.join(attacks)} {fields_text}"
+            alike.setdefault(fields_text(fields, "there", "here"), []).append(attack)
+        for text, attacks in alike.items():
+            yield f"{self.where}: under {', '.join(attacks)} {text}"
         for attack, reason in self.gone.items():
             yield f"{self.where}: it has {attack}, which was skipped here, {reason}"
         if self.missing:
@@ -160,7 +160,7 @@ class Match:
             raise IncompleteError(f"{problem}: {add}make a new baseline with the same command and --update.")
 
 
-def _beside(mine: Iterable[Record], shipped: Iterable[Record]) -> list[Record]:
+def _not_replaced(mine: Iterable[Record], shipped: Iterable[Record]) -> list[Record]:
     """Shipped records of the same network that one's own do not replace."""
     networks, taken = {record.model_identity for record in mine}, {record_key(record) for record in mine}
     return [record for record in shipped if record.model_identity in networks and record_key(record) not in taken]

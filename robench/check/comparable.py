@@ -25,7 +25,7 @@ class Field:
     before: str
     after: str
 
-    def said(self, first: str, second: str) -> str:
+    def clause(self, first: str, second: str) -> str:
         """`threat.eps is 0.1 in the baseline and 0.2 here`, with two phrases that say where."""
         return f"{self.name} is {_short(self.before)} {first} and {_short(self.after)} {second}"
 
@@ -40,10 +40,10 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any], free: Sequenc
     return [Field(NAMES.get(name, name), *values) for name, values in pairs.items() if values[0] != values[1]]
 
 
-def named(fields: Sequence[Field], first: str, second: str) -> str:
+def fields_text(fields: Sequence[Field], first: str, second: str) -> str:
     """The first fields in words, and how many more there are; `first` and `second` say where, `in the baseline`."""
     more = f", and {len(fields) - SHOWN} more fields differ" if len(fields) > SHOWN else ""
-    return ", ".join(field.said(first, second) for field in fields[:SHOWN]) + more
+    return ", ".join(field.clause(first, second) for field in fields[:SHOWN]) + more
 
 
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from robench.check.comparable import named
+from robench.check.comparable import fields_text
 from robench.check.compare import Cell, compare
 from robench.check.diff_input import Pair
 from robench.report import Table
@@ -60,10 +60,10 @@ def _particulars(pair: Pair) -> Iterator[str]:
             yield f"The {what} differs: {values[0]} in A, {values[1]} in B."
     if pair.first[0].header.model_identity == pair.second[0].header.model_identity:
         yield f"{pair.names[0]}: the same network on both sides."
-    for name, fields in pair.apart.items():
-        yield f"Left out, not the same attack: {name}, {named(fields, 'in A', 'in B')}."
-    if pair.single:
-        yield f"Left out, on one side only: {', '.join(pair.single)}."
+    for name, fields in pair.different.items():
+        yield f"Left out, not the same attack: {name}, {fields_text(fields, 'in A', 'in B')}."
+    if pair.unmatched:
+        yield f"Left out, on one side only: {', '.join(pair.unmatched)}."
 
 
 def _each(pair: Pair, field: str) -> tuple[object, object]:

@@ -6,10 +6,10 @@ from itertools import product
 from pathlib import Path
 
 from robench.check.baseline import LINES
-from robench.check.comparable import FREE, Field, differing, named
+from robench.check.comparable import FREE, Field, differing, fields_text
 from robench.errors import IncompleteError, InputError
 from robench.report import load
-from robench.report.selection import base_name, current, defense, in_order, latest_per_key
+from robench.report.selection import base_name, defense, in_order, latest_per_key, of_current_weights
 from robench.specs import CARD, find_card
 from robench.store import Record, read_file
 
@@ -48,7 +48,7 @@ class DiffInput:
                 found.setdefault(defense(record.header.model), []).append(record)
         else:
             name = find_card(text).name
-            found = {defense(name): mine for mine in current(load(results), [name]).values()}
+            found = {defense(name): mine for mine in of_current_weights(load(results), [name]).values()}
         found = {name: _of_newest_network(mine) for name, mine in found.items()}
         kept = {
             name: [r for r in mine if attacks is None or base_name(r.header.attack.name) in attacks]
@@ -67,28 +67,28 @@ class Pair:
         names: of the two defenses.
         first, second: their records.
         fields: in which the two sides' data or threat models differ; without them they compare.
-        apart: attacks that both have but that are not the same, with the fields.
-        single: attacks that one side lacks.
+        different: attacks that both have but that are not the same, with the fields.
+        unmatched: attacks that one side lacks.
     """
 
     names: tuple[str, str]
     first: tuple[Record, ...]
     second: tuple[Record, ...]
     fields: tuple[Field, ...]
-    apart: dict[str, list[Field]]
-    single: tuple[str, ...]
+    different: dict[str, list[Field]]
+    unmatched: tuple[str, ...]
 
     @classmethod
     def of(cls, names: tuple[str, str], first: list[Record], second: list[Record]) -> "Pair":
         """Pair two groups of records by attack."""
         left, right = ({record.header.attack.name: record for record in side} for side in (first, second))
         both = [name for name in left if name in right]
-        apart = {
+        different = {
             name: fields
             for name in both
             if (fields := differing(left[name].header.identity, right[name].header.identity, MAY_DIFFER + SETTING))
         }
-        same = [name for name in both if name not in apart]
+        same = [name for name in both if name not in different]
         heads = [side[0].header.identity for side in (first, second)]
         fields = differing(heads[0], heads[1], [key for key in {*heads[0], *heads[1]} if key not in SETTING])
         return cls(
@@ -96,7 +96,7 @@ class Pair:
             tuple(left[name] for name in same),
             tuple(right[name] for name in same),
             tuple(fields),
-            apart,
+            different,
             tuple(dict.fromkeys(name for name in [*left, *right] if name not in both)),
         )
 
@@ -155,8 +155,8 @@ def _require(pair: Pair, first: str, second: str) -> None:
     where = f"{pair.names[0]} of '{first}' does not compare with {pair.names[1]} of '{second}'"
     mend = "evaluate both alike with `robench eval`"
     if pair.fields:
-        raise IncompleteError(f"{where}: {named(pair.fields, 'in the first', 'in the second')}: {mend}.")
-    for name, fields in () if pair.first else pair.apart.items():
-        raise IncompleteError(f"{where}: under {name} {named(fields, 'in the first', 'in the second')}: {mend}.")
+        raise IncompleteError(f"{where}: {fields_text(pair.fields, 'in the first', 'in the second')}: {mend}.")
+    for name, fields in () if pair.first else pair.different.items():
+        raise IncompleteError(f"{where}: under {name} {fields_text(fields, 'in the first', 'in the second')}: {mend}.")
     if not pair.first:
         raise IncompleteError(f"{where}: they have no attack in common: {mend}.")

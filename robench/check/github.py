@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from robench.check.compare import CellResult
-from robench.check.table import ranked, sentence
+from robench.check.table import regressions, sentence
 from robench.errors import InputError
 from robench.report import Table, markdown
 
@@ -26,7 +26,7 @@ def annotations(cell_results: Sequence[CellResult]) -> Iterator[str]:
     GitHub shows ten of a step at most, so cells do not each get one.
     """
     failed: dict[str, list[CellResult]] = {}
-    for result in ranked(cell_results):
+    for result in regressions(cell_results):
         failed.setdefault(result.cell.model, []).append(result)
     for model, mine in failed.items():
         more = f"; {len(mine) - 1} more of its cells regressed" if len(mine) > 1 else ""

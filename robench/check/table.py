@@ -59,13 +59,13 @@ def gate_table(
     if cell_results:
         fewest = detectable(len(cell_results), alpha)
         table.notes.append(f"Of a cell that gains none, {fewest} lost examples are the fewest that are significant.")
-    for result in ranked(cell_results)[:1]:
+    for result in regressions(cell_results)[:1]:
         lost, command = result.cell.lost[0], commands[cell_key(result.cell)]
         table.notes.append(f"To see example {lost} fall ({result.cell.name}): `{command}`")
     return table
 
 
-def ranked(cell_results: Sequence[CellResult]) -> list[CellResult]:
+def regressions(cell_results: Sequence[CellResult]) -> list[CellResult]:
     """Those that failed, the least likely chance first."""
     failed = [result for result in cell_results if result.verdict == REGRESSION]
     return sorted(failed, key=lambda result: (result.p, result.cell.difference))

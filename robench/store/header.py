@@ -182,15 +182,15 @@ def interval(mask: Column) -> tuple[float, float]:
     return 100.0 * low, 100.0 * high
 
 
-def validated(kind: type[HashedKind], data: dict[str, Any], where: str, newest: int, mend: str) -> HashedKind:
-    """Build what was read from disk, of a schema up to `newest`.
+def validated(kind: type[HashedKind], data: dict[str, Any], where: str, newest_schema: int, mend: str) -> HashedKind:
+    """Build what was read from disk, of a schema up to `newest_schema`.
 
     Raises:
         InputError: malformed, of a newer schema, or its hash is not that of its identity.
     """
     schema = data.get("schema")
-    if isinstance(schema, int) and schema > newest:
-        raise InputError(f"{where} has schema {schema}, this robench reads up to {newest}: update robench.")
+    if isinstance(schema, int) and schema > newest_schema:
+        raise InputError(f"{where} has schema {schema}, this robench reads up to {newest_schema}: update robench.")
     found = build(kind, data, where)
     if digest(found.identity) != found.hash:
         raise InputError(f"{where}: its hash does not match its contents: {mend}.")

@@ -12,7 +12,7 @@ from robench.report.page.curves import curves
 from robench.report.page.gallery import Clean, gallery
 from robench.report.page.interned import Interned
 from robench.report.robustness import attack_names, lacking_attacks
-from robench.report.selection import current, latest_per_key
+from robench.report.selection import latest_per_key, of_current_weights
 from robench.report.sweeps import mca_on
 from robench.specs import diagnostics, find_card, list_models
 from robench.store import Column, Record
@@ -47,7 +47,7 @@ def page_data(
         clean: loads clean images; called only where records hold adversarial points.
     """
     shared, names = Shared(), attack_names(selection)
-    everything = current(records, list(selection.defenses))
+    everything = of_current_weights(records, list(selection.defenses))
     registered = set(list_models())
     defenses = []
     for name, mine in selection.defenses.items():

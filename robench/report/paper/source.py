@@ -7,7 +7,7 @@ from pathlib import Path
 
 from robench.data import DATASETS
 from robench.paths import default_results, results_folders
-from robench.report.selection import Declared, current, load, select
+from robench.report.selection import CurrentCatalogue, load, of_current_weights, select
 from robench.report.sweeps import Sweep, sweeps
 from robench.specs import Card, find_attack, find_card, list_attacks, list_models
 from robench.store import ComparisonKey, Record, read_file
@@ -16,7 +16,7 @@ DERIVED = "derived"
 """The folder of records of defenses that are no registered ones but variants of them."""
 
 
-class Source:
+class VerdictSource:
     """Verdicts by defense and attack; what is asked for and not there is remembered.
 
     Args:
@@ -36,7 +36,7 @@ class Source:
         """The verdicts under an attack, if need be the beginning of a longer one."""
         records = self.records(defense)
         found = records.get(attack)
-        if found is None or found not in self._declared:
+        if found is None or found not in self._catalogue:
             found = _beginning(attack, records.values())
         if found is None:
             self.missing.setdefault(defense, []).append(attack)
@@ -97,8 +97,8 @@ class Source:
         return select(record for record in self._records if record.comparison_key == self._usual).defenses
 
     @cached_property
-    def _declared(self) -> Declared:
-        return Declared()
+    def _catalogue(self) -> CurrentCatalogue:
+        return CurrentCatalogue()
 
     @cached_property
     def _records(self) -> list[Record]:
@@ -108,7 +108,7 @@ class Source:
     @cached_property
     def _usual(self) -> ComparisonKey | None:
         """What all numbers of a table share: examples, threat model (the usual one if it is there), seed, precision."""
-        mine = [record for found in current(self._records).values() for record in found]
+        mine = [record for found in of_current_weights(self._records).values() for record in found]
         keys = Counter(record.comparison_key for record in mine)
         sizes = {record.comparison_key: record.header.n for record in mine}
         known = DATASETS.get(self.dataset)
