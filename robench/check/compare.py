@@ -5,14 +5,13 @@ A cell is one defense under one attack, under all of them (worst case), or under
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from math import ceil, log2
 
 import numpy as np
 
 from robench.numerics.stats import holm, mcnemar, mcnemar_drop
 from robench.report.robustness import CLEAN, WORST
-from robench.store import Column, Record, percent
+from robench.store import Column, Record, percent, robust_to_all
 
 REGRESSION, LOWER, SAME, HIGHER = "regression", "lower", "same", "higher"
 """What became of a cell; only the first fails the gate."""
@@ -99,7 +98,7 @@ def detectable(cells: int, alpha: float) -> int:
 
 def _columns(records: Sequence[Record]) -> dict[str, Column]:
     attacks = {record.header.attack.name: record.robust for record in records}
-    worst = {WORST: reduce(np.logical_and, attacks.values())} if len(attacks) > 1 else {}
+    worst = {WORST: robust_to_all(records)} if len(attacks) > 1 else {}
     return {**worst, CLEAN: records[0].clean, **attacks}
 
 

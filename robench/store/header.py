@@ -1,7 +1,7 @@
 """The head of a record: everything that can change a verdict, and what it cost."""
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterable, Iterator
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -174,6 +174,11 @@ class Record:
 def percent(mask: Column) -> float:
     """The share of true values, in percent."""
     return 100.0 * float(np.count_nonzero(mask)) / len(mask)
+
+
+def robust_to_all(records: Iterable[Record]) -> Column:
+    """Return which examples withstood every attack, bool (N,); the records hold the same examples."""
+    return reduce(np.logical_and, [record.robust for record in records])
 
 
 def interval(mask: Column) -> tuple[float, float]:

@@ -1,10 +1,7 @@
 """The six main defenses with three training seeds, and whether HE helps: means, deviations, paired tests."""
 
 from collections.abc import Iterator
-from functools import reduce
 from statistics import mean, stdev
-
-import numpy as np
 
 from robench.numerics.stats import mcnemar
 from robench.report.paper.source import VerdictSource
@@ -12,7 +9,7 @@ from robench.report.paper.training import values_of
 from robench.report.paper.view import View, accuracy
 from robench.report.robustness import CLEAN, WORST
 from robench.report.table import Table, p_text
-from robench.store import Column
+from robench.store import Column, robust_to_all
 
 BASES = ("pgdat", "alp", "trades")
 MAIN = tuple(name for base in BASES for name in (base, f"{base}_he"))
@@ -76,8 +73,8 @@ def _tests(source: VerdictSource, base: str, seed: int) -> Iterator[tuple[str, s
 def _robust(source: VerdictSource, defense: str, attacks: tuple[str, ...]) -> Column | None:
     """Robust against all of some attacks, (N,); None where one is missing."""
     records = [source.record(defense, attack) for attack in attacks]
-    found: list[Column] = [record.robust for record in records if record is not None]
-    return reduce(np.logical_and, found) if len(found) == len(records) else None
+    found = [record for record in records if record is not None]
+    return robust_to_all(found) if len(found) == len(records) else None
 
 
 def compare(plain: Column, he: Column) -> tuple[float, float]:
