@@ -1,4 +1,4 @@
-"""Records on disk: raw ones of runs and published ones. Never imports torch."""
+"""Records on disk: raw records of runs, and published records. Never imports torch."""
 
 from robench.store.header import SCHEMA, SHORT, ComparisonKey, Header, Record, interval, percent, robust_to_all
 from robench.store.published import read_file, read_published, write_file
