@@ -1,4 +1,7 @@
-"""The gate's comparison: a baseline, fresh verdicts, and whether what fell fell by chance. Never imports torch."""
+"""The comparisons of the gate and of `robench diff`: paired verdicts, and whether a drop is chance.
+
+All modules but `fresh`, which evaluates, never import torch.
+"""
 
 from robench.check.baseline import Baseline, Match
 from robench.check.comparable import Field, differing, fields_text
