@@ -7,7 +7,7 @@ from robench.errors import IncompleteError, InputError, unknown
 from robench.paths import default_results
 from robench.report import corruptions
 from robench.report.overestimate import overestimate
-from robench.report.paper import PAPER_TABLES, Source, View, has_ours, paper_table
+from robench.report.paper import PAPER_TABLES, VerdictSource, View, has_ours, paper_table
 from robench.report.paper.published import layouts
 from robench.report.queries import queries
 from robench.report.robustness import robustness
@@ -90,12 +90,12 @@ def tables(
     if main:
         _, selection = load_selection(models, battery, results)
         made = {name: TABLES[name](selection) for name in main}
-    source = Source(dataset, results)
+    source = VerdictSource(dataset, results)
     made |= {name: _filled(paper_table(name, source, view), source) for name in names if name in PAPER_TABLES}
     return [made[name] for name in names] if names else [each for each in made.values() if each.rows]
 
 
-def _filled(table: Table, source: Source) -> Table:
+def _filled(table: Table, source: VerdictSource) -> Table:
     """A table in which something was measured here.
 
     Raises:

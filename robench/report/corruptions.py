@@ -76,7 +76,7 @@ class CorruptionReport:
 
     def table(self) -> Table:
         """As `robench eval` shows it."""
-        return shown({self.model: self.sweep})
+        return sweep_table({self.model: self.sweep})
 
     def to_frame(self) -> "pd.DataFrame":
         """One row a corruption and severity (pandas)."""
@@ -113,7 +113,7 @@ def every_cell(defenses: Mapping[str, Sweep]) -> Table:
     return table
 
 
-def moved(defenses: Mapping[str, Sweep]) -> Table:
+def spatial_table(defenses: Mapping[str, Sweep]) -> Table:
     """One row a defense: clean accuracy, and what is left under the worst rotation and translation."""
     table = Table("Accuracy under rotations and translations (%), 95% Wilson interval", "defense", [CLEAN, SPATIAL])
     for name, sweep in defenses.items():
@@ -124,9 +124,9 @@ def moved(defenses: Mapping[str, Sweep]) -> Table:
     return table
 
 
-def shown(defenses: Mapping[str, Sweep]) -> Table:
+def sweep_table(defenses: Mapping[str, Sweep]) -> Table:
     """The table that fits sweeps of one kind."""
-    return (moved if all(sweep.kind == "spatial" for sweep in defenses.values()) else means)(defenses)
+    return (spatial_table if all(sweep.kind == "spatial" for sweep in defenses.values()) else means)(defenses)
 
 
 def names_of(defenses: Mapping[str, Sweep]) -> list[str]:

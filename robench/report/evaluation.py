@@ -159,8 +159,7 @@ class AttackResult:
                 f"'{record.header.attack.name}' has no curve: it needs success = 'any', one restart, and an algorithm "
                 "whose steps do not depend on how many there are"
             )
-        survives = record.clean & (record.robust | (record.step > steps))
-        return 100.0 * float(survives.mean())
+        return record.after(steps).robust_accuracy
 
     def as_dict(self) -> dict[str, Any]:
         """As in the JSON contract."""

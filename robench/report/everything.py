@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robench.report.overestimate import overestimate
-from robench.report.paper import PAPER_TABLES, Source, View, has_ours, paper_table
+from robench.report.paper import PAPER_TABLES, VerdictSource, View, has_ours, paper_table
 from robench.report.robustness import robustness
 from robench.report.selection import Selection, base_name, load, select
 from robench.report.table import Table
@@ -25,7 +25,7 @@ def everything(dataset: str, results: Path | None = None) -> Iterator[tuple[str,
     records = [record for record in load(results, published=True) if record.header.dataset == dataset]
     made: dict[str, Table] = {name: robustness(_within(records, name)) for name in BATTERIES}
     made["overestimate"] = overestimate(select(records))
-    source = Source(dataset, results, published=True)
+    source = VerdictSource(dataset, results, published=True)
     made |= {name: paper_table(name, source, View(against=True)) for name in PAPER_TABLES}
     return ((name, table) for name, table in made.items() if has_ours(table))
 

@@ -1,5 +1,6 @@
 """The leaderboard: one row a defense and dataset, from published records alone, highest worst case first."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
@@ -12,11 +13,11 @@ from robench.paths import write_text
 from robench.report.corruptions import MCA
 from robench.report.robustness import CLEAN, INCOMPLETE, TRUST, WORST, attack_names, cell, lacking_attacks
 from robench.report.selection import Selection, load, select
-from robench.report.sweeps import Sweep, common, sweeps
+from robench.report.sweeps import Sweep, mca_on, sweeps
 from robench.report.table import Table, csv_text, markdown
 from robench.report.worst_case import worst_case
-from robench.specs import digest, find_card, list_models
-from robench.store import SHORT, Record
+from robench.specs import find_card, list_models
+from robench.store import SHORT, ComparisonKey, Header, Record
 from robench.store.log import LOG, read_log
 
 HEADLINES = ("fgsm", "pgd-20", "pgd-500", "mim-20", "scaled-pgd-500", "adaptive-pgd-500", "autoattack", "cascade",
@@ -47,13 +48,13 @@ def leaderboard(results: str | Path | None = None) -> Table:
     )  # fmt: skip
     folder = Path(results) if results is not None else None
     swept = sweeps(folder, published=True)
-    for setting, defenses in sorted(_settings(load(folder, published=True)).items()):
+    for heading, defenses in sorted(_rankings(load(folder, published=True)).items()):
         attacks = attack_names(Selection(defenses, 0))
         worst = {name: worst_case(found).robust_accuracy for name, found in defenses.items()}
         for rank, name in enumerate(sorted(worst, key=lambda name: (-worst[name], name)), start=1):
             row = _row(defenses[name], swept.get(name, []))
             row[TRUST] += INCOMPLETE if lacking_attacks(attacks, defenses[name]) else ""
-            table.add(f"{', '.join(setting)}: {rank}", row)
+            table.add(f"{', '.join(heading)}: {rank}", row)
     table.notes = [
         "Worst case: an example counts only if it withstands every published attack; how many there are stands beside "
         "it. `check` and `broken` say that it is not to be quoted yet. Ranks are within one dataset, threat model and "
@@ -64,18 +65,27 @@ def leaderboard(results: str | Path | None = None) -> Table:
     return table
 
 
-def _settings(records: Iterable[Record]) -> dict[tuple[str, ...], dict[str, list[Record]]]:
-    """Defenses that can be ranked together, by dataset, threat model and number of examples, seed and precision."""
+def _rankings(records: Iterable[Record]) -> dict[tuple[str, ...], dict[str, list[Record]]]:
+    """Group the defenses that can be ranked together, under a heading in parts: dataset, threat model, examples, ..."""
     by_dataset: dict[str, list[Record]] = {}
     for record in records:
         by_dataset.setdefault(record.header.dataset, []).append(record)
-    found: dict[tuple[str, ...], dict[str, list[Record]]] = {}
-    for dataset, mine in by_dataset.items():
+    groups: dict[ComparisonKey, dict[str, list[Record]]] = {}
+    for mine in by_dataset.values():
         for name, kept in select(mine).defenses.items():
-            h = kept[0].header
-            setting = dataset, str(h.threat), f"{h.n} examples", f"seed {h.seed}", h.precision
-            found.setdefault(setting[: 3 if (h.seed, h.precision) == (0, "fp32") else 5], {})[name] = kept
-    return found
+            groups.setdefault(kept[0].comparison_key, {})[name] = kept
+    headings = {key: _heading(next(iter(defenses.values()))[0].header) for key, defenses in groups.items()}
+    times = Counter(headings.values())
+    # Two sets of examples can be of one dataset and one size: then a heading also says which set it is.
+    return {
+        (*headings[key], *([f"examples {key.data[:SHORT]}"] if times[headings[key]] > 1 else [])): defenses
+        for key, defenses in groups.items()
+    }
+
+
+def _heading(header: Header) -> tuple[str, ...]:
+    parts = header.dataset, str(header.threat), f"{header.n} examples", f"seed {header.seed}", header.precision
+    return parts[:3] if (header.seed, header.precision) == (0, "fp32") else parts
 
 
 def write_leaderboard(table: Table, out: Path) -> Iterator[Path]:
@@ -119,9 +129,7 @@ def _row(records: list[Record], swept: list[Sweep]) -> dict[str, str]:
         DATA: header.identity["data"].get("sha256", "")[:SHORT],
     }
     row |= {attack: cell(by_attack[attack].robust_accuracy) for attack in HEADLINES if attack in by_attack}
-    data = digest(header.identity["data"])
-    mine = common({name: [sweep for sweep in swept if digest(sweep.head.identity["data"]) == data]})
-    if name in mine and (mca := mine[name].mca) is not None:
+    if (mca := mca_on(records[0].comparison_key.data, swept)) is not None:
         row[MCA] = cell(mca)
     if (square := by_attack.get("square")) is not None and square.queries is not None:
         asked = square.queries[square.clean & ~square.robust]

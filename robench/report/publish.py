@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from robench.errors import IncompleteError
 from robench.report.paper.source import DERIVED
-from robench.report.selection import current, defense, in_order, latest_per_key, record_key
+from robench.report.selection import defense, in_order, latest_per_key, of_current_weights, record_key
 from robench.report.sweeps import sweeps
 from robench.specs import COUNTED, digest, list_models
 from robench.store import Record, Store, read_file, write_file
@@ -47,11 +47,11 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
     """
     raw = list(Store(results).records())
     corrupted = publish_corrupted(results, models)
-    if not current(raw, models) and not corrupted:
+    if not of_current_weights(raw, models) and not corrupted:
         wanted = f" of {', '.join(models)}" if models else ""
         raise IncompleteError(f"'{results}' has no raw records{wanted}: run `robench eval --model NAME` first.")
     written = []
-    for fresh in current(raw, models).values():
+    for fresh in of_current_weights(raw, models).values():
         for dataset in sorted({record.header.dataset for record in fresh}):
             mine = [record for record in fresh if record.header.dataset == dataset]
             written += publish_records(results, mine)
@@ -123,7 +123,7 @@ def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
     head = fresh[0].header
     every = list(read_file(path)) if path.is_file() else []
     mine = [record for record in every if defense(record.header.model) == defense(head.model)]
-    before = [record for record in mine if _weights(record) == _weights(fresh[0])]
+    before = [record for record in mine if record.network == fresh[0].network]
     merged = {_key(record): record for record in before}
     for record in latest_per_key(fresh):
         if not _same(merged.get(_key(record)), record):
@@ -140,10 +140,6 @@ def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
         for old in (True, False)
     )
     return Changes(path, changed, added, len(mine) - len(before))
-
-
-def _weights(record: Record) -> tuple[str, str]:
-    return record.header.model, record.header.model_identity
 
 
 def _key(record: Record) -> tuple[str, str]:

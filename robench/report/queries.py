@@ -74,9 +74,19 @@ def curve(record: Record) -> tuple[Column, Column]:
     """
     if record.queries is None:
         raise ValueError(f"the record of '{record.header.attack.name}' on {record.header.model} keeps no queries")
-    asked, broken = np.unique(record.queries[record.clean & ~record.robust], return_counts=True)
+    return step_function(record, record.queries)
+
+
+def step_function(record: Record, first: Column) -> tuple[Column, Column]:
+    """Return the places (K,) at which robust accuracy falls, and the accuracy in percent from each place on (K,).
+
+    Args:
+        record: the verdicts.
+        first: steps or queries up to the first success of each example, (N,); read where an example was broken.
+    """
+    places, broken = np.unique(first[record.clean & ~record.robust], return_counts=True)
     standing = np.count_nonzero(record.clean) - np.concatenate([[0], np.cumsum(broken)])
-    return np.concatenate([[0], asked]), 100.0 * standing / len(record.clean)
+    return np.concatenate([[0], places]), 100.0 * standing / len(record.clean)
 
 
 def accuracy_after(record: Record, asked: int) -> float:

@@ -75,11 +75,11 @@ def latest_per_key(records: Iterable[Record]) -> list[Record]:
         slots.setdefault(record_key(record), []).append(record)
     if all(len(rivals) == 1 for rivals in slots.values()):
         return [rivals[0] for rivals in slots.values()]
-    declared = Declared()
-    return [max(rivals, key=declared.rank) for rivals in slots.values()]
+    catalogue = CurrentCatalogue()
+    return [max(rivals, key=catalogue.rank) for rivals in slots.values()]
 
 
-class Declared:
+class CurrentCatalogue:
     """What names stand for now: attacks' stanzas, registered networks."""
 
     def __init__(self) -> None:
@@ -103,11 +103,10 @@ class Declared:
 
 def record_key(record: Record) -> tuple[Any, ...]:
     """What records must share for the newer to replace the older."""
-    h = record.header
-    return record.group, h.seed, h.precision, h.attack.name
+    return record.network, record.comparison_key, record.header.attack.name
 
 
-def current(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
+def of_current_weights(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
     """The records of each defense that belong to its card's weights, by name.
 
     Unless `models` names others, defenses outside the registry (variants made on the way, say) stay out
@@ -160,12 +159,11 @@ def select(
     """
     records = list(records)
     chosen: dict[str, list[Record]] = {}
-    declared = Declared()
-    for name, mine in current(records, models).items():
+    catalogue = CurrentCatalogue()
+    for name, mine in of_current_weights(records, models).items():
         groups: dict[tuple[Any, ...], list[Record]] = {}
-        for record in in_order(each for each in latest_per_key(mine) if each in declared):
-            h = record.header
-            groups.setdefault((record.group, h.seed, h.precision), []).append(record)
+        for record in in_order(each for each in latest_per_key(mine) if each in catalogue):
+            groups.setdefault((record.network, record.comparison_key), []).append(record)
         if groups:
             chosen[name] = max(groups.values(), key=lambda group: (group[0].header.n, len(group)))
     candidates = sum(record.header.model in chosen for record in records)

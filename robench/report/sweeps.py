@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from robench.paths import results_folders
 from robench.specs import catalogue_order, digest, find_card, list_models
@@ -16,8 +16,24 @@ from robench.store.corrupted import CLEAN, SPATIAL, Corrupted, Origin, read_corr
 IMAGENET = "imagenet"
 Kind = Literal["common", "spatial"]
 """The common corruptions, or rotations and translations."""
-Setting = tuple[str, Origin, str, int, int]
-"""Dataset, origin, digest of the examples, seed, generator: what numbers that are compared must share."""
+
+
+class SweepKey(NamedTuple):
+    """The settings that two sweeps must share to stand in one table; the network is apart from them.
+
+    Attributes:
+        dataset: its name.
+        origin: generated or published images.
+        data: digest of the identity of the clean examples.
+        seed: the seed of the generator.
+        version: the version of the generator; 0 for published images.
+    """
+
+    dataset: str
+    origin: Origin
+    data: str
+    seed: int
+    version: int
 
 
 @dataclass(frozen=True)
@@ -46,10 +62,10 @@ class Sweep:
         return self.lines[-1]
 
     @property
-    def setting(self) -> Setting:
-        """What numbers must share to be compared."""
+    def comparison_key(self) -> SweepKey:
+        """The settings that another sweep must share to stand in one table with this one."""
         data = digest(self.head.identity["data"])
-        return self.head.dataset, self.head.origin, data, self.head.seed, _generator(self.head)
+        return SweepKey(self.head.dataset, self.head.origin, data, self.head.seed, _generator(self.head))
 
     @property
     def names(self) -> list[str]:
@@ -134,13 +150,20 @@ def spatial(found: Mapping[str, Iterable[Sweep]]) -> dict[str, Sweep]:
     return _best(found, "spatial")
 
 
+def mca_on(data: str, found: Iterable[Sweep]) -> float | None:
+    """Return one defense's mCA in percent, measured on the examples with this digest; None if it is not stored."""
+    fitting = [sweep for sweep in found if sweep.comparison_key.data == data]
+    best = common({"it": fitting})
+    return best["it"].mca if best else None
+
+
 def comparable(found: Mapping[str, Sweep]) -> tuple[dict[str, Sweep], list[str]]:
-    """The sweeps of the commonest setting, and the names of those measured otherwise."""
-    settings = [sweep.setting for sweep in found.values()]
-    if not settings:
+    """Return the sweeps with the commonest comparison key, and the names of the defenses whose sweeps have another."""
+    keys = [sweep.comparison_key for sweep in found.values()]
+    if not keys:
         return {}, []
-    usual = max(settings, key=settings.count)
-    kept = {name: sweep for name, sweep in found.items() if sweep.setting == usual}
+    usual = max(keys, key=keys.count)
+    kept = {name: sweep for name, sweep in found.items() if sweep.comparison_key == usual}
     return kept, [name for name in found if name not in kept]
 
 

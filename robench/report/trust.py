@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from robench.report.selection import base_name
 from robench.specs import COUNTED, LEVELS, Diagnostic, Level, diagnostics, find_attack
-from robench.store import Column, Record, percent
+from robench.store import Record, percent, robust_to_all
 
 OF_THE_ATTACK = (
     "zero-gradients", "too-short", "unfinished", "later-steps-break-more", "silent-success", "unconfirmed",
@@ -85,7 +84,7 @@ def trust(records: Sequence[Record]) -> Trust:
     What is wrong with the network counts whichever attack showed it. What is wrong with an attack counts if
     no other gradient attack is without fault: then the findings of the strongest one are given.
     """
-    if not _together(records).any():
+    if not robust_to_all(records).any():
         return Trust(())
     if not any(record.header.diagnostics for record in records):
         return Trust((), measured=False)
@@ -142,23 +141,18 @@ def _compared(records: Sequence[Record]) -> dict[str, float]:
     gradient = [record for record in records if _is_gradient(record)]
     if not gradient:
         return {"no-gradient-attack": 1.0}
-    white, aimed = _together(gradient), any(map(_aims, gradient))
+    white, aimed = robust_to_all(gradient), any(map(_aims, gradient))
     binary = any(record.header.diagnostics.get("two-classes", 0.0) for record in gradient)
     values = {"untargeted-only": float(not aimed and not binary)}
     for name, accesses in (("black-box", ("score", "decision")), ("transfer", ("transfer",))):
         others = [record for record in records if _access(record) in accesses]
         if others:
-            missed = white & ~_together(others)
+            missed = white & ~robust_to_all(others)
             beaten = percent(missed) if np.count_nonzero(missed) >= FEW else 0.0
             grave = f"{name}-beats-white-box"
             misled = aimed and beaten > diagnostics()[grave].above
             values[grave if misled else f"{name}-finds-more"] = beaten
     return values
-
-
-def _together(records: Sequence[Record]) -> Column:
-    """Robust under all of them, bool."""
-    return reduce(np.logical_and, [record.robust for record in records])
 
 
 def _access(record: Record) -> str:

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
-
-import numpy as np
 
 from robench.errors import IncompleteError
 from robench.report.trust import Trust, trust
-from robench.store import Header, Record, interval, percent
+from robench.store import Header, Record, interval, percent, robust_to_all
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,9 @@ def worst_case(records: Sequence[Record]) -> WorstCase:
     """
     if not records:
         raise IncompleteError("no attack was run, so there is no worst case: print the report for the reasons.")
-    if len({record.group for record in records}) > 1:
+    keys = [record.comparison_key for record in records]
+    if len({(record.network, key.data, key.norm, key.eps) for record, key in zip(records, keys, strict=True)}) > 1:
         raise IncompleteError("records of different networks, examples or threat models have no common worst case.")
-    robust = reduce(np.logical_and, [record.robust for record in records])
+    robust = robust_to_all(records)
     names = tuple(record.header.attack.name for record in records)
     return WorstCase(records[0].header, percent(robust), interval(robust), names, trust(records))

@@ -11,8 +11,8 @@ SUFFIXES = (".md", ".csv")
 
 def write_table(results: Path, dataset: str, name: str, table: Table) -> list[Path]:
     """Write a table as Markdown and CSV; says where."""
-    base_name = results / "tables" / dataset / name
-    paths = [base_name.with_name(f"{name}{suffix}") for suffix in SUFFIXES]
+    base = results / "tables" / dataset / name
+    paths = [base.with_name(f"{name}{suffix}") for suffix in SUFFIXES]
     for path, text in zip(paths, (markdown(table), csv_text(table)), strict=True):
         write_text(path, text)
     return paths

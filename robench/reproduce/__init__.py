@@ -16,4 +16,4 @@ def find_reproduction(name: str) -> Reproduction:
     return REPRODUCTIONS[name]
 
 
-__all__ = ["REPRODUCTIONS", "Reproduction", "ReproductionRun", "find_target"]
+__all__ = ["REPRODUCTIONS", "Reproduction", "ReproductionRun", "find_reproduction"]

@@ -7,7 +7,7 @@ import numpy as np
 
 from robench.paths import results_folders
 from robench.report.corruptions import names_of
-from robench.report.paper import PAPER_TABLES, Source, View
+from robench.report.paper import PAPER_TABLES, VerdictSource, View
 from robench.report.paper.blackbox import ASKING
 from robench.report.paper.corruptions import difference, pairs
 from robench.report.paper.gradients import measured
@@ -25,7 +25,7 @@ from robench.store import Record
 KINDS = ("without HE", "with HE")
 
 
-def transfer(source: Source, path: Path) -> None:
+def transfer(source: VerdictSource, path: Path) -> None:
     """Our matrix and the published one as heat maps."""
     paper = matrix()
     table = PAPER_TABLES["transfer"](source, View())
@@ -38,7 +38,7 @@ def transfer(source: Source, path: Path) -> None:
     heat(path, panels=panels, rows=names, columns=targets, starred=white)
 
 
-def queries(source: Source, path: Path) -> None:
+def queries(source: VerdictSource, path: Path) -> None:
     """Accuracy against queries, a panel a framework."""
     panels = {
         base: {
@@ -50,7 +50,7 @@ def queries(source: Source, path: Path) -> None:
     falls(path, panels, KINDS, "queries", f"robust accuracy (%) on {source.dataset}")
 
 
-def corruption_differences(source: Source, path: Path) -> None:
+def corruption_differences(source: VerdictSource, path: Path) -> None:
     """HE minus base, a cell a corruption and severity."""
     found = pairs(source)
     names = names_of({f"{base}{'_he' * at}": sweep for base, pair in found.items() for at, sweep in enumerate(pair)})
@@ -63,7 +63,7 @@ def corruption_differences(source: Source, path: Path) -> None:
     heat(path, panels, names, list(map(str, SEVERITIES)), label=label, x_label="severity", around_zero=True)
 
 
-def fewer_steps(source: Source, path: Path) -> None:
+def fewer_steps(source: VerdictSource, path: Path) -> None:
     """Robust accuracy over the steps of training."""
     drawn = {
         f"{name}, {kind}": [accuracy(values_of(source, f"{name}-steps{steps}")[kind]) for steps in STEPS]
@@ -73,7 +73,7 @@ def fewer_steps(source: Source, path: Path) -> None:
     lines(path, list(STEPS), drawn, "PGD steps in training", f"robust accuracy (%) on {source.dataset}")
 
 
-def hard_examples(source: Source, path: Path) -> None:
+def hard_examples(source: VerdictSource, path: Path) -> None:
     """Median ratios of the groups of parameters that both networks have."""
     with measured(results_folders(source.results)[-1], source.dataset).open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robench.report.paper import Source, published
+from robench.report.paper import VerdictSource, published
 from robench.report.paper.blackbox import ASKING
 from robench.report.paper.published import layouts
 from robench.report.paper.seeds import ATTACKS as SEEDED
@@ -17,7 +17,7 @@ from robench.reproduce.gradients import measure
 from robench.reproduce.run import ReproductionRun
 from robench.specs import list_models
 
-Draw = Callable[[Source, Path], None]
+Draw = Callable[[VerdictSource, Path], None]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from robench.evaluation.corruptions import Generated, RotatedTranslated
 from robench.evaluation.progress import Quiet
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
-from robench.report.paper import Source
+from robench.report.paper import VerdictSource
 from robench.report.publish import publish_corrupted, publish_records
 from robench.specs import Card, find_attack, find_card
 from robench.store import Store
@@ -44,9 +44,9 @@ class ReproductionRun:
     say: Say = field(default=lambda text: None)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> VerdictSource:
         """What is published by now."""
-        return Source(self.dataset, self.results, published=True)
+        return VerdictSource(self.dataset, self.results, published=True)
 
     def card(self, name: str) -> Card:
         """A registered defense of the dataset that has weights.

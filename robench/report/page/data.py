@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from robench.report import Selection, Trust, trust, worst_case
-from robench.report.page.corruptions import grids, mca
+from robench.report.page.corruptions import grids, rounded
 from robench.report.page.curves import curves
 from robench.report.page.gallery import Clean, gallery
 from robench.report.page.interned import Interned
 from robench.report.robustness import attack_names, lacking_attacks
-from robench.report.selection import current, latest_per_key
+from robench.report.selection import latest_per_key, of_current_weights
+from robench.report.sweeps import mca_on
 from robench.specs import diagnostics, find_card, list_models
 from robench.store import Column, Record
 
@@ -46,7 +47,7 @@ def page_data(
         clean: loads clean images; called only where records hold adversarial points.
     """
     shared, names = Shared(), attack_names(selection)
-    everything = current(records, list(selection.defenses))
+    everything = of_current_weights(records, list(selection.defenses))
     registered = set(list_models())
     defenses = []
     for name, mine in selection.defenses.items():
@@ -54,8 +55,9 @@ def page_data(
         made["about"] = find_card(name).about if name in registered else ""
         made["missing"] = list(lacking_attacks(names, mine))
         made["curves"] = curves(mine, latest_per_key(everything[name]))
-        made["mca"] = mca(selection.corrupted.get(name, ()), mine[0].header)
-        made["corruptions"] = grids(selection.corrupted.get(name, ()), mine[0].header.dataset)
+        swept = selection.corrupted.get(name, ())
+        made["mca"] = rounded(mca_on(mine[0].comparison_key.data, swept))
+        made["corruptions"] = grids(swept, mine[0].header.dataset)
         made["gallery"] = gallery(mine, clean)
         defenses.append(made)
     return {

@@ -36,7 +36,7 @@ def gallery(records: Sequence[Record], clean: Clean) -> dict[str, Any]:
             f"`robench eval --model {model} --battery quick --save-adversarial` keeps some; then make this page again."
         )
         return {"attacks": [], "note": f"No adversarial images are kept for this defense: {how}"}
-    stored = [_chosen(record) for record in kept]
+    stored = [_broken_examples(record) for record in kept]
     try:
         return {"attacks": [_of_attack(header, rows, clean) for header, rows in stored], "note": ""}
     except InputError as error:
@@ -56,7 +56,7 @@ def _of_attack(header: Header, rows: Rows, clean: Clean) -> dict[str, Any]:
     }
 
 
-def _chosen(record: Record) -> tuple[Header, Rows]:
+def _broken_examples(record: Record) -> tuple[Header, Rows]:
     """Some broken examples, first one of each label, then others, in the record's order."""
     assert record.path is not None
     header, rows = read(record.path)

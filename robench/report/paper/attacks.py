@@ -1,7 +1,7 @@
 """Tables with a row a defense and a column an attack (`results/paper/tables.toml`), and Table 7."""
 
 from robench.report.paper.published import PAPER, Layout, published
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.training import training_cells, training_columns
 from robench.report.paper.view import Value, View
 from robench.report.robustness import CLEAN, WORST, cell
@@ -10,7 +10,7 @@ from robench.report.worst_case import worst_case
 from robench.store import Record
 
 
-def accuracies(source: Source, view: View, layout: Layout) -> Table:
+def accuracies(source: VerdictSource, view: View, layout: Layout) -> Table:
     """A declared table: clean accuracy, the paper's attacks, ours, and the worst case of all of them."""
     paper = layout.rows(source.dataset)
     names = [CLEAN, *layout.attacks, *layout.also]
@@ -37,7 +37,7 @@ def accuracies(source: Source, view: View, layout: Layout) -> Table:
     return table
 
 
-def feature_normalisation(source: Source, view: View) -> Table:
+def feature_normalisation(source: VerdictSource, view: View) -> Table:
     """Feature normalisation in the attack on a standardly trained network (Table 7)."""
     name = "accuracy"
     table = Table("Feature normalisation in the attack's objective, standardly trained network (Table 7)", "attack", [])

@@ -1,7 +1,7 @@
 """Accuracy against queries of the six main defenses."""
 
 from robench.report.paper.seeds import MAIN
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.view import View
 from robench.report.queries import accuracy_after, budget, queries
 from robench.report.selection import Selection
@@ -14,7 +14,7 @@ GRID = [digit * 10**power for power in range(5) for digit in (1, 2, 3, 5, 7)]
 """Numbers of queries at which curves are written down."""
 
 
-def asked(source: Source, view: View) -> Table:
+def query_costs(source: VerdictSource, view: View) -> Table:
     """What a success costs, and accuracy after some queries."""
     found = {name: [record for attack in ASKING if (record := source.record(name, attack))] for name in MAIN}
     table = queries(Selection({name: records for name, records in found.items() if records}, 0))
@@ -22,7 +22,7 @@ def asked(source: Source, view: View) -> Table:
     return table
 
 
-def curves(source: Source, view: View) -> Table:
+def curves(source: VerdictSource, view: View) -> Table:
     """Robust accuracy after so many queries, of the six main defenses."""
     found = {f"{name} {attack}": source.record(name, attack) for name in MAIN for attack in ASKING}
     columns: dict[str, Record] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from robench.errors import InputError
 from robench.paths import results_folders
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.view import View
 from robench.report.table import Table
 
@@ -19,7 +19,7 @@ def measured(results: Path, dataset: str) -> Path:
     return results / dataset / "gradients.csv"
 
 
-def hard_examples(source: Source, view: View) -> Table:
+def hard_examples(source: VerdictSource, view: View) -> Table:
     """E(|grad L(x*)| / |grad L(x)|) for each group of parameters, x* made by the training attack."""
     table = Table(
         "Weight-gradient norm on adversarial over clean examples (Fig. 3)",
@@ -40,7 +40,7 @@ def hard_examples(source: Source, view: View) -> Table:
     return table
 
 
-def _rows(source: Source) -> list[dict[str, str]]:
+def _rows(source: VerdictSource) -> list[dict[str, str]]:
     for path in (measured(folder, source.dataset) for folder in reversed(results_folders(source.results))):
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as stream:

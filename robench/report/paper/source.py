@@ -4,22 +4,19 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from robench.data import DATASETS
 from robench.paths import default_results, results_folders
-from robench.report.selection import Declared, current, load, select
+from robench.report.selection import CurrentCatalogue, load, of_current_weights, select
 from robench.report.sweeps import Sweep, sweeps
-from robench.specs import Card, digest, find_attack, find_card, list_attacks, list_models
-from robench.store import Record, read_file
+from robench.specs import Card, find_attack, find_card, list_attacks, list_models
+from robench.store import ComparisonKey, Record, read_file
 
 DERIVED = "derived"
 """The folder of records of defenses that are no registered ones but variants of them."""
 
 
-class Source:
+class VerdictSource:
     """Verdicts by defense and attack; what is asked for and not there is remembered.
 
     Args:
@@ -39,7 +36,7 @@ class Source:
         """The verdicts under an attack, if need be the beginning of a longer one."""
         records = self.records(defense)
         found = records.get(attack)
-        if found is None or found not in self._declared:
+        if found is None or found not in self._catalogue:
             found = _beginning(attack, records.values())
         if found is None:
             self.missing.setdefault(defense, []).append(attack)
@@ -97,11 +94,11 @@ class Source:
 
     @cached_property
     def _registered(self) -> dict[str, list[Record]]:
-        return select(record for record in self._records if _key(record) == self._usual).defenses
+        return select(record for record in self._records if record.comparison_key == self._usual).defenses
 
     @cached_property
-    def _declared(self) -> Declared:
-        return Declared()
+    def _catalogue(self) -> CurrentCatalogue:
+        return CurrentCatalogue()
 
     @cached_property
     def _records(self) -> list[Record]:
@@ -109,30 +106,24 @@ class Source:
         return [record for record in everything if record.header.dataset == self.dataset]
 
     @cached_property
-    def _usual(self) -> tuple[Any, ...] | None:
+    def _usual(self) -> ComparisonKey | None:
         """What all numbers of a table share: examples, threat model (the usual one if it is there), seed, precision."""
-        mine = [record for found in current(self._records).values() for record in found]
-        keys = Counter(_key(record) for record in mine)
-        sizes = {_key(record): record.header.n for record in mine}
+        mine = [record for found in of_current_weights(self._records).values() for record in found]
+        keys = Counter(record.comparison_key for record in mine)
+        sizes = {record.comparison_key: record.header.n for record in mine}
         known = DATASETS.get(self.dataset)
         usual = (known.threat.norm, known.threat.eps) if known and known.threat else None
-        return max(keys, key=lambda key: (key[1:3] == usual, sizes[key], keys[key]), default=None)
+        return max(keys, key=lambda key: ((key.norm, key.eps) == usual, sizes[key], keys[key]), default=None)
 
     @cached_property
     def _derived(self) -> dict[str, dict[str, Record]]:
         found: dict[str, dict[str, Record]] = {}
         for folder in results_folders(self.results):
             for path in sorted((folder / self.dataset / DERIVED).glob("[!.]*.jsonl")):
-                mine = [record for record in read_file(path) if self._usual in (None, _key(record))]
+                mine = [record for record in read_file(path) if self._usual in (None, record.comparison_key)]
                 if mine:
                     found[path.stem] = {record.header.attack.name: record for record in mine}
         return found
-
-
-def _key(record: Record) -> tuple[Any, ...]:
-    """What records must share to stand in one table."""
-    h = record.header
-    return digest(h.identity["data"]), h.threat.norm, h.threat.eps, h.seed, h.precision
 
 
 def _beginning(attack: str, records: Iterable[Record]) -> Record | None:
@@ -149,6 +140,6 @@ def _beginning(attack: str, records: Iterable[Record]) -> Record | None:
     longest = min(filter(longer, records), key=lambda record: record.header.attack.steps, default=None)
     if longest is None:
         return None
-    robust = longest.clean & (longest.robust | (longest.step > wanted.steps))
-    step = np.where(robust, -1, longest.step)
-    return Record(longest.header.model_copy(update={"attack": wanted}), longest.clean, robust, step)
+    cut = longest.after(wanted.steps)
+    header = longest.header.model_copy(update={"attack": wanted})
+    return Record(header, cut.clean, cut.robust, cut.step, queries=cut.queries)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from robench.report.paper.published import PAPER, published
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.view import Cells, Value, View
 from robench.report.robustness import CLEAN, WORST
 from robench.report.table import Table
@@ -22,7 +22,7 @@ def training_columns(view: View) -> list[str]:
     return [EPOCHS, f"{EPOCHS} (paper)", SECONDS, MINUTES] if view.against else [EPOCHS, SECONDS]
 
 
-def training_cells(source: Source, view: View, defense: str, numbers: str) -> Cells:
+def training_cells(source: VerdictSource, view: View, defense: str, numbers: str) -> Cells:
     """What the card and its training log say."""
     card = source.card(defense)
     if card is None or card.recipe is None:
@@ -34,7 +34,7 @@ def training_cells(source: Source, view: View, defense: str, numbers: str) -> Ce
     return row | ({f"{EPOCHS} (paper)": theirs["epochs"], MINUTES: theirs["train_minutes"]} if view.against else {})
 
 
-def scale_margin(source: Source, view: View) -> Table:
+def scale_margin(source: VerdictSource, view: View) -> Table:
     """Appendix Table 1: TRADES+HE at other scales and margins."""
     names = [CLEAN, *ATTACKS]
     rows = published("appendix_table1_scale_margin")
@@ -49,14 +49,14 @@ def scale_margin(source: Source, view: View) -> Table:
     return table
 
 
-def scale_margin_name(source: Source, scale: float, margin: float) -> str:
+def scale_margin_name(source: VerdictSource, scale: float, margin: float) -> str:
     """The defense with these constants: the registered one, or one derived from it."""
     card = source.card("trades_he")
     declared = card is not None and (scale, margin) == (card.head.scale, card.head.margin)
     return "trades_he" if declared else f"trades_he-s{scale:g}-m{margin:g}"
 
 
-def fewer_steps(source: Source, view: View) -> Table:
+def fewer_steps(source: VerdictSource, view: View) -> Table:
     """Fig. 2, left: PGD-1 to PGD-7 in training, PGD-20 at test."""
     defenses, shown = ("pgdat", "pgdat_he"), (ATTACKS[0], WORST)
     paper = {row["training"]: row["accuracy"] for row in published("fig2_fewer_steps")}
@@ -86,7 +86,7 @@ def fewer_steps(source: Source, view: View) -> Table:
     return table
 
 
-def values_of(source: Source, defense: str, attacks: Sequence[str] = ATTACKS) -> dict[str, Value]:
+def values_of(source: VerdictSource, defense: str, attacks: Sequence[str] = ATTACKS) -> dict[str, Value]:
     """Clean accuracy, that under each attack, and the worst case, of a defense whose verdicts are all there."""
     found = [source.record(defense, attack) for attack in attacks]
     records: list[Record] = [record for record in found if record is not None]
@@ -96,10 +96,10 @@ def values_of(source: Source, defense: str, attacks: Sequence[str] = ATTACKS) ->
     return {CLEAN: records[0].clean_accuracy, **dict(zip(attacks, records, strict=True)), WORST: worst}
 
 
-def _cells(source: Source, view: View, defense: str, paper: Cells) -> Cells:
+def _cells(source: VerdictSource, view: View, defense: str, paper: Cells) -> Cells:
     return view.cells(values_of(source, defense), paper)
 
 
-def _make(source: Source, target: str) -> list[str]:
+def _make(source: VerdictSource, target: str) -> list[str]:
     """How to fill the cells of derived defenses."""
     return [f"To fill the empty cells: `robench reproduce {target}`."] if source.missing else []

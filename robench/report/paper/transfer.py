@@ -1,7 +1,7 @@
 """Appendix Fig. 1: examples crafted on three defenses, shown to six."""
 
 from robench.report.paper.published import PAPER, published
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.view import View
 from robench.report.table import Table
 
@@ -16,7 +16,7 @@ def matrix() -> Matrix:
     return {(row.pop("substitute"), row.pop("attack")): row for row in published("appendix_fig1_transfer")}
 
 
-def transfer(source: Source, view: View) -> Table:
+def transfer(source: VerdictSource, view: View) -> Table:
     """Transfer from substitutes to targets (appendix, Fig. 1)."""
     paper = matrix()
     targets = list(next(iter(paper.values())))
