@@ -16,7 +16,7 @@ from PIL import Image
 from robench.data import find_dataset
 from robench.errors import InputError
 from robench.paths import data_root
-from robench.report import Verdict, accuracy_after, load, select, worst_case
+from robench.report import AttackResult, accuracy_after, load, select, worst_case
 from robench.report.page import page_data, render
 from robench.report.page.corruptions import grids
 from robench.report.page.gallery import gallery, png
@@ -91,7 +91,7 @@ def test_curves_against_steps_are_what_fewer_steps_leave(made, selection):
     assert "pgd-500" in shown
     assert "pgd-100" not in shown  # the beginning of pgd-500
     for name, curve in shown.items():
-        verdict = Verdict(Result(records[name], "stored", 0, 0, 0.0))
+        verdict = AttackResult(Result(records[name], "stored", 0, 0, 0.0))
         steps = records[name].header.attack.steps
         assert curve["points"][0] == [0, pytest.approx(verdict.clean_accuracy, abs=1e-4)]
         assert curve["points"][-1][0] == steps

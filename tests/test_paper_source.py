@@ -5,7 +5,7 @@ from test_queries import planted
 
 from robench.report.paper import Source, View, paper_table
 from robench.report.publish import publish_records
-from robench.report.selection import newest
+from robench.report.selection import latest_per_key
 from robench.specs import ThreatModel, digest, find_card
 from robench.store import Record, write_file
 
@@ -62,7 +62,7 @@ def test_another_stanza_under_the_same_name_is_not_shown(tmp_path):
 def test_a_newer_record_of_another_stanza_does_not_displace_the_declared_one():
     record = planted("pgd-20", FIRST)
     other = changed(record, params={"rel_step": 0.9}, created="2030-01-01T00:00:00+00:00")
-    assert newest([record, other]) == newest([other, record]) == [record]
+    assert latest_per_key([record, other]) == latest_per_key([other, record]) == [record]
 
 
 def test_examples_of_a_network_that_is_no_more_give_way(tmp_path):
@@ -75,7 +75,7 @@ def test_examples_of_a_network_that_is_no_more_give_way(tmp_path):
 
     now = crafted(digest(find_card("alp").identity()), "2025-01-01T00:00:00+00:00")
     old = crafted("0" * 64, "2030-01-01T00:00:00+00:00")
-    assert newest([old, now]) == [now]
+    assert latest_per_key([old, now]) == [now]
     assert kept(tmp_path, old).record("pgdat", "transfer-pgd-20-from-alp") is None
 
 

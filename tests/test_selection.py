@@ -3,7 +3,7 @@
 import pytest
 
 from robench.algorithms.square import Square
-from robench.report import load, select, stem
+from robench.report import base_name, load, select
 from robench.report.publish import publish
 from robench.store import read_file
 
@@ -52,4 +52,4 @@ def test_budgets_and_substitutes_belong_to_their_batteries(cli, tmp_path):
     [("pgd-20", "pgd-20"), ("zoo-within-100", "zoo"), ("transfer-pgd-20-from-a+b", "transfer-pgd-20")],
 )
 def test_declared_names(name, declared):
-    assert stem(name) == declared
+    assert base_name(name) == declared
