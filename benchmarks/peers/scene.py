@@ -9,7 +9,7 @@ import torch
 
 from robench.classifiers import load_card
 from robench.classifiers.classifier import assemble
-from robench.classifiers.sources.loading import save_weights
+from robench.classifiers.sources.fitting import save_weights
 from robench.data import dataset_of, find_dataset
 from robench.data.split import Split
 from robench.errors import InputError

@@ -1,12 +1,12 @@
 """How attacks work. The algorithm `pgd` is `ALGORITHM` in `pgd.py`; adding one is adding a file."""
 
-import pkgutil
-from importlib import import_module
+from typing import Any
 
 from pydantic import ValidationError
 
 from robench.algorithms.base import Algorithm, ObjectiveName, ReferenceExamples, State, Task, take
-from robench.errors import InputError, unknown
+from robench.errors import InputError
+from robench.registry import Registry
 from robench.specs import AttackSpec
 
 __all__ = [
@@ -21,25 +21,24 @@ __all__ = [
     "take",
 ]
 
+REGISTRY: Registry[type[Algorithm[Any]]] = Registry("algorithm", __name__, "ALGORITHM", shared=("base", "gradient"))
+
 
 def list_algorithms() -> list[str]:
-    """The names of all algorithms."""
-    return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
+    """Return the names of all algorithms."""
+    return REGISTRY.names()
 
 
-def algorithm_class(name: str) -> type[Algorithm]:
-    """An algorithm by name.
+def algorithm_class(name: str) -> type[Algorithm[Any]]:
+    """Find an algorithm by name.
 
     Raises:
-        InputError: no such algorithm.
+        InputError: no such algorithm, with the nearest names.
     """
-    if name not in list_algorithms():
-        raise unknown("algorithm", name, list_algorithms())
-    found: type[Algorithm] = import_module(f"{__name__}.{name}").ALGORITHM
-    return found
+    return REGISTRY.find(name)
 
 
-def bind(spec: AttackSpec) -> Algorithm:
+def bind(spec: AttackSpec) -> Algorithm[Any]:
     """The algorithm of a stanza with the stanza's parameters.
 
     Raises:

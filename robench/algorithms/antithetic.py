@@ -18,7 +18,7 @@ BATCHES = 4
 
 
 @dataclass(frozen=True, config=STRICT)
-class Antithetic(Algorithm):
+class Antithetic(Algorithm[State]):
     """g = 1 / (2 sigma q) sum_i (J(x + sigma u_i) - J(x - sigma u_i)) u_i, x_{t+1} = Proj(x_t + alpha u(g)).
 
     With Gaussian directions u_i it is NES (Ilyas et al., ICML 2018), with Rademacher ones SPSA (Uesato et al.,

@@ -2,16 +2,16 @@
 
 import dataclasses
 from dataclasses import replace
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
 from robench.access.oracle import Bounds
-from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, State, Task
+from robench.algorithms.base import STRICT, ObjectiveName, State, Task
+from robench.algorithms.gradient import GradientAttack
 from robench.numerics.ball import per_example
-from robench.numerics.losses import Objective
 
 PATIENCE = 0.75
 """rho: fewer increases than this share of a period's steps halve the step size (condition 1)."""
@@ -46,8 +46,8 @@ class Ascent(State):
     target: Tensor
 
 
-@dataclass(frozen=True, config=STRICT)
-class APGD(Algorithm):
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class APGD(GradientAttack[Ascent]):
     """Algorithm 1 of Croce & Hein 2020b (Reliable evaluation of adversarial robustness, ICML 2020).
 
     x_{t+1} = P(x_t + a (z_{t+1} - x_t) + (1 - a) (x_t - x_{t-1})), z_{t+1} = P(x_t + eta u(grad J(x_t))).
@@ -61,26 +61,18 @@ class APGD(Algorithm):
 
     Attributes:
         objective: J; `dlr` (Eq. 6) and `dlr_targeted` (Eq. 7) do not change under a scaling of the logits.
-        scale, margin: the s and m of J on a model whose head has none of its own.
     """
 
-    objective: ObjectiveName | Literal["dlr", "dlr_targeted"] = "ce"
-    scale: Positive = 15.0
-    margin: float = 0.2
+    objective: ObjectiveName | Literal["dlr", "dlr_targeted"] = "ce"  # type: ignore[assignment]
 
     bounds: ClassVar[Bounds] = "own"
     is_prefix_stable: ClassVar[bool] = False
-
-    @property
-    def attack_objective(self) -> Objective:
-        """J."""
-        return Objective(self.objective)
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """One forward more for the targets."""
         return steps + 1 + (self.objective == "dlr_targeted"), steps
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> Ascent:
         """A random point of the ball, with the step size 2 eps."""
         x = task.random_point(0, "start")
         lowest = torch.full_like(x[:, 0, 0, 0], float("-inf"))
@@ -98,13 +90,11 @@ class APGD(Algorithm):
             target=task.target()[0] if self.objective == "dlr_targeted" else task.y,
         )
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: Ascent, t: int, task: Task) -> Ascent:
         """Look at x_t, at a checkpoint judge the step size, and take the step."""
-        ascent = cast(Ascent, state)
-        objective = task.objective(self.objective, self.scale, self.margin)
-        given = (ascent.target,) if self.objective == "dlr_targeted" else ()
-        gradient, value, _ = task.oracle.gradient(ascent.x, objective, given=given)
-        ascent = _booked(ascent, gradient, value, t)
+        given = (state.target,) if self.objective == "dlr_targeted" else ()
+        gradient, value, _ = task.oracle.gradient(state.x, self.loss(task), given=given)
+        ascent = _booked(state, gradient, value, t)
         before = [0, *checkpoints(task.steps)]
         if t in before[1:]:
             ascent, gradient = _checked(ascent, gradient, t - before[before.index(t) - 1])

@@ -28,7 +28,7 @@ NORM_NAMES: dict[Norm, Literal["Linf", "L2"]] = {"linf": "Linf", "l2": "L2"}
 
 
 @dataclass(frozen=True, config=STRICT)
-class AutoAttack(Algorithm):
+class AutoAttack(Algorithm[State]):
     """The standard version of Croce & Hein 2020b, or some of its parts, unchanged.
 
     It sees the model through the oracle's counters, and what it calls adversarial goes to the judge like any
@@ -45,6 +45,7 @@ class AutoAttack(Algorithm):
     parts: tuple[Part, ...] = STANDARD
     batch_size: Count = 250
 
+    norms: ClassVar[tuple[Norm, ...]] = tuple(NORM_NAMES)
     bounds: ClassVar[Bounds] = "own"
     is_prefix_stable: ClassVar[bool] = False
     example_independent: ClassVar[bool] = False

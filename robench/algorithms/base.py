@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import ConfigDict, Field
@@ -34,15 +34,15 @@ class State:
     x: Tensor
 
 
-AnyState = TypeVar("AnyState", bound=State)
+StateT = TypeVar("StateT", bound=State)
 
 
-def take(state: AnyState, rows: Tensor) -> AnyState:
+def take(state: StateT, rows: Tensor) -> StateT:
     """The state of some of the examples."""
     return replace(state, **{field.name: getattr(state, field.name)[rows] for field in fields(state)})
 
 
-def put(state: AnyState, rows: Tensor, part: AnyState) -> AnyState:
+def put(state: StateT, rows: Tensor, part: StateT) -> StateT:
     """The state with some of the examples' replaced."""
     pairs = {field.name: (getattr(state, field.name), getattr(part, field.name)) for field in fields(state)}
     return replace(state, **{name: whole.index_copy(0, rows, new) for name, (whole, new) in pairs.items()})
@@ -108,11 +108,11 @@ class Task:
 
     def random_point(self, step: int, purpose: str) -> Tensor:
         """A point drawn uniformly from each example's ball, clipped to [0, 1]."""
-        shape = tuple(self.x.shape[1:])
-        if self.ball.norm == "linf":
-            return self.ball.random_point(self.random.uniform(shape, step, purpose))
-        radius = self.random.uniform((), step, purpose)
-        return self.ball.random_point(radius, self.random.normal(shape, step, purpose))
+        draws = self.ball.draws(
+            lambda shape: self.random.uniform(shape, step, purpose),
+            lambda shape: self.random.normal(shape, step, purpose),
+        )
+        return self.ball.random_point(*draws)
 
     def target(self) -> tuple[Tensor, int]:
         """The wrong class that this restart aims at, (A,), and how often all have had their turn.
@@ -130,7 +130,7 @@ class Task:
         return replace(self, x=self.x[rows], y=self.y[rows], ball=self.ball.take(rows), random=random, crafted=crafted)
 
 
-class Algorithm(ABC):
+class Algorithm(ABC, Generic[StateT]):
     """An attack algorithm: a frozen set of parameters and two pure functions.
 
     Class attributes:
@@ -178,9 +178,9 @@ class Algorithm(ABC):
         return steps + (not self.checks_own_proposals), steps if self.access == "gradient" else 0
 
     @abstractmethod
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> StateT:
         """The state before the first step."""
 
     @abstractmethod
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: StateT, t: int, task: Task) -> StateT:
         """The state after step t = 0, 1, ...; its `x` may lie anywhere if the engine bounds it."""

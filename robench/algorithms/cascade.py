@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal, NamedTuple, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -49,7 +49,7 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True, config=STRICT)
-class Cascade(Algorithm):
+class Cascade(Algorithm[PairState]):
     """Short runs of steepest ascent, each where the ones before have left the most hope.
 
     1. Opening: a few steps on the untargeted margin break what is easy.
@@ -98,7 +98,7 @@ class Cascade(Algorithm):
         climbs = sum(run.lanes for run in runs)
         return 1 + climbs + sum(run.lanes for run in runs if run.i == run.length - 1), climbs
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> PairState:
         """The leads at the clean point."""
         gap = _gaps(task.oracle.logits(task.x), task.y)
         lanes = task.x[:, None].repeat_interleave(self.lanes, 1)
@@ -106,10 +106,10 @@ class Cascade(Algorithm):
         active = torch.ones_like(task.y, dtype=torch.bool)
         return PairState(task.x, lanes, target, gap, torch.zeros_like(gap), gap.amax(1), active)
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: PairState, t: int, task: Task) -> PairState:
         """For the hopeful: begin new runs where the last have ended; look, remember, and climb."""
-        whole = cast(PairState, state)
-        run = self._run(t, whole.gap.shape[1])
+        whole = state
+        run = self._run(t, state.gap.shape[1])
         if run.i == 0 and run.kind == "deep":
             share = self.hope / (1 + run.before / self.fade)
             whole = replace(whole, active=whole.gap.amax(1) >= share * whole.clean)

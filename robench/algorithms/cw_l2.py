@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -23,7 +23,7 @@ UNBOUNDED = 1e10
 
 
 @dataclasses.dataclass(frozen=True)
-class Search(State):
+class BinarySearch(State):
     """One run of Adam and the binary search around it; images are (N, C, H, W), all else is (N,).
 
     Attributes:
@@ -43,7 +43,7 @@ class Search(State):
 
 
 @dataclass(frozen=True, config=STRICT)
-class CWL2(Algorithm):
+class CWL2(Algorithm[BinarySearch]):
     """Minimise |x' - x|_2^2 + c f(x'), f = max(Z_y - max_{k != y} Z_k, -kappa) (Carlini & Wagner 2017, Sec. V, f_6).
 
     x' = (tanh(w) + 1) / 2 keeps the pixels in [0, 1]; Adam moves w. Step t is iteration t mod `iterations`
@@ -65,16 +65,16 @@ class CWL2(Algorithm):
     norms: ClassVar[tuple[Norm, ...]] = ("l2",)
     bounds: ClassVar[Bounds] = "none"
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> BinarySearch:
         """The clean point as w, and the first constant."""
         w = ((2 * task.x - 1) * (1 - SATURATION)).atanh()
         none, c = torch.zeros_like(w), torch.full_like(w[:, 0, 0, 0], self.c)
         lower, upper = torch.zeros_like(c), torch.full_like(c, UNBOUNDED)
-        return Search(_image(w), w=w, m=none, v=none, c=c, lower=lower, upper=upper, won=c < 0)
+        return BinarySearch(_image(w), w=w, m=none, v=none, c=c, lower=lower, upper=upper, won=c < 0)
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: BinarySearch, t: int, task: Task) -> BinarySearch:
         """One iteration of Adam; after the last one of a constant, the next constant."""
-        search, i = cast(Search, state), t % self.iterations
+        search, i = state, t % self.iterations
         ascent, value, logits = task.oracle.gradient(search.x, Objective("margin"))
         won = search.won | ((logits.argmax(1) != task.y) & (value >= self.kappa))
         search = replace(search, won=won)
@@ -84,7 +84,7 @@ class CWL2(Algorithm):
         slope = (2 * (search.x - task.x) - pull * ascent) / (2 * search.w.cosh().square())
         return self._adam(search, slope, i)
 
-    def _adam(self, search: Search, slope: Tensor, i: int) -> Search:
+    def _adam(self, search: BinarySearch, slope: Tensor, i: int) -> BinarySearch:
         first, second, tiny = ADAM
         m = first * search.m + (1 - first) * slope
         v = second * search.v + (1 - second) * slope.square()
@@ -92,12 +92,12 @@ class CWL2(Algorithm):
         w = search.w - rate * m / (v.sqrt() + tiny)
         return replace(search, x=_image(w), w=w, m=m, v=v)
 
-    def _next_constant(self, search: Search, task: Task) -> Search:
+    def _next_constant(self, search: BinarySearch, task: Task) -> BinarySearch:
         """Halve the interval where an upper end is known, else ten times more."""
         upper = where(search.won, search.c.minimum(search.upper), search.upper)
         lower = where(search.won, search.lower, search.c.maximum(search.lower))
         c = where(upper < UNBOUNDED, (lower + upper) / 2, search.c * 10)
-        fresh = cast(Search, self.init(task))
+        fresh = self.init(task)
         return replace(fresh, c=c, lower=lower, upper=upper)
 
 

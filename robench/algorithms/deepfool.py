@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -14,7 +14,7 @@ from robench.numerics.ball import TINY, per_example
 
 
 @dataclasses.dataclass(frozen=True)
-class Path(State):
+class BoundaryPath(State):
     """The iterate x_i, its overshot proposal x (N, C, H, W), and who has crossed the boundary, bool (N,)."""
 
     iterate: Tensor
@@ -22,7 +22,7 @@ class Path(State):
 
 
 @dataclass(frozen=True, config=STRICT)
-class DeepFool(Algorithm):
+class DeepFool(Algorithm[BoundaryPath]):
     """Algorithm 2 of Moosavi-Dezfooli et al. 2016 (DeepFool, CVPR 2016), for p = 2 and for p = infinity (Eq. 11).
 
     Of all classes k, with f'_k = Z_k - Z_y and gradients w'_k, the one with the smallest |f'_k| / |w'_k|_q is
@@ -44,25 +44,24 @@ class DeepFool(Algorithm):
         """The proposal and the iterate, and a backward for each wrong class."""
         return 2 * steps + 1, steps * (classes - 1)
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> BoundaryPath:
         """The clean point."""
-        return Path(task.x, iterate=task.x, crossed=torch.zeros_like(task.y, dtype=torch.bool))
+        return BoundaryPath(task.x, iterate=task.x, crossed=torch.zeros_like(task.y, dtype=torch.bool))
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: BoundaryPath, t: int, task: Task) -> BoundaryPath:
         """Stop where the proposal is misclassified; elsewhere on to the nearest linearised boundary."""
-        path = cast(Path, state)
-        crossed = path.crossed if t == 0 or path.crossed.all() else self._looked(path, task)
+        crossed = state.crossed if t == 0 or state.crossed.all() else self._looked(state, task)
         rows = (~crossed).nonzero().flatten()
         if not len(rows):
-            return replace(path, crossed=crossed)
-        clean, start = task.x[rows], path.iterate[rows]
+            return replace(state, crossed=crossed)
+        clean, start = task.x[rows], state.iterate[rows]
         iterate = (start + _nearest_boundary(start, rows, task)).clamp(0, 1)
         proposal = (clean + (1 + self.overshoot) * (iterate - clean)).clamp(0, 1)
-        return Path(
-            path.x.index_copy(0, rows, proposal), iterate=path.iterate.index_copy(0, rows, iterate), crossed=crossed
+        return BoundaryPath(
+            state.x.index_copy(0, rows, proposal), iterate=state.iterate.index_copy(0, rows, iterate), crossed=crossed
         )
 
-    def _looked(self, path: Path, task: Task) -> Tensor:
+    def _looked(self, path: BoundaryPath, task: Task) -> Tensor:
         rows = (~path.crossed).nonzero().flatten()
         wrong = task.oracle.logits(path.x[rows], rows, candidate=True).argmax(1) != task.y[rows]
         return path.crossed.index_copy(0, rows, wrong)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -21,7 +21,7 @@ class Boundary(State):
 
 
 @dataclass(frozen=True, config=STRICT)
-class FAB(Algorithm):
+class FAB(Algorithm[Boundary]):
     """Algorithm 1 of Croce & Hein 2020a (Minimally distorted adversarial examples, ICML 2020), p = infinity and 2.
 
     The hyperplane is the linearisation at x_i of the decision boundary of the closest class; d is the exact
@@ -50,19 +50,18 @@ class FAB(Algorithm):
         """Two looks a step, and a backward for each class that is compared."""
         return 2 * steps + 1 + self.targeted, steps * (1 if self.targeted else classes - 1)
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> Boundary:
         """The clean point, or a random one where that has been tried."""
         target, rounds = task.target() if self.targeted else (task.y, task.random.restart)
         start = task.x + (task.random_point(0, "start") - task.x) / 2 if rounds else task.x
         return Boundary(start, target=target)
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: Boundary, t: int, task: Task) -> Boundary:
         """Look; go back towards the clean point if misclassified; then onto the closest boundary and across."""
-        boundary = cast(Boundary, state)
-        crossed = task.oracle.logits(boundary.x, candidate=True).argmax(1) != task.y
-        back = task.x + self.beta * (boundary.x - task.x)
-        x = where(per_example(crossed, back), back, boundary.x)
-        w, lead = self._closest(x, boundary.target, task)
+        crossed = task.oracle.logits(state.x, candidate=True).argmax(1) != task.y
+        back = task.x + self.beta * (state.x - task.x)
+        x = where(per_example(crossed, back), back, state.x)
+        w, lead = self._closest(x, state.target, task)
         # Float64 for the clean point's lead: it is the difference of two large sums.
         shift = (w.double() * (task.x.double() - x.double())).flatten(1).sum(1)
         here = onto_hyperplane(x, w, -lead, task.ball.norm)
@@ -70,7 +69,7 @@ class FAB(Algorithm):
         near, far = (distance(d, torch.zeros_like(d), task.ball.norm) for d in (here, there))
         a = per_example((near / (near + far).clamp_min(TINY)).clamp_max(self.alpha).to(x.dtype), x)
         x = (1 - a) * (x + self.eta * here) + a * (task.x + self.eta * there)
-        return replace(boundary, x=x.clamp(0, 1))
+        return replace(state, x=x.clamp(0, 1))
 
     def _closest(self, x: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tensor]:
         """The gradient and the value of the lead whose linearised boundary is closest to x."""

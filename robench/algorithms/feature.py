@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -20,7 +20,7 @@ class Approach(State):
 
 
 @dataclass(frozen=True, config=STRICT)
-class Feature(Algorithm):
+class Feature(Algorithm[Approach]):
     """PGD that increases cos(z(x'), z(x_t)) for an example x_t of another class (Lin 2019, Feature attack).
 
     The original tries a hundred random targets an example; here every restart draws one, and a new start.
@@ -45,7 +45,7 @@ class Feature(Algorithm):
         """One forward more for the target's features."""
         return steps + 2, steps
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> Approach:
         """A random point of the ball, and the features of a random example of another class."""
         if task.references is None:
             raise FaultError("the feature attack was given no reference examples.")
@@ -55,11 +55,10 @@ class Feature(Algorithm):
         chosen = (others.cumsum(1) > place[:, None]).long().argmax(1)
         return Approach(task.random_point(0, "start"), aim=task.oracle.features(task.references.x[chosen]))
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: Approach, t: int, task: Task) -> Approach:
         """One step of steepest ascent."""
-        approach = cast(Approach, state)
-        gradient, _, _ = task.oracle.gradient(approach.x, self.attack_objective, given=(approach.aim,))
-        return replace(approach, x=approach.x + self.rel_step * task.ball.eps * task.ball.steepest(gradient))
+        gradient, _, _ = task.oracle.gradient(state.x, self.attack_objective, given=(state.aim,))
+        return replace(state, x=state.x + self.rel_step * task.ball.eps * task.ball.steepest(gradient))
 
 
 ALGORITHM = Feature

@@ -1,7 +1,7 @@
 """RayS: a search over rays that sees decisions only."""
 
 import dataclasses
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -36,7 +36,7 @@ class Rays(State):
 
 
 @dataclass(frozen=True, config=STRICT)
-class RayS(Algorithm):
+class RayS(Algorithm[Rays]):
     """Algorithm 3 of Chen & Gu 2020 (RayS: a ray searching method for hard-label adversarial attack, KDD 2020).
 
     A ray is a vector of signs d; its radius is the linf distance at which x + r d, clipped to [0, 1], changes
@@ -59,7 +59,7 @@ class RayS(Algorithm):
     bounds: ClassVar[Bounds] = "none"
     checks_own_proposals: ClassVar[bool] = True
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> Rays:
         """The ray of ones at the radius of the whole box, not yet asked about; its opposite comes next."""
         ones = torch.ones_like(task.x).flatten(1)
         whole, none = torch.ones_like(ones[:, 0]), torch.zeros_like(task.y)
@@ -68,23 +68,22 @@ class RayS(Algorithm):
             level=none, block=none - 1,
         )  # fmt: skip
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: Rays, t: int, task: Task) -> Rays:
         """One query: along the tried ray, at the best radius or in the middle of its interval."""
-        rays = cast(Rays, state)
-        searching, middle = rays.searching, (rays.low + rays.high) / 2
-        broken = task.oracle.labels(_at(task.x, rays.tried, where(searching, middle, rays.radius)), candidate=True)
+        searching, middle = state.searching, (state.low + state.high) / 2
+        broken = task.oracle.labels(_at(task.x, state.tried, where(searching, middle, state.radius)), candidate=True)
         crossed = broken != task.y
-        high = where(searching, where(crossed, middle, rays.high), rays.radius)
-        low = where(searching & ~crossed, middle, rays.low) * searching
+        high = where(searching, where(crossed, middle, state.high), state.radius)
+        low = where(searching & ~crossed, middle, state.low) * searching
         # Along a vector of D signs a step of r in linf has the l2 length r sqrt(D).
-        found = searching & (high - low < self.tolerance / rays.best.shape[1] ** 0.5)
-        better = found & (high < rays.radius)
-        best = where(better[:, None], rays.tried, rays.best)
-        radius = where(better, high, rays.radius)
+        found = searching & (high - low < self.tolerance / state.best.shape[1] ** 0.5)
+        better = found & (high < state.radius)
+        best = where(better[:, None], state.tried, state.best)
+        radius = where(better, high, state.radius)
         onwards = found | (~searching & ~crossed)
-        level, block = _next(rays.level, rays.block, rays.best.shape[1])
-        level, block = where(onwards, level, rays.level), where(onwards, block, rays.block)
-        tried = where(onwards[:, None], _flipped(best, level, block), rays.tried)
+        level, block = _next(state.level, state.block, state.best.shape[1])
+        level, block = where(onwards, level, state.level), where(onwards, block, state.block)
+        tried = where(onwards[:, None], _flipped(best, level, block), state.tried)
         still = (searching & ~found) | (~searching & crossed)
         return Rays(_at(task.x, best, radius), best, radius, tried, low, high, still, level, block)
 

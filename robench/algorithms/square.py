@@ -1,7 +1,8 @@
 """The Square attack: random search with squares."""
 
 import dataclasses
-from typing import ClassVar, cast
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -10,14 +11,14 @@ from torch import Tensor, where
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
 from robench.numerics.ball import TINY, per_example
 from robench.numerics.losses import margin
-from robench.specs import Access
+from robench.specs import Access, Norm
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """After each of these queries the share of changed pixels is halved, for a budget of 10,000 (paper and its code)."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Search(State):
+class SquareSearch(State):
     """The proposal x, the best point so far (N, C, H, W) and its margin (N,)."""
 
     best: Tensor
@@ -25,7 +26,7 @@ class Search(State):
 
 
 @dataclass(frozen=True, config=STRICT)
-class Square(Algorithm):
+class Square(Algorithm[SquareSearch]):
     """Algorithm 1 of Andriushchenko et al. 2020 (Square attack, ECCV 2020).
 
     Each query changes one square window of the best point so far, chosen at random, and is kept if the
@@ -49,21 +50,20 @@ class Square(Algorithm):
     inner: bool = False
 
     access: ClassVar[Access] = "score"
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> SquareSearch:
         """The paper's start, not yet asked about."""
-        start = _stripes(task) if task.ball.norm == "linf" else _grid(task)
-        return Search(start, best=task.x, margin=torch.full_like(task.x[:, 0, 0, 0], float("inf")))
+        start = STARTS[task.ball.norm](task)
+        return SquareSearch(start, best=task.x, margin=torch.full_like(task.x[:, 0, 0, 0], float("inf")))
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: SquareSearch, t: int, task: Task) -> SquareSearch:
         """Ask about the proposal, keep it if it is better, and make the next one."""
-        search = cast(Search, state)
-        found = margin(task.oracle.logits(search.x, candidate=True), task.y)
-        better = found < search.margin
-        best = where(per_example(better, task.x), search.x, search.best)
-        propose = _one_square if task.ball.norm == "linf" else _two_squares
-        x = propose(best, self._covered(t + 1), t + 1, task, spare=int(self.inner))
-        return Search(x, best=best, margin=where(better, found, search.margin))
+        found = margin(task.oracle.logits(state.x, candidate=True), task.y)
+        better = found < state.margin
+        best = where(per_example(better, task.x), state.x, state.best)
+        x = PROPOSALS[task.ball.norm](best, self._covered(t + 1), t + 1, task, spare=int(self.inner))
+        return SquareSearch(x, best=best, margin=where(better, found, state.margin))
 
     def _covered(self, query: int) -> float:
         """The share of pixels that the square of a query covers."""
@@ -168,5 +168,8 @@ def _length(x: Tensor, over: tuple[int, ...] = (2, 3)) -> Tensor:
     """The l2 norm of each channel, or over the given axes, which stay as ones."""
     return x.square().sum(over, keepdim=True).sqrt()
 
+
+STARTS: dict[Norm, Callable[[Task], Tensor]] = {"linf": _stripes, "l2": _grid}
+PROPOSALS: dict[Norm, Callable[..., Tensor]] = {"linf": _one_square, "l2": _two_squares}
 
 ALGORITHM = Square

@@ -11,7 +11,7 @@ from robench.specs import Access
 
 
 @dataclass(frozen=True, config=STRICT)
-class Transfer(Algorithm):
+class Transfer(Algorithm[State]):
     """Papernot et al. 2016 (Transferability in machine learning); paper, appendix C.4.
 
     `robench.evaluation.transfer` crafts the examples: the last iterates of a white-box attack on the substitute,

@@ -1,7 +1,7 @@
 """ZOO: coordinate descent with derivatives measured by two queries."""
 
 import dataclasses
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -26,7 +26,7 @@ class Moments(State):
 
 
 @dataclass(frozen=True, config=STRICT)
-class ZOO(Algorithm):
+class ZOO(Algorithm[Moments]):
     """One random coordinate an update, for each example its own: central difference, then Adam (Chen et al. 2017).
 
     The derivative of f(x) = max(Z_y - max_{k != y} Z_k, 0), the C&W objective, along coordinate i is
@@ -55,31 +55,30 @@ class ZOO(Algorithm):
         """Two probes an update."""
         return 2 * steps, 0
 
-    def init(self, task: Task) -> State:
+    def init(self, task: Task) -> Moments:
         """The clean point, at rest."""
         channels, height, width = task.x.shape[1:]
         size = channels * -(-height // self.block) * -(-width // self.block)
         none = task.x.new_zeros(len(task.x), size)
         return Moments(task.x, m=none, v=none, updates=none)
 
-    def step(self, state: State, t: int, task: Task) -> State:
+    def step(self, state: Moments, t: int, task: Task) -> Moments:
         """One coordinate of each example."""
-        moments = cast(Moments, state)
-        size = moments.m.shape[1]
+        size = state.m.shape[1]
         i = (task.random.uniform((), t, "coordinate") * size).long().clamp_max(size - 1)[:, None]
-        along = self._along(i, moments.x)
-        slope = self.derivative(moments.x, along, task)[:, None]
+        along = self._along(i, state.x)
+        slope = self.derivative(state.x, along, task)[:, None]
         first, second, tiny = BETA
-        updates = moments.updates.gather(1, i) + 1
-        m = first * moments.m.gather(1, i) + (1 - first) * slope
-        v = second * moments.v.gather(1, i) + (1 - second) * slope.square()
+        updates = state.updates.gather(1, i) + 1
+        m = first * state.m.gather(1, i) + (1 - first) * slope
+        v = second * state.v.gather(1, i) + (1 - second) * slope.square()
         move = (m / (1 - first**updates)) / ((v / (1 - second**updates)).sqrt() + tiny)
-        x = task.ball.project(moments.x - self.rate * move.view(-1, 1, 1, 1) * along)
+        x = task.ball.project(state.x - self.rate * move.view(-1, 1, 1, 1) * along)
         return Moments(
             x,
-            m=moments.m.scatter(1, i, m),
-            v=moments.v.scatter(1, i, v),
-            updates=moments.updates.scatter(1, i, updates),
+            m=state.m.scatter(1, i, m),
+            v=state.v.scatter(1, i, v),
+            updates=state.updates.scatter(1, i, updates),
         )
 
     def derivative(self, x: Tensor, along: Tensor, task: Task) -> Tensor:

@@ -2,18 +2,17 @@
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import tomlkit
 import torch
 from torch import Tensor, nn
 
-from robench.classifiers import load_card, load_user_network, save_weights
+from robench.classifiers import load_card, save_weights
 from robench.classifiers.frozen import TWICE, check_clean, check_repeatable, frozen_network
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.sources.code import FUNCTION, FunctionResult, run_function, usual_input
-from robench.classifiers.sources.described import declare, describe, feature_layer_of, function_of
+from robench.classifiers.sources import FunctionResult, Loaded, resolve
+from robench.classifiers.sources.function import FUNCTION
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.errors import InputError
@@ -24,25 +23,14 @@ from robench.specs import (
     Architecture,
     Card,
     Head,
-    Input,
     NetworkSpec,
     dataset_label,
-    find_card,
     read_card,
 )
 
 TRIED = 2
 """On how many images a network is tried."""
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Described:
-    """What a card says of a network."""
-
-    architecture: Architecture
-    head: Head
-    input: Input
 
 
 def samples(data: Dataset, data_dir: Path | None = None) -> tuple[Split, str]:
@@ -80,15 +68,14 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
     folder = out.resolve() / dataset_label(dataset) / name
     if os.path.lexists(folder):
         raise InputError(f"'{folder}' is there already: choose another --name, or remove that folder.")
-    made, layer = load_user_network(network), feature_layer_of(network)
-    logits = _try(made, data, tried, layer)
-    function = function_of(network)
-    said, ran = _described(network, _inner(made)), None if function is None else run_function(*function)
+    loaded = resolve(network)
+    logits = _try(loaded, data, tried)
     with atomic_folder(folder) as temporary:
-        if ran is not None:
-            said = _with_code(said, ran, temporary)
-        sha256 = save_weights(_inner(made), temporary / WEIGHTS)
-        write_text(temporary / CARD, _text(_seen_from(folder, dataset), about, sha256, layer, said))
+        architecture = loaded.architecture
+        if loaded.function is not None:
+            architecture = _with_code(architecture, loaded.function, temporary)
+        sha256 = save_weights(_inner(loaded.network), temporary / WEIGHTS)
+        write_text(temporary / CARD, _text(_seen_from(folder, dataset), about, sha256, loaded, architecture))
         _try_card(temporary, folder, tried, logits)
     return read_card(folder)
 
@@ -98,24 +85,13 @@ def _inner(made: nn.Module) -> nn.Module:
     return made.network if isinstance(made, Normalised) else made
 
 
-def _described(network: NetworkSpec, made: nn.Module) -> Described:
-    if network.checkpoint:
-        found, head, given = describe(network)
-        return Described(found.architecture, head, given)
-    if network.registered:
-        card = find_card(network.name)
-        return Described(card.architecture, card.head, card.input)
-    declared = declare(network)
-    return Described(declared, Head(), network.input or usual_input(declared, made) or Input())
-
-
-def _try(made: nn.Module, data: Dataset, tried: Split, layer: str | None) -> Tensor:
+def _try(loaded: Loaded, data: Dataset, tried: Split) -> Tensor:
     """The logits (N, K) of a few examples.
 
     Raises:
         InputError: they are none, there are too few classes, or the layer gives no features.
     """
-    with frozen_network(made, CPU) as network:
+    with frozen_network(loaded.network, CPU) as network:
         x = tried.x[:]
         logits = network.predict(x)
         if data.classes not in (None, logits.shape[1]):
@@ -125,19 +101,19 @@ def _try(made: nn.Module, data: Dataset, tried: Split, layer: str | None) -> Ten
             )
         check_clean(logits, tried.y, tried.ids)
         check_repeatable(logits, network.predict(x))
-        if layer is not None:
-            network.with_features(layer, network.predict, x[:1])
+        if loaded.feature_layer is not None:
+            network.with_features(loaded.feature_layer, network.predict, x[:1])
     return logits
 
 
-def _with_code(said: Described, ran: FunctionResult, folder: Path) -> Described:
-    """The function's file and what it imports from its folder, copied as they lie there."""
-    for source in ran.sources:
-        copy = folder / source.relative_to(ran.folder)
+def _with_code(declared: Architecture, function: FunctionResult, folder: Path) -> Architecture:
+    """Copy the function's file and what it imports from its folder; return the architecture that names the copies."""
+    for source in function.sources:
+        copy = folder / source.relative_to(function.folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
-    args = {**said.architecture.args, "file": Path(said.architecture.args["file"]).name, "sha256": ran.sha256}
-    return Described(Architecture(name=FUNCTION, args=args), said.head, said.input)
+    args = {**declared.args, "file": Path(declared.args["file"]).name, "sha256": function.sha256}
+    return Architecture(name=FUNCTION, args=args)
 
 
 def _seen_from(folder: Path, dataset: str) -> str:
@@ -149,15 +125,15 @@ def _seen_from(folder: Path, dataset: str) -> str:
     return f"{kind}:{Path(os.path.relpath(there.parent.resolve() / there.name, folder)).as_posix()}"
 
 
-def _text(dataset: str, about: str, sha256: str, layer: str | None, said: Described) -> str:
+def _text(dataset: str, about: str, sha256: str, loaded: Loaded, architecture: Architecture) -> str:
     document = {
         "dataset": dataset,
         "about": about,
         "sha256": sha256,
-        "feature_layer": layer,
-        "architecture": said.architecture.model_dump(),
-        "head": said.head.model_dump(exclude_defaults=said.head == Head()),
-        "input": said.input.model_dump(),
+        "feature_layer": loaded.feature_layer,
+        "architecture": architecture.model_dump(),
+        "head": loaded.head.model_dump(exclude_defaults=loaded.head == Head()),
+        "input": loaded.input.model_dump(),
     }
     return tomlkit.dumps({key: value for key, value in document.items() if value is not None})
 

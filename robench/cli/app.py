@@ -3,6 +3,8 @@
 import os
 import sys
 import traceback
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -15,7 +17,6 @@ INTERNAL = 4
 
 app = typer.Typer(
     name="robench",
-    help="Robustness evaluation of trained defenses: every counted example is re-judged.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,6 +24,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     cls=TyperGroup,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"robench {version('robench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version_: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Robustness evaluation of trained defenses: every counted example is judged again."""
 
 
 def run(arguments: list[str]) -> int:

@@ -49,7 +49,7 @@ def networks(
             raise InputError(f"--model {name} is a file: say which function makes the network, {name}:make_model.")
     found = [NetworkSpec(name, weights, given, last, feature_layer) for name in models]
     for network in found:
-        if last is not None and not network.checkpoint:
+        if last is not None and network.kind != "checkpoint":
             raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own.")
     return found
 

@@ -39,7 +39,7 @@ def select_data(
     Raises:
         InputError: the data is not named, or there is no such dataset or threat model.
     """
-    if dataset is None and not network.registered:
+    if dataset is None and network.kind != "card":
         raise InputError(f"--model {network.name} does not say its data: add --dataset, npz:FILE say.")
     data = find_dataset(dataset) if dataset else dataset_of(find_card(network.name))
     return data, _threat(data, norm, eps)

@@ -7,7 +7,7 @@ into full micro-batches. An example leaves the moment the judge confirms its can
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class Job:
     """What is to be done to every chunk alike."""
 
     network: FrozenNetwork
-    algorithm: Algorithm
+    algorithm: Algorithm[Any]
     spec: AttackSpec
     threat: ThreatModel
     seed: int

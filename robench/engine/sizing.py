@@ -1,5 +1,7 @@
 """How the search is made ready for a network: compiled if asked for, and so many examples at a time as suit it."""
 
+from typing import Any
+
 import torch
 
 from robench.access.judge import Judge
@@ -45,7 +47,7 @@ def make_ready(judge: Judge, x: Images, precision: Precision) -> float:
     return seconds
 
 
-def chunk_for(x: Images, batcher: MicroBatcher, algorithm: Algorithm) -> int:
+def chunk_for(x: Images, batcher: MicroBatcher, algorithm: Algorithm[Any]) -> int:
     """How many examples like those of x advance together: full micro-batches rather than little memory."""
     if algorithm.batch_random:
         return CHUNK

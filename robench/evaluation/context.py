@@ -3,6 +3,7 @@
 import time
 from contextlib import ExitStack
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ class NetworkContext:
             return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
         return "" if kind.input_kind == "logits" else self._blind(spec, kind)
 
-    def _blind(self, spec: AttackSpec, kind: Algorithm) -> str:
+    def _blind(self, spec: AttackSpec, kind: Algorithm[Any]) -> str:
         """Why an attack on features does not apply, or nothing."""
         if reason := self.seen.why_hidden(kind.input_kind):
             return reason

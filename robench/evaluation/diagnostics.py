@@ -17,6 +17,7 @@ from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.errors import InputError
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective
+from robench.numerics.norms import P_NORMS
 from robench.specs import AttackSpec, ThreatModel
 from robench.store import Rows, percent
 
@@ -61,7 +62,7 @@ class Probe:
 
     def _unlimited(self) -> float:
         """The eps that allows every image."""
-        return 1.0 if self.threat.norm == "linf" else float(self.chunk.x[0].numel()) ** 0.5
+        return P_NORMS[self.threat.norm].whole_box(tuple(self.chunk.x.shape[1:]))
 
     def _accuracy(self, objective: str, eps: float) -> float:
         """Robust accuracy in percent under ten steps from the clean point."""

@@ -11,7 +11,7 @@ from robench.algorithms import bind
 from robench.classifiers import load_card
 from robench.classifiers.features import layer_of
 from robench.classifiers.service import Service
-from robench.classifiers.sources.described import feature_layer_of, prepare
+from robench.classifiers.sources import resolve
 from robench.data.split import Split
 from robench.engine.loop import VERSION
 from robench.errors import InputError
@@ -47,14 +47,14 @@ class NetworkUnderTest:
             InputError: it cannot be made, the weights do not fit, or it has no such layer.
         """
         require_name(spec.label, f"the name of '{spec.name}'")
-        ready, layer = prepare(spec), feature_layer_of(spec)
-        identity = network_identity(ready.network, layer) | ({"code": ready.code} if ready.code else {})
+        ready = resolve(spec)
+        identity = network_identity(ready.network, ready.feature_layer) | ({"code": ready.code} if ready.code else {})
         tag = digest(identity) if len(identity) > 1 else identity["weights"]
         return cls(
             f"{dataset}/{spec.label}@{tag[:8]}",
             identity,
             lambda: ready.network,
-            feature_layer=layer,
+            feature_layer=ready.feature_layer,
             remark=f"{spec.name}: {ready.remark}." if ready.remark else "",
         )
 

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robench.paths import results_folders
-from robench.specs import battery_attacks, catalogue_order, digest, find_attack, find_card, list_attacks, list_models
+from robench.specs import (
+    NORMS,
+    battery_attacks,
+    catalogue_order,
+    digest,
+    find_attack,
+    find_card,
+    list_attacks,
+    list_models,
+)
 from robench.store import Record, Store, read_published
 
 if TYPE_CHECKING:
@@ -126,7 +135,7 @@ def in_order(records: Iterable[Record]) -> list[Record]:
         h = record.header
         name = h.attack.name
         return (
-            h.threat.norm != "linf",
+            NORMS.index(h.threat.norm),
             h.threat.eps,
             -h.n,
             h.precision != "fp32",

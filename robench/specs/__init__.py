@@ -16,7 +16,7 @@ from robench.specs.catalog import (
 )
 from robench.specs.diagnostic import LEVELS, Diagnostic, Level, diagnostics
 from robench.specs.network import NetworkSpec
-from robench.specs.threat import NORMS, Norm, ThreatModel
+from robench.specs.threat import NORMS, ORDERS, Norm, ThreatModel
 
 __all__ = [
     "CARD",
@@ -24,6 +24,7 @@ __all__ = [
     "EMBEDDED",
     "LEVELS",
     "NORMS",
+    "ORDERS",
     "WEIGHTS",
     "Access",
     "Architecture",

@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr
 from robench.errors import InputError
 from robench.paths import data_root
 from robench.specs.base import Declared, build, file_sha256, read_toml
+from robench.specs.threat import Norm
 
 CARD = "card.toml"
 WEIGHTS = "weights.safetensors"
@@ -68,7 +69,7 @@ class Recipe(Declared):
     schedule: Literal["one_cycle", "cyclic", "step", "constant"] = "one_cycle"
     milestones: list[int] = Field(default_factory=list)
     augment: Literal["none", "crop_flip", "resized_crop_flip"] = "none"
-    norm: Literal["linf", "l2"] = "linf"
+    norm: Norm = "linf"
     eps: str = ""
     steps: int = Field(0, ge=0)
     rel_step: str = "1/4"

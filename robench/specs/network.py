@@ -1,10 +1,13 @@
-"""Networks of one's own, as the command line names them. Never imports torch."""
+"""Networks as the command line names them. Never imports torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from robench.specs.card import Head, Input
 
+Kind = Literal["card", "function", "library", "checkpoint"]
+"""Source of a network: a card, a function in a Python file, a library, a file of weights that is recognised."""
 MARK = ".py:"
 """In `file.py:make_model`, between the file and the function."""
 LIBRARIES = ("timm", "torchvision")
@@ -33,40 +36,29 @@ class NetworkSpec:
     feature_layer: str | None = None
 
     @property
-    def function(self) -> bool:
-        """Whether it is a function in a Python file."""
-        return MARK in self.name
-
-    @property
-    def library(self) -> bool:
-        """Whether a library makes it."""
-        return self.name.partition(":")[0] in LIBRARIES and ":" in self.name
-
-    @property
-    def checkpoint(self) -> bool:
-        """Whether it is a file of weights."""
-        return self.name.lower().endswith(SUFFIXES)
-
-    @property
-    def registered(self) -> bool:
-        """Whether a card declares it."""
-        return not (self.function or self.library or self.checkpoint)
+    def kind(self) -> Kind:
+        """Source of the network, told from its name."""
+        if MARK in self.name:
+            return "function"
+        if self.name.partition(":")[0] in LIBRARIES and ":" in self.name:
+            return "library"
+        return "checkpoint" if self.name.lower().endswith(SUFFIXES) else "card"
 
     @property
     def plain(self) -> bool:
         """Whether it is a card as it stands."""
         said = (self.weights, self.input, self.head, self.feature_layer)
-        return self.registered and all(each is None for each in said)
+        return self.kind == "card" and all(each is None for each in said)
 
     @property
     def label(self) -> str:
         """A short name that may become part of a file's name."""
-        if self.function:
+        if self.kind == "function":
             file, _, function = self.name.rpartition(MARK)
             return f"{Path(file).name}-{function}"
-        if self.library:
+        if self.kind == "library":
             return self.name.partition(":")[2].replace("/", "-")
-        name = Path(self.name).name if self.checkpoint else self.name.strip("/").split("/")[-1]
+        name = Path(self.name).name if self.kind == "checkpoint" else self.name.strip("/").split("/")[-1]
         for suffix in SUFFIXES:
             name = name.removesuffix(suffix)
         return name.replace(" ", "-")

@@ -1,15 +1,18 @@
 """The threat model: which perturbations count."""
 
-from math import isfinite
-from typing import Literal
+from math import inf, isfinite
+from typing import Literal, cast, get_args
 
 from robench.errors import InputError
 from robench.specs.base import Declared, fraction
 
 Norm = Literal["linf", "l2"]
-NORMS: tuple[Norm, ...] = ("linf", "l2")
-LARGEST = {"linf": 1.0, "l2": 1000.0}
-"""Beyond these every image in [0, 1] is inside the ball (linf), or eps is a slip of the pen (l2)."""
+"""The name of a norm; the class with its geometry stands in `robench.numerics.norms.P_NORMS`."""
+NORMS: tuple[Norm, ...] = get_args(Norm)
+ORDERS: dict[Norm, float] = {"linf": inf, "l2": 2.0}
+"""The order p of each norm, as NumPy takes it."""
+LARGEST: dict[Norm, float] = {"linf": 1.0, "l2": 1000.0}
+"""The largest sensible eps: with more, every image in [0, 1] is in the ball (linf), or eps is a typing error (l2)."""
 
 
 class ThreatModel(Declared):
@@ -29,9 +32,9 @@ class ThreatModel(Declared):
         Raises:
             InputError: unknown norm, or an eps that is not a positive number of the right size.
         """
-        norm = norm.lower()
-        if norm not in NORMS:
-            raise InputError(f"unknown norm '{norm}': use {' or '.join(NORMS)}.")
+        if norm.lower() not in NORMS:
+            raise InputError(f"unknown norm '{norm.lower()}': use {' or '.join(NORMS)}.")
+        known = cast(Norm, norm.lower())
         text = eps.strip() if isinstance(eps, str) else str(eps)
         try:
             value = fraction(text)
@@ -39,10 +42,10 @@ class ThreatModel(Declared):
             raise InputError(f"eps '{text}' is not a number: write it like 8/255 or 0.031.") from None
         if not isfinite(value) or value <= 0:
             raise InputError(f"eps '{text}' must be positive and finite: write it like 8/255 or 0.031.")
-        if value > LARGEST[norm]:
-            hint = f"did you mean {text}/255?" if norm == "linf" and value <= 255 else "images are in [0, 1]."
-            raise InputError(f"eps '{text}' is too large for {norm} on images in [0, 1]: {hint}")
-        return cls(norm=norm, text=text, eps=value)
+        if value > LARGEST[known]:
+            hint = f"did you mean {text}/255?" if value <= 255 else "images are in [0, 1]."
+            raise InputError(f"eps '{text}' is too large for {known} on images in [0, 1]: {hint}")
+        return cls(norm=known, text=text, eps=value)
 
     def __str__(self) -> str:
         return f"{self.norm} {self.text}"

@@ -69,8 +69,9 @@ class Perturber:
         return self.rel_step * ball.eps * ball.steepest(gradient)
 
     def _start(self, ball: Ball) -> Tensor:
-        shape = ball.center.shape
-        if ball.norm == "linf":
-            return ball.random_point(torch.rand(shape, generator=self.generator).to(ball.center))
-        radius = torch.rand(shape[0], generator=self.generator).to(ball.center)
-        return ball.random_point(radius, torch.randn(shape, generator=self.generator).to(ball.center))
+        n, generator = len(ball.center), self.generator
+        draws = ball.draws(
+            lambda shape: torch.rand(n, *shape, generator=generator).to(ball.center),
+            lambda shape: torch.randn(n, *shape, generator=generator).to(ball.center),
+        )
+        return ball.random_point(*draws)

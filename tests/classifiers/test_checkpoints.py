@@ -10,8 +10,8 @@ import torchvision
 from safetensors.torch import save_file
 
 from robench.classifiers.classifier import Classifier
+from robench.classifiers.sources import resolve
 from robench.classifiers.sources.checkpoint import read_weights
-from robench.classifiers.sources.described import load_user_network
 from robench.classifiers.sources.families import recognise
 from robench.errors import InputError
 from robench.specs import Head, Input, NetworkSpec
@@ -37,7 +37,7 @@ WRAPPINGS = {
 
 def loaded(state, path, write=torch.save, **said):
     write(state, path)
-    return load_user_network(NetworkSpec(str(path), **said))
+    return resolve(NetworkSpec(str(path), **said)).network
 
 
 def same(network, expected, x=X):
@@ -126,7 +126,7 @@ def test_networks_that_a_library_makes(tmp_path, library, make, name):
     torch.manual_seed(0)
     theirs = make(name, num_classes=7).eval()
     save_file(theirs.state_dict(), tmp_path / "w.safetensors")
-    network = load_user_network(NetworkSpec(f"{library}:{name}", tmp_path / "w.safetensors"))
+    network = resolve(NetworkSpec(f"{library}:{name}", tmp_path / "w.safetensors")).network
     x, half = torch.rand(1, 3, 224, 224), torch.full((3, 1, 1), 0.5)
     usual = {"vit_tiny_patch16_224": (half, half)}.get(
         name, (torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
@@ -142,7 +142,7 @@ def test_a_card_with_other_weights(tmp_path):
         'dataset = "cifar10"\nabout = "mine"\narchitecture = { name = "wide_resnet", args = { depth = 34, '
         'widen_factor = 1 } }\nhead = { kind = "he", scale = 15.0, margin = 0.2 }\n'
     )
-    assert same(load_user_network(NetworkSpec(str(card), tmp_path / "w.pt")), foreign.he_logits(state, X))
+    assert same(resolve(NetworkSpec(str(card), tmp_path / "w.pt")).network, foreign.he_logits(state, X))
 
 
 def drop(*keys):
@@ -198,7 +198,7 @@ def test_what_does_not_fit_is_named(cli, tmp_path, what):
 
 SAID = {
     "he needs its scale": (("--head", "he"), "--scale 15"),
-    "no such head": (("--head", "cosine"), "use linear or he"),
+    "no such head": (("--head", "cosine"), "'linear', 'he'"),
     "a scale without a head": (("--scale", "15"), "add --head he"),
     "a scale that is none": (("--head", "he", "--scale", "-1"), "greater than 0"),
     "weights twice": (("--weights", "other.pt"), "leave --weights out"),
@@ -241,7 +241,7 @@ def test_what_stands_before_every_key_is_left_out(tmp_path, prefix):
     with torch.no_grad():
         x = torch.zeros(1, 3, 32, 32)
         given = Input(mean=[0.0], std=[1.0])
-        assert load_user_network(NetworkSpec("timm:resnet18", tmp_path / "w.safetensors", given))(x).equal(theirs(x))
+        assert resolve(NetworkSpec("timm:resnet18", tmp_path / "w.safetensors", given)).network(x).equal(theirs(x))
 
 
 def test_the_only_weights_in_a_file_are_found(tmp_path):
@@ -279,10 +279,10 @@ def test_a_card_and_its_weights_agree_on_normalisation(tmp_path):
     card = 'dataset = "cifar10"\nabout = "mine"\narchitecture = { name = "wide_resnet", args = { depth = 10, '
     (tmp_path / "card.toml").write_text(card + "widen_factor = 2 } }\n")
     with pytest.raises(InputError, match="bring a normalisation"):
-        load_user_network(NetworkSpec(str(tmp_path / "card.toml"), tmp_path / "w.pt"))
+        resolve(NetworkSpec(str(tmp_path / "card.toml"), tmp_path / "w.pt"))
     said = "widen_factor = 2 } }\ninput = { mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }\n"
     (tmp_path / "card.toml").write_text(card + said)
-    network = load_user_network(NetworkSpec(str(tmp_path / "card.toml"), tmp_path / "w.pt"))
+    network = resolve(NetworkSpec(str(tmp_path / "card.toml"), tmp_path / "w.pt")).network
     assert same(network, foreign.wide_resnet_logits(foreign.wide_resnet(), (X - 0.5) / 0.25))
 
 

@@ -13,7 +13,7 @@ import robench
 from robench.classifiers import load_model
 from robench.classifiers.features import MEND, NO_HEAD, UNKNOWN, find
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.sources.described import load_user_network
+from robench.classifiers.sources import resolve
 from robench.errors import InputError
 from robench.specs import Input, NetworkSpec, find_attack
 from tests.support.networks import toy
@@ -355,7 +355,7 @@ def make_model():
 def command(tmp_path, digits):
     (tmp_path / "net.py").write_text(CODE)
     name, x = f"{tmp_path / 'net.py'}:make_model", digits.x[:30]
-    y = load_user_network(NetworkSpec(name, input=Input(mean=[0.3], std=[0.4])))(x).argmax(1)
+    y = resolve(NetworkSpec(name, input=Input(mean=[0.3], std=[0.4]))).network(x).argmax(1)
     np.savez(tmp_path / "scans.npz", x=x.numpy(), y=y.numpy())
     return ("eval", "--model", name, "--dataset", f"npz:{tmp_path / 'scans.npz'}",
             "--eps", "0.02", "--mean", "0.3", "--std", "0.4", "--attack", "fgsm", "--attack", "feature-attack",

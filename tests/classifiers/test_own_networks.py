@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 import robench
 from robench.classifiers.normalised import Normalised
+from robench.classifiers.sources import resolve
 from robench.classifiers.sources.checkpoint import read_weights
-from robench.classifiers.sources.described import load_user_network
 from robench.errors import InputError
 from robench.specs import Input, NetworkSpec
 from tests.support.user_code import CODE
@@ -23,7 +23,7 @@ def mine(tmp_path):
     (tmp_path / "beside.py").write_text("WIDTH = 16\n")
     (tmp_path / "net.py").write_text(CODE)
     torch.manual_seed(0)
-    network = load_user_network(NetworkSpec(f"{tmp_path / 'net.py'}:make_model"))
+    network = resolve(NetworkSpec(f"{tmp_path / 'net.py'}:make_model")).network
     return tmp_path, network
 
 
@@ -44,7 +44,7 @@ def test_a_saved_network_gives_the_same_logits(mine, kind):
     folder, network = mine
     FORMATS[kind](network.state_dict(), folder / kind)
     torch.manual_seed(1)  # other weights than those that were saved
-    again = load_user_network(NetworkSpec(name(folder), folder / kind))
+    again = resolve(NetworkSpec(name(folder), folder / kind)).network
     x = torch.rand(5, 1, 8, 8)
     assert torch.allclose(again(x), network(x), atol=1e-6)
     assert not again.training
@@ -53,7 +53,7 @@ def test_a_saved_network_gives_the_same_logits(mine, kind):
 def test_normalisation_stands_inside(mine):
     folder, network = mine
     torch.save(network.state_dict(), folder / "w.pt")
-    inside = load_user_network(NetworkSpec(name(folder), folder / "w.pt", Input(mean=[0.25], std=[0.5])))
+    inside = resolve(NetworkSpec(name(folder), folder / "w.pt", Input(mean=[0.25], std=[0.5]))).network
     x = torch.rand(5, 1, 8, 8)
     assert isinstance(inside, Normalised)
     assert torch.allclose(inside(x), network((x - 0.25) / 0.5), atol=1e-6)
@@ -107,14 +107,14 @@ def test_weights_that_cannot_be_read_are_named(tmp_path, capsys, write, words):
 )
 def test_functions_that_make_no_network_are_named(mine, function, words):
     with pytest.raises(InputError, match=words):
-        load_user_network(NetworkSpec(name(mine[0], function)))
+        resolve(NetworkSpec(name(mine[0], function)))
 
 
 def test_weights_that_do_not_fit_are_named(mine):
     folder, _ = mine
     torch.save({"1.weight": torch.zeros(3, 3), "head": torch.zeros(1)}, folder / "w.pt")
     with pytest.raises(InputError, match=r"3 missing .* 1 unexpected \(head\).* \(1.weight is 3x3, not 16x64\)"):
-        load_user_network(NetworkSpec(name(folder), folder / "w.pt"))
+        resolve(NetworkSpec(name(folder), folder / "w.pt"))
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_from_the_command_line(cli, data):
     assert row["n"] == 40
     assert "stored" in cli(*command).out
     torch.manual_seed(5)
-    torch.save(load_user_network(NetworkSpec(name(data))).state_dict(), data / "w.pt")
+    torch.save(resolve(NetworkSpec(name(data))).network.state_dict(), data / "w.pt")
     assert "stored" not in cli(*command).out  # other weights are another network
     both = cli(*command, "--battery", "spatial", "--model", name(data))
     assert both.code == 0
@@ -199,7 +199,7 @@ def test_every_file_has_its_own_helpers(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "layers.py").write_text(f"SIGN = {sign}\n")
         (tmp_path / folder / "net.py").write_text(HELPED)
-    one, other = (load_user_network(NetworkSpec(f"{tmp_path / folder / 'net.py'}:Net")) for folder in "ab")
+    one, other = (resolve(NetworkSpec(f"{tmp_path / folder / 'net.py'}:Net")).network for folder in "ab")
     x = torch.rand(2, 1, 3, 3)
     assert torch.equal(one(x), -other(x))
 
@@ -217,9 +217,9 @@ def test_a_network_instead_of_a_function(tmp_path):
     (tmp_path / "net.py").write_text(
         "from torch import nn\nready = nn.Flatten()\ndef needs(width):\n    return ready\n"
     )
-    assert isinstance(load_user_network(NetworkSpec(f"{tmp_path / 'net.py'}:ready")), torch.nn.Flatten)
+    assert isinstance(resolve(NetworkSpec(f"{tmp_path / 'net.py'}:ready")).network, torch.nn.Flatten)
     with pytest.raises(InputError, match=r"takes arguments \(width\)"):
-        load_user_network(NetworkSpec(f"{tmp_path / 'net.py'}:needs"))
+        resolve(NetworkSpec(f"{tmp_path / 'net.py'}:needs"))
 
 
 def test_traced_networks_are_evaluated(digits):

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from robench.classifiers import load_card, load_user_network
+from robench.classifiers import load_card, resolve
 from robench.evaluation.request import NetworkUnderTest
 from robench.paths import data_root
 from robench.specs import NetworkSpec, find_card, read_card
@@ -61,7 +61,7 @@ def place(tmp_path, digits):
     (tmp_path / "odd.py").write_text(ODD)
     (tmp_path / "shift.txt").write_text("1.0")
     torch.manual_seed(0)
-    torch.save(load_user_network(NetworkSpec(f"{tmp_path / 'net.py'}:make_model")).state_dict(), tmp_path / "w.pt")
+    torch.save(resolve(NetworkSpec(f"{tmp_path / 'net.py'}:make_model")).network.state_dict(), tmp_path / "w.pt")
     torch.save({"state_dict": foreign.wide_resnet(bias=False)}, tmp_path / "at_he.pt")
     save_file(timm.create_model("resnet18", num_classes=10).state_dict(), tmp_path / "timm.safetensors")
     torch.save({"state_dict": foreign.wide_resnet()}, tmp_path / "wrn10.pt")
@@ -127,7 +127,7 @@ def test_a_network_of_a_library(cli, place):
     assert card.architecture.name == "timm"
     assert card.input.mean == pytest.approx([0.485, 0.456, 0.406])
     with torch.no_grad():
-        direct = load_user_network(NetworkSpec("timm:resnet18", place / "timm.safetensors"))
+        direct = resolve(NetworkSpec("timm:resnet18", place / "timm.safetensors")).network
         assert load_card(card)(X).equal(direct(X))
 
 
@@ -222,7 +222,7 @@ def test_the_feature_layer_is_the_cards(cli, place):
 def test_a_function_card_with_other_weights_is_the_cards_code_and_layer(cli, place, monkeypatch):
     folder = a_function_card(cli, place, "--feature-layer", "2")
     torch.manual_seed(1)
-    torch.save(load_user_network(NetworkSpec(f"{place / 'net.py'}:make_model")).state_dict(), place / "w2.pt")
+    torch.save(resolve(NetworkSpec(f"{place / 'net.py'}:make_model")).network.state_dict(), place / "w2.pt")
     (place / "elsewhere").mkdir()
     (place / "elsewhere" / "net.py").write_text("raise SystemExit('not this one')\n")
     monkeypatch.chdir(place / "elsewhere")
@@ -232,7 +232,7 @@ def test_a_function_card_with_other_weights_is_the_cards_code_and_layer(cli, pla
     assert (card.architecture, card.feature_layer) == (there.architecture, "2")
     assert {path.name for path in card.folder.iterdir()} == {path.name for path in folder.iterdir()}
     x = torch.rand(3, 1, 8, 8)
-    direct = load_user_network(NetworkSpec(str(folder), place / "w2.pt"))
+    direct = resolve(NetworkSpec(str(folder), place / "w2.pt")).network
     assert load_card(card)(x).equal(direct(x))
     assert not load_card(card)(x).equal(load_card(there)(x))
     assert "is there already" in init(cli, place, "--model", folder, "--weights", "../w2.pt",
@@ -277,7 +277,7 @@ def test_naming_a_card_runs_code_of_its_own_folder_only(cli, place, file):
 
 
 def test_points_of_a_card_on_data_of_ones_own_are_judged_again(cli, place, digits):
-    network = load_user_network(NetworkSpec(f"{place / 'net.py'}:make_model", place / "w.pt"))
+    network = resolve(NetworkSpec(f"{place / 'net.py'}:make_model", place / "w.pt")).network
     np.savez(place / "scans.npz", x=digits.x[:40].numpy(), y=network(digits.x[:40]).argmax(1).numpy())
     folder = a_function_card(cli, place)
     where = ("--results", place / "r")

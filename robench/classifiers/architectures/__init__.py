@@ -1,22 +1,22 @@
 """Backbones. The architecture `wide_resnet` is `BACKBONE` in `wide_resnet.py`; adding one is adding a file."""
 
-import pkgutil
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
-from robench.errors import unknown
+from robench.registry import Registry
 
 __all__ = ["architecture", "list_architectures"]
 
+REGISTRY: Registry[Callable[..., Any]] = Registry("architecture", __name__, "BACKBONE")
+
 
 def list_architectures() -> list[str]:
-    """The names of all architectures."""
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+    """Return the names of all architectures."""
+    return REGISTRY.names()
 
 
 def architecture(name: str) -> Callable[..., Any]:
-    """A backbone by name: called with `shape=(C, H, W)` and a card's arguments, it gives a module.
+    """Find a backbone by name: called with `shape=(C, H, W)` and a card's arguments, it returns a module.
 
     The module maps images (N, C, H, W) to penultimate features (N, D) and says D in its attribute `features`.
     Normalisation and head are not part of it.
@@ -24,7 +24,4 @@ def architecture(name: str) -> Callable[..., Any]:
     Raises:
         InputError: no such architecture.
     """
-    if name not in list_architectures():
-        raise unknown("architecture", name, list_architectures())
-    found: Callable[..., Any] = import_module(f"{__name__}.{name}").BACKBONE
-    return found
+    return REGISTRY.find(name)

@@ -1,1 +1,28 @@
-"""Where a network comes from: a card, a checkpoint, a Python function, a library."""
+"""Where a network comes from: one module for each source, each with `resolve(spec) -> Loaded`."""
+
+from collections.abc import Callable
+
+from robench.classifiers.sources import card, function, library, recognised
+from robench.classifiers.sources.loaded import FunctionResult, Loaded
+from robench.specs import NetworkSpec
+from robench.specs.network import Kind
+
+__all__ = ["SOURCES", "FunctionResult", "Loaded", "resolve"]
+
+SOURCES: dict[Kind, Callable[[NetworkSpec], Loaded]] = {
+    "card": card.resolve,
+    "function": function.resolve,
+    "library": library.resolve,
+    "checkpoint": recognised.resolve,
+}
+
+
+def resolve(spec: NetworkSpec) -> Loaded:
+    """Load the network that a user names.
+
+    A Python file that is named runs, once; weights are read without running anything.
+
+    Raises:
+        InputError: the network cannot be made, or the weights are of another network.
+    """
+    return SOURCES[spec.kind](spec)

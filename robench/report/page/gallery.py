@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from robench.errors import InputError
+from robench.specs import ORDERS, Norm
 from robench.store import Column, Header, Record, Rows, read
 
 Clean = Callable[[str, Column], Column]
@@ -86,8 +87,8 @@ def _example(header: Header, rows: Rows, place: int, original: Column) -> dict[s
     }
 
 
-def _length(change: Column, norm: str) -> float:
-    return float(np.abs(change).max() if norm == "linf" else np.linalg.norm(change))
+def _length(change: Column, norm: Norm) -> float:
+    return float(np.linalg.norm(change.ravel(), ORDERS[norm]))
 
 
 def png(picture: Column) -> str:

@@ -1,29 +1,28 @@
 """How weights are made. The framework `pgd_at` is `FRAMEWORK` in `pgd_at.py`; adding one is adding a file."""
 
-import pkgutil
-from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
 
-from robench.errors import InputError, unknown
+from robench.errors import InputError
+from robench.registry import Registry
 from robench.training.frameworks.base import Framework
+
+REGISTRY: Registry[type[Framework]] = Registry("framework", __name__, "FRAMEWORK")
 
 
 def list_frameworks() -> list[str]:
-    """The names of all frameworks."""
-    return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
+    """Return the names of all frameworks."""
+    return REGISTRY.names()
 
 
 def make_framework(name: str, args: dict[str, Any] | None = None) -> Framework:
-    """A framework by name, with its arguments.
+    """Make a framework by name, with its arguments.
 
     Raises:
         InputError: no such framework, or an argument it does not take.
     """
-    if name not in list_frameworks():
-        raise unknown("framework", name, list_frameworks())
-    kind: type[Framework] = import_module(f"{__name__}.{name}").FRAMEWORK
+    kind = REGISTRY.find(name)
     try:
         return kind(**(args or {}))
     except ValidationError as error:

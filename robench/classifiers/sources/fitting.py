@@ -1,4 +1,4 @@
-"""Weights from disk into networks: safely, strictly, with one sentence when something does not fit."""
+"""Weights into networks and out of them: strictly, with one sentence when something does not fit."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,63 +7,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from robench.classifiers.classifier import assemble
-from robench.classifiers.normalised import normalised
-from robench.classifiers.sources.checkpoint import Weights, read_weights, shape_of
-from robench.classifiers.sources.code import OTHERS, make
-from robench.classifiers.sources.families import COUNTER, STEM, USUAL_SIZE, channels, classes, in_our_terms
-from robench.data import dataset_of, is_own
+from robench.classifiers.sources.checkpoint import Weights, peeled, shape_of
+from robench.classifiers.sources.families import COUNTER
 from robench.errors import InputError
 from robench.paths import atomic_path
-from robench.specs import Card, file_sha256, find_card
+from robench.specs import file_sha256
 
 NAMED = 3
 """How many offending keys a message names."""
-
-
-def load_model(name: str) -> nn.Module:
-    """A registered defense in evaluation mode, its weights checked against the card.
-
-    Raises:
-        InputError: unknown name, no weights, wrong checksum, or keys or shapes that do not fit.
-    """
-    return load_card(find_card(name))
-
-
-def load_card(card: Card) -> nn.Module:
-    """The network of a card with its weights, in evaluation mode."""
-    card.require_weights()
-    actual = file_sha256(card.weights)
-    if actual != card.sha256:
-        raise InputError(
-            f"'{card.weights}' has sha256 {actual[:12]}, its card says {card.sha256[:12]}: "
-            f'restore the file, or if these weights are meant put sha256 = "{actual}" into the card.'
-        )
-    return restore(card, read_weights(card.weights), str(card.weights)).eval()
-
-
-def restore(card: Card, weights: Weights, where: str) -> nn.Module:
-    """The network that a card declares, with weights from wherever.
-
-    Raises:
-        InputError: the network cannot be made, or the weights do not fit it.
-    """
-    if card.architecture.name in OTHERS:
-        made = make(card.architecture, card.folder, weights).network
-        fit(made, weights, where)
-        return normalised(made, card.input)
-    weights = in_our_terms(weights, card.input, where)
-    shape, rows = _sizes(card, weights)
-    model = assemble(card.architecture, card.head, card.input, shape, rows, card.where)
-    fit(model, weights, where)
-    return model
-
-
-def _sizes(card: Card, weights: Weights) -> tuple[tuple[int, int, int], int]:
-    """Shape of an image and number of classes: the dataset's; with data of one's own, what the weights tell."""
-    if is_own(card.dataset) and STEM in weights:
-        return (channels(weights), *USUAL_SIZE), classes(weights)
-    return dataset_of(card).sizes
 
 
 def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], str] = str) -> None:
@@ -103,6 +54,16 @@ def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], st
 def _dense(value: Tensor) -> bool:
     plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta
     return plain and not value.is_complex() and value.dtype not in (torch.int8, torch.uint8)
+
+
+def fit_peeled(network: nn.Module, weights: Weights, where: str) -> None:
+    """Load weights strictly, without the prefix that a training framework may have put before every key.
+
+    Raises:
+        InputError: as `fit`.
+    """
+    keys = network.state_dict().keys()
+    fit(network, next((inner for inner in peeled(weights) if inner.keys() == keys), weights), where)
 
 
 def save_weights(model: nn.Module, path: Path) -> str:

@@ -1,0 +1,118 @@
+"""Networks that a library makes by name: `timm:NAME`, `torchvision:NAME`."""
+
+import importlib
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+from torch import nn
+
+from robench.classifiers.normalised import normalised
+from robench.classifiers.sources.checkpoint import Weights, read_weights
+from robench.classifiers.sources.fitting import fit_peeled
+from robench.classifiers.sources.loaded import Loaded
+from robench.errors import InputError, unknown
+from robench.specs import Architecture, Head, Input, NetworkSpec
+
+Maker = Callable[..., nn.Module]
+
+
+def resolve(spec: NetworkSpec) -> Loaded:
+    """Make the network with the given weights, or with the library's pretrained ones.
+
+    Raises:
+        InputError: the library is not installed or cannot make the network; the weights do not fit it.
+    """
+    library, _, name = spec.name.partition(":")
+    declared = Architecture(name=library, args={"name": name})
+    weights = None if spec.weights is None else read_weights(spec.weights)
+    network = make(declared, weights)
+    if weights is not None:
+        fit_peeled(network, weights, str(spec.weights))
+    given = spec.input or usual_input(declared, network) or Input()
+    return Loaded(
+        network=normalised(network, given).eval(),
+        architecture=declared,
+        head=Head(),
+        input=given,
+        feature_layer=spec.feature_layer,
+        code=f"{library} {version(library)}",
+    )
+
+
+def usual_input(declared: Architecture, made: nn.Module | None = None) -> Input | None:
+    """Return the normalisation that a library's network expects; None where the library does not say."""
+    name = str(declared.args.get("name", ""))
+    if declared.name == "timm":
+        known = getattr(made, "pretrained_cfg", None) or _library("timm").get_pretrained_cfg(name)
+        said = known if isinstance(known, dict) else getattr(known, "__dict__", {})
+        return Input(mean=list(said["mean"]), std=list(said["std"])) if said.get("mean") and said.get("std") else None
+    if declared.name == "torchvision":
+        from torchvision import models
+
+        usual = models.get_model_weights(name).DEFAULT.transforms()
+        return Input(mean=list(usual.mean), std=list(usual.std))
+    return None
+
+
+def make(declared: Architecture, weights: Weights | None) -> nn.Module:
+    """Make a network of a library, by name.
+
+    Args:
+        declared: `timm` or `torchvision`, with the network's name.
+        weights: that will be loaded, for the number of classes; None for the library's pretrained ones.
+
+    Raises:
+        InputError: the library is not installed, or cannot make the network.
+    """
+    name = declared.args.get("name")
+    if not isinstance(name, str) or len(declared.args) > 1:
+        raise InputError(f"architecture '{declared.name}' needs the text 'name' in its args, and nothing else.")
+    maker: Maker = MAKERS[declared.name]
+    try:
+        network = maker(name, weights is None)
+        if weights is not None and (rows := _rows(network, weights)):
+            network = maker(name, False, num_classes=rows)
+    except InputError:
+        raise
+    except Exception as error:  # an unknown name, a failed download: each library has errors of its own
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{declared.name} cannot make '{name}' ({said}): name another, or if it cannot be fetched give --weights."
+        ) from error
+    return network
+
+
+def _rows(network: nn.Module, weights: Weights) -> int:
+    """How many classes the weights have, if other than the network's; 0 else."""
+    last = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    key = f"{last[-1]}.weight" if last else ""
+    if key not in weights or len(weights[key]) == network.get_parameter(key).shape[0]:
+        return 0
+    return len(weights[key])
+
+
+def _timm(name: str, pretrained: bool, **more: Any) -> nn.Module:
+    made: nn.Module = _library("timm").create_model(name, pretrained=pretrained, **more)
+    return made
+
+
+def _torchvision(name: str, pretrained: bool, **more: Any) -> nn.Module:
+    from torchvision import models
+
+    known = models.list_models(models)
+    if name.lower() not in known:
+        raise unknown("classifier of torchvision", name, known)
+    made: nn.Module = models.get_model(name, weights="DEFAULT" if pretrained else None, **more)
+    return made
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"--model {name}:NAME needs {name}: pip install 'robench[{name}]'.") from error
+
+
+MAKERS: dict[str, Maker] = {"timm": _timm, "torchvision": _torchvision}
+"""Functions that make a network by name, by library."""

@@ -1,0 +1,53 @@
+"""What every source of networks gives: a network, and what a card would say of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from robench.specs import Architecture, Head, Input, digest, file_sha256
+
+
+@dataclass(frozen=True)
+class FunctionResult:
+    """A network that a function of a Python file made, and the code that it depends on.
+
+    Attributes:
+        network: the network.
+        folder: the folder of the file.
+        sources: the file, and the files below its folder that were imported for it, sorted.
+    """
+
+    network: nn.Module
+    folder: Path
+    sources: tuple[Path, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the names and contents of the sources."""
+        return digest({path.relative_to(self.folder).as_posix(): file_sha256(path) for path in self.sources})
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network, ready to be evaluated, in the terms of a card.
+
+    Attributes:
+        network: maps images in [0, 1] to logits; in evaluation mode, weights loaded, normalisation applied.
+        architecture: name and arguments.
+        head: the last layer.
+        input: the normalisation that the network applies to images in [0, 1].
+        feature_layer: the submodule that gives the penultimate features; None where it is looked for.
+        code: what made the network if robench did not: a digest of the user's code, or a library with its version.
+        remark: what the user did not say, and how it was therefore read; empty where nothing was left open.
+        function: the user's function that made the network, if one did.
+    """
+
+    network: nn.Module
+    architecture: Architecture
+    head: Head
+    input: Input
+    feature_layer: str | None = None
+    code: str = ""
+    remark: str = ""
+    function: FunctionResult | None = None
