@@ -1,6 +1,6 @@
 """The pictures of the HTML report in the README, taken with Chromium: small PNG files of few colours.
 
-    PYTHONPATH=tests python tools/screenshot_report.py
+    python -m tools.screenshot_report
 
 The page is made from the committed records, and from one defense attacked again for the sake of its images.
 """
@@ -11,11 +11,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from chromium import Browser, chromium
 from PIL import Image
 
 from robench.cli import run
 from robench.paths import data_root
+from tests.support.chromium import Browser, chromium
 
 MODEL = "trades_he"
 """The defense that the page opens with: its worst case is the highest."""

@@ -1,0 +1,1 @@
+"""The same networks and examples through other libraries, and every difference explained."""

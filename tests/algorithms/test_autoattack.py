@@ -1,0 +1,99 @@
+"""AutoAttack as its authors publish it, behind our oracle, judge and store."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import robench
+from robench.algorithms import bind
+from robench.classifiers import load_model
+from robench.classifiers.frozen import frozen_network
+from robench.errors import InputError
+from robench.specs import find_attack
+from tests.support.networks import CPU
+from tests.support.runs import attack
+
+
+@pytest.fixture(scope="module")
+def fab(digits):
+    return robench.evaluate(
+        load_model("pgdat"), digits.x[:30], digits.y[:30], ids=digits.ids[:30], attacks=["reference-fab-t"], eps="0.2"
+    )["reference-fab-t"].result.record
+
+
+def test_verdicts_are_those_of_the_package_itself(fab, digits):
+    from pyautoattack import AutoAttack
+
+    model, x, y = load_model("pgdat"), digits.x[:30], digits.y[:30]
+    correct = model(x).argmax(1) == y
+    reference = AutoAttack(model, norm="Linf", eps=0.2, seed=0, device="cpu", version="standard")
+    reference.attacks_to_run = ["fab-t"]
+    _, predicted = reference.run_standard_evaluation(x[correct], y[correct], batch_size=250)
+    assert (fab.robust[correct.numpy()] == (predicted == y[correct]).numpy()).all()
+    assert 0 < fab.robust.sum() < correct.sum()
+
+
+def test_the_global_generator_is_left_alone_and_does_not_matter(fab, digits):
+    model = load_model("pgdat")
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    again = robench.evaluate(
+        model, digits.x[:30], digits.y[:30], ids=digits.ids[:30], attacks=["reference-fab-t"], eps="0.2"
+    )["reference-fab-t"].result.record
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert (again.robust == fab.robust).all()
+
+
+def test_cost_is_an_upper_bound(digits, pgdat):
+    for name in ("reference-apgd-ce", "reference-apgd-t"):
+        spec = find_attack(name)
+        rows = attack(pgdat, digits.limit(20), spec)
+        forwards, backwards = bind(spec).cost(1, 10)
+        assert rows.forwards.sum() <= forwards * rows.clean.sum()
+        assert rows.backwards.sum() <= backwards * rows.clean.sum()
+        worst = rows.forwards.sum() / forwards / rows.robust.sum()
+        assert worst > 0.95  # and not a loose one: those that stand cost nearly all of it
+
+
+def test_a_claim_outside_the_ball_is_named_and_never_counted(digits, pgdat, monkeypatch):
+    """The accuracy that AutoAttack prints and that of its images can differ: the judge settles it."""
+    from pyautoattack import AutoAttack
+
+    def boast(self, x, y, /, *, batch_size):
+        return (x + 2 * self.epsilon).clamp(0, 1), (y + 1) % 10
+
+    monkeypatch.setattr(AutoAttack, "run_standard_evaluation", boast)
+    rows = attack(pgdat, digits.limit(20), find_attack("autoattack"))
+    assert rows.robust.sum() == rows.clean.sum() > 0
+    assert not rows.valid[rows.clean].any()
+
+
+def test_nan_logits_end_in_a_sentence(digits):
+    class Sometimes(nn.Module):
+        def forward(self, x):
+            logits = x.flatten(1)[:, :4] * 10
+            return torch.where(x.requires_grad & (x[:, 0, 0, :1] > 0), logits * float("nan"), logits)
+
+    x = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    model = Sometimes().eval()
+    with pytest.raises(InputError, match="NaN"):
+        robench.evaluate(model, x, model(x).argmax(1), attacks=["reference-apgd-ce"], eps=0.1)
+
+
+def test_few_classes_mean_fewer_targets_or_a_skip():
+    for classes, skipped in ((5, False), (3, True)):
+        weight = torch.randn(classes, 16, generator=torch.Generator().manual_seed(0))
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, classes, bias=False)).eval()
+        with torch.no_grad():
+            model[1].weight.copy_(weight)
+        x = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+        report = robench.evaluate(model, x, model(x).argmax(1), attacks=["reference-apgd-t"], eps=0.05)
+        assert bool(report.skipped) is skipped
+
+
+def test_l2_runs_too(digits):
+    with frozen_network(load_model("pgdat"), CPU) as frozen:
+        rows = attack(frozen, digits.limit(20), find_attack("reference-apgd-ce"), norm="l2", threat="1.0")
+    assert 0 < rows.robust.sum() < 20
+    assert np.nanmax(rows.distance) <= 1.00001

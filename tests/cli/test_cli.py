@@ -1,0 +1,273 @@
+"""The command line as a user meets it: what is declared, wrong usage, pipes, signals, training."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+
+import pytest
+
+from robench.algorithms.pgd import PGD
+from robench.data import DATASETS
+from robench.report import FORMATS
+from robench.specs import battery_attacks, find_attack, list_attacks, list_batteries, list_models
+from tests.support.cards import copy_card
+from tests.support.shell import EVAL, PYTHON, SMALL, shell
+
+# ---- list, show, doctor ----
+
+LISTS = {"models": list_models, "attacks": list_attacks, "batteries": list_batteries, "datasets": lambda: [*DATASETS]}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_list_names_everything_that_is_declared(cli, kind):
+    said = cli("list", kind)
+    assert (said.code, said.err) == (0, "")
+    assert [line.split()[0] for line in said.out.splitlines()[4:] if line] == LISTS[kind]()
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_list_json_is_only_json(cli, kind):
+    said = cli("list", kind, "--json")
+    assert [row["name"] for row in json.loads(said.out)] == LISTS[kind]()
+
+
+def test_show_model_prints_its_card_and_its_published_verdicts(cli):
+    said = cli("show", "model", "pgdat_he")
+    assert said.code == 0
+    assert 'kind = "he"' in said.out
+    assert "worst case" in said.out
+
+
+def test_show_attack_prints_its_whole_stanza(cli):
+    assert json.loads(cli("show", "attack", "pgd-20").out) == find_attack("pgd-20").model_dump()
+
+
+def test_show_battery_prints_its_attacks_in_order(cli):
+    lines = cli("show", "battery", "whitebox").out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [spec.name for spec in battery_attacks("whitebox")]
+
+
+def test_doctor_names_versions_device_data_and_models(cli, tmp_path):
+    said = cli("doctor", "--results", tmp_path)
+    assert said.code == 0
+    for words in ("python", "torch", "cpu", "gpu", "checksum holds", *list_models(), str(tmp_path)):
+        assert words in said.out
+    assert "PROBLEM" not in said.out
+
+
+def test_what_needs_no_network_does_not_import_torch(results, cli):
+    assert cli("publish", "--results", results).code == 0
+    commands = [
+        ["list", "models"],
+        ["list", "attacks"],
+        ["list", "batteries"],
+        ["list", "datasets"],
+        ["show", "model", "pgdat"],
+        ["report", "--results", str(results)],
+        ["report", "--format", "html", "--results", str(results)],
+        ["publish", "--results", str(results)],
+        ["diff", "pgdat", "pgdat_he"],
+        ["check", "--model", "nobody"],
+        ["check", "--max-drop", "-1"],
+        ["eval", "--model", "nobody"],
+        ["eval", "--model", "pgdat", "--eps", "8"],
+        ["--help"],
+    ]
+    code = (
+        "import json, sys\nfrom robench.cli import run\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    run(command)\n"
+        "    if 'torch' in sys.modules: sys.exit(f'{command} imports torch')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# ---- Wrong usage ----
+
+RAY = [] if find_spec("ray") else ["not installed", "pip install 'robench[ray]'"]
+"""What the engine ray is answered with where Ray is missing, whatever else is wrong."""
+WRONG = [
+    (["eval"], ["--model"]),
+    (["frobnicate"], ["frobnicate"]),
+    ([*EVAL, "--limits", 3], ["--limits"]),
+    ([*EVAL, "--limit", 0], ["--limit", "0", "at least 1"]),
+    ([*EVAL, "--limit", -3], ["--limit", "-3", "at least 1"]),
+    ([*EVAL, "--limit", "many"], ["--limit", "integer"]),
+    ([*EVAL, "--batch-size", 0], ["--batch-size", "0", "auto"]),
+    ([*EVAL, "--batch-size", "-1"], ["--batch-size", "-1", "auto"]),
+    ([*EVAL, "--batch-size", "many"], ["--batch-size", "many", "auto"]),
+    ([*EVAL, "--batch-size", "²"], ["--batch-size", "²", "auto"]),
+    ([*EVAL, "--seed", -1], ["seed", "-1"]),
+    ([*EVAL[:-2], "--example", 99999], ["no example 99999", "540 ids"]),
+    ([*EVAL, "--example", 17], ["--limit", "--example"]),
+    (["check", "--max-drop", "-1"], ["--max-drop", "-1"]),
+    (["check", "--max-drop", "nan"], ["--max-drop", "nan"]),
+    (["check", "--alpha", "0"], ["--alpha", "0"]),
+    (["check", "--alpha", "5"], ["--alpha", "5"]),
+    (["check", "--model", "pgdat", "--battery", "transfer"], ["transfer-pgd-20", "other networks"]),
+    (["check", "--model", "pgdat", "--battery", "corruptions"], ["corruptions", "no attacks"]),
+    (["diff", "pgdat"], ["B"]),
+    (["diff", "pgdat", "nowhere.jsonl"], ["nowhere.jsonl"]),
+    ([*EVAL, "--device", "abacus"], ["--device", "abacus", "auto", "cpu"]),
+    ([*EVAL, "--precision", "fp8"], ["precision", "fp8", "fp32"]),
+    ([*EVAL, "--engine", "steam"], ["engine", "steam", "local", "ray"]),
+    ([*EVAL, "--ray-address", "auto"], ["auto", "--engine ray"]),
+    ([*EVAL, "--engine", "ray", "--ray-address", "127.0.0.1:1"], RAY or ["nothing answers", "127.0.0.1:1"]),
+    ([*EVAL, "--engine", "ray", "--ray-address", "head"], RAY or ["'head'", "host:port"]),
+    ([*EVAL, "--engine", "ray", "--device", "cuda:1"], RAY or ["--device", "cuda:1", "cuda"]),
+    ([*EVAL, "--data-dir", "/nowhere"], ["--data-dir", "/nowhere"]),
+    ([*EVAL, "--norm", "l2"], ["digits", "l2", "--eps"]),
+    ([*EVAL, "--norm", "l3"], ["--norm", "l3", "linf", "l2"]),
+    ([*EVAL, "--norm", "l3", "--eps", "0.1"], ["--norm", "l3", "linf", "l2"]),
+    (["report", "--out", "table.doc"], ["--out", "--format"]),
+    (["report", "--against", "paper"], ["--against", "table2"]),
+    (["report", "--dataset", "cifar10"], ["--dataset", "table2"]),
+    (["report", "--format", "csv"], ["CSV", "robustness", "overestimate"]),
+    (["report", "--format", "pdf"], ["format", "pdf", "md"]),
+    (["show", "model"], ["name"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=lambda value: " ".join(map(str, value))[-40:])
+def test_wrong_usage_is_one_sentence_and_exit_2(cli, tmp_path, arguments, words):
+    said = cli(*arguments, *(["--results", tmp_path] if arguments[0] == "eval" else []))
+    assert said.code == 2
+    assert said.out == ""
+    for word in words:
+        assert word.lower() in said.sentence.lower()
+
+
+@pytest.mark.parametrize("arguments", [[], ["list"], ["show"]])
+def test_a_bare_command_shows_its_help(cli, arguments):
+    said = cli(*arguments)
+    assert said.code == 2
+    assert "Usage" in said.out + said.err
+    assert "robench:  " not in said.err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["eval", "-h"], ["list", "models", "--help"]])
+def test_help_is_no_error(cli, arguments):
+    said = cli(*arguments)
+    assert (said.code, said.err) == (0, "")
+    assert "Usage" in said.out
+
+
+def test_an_internal_fault_is_shown_whole_and_exits_4(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(PGD, "step", lambda self, state, t, task: 1 / 0)
+    said = cli(*EVAL, "--results", tmp_path)
+    assert said.code == 4
+    assert "Traceback" in said.err
+    assert said.err.splitlines()[-1].startswith("robench: internal fault (ZeroDivisionError)")
+
+
+# ---- Pipes, processes, signals ----
+
+PLAIN = [
+    ["list", "attacks"],
+    ["list", "models", "--json"],
+    ["show", "model", "pgdat"],
+    ["report", "--results", "RESULTS"],
+    *(["report", "--results", "RESULTS", "--format", name] for name in FORMATS),
+    ["verify", "--results", "RESULTS"],
+    [*SMALL, "--results", "RESULTS"],
+    [*SMALL, "--seed", 1, "--results", "RESULTS", "--json", "-"],
+    ["eval", "--model", "nobody"],
+]
+
+
+@pytest.mark.parametrize("arguments", PLAIN, ids=lambda arguments: " ".join(map(str, arguments))[-40:])
+def test_no_colour_codes_in_a_pipe(cli, results, arguments):
+    said = cli(*(results if argument == "RESULTS" else argument for argument in arguments))
+    assert said.out + said.err
+    assert "\x1b" not in said.out + said.err
+
+
+def test_a_process_evaluates_and_writes_plain_text(tmp_path):
+    done = shell(*EVAL, "--results", tmp_path)
+    assert done.returncode == 0
+    assert "worst case" in done.stdout
+    assert "pgd-20" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_process_ends_a_mistake_with_one_line_and_2():
+    done = shell("eval", "--model", "pgdta")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("robench: unknown model 'pgdta': did you mean digits/pgdat, digits/pgdat_")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_leaves_early_is_no_failure():
+    with subprocess.Popen([*PYTHON, "list", "attacks"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        error = process.stderr.read()
+        process.wait(timeout=30)
+    assert (process.returncode, error) == (0, b"")
+
+
+def heed_ctrl_c():
+    """As in a terminal: a job in the background inherits that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_ctrl_c_exits_130_and_keeps_finished_attacks(cli, tmp_path):
+    options = ("--model", "pgdat", "--limit", "100", "--results", str(tmp_path))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [*PYTHON, "eval", *options, "--attack", "mim-20", "--attack", "adaptive-pgd-500"]
+    with subprocess.Popen(command, **pipes, preexec_fn=heed_ctrl_c) as process:  # noqa: PLW1509
+        assert "mim-20" in process.stderr.readline()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not list(tmp_path.rglob("adaptive-pgd-500-*.parquet"))
+    again = json.loads(cli("eval", *options, "--attack", "mim-20", "--json", "-").out)
+    assert again["results"][0]["forwards"] == 0
+    assert error.startswith("robench: interrupted: what was finished is kept")
+    assert error.count("\n") == 1
+
+
+# ---- train ----
+
+ONE_EPOCH = [("epochs = 30", "epochs = 1")]
+
+
+def test_a_trained_card_can_be_evaluated(cli, tmp_path):
+    card = copy_card(tmp_path / "mine", *ONE_EPOCH, model="standard")
+    said = cli("train", "--model", card, "--out", tmp_path / "trained")
+    assert said.code == 0
+    made = tmp_path / "trained" / "digits" / "mine" / "card.toml"
+    assert f"robench eval --model {made}" in said.out
+    assert "epoch   1/1" in said.err
+    said = cli("eval", "--model", made, "--attack", "fgsm", "--limit", 20, "--results", tmp_path, "--json", "-")
+    assert json.loads(said.out)["results"][0]["model"].startswith("digits/mine")
+
+
+def test_training_twice_gives_the_same_weights(cli, tmp_path):
+    card = copy_card(tmp_path / "mine", *ONE_EPOCH, model="standard")
+    weights = []
+    for out in (tmp_path / "a", tmp_path / "b"):
+        assert cli("train", "--model", card, "--out", out).code == 0
+        weights.append((out / "digits" / "mine" / "weights.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
+def test_a_loss_that_explodes_names_the_mend(cli, tmp_path):
+    card = copy_card(tmp_path / "mine", *ONE_EPOCH, ("lr = 0.1", "lr = 1e9"), model="standard")
+    said = cli("train", "--model", card, "--out", tmp_path / "trained")
+    assert said.code == 2
+    assert "recipe.lr" in said.last
+
+
+def test_train_into_a_file_names_its_own_option(cli, tmp_path):
+    (tmp_path / "file").touch()
+    said = cli("train", "--model", "pgdat", "--out", tmp_path / "file")
+    assert said.code == 2
+    assert str(tmp_path / "file") in said.sentence
+    assert "--out" in said.sentence

@@ -1,0 +1,1 @@
+"""What tests share: small networks, known optima, forged records, the command line."""
