@@ -27,6 +27,13 @@ NO_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not what it points to (git lfs pull)",
 }
 """What a file is instead, by how it begins."""
+TRAINING_ONLY = frozenset(
+    (
+        *("attacker", "criterion", "ema", "ema_model", "loss", "loss_fn", "model_ema"),
+        *("n_averaged", "optimizer", "scheduler", "swa_model", "teacher"),
+    )
+)
+"""First parts of keys beside a network that only its training needs."""
 SHOWN = 5
 """How many keys or parts a message names."""
 
@@ -70,6 +77,7 @@ class Checkpoint:
             for end in ends:
                 prefix = end.removesuffix(anchor)
                 inner = {key.removeprefix(prefix): each for key, each in weights.items() if key.startswith(prefix)}
+                inner = {key: each for key, each in inner.items() if key.partition(".")[0] not in TRAINING_ONLY}
                 yield Part(name, prefix, inner)
 
     def choose(
@@ -87,7 +95,7 @@ class Checkpoint:
         """
         found: dict[str, tuple[Part, Match]] = {}
         for part in (part for anchor in dict.fromkeys(anchors) for part in self.parts(anchor)):
-            if part.name in found or (key is not None and not part.name.startswith(key)):
+            if part.name in found or not _chosen(part.name, key):
                 continue
             matched = match(part.weights)
             if matched is not None and not any(_equal(part.weights, other.weights) for other, _ in found.values()):
@@ -109,7 +117,7 @@ class Checkpoint:
         Raises:
             InputError: there are none under the key.
         """
-        named = [(name, each) for name, each in self.states.items() if key is None or name.startswith(key)]
+        named = [(name, each) for name, each in self.states.items() if _chosen(name, key)]
         if not named:
             keys = f", only {', '.join(map(str, list(self.states)[:SHOWN]))}" if self.states else ""
             raise InputError(f"weights '{self.path}' hold no tensors under '{key}'{keys}: name another with --key.")
@@ -214,6 +222,10 @@ def _states(found: object, name: str = "", depth: int = DEPTH) -> Iterator[tuple
         yield name, tensors
     for key, value in found.items():
         yield from _states(value, f"{name}.{key}" if name else str(key), depth - 1)
+
+
+def _chosen(name: str, key: str | None) -> bool:
+    return key is None or name == key or name.startswith(f"{key}.")
 
 
 def _equal(one: Weights, other: Weights) -> bool:

@@ -53,3 +53,8 @@ class Loaded:
     code: str = ""
     remark: str = ""
     function: FunctionResult | None = None
+
+    @property
+    def said(self) -> str:
+        """Return what a user should know of it: what was left open, and the normalisation with its source."""
+        return "; ".join(filter(None, (self.remark, f"images {self.input} ({self.input_source})")))

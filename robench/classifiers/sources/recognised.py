@@ -65,7 +65,7 @@ def _head(found: Recognised, said: Head | None, where: str) -> Head:
         if not found.has_bias:
             raise InputError(
                 f"weights '{where}': the last layer has no bias, as in hypersphere embedding: "
-                "say --head he --scale 15 (its s), or --head linear if that is what it is."
+                "say --head he --scale 15 (its s), --head fn, wn, fnwn or mhe, or --head linear if that is what it is."
             )
         return Head()
     if said.kind == "he" and found.has_bias:
