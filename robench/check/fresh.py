@@ -110,7 +110,7 @@ class Candidate:
         return shlex.join(words)
 
     def _breaker(self, cell: Cell, fresh: Sequence[Record]) -> AttackSpec:
-        """Return the attack of a cell; for the worst case, the first that broke the first lost example; for clean, any."""
+        """Return the attack of a cell; for the worst case, the first attack that broke the first lost example."""
         position = int(np.flatnonzero(self.request.split.ids.numpy() == cell.lost[0])[0])
         for record in fresh:
             name = record.header.attack.name
