@@ -84,7 +84,7 @@ def tables(
     if (models or battery) and len(main) < len(names):
         fixed = next(name for name in names if name not in TABLES)
         raise InputError(
-            f"'{fixed}' has rows and columns of its own: --model and --battery narrow {', '.join(TABLES)}."
+            f"'{fixed}' has fixed rows and columns: --model and --battery narrow only {', '.join(TABLES)}."
         )
     made = {}
     if main:
@@ -105,7 +105,7 @@ def _filled(table: Table, source: VerdictSource) -> Table:
         return table
     fill = next((note for note in table.notes if note.startswith("To fill")), "")
     where = source.results or default_results()
-    raise IncompleteError(f"'{where}' has nothing of {source.dataset} for '{table.title}'. {fill}".strip())
+    raise IncompleteError(f"'{where}' has no verdicts on {source.dataset} for '{table.title}'. {fill}".strip())
 
 
 def check_against(text: str | None) -> bool:

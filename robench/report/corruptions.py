@@ -60,7 +60,7 @@ class CorruptionReport:
         if self.sweep.kind == "spatial":
             raise IncompleteError("rotations and translations have no severities, so no mCA: look at accuracy().")
         if self.sweep.mca is None:
-            raise IncompleteError("not all fifteen corruptions at five severities are there, so there is no mCA.")
+            raise IncompleteError("not all fifteen corruptions were measured at five severities, so there is no mCA.")
         return self.sweep.mca
 
     def accuracy(self, corruption: str, severity: int = 0) -> float:

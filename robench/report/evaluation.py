@@ -157,7 +157,7 @@ class AttackResult:
         if not (record.header.has_curve and record.header.attack.is_prefix_closed):
             raise ValueError(
                 f"'{record.header.attack.name}' has no curve: it needs success = 'any', one restart, and an algorithm "
-                "whose steps do not depend on how many there are"
+                "whose steps do not depend on their number"
             )
         return record.after(steps).robust_accuracy
 

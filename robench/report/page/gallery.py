@@ -43,7 +43,10 @@ def gallery(records: Sequence[Record], clean: Clean) -> dict[str, Any]:
     try:
         return {"attacks": [_of_attack(header, rows, clean) for header, rows in stored], "note": ""}
     except InputError as error:
-        return {"attacks": [], "note": f"Adversarial images are kept, but their clean ones are not at hand: {error}"}
+        return {
+            "attacks": [],
+            "note": f"Adversarial images are kept, but the clean ones are not available: {error}",
+        }
 
 
 def _has_points(record: Record) -> bool:
@@ -72,11 +75,11 @@ def _broken_examples(record: Record) -> tuple[Header, Rows]:
 def _example(header: Header, rows: Rows, place: int, original: Column) -> dict[str, Any]:
     point = np.frombuffer(rows.adversarial[place], dtype="<f4")
     if point.size != original.size or original.shape[0] not in COLOURS:
-        raise InputError(f"example {rows.id[place]} of '{header.dataset}' has another shape there.")
+        raise InputError(f"example {rows.id[place]} of '{header.dataset}' has another shape in the dataset here.")
     point = point.reshape(original.shape)
     change = point.astype(np.float64) - original
     if abs(_length(change, header.threat.norm) - rows.distance[place]) > TOLERANCE * max(1.0, header.threat.eps):
-        raise InputError(f"example {rows.id[place]} of '{header.dataset}' is another image there.")
+        raise InputError(f"example {rows.id[place]} of '{header.dataset}' is another image in the dataset here.")
     largest = float(np.abs(change).max()) or 1.0
     pictures = (original, 0.5 + change / (2 * largest), point)
     return {
