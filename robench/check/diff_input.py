@@ -43,7 +43,7 @@ class DiffInput:
         """
         path, found = Path(text), dict[str, list[Record]]()
         if path.suffix == LINES and not path.is_file():
-            raise InputError(f"'{text}' is not there: name a file of published records, a results folder or a defense.")
+            raise InputError(f"'{text}' does not exist: name a file of records, a results folder or a defense.")
         if path.suffix == LINES or (path.is_dir() and not (path / CARD).is_file()):
             for record in read_file(path) if path.is_file() else load(path):
                 found.setdefault(defense(record.header.model), []).append(record)

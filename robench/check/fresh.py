@@ -110,7 +110,7 @@ class Candidate:
         return shlex.join(words)
 
     def _breaker(self, cell: Cell, fresh: Sequence[Record]) -> AttackSpec:
-        """Return the attack of a cell; for the worst case the first that broke the first lost example."""
+        """Return the attack of a cell; for the worst case, the first attack that broke the first lost example."""
         position = int(np.flatnonzero(self.request.split.ids.numpy() == cell.lost[0])[0])
         for record in fresh:
             name = record.header.attack.name
@@ -145,7 +145,7 @@ def candidates(
     """
     for spec in gate.specs:
         if spec.access == "transfer":
-            raise InputError(f"'{spec.name}' depends on other networks, the gate is about one: leave it out.")
+            raise InputError(f"'{spec.name}' needs other networks, the gate compares only one: leave the attack out.")
     splits: dict[str, Split] = {}
     found: dict[str, Candidate] = {}
     for card, data, threat in subjects:
@@ -243,5 +243,5 @@ def require_power(defenses: Sequence[Candidate], alpha: float) -> None:
         if len(each.request.split) < needed:
             raise IncompleteError(
                 f"{len(each.request.split)} examples of {each.card.name} cannot show a regression: among {cells} cells "
-                f"{needed} lost ones are the fewest that are significant at {alpha:g}; take more examples."
+                f"a drop is significant at {alpha:g} from {needed} lost examples on; take more examples."
             )

@@ -1,4 +1,4 @@
-"""From raw records of runs to published ones: results/<dataset>/<model>.jsonl."""
+"""Turn raw records of runs into published records: results/<dataset>/<model>.jsonl."""
 
 import tempfile
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from robench.store.corrupted import path_of, read_lines, write_lines
 
 @dataclass(frozen=True)
 class Changes:
-    """What a new publication did to a file.
+    """The changes that a new publication made to a file.
 
     Attributes:
         path: the file.
-        changed, added: attacks whose line is another or new.
-        removed: how many lines of other weights went.
+        changed, added: attacks whose line was replaced, and attacks with a new line.
+        removed: the number of removed lines of other weights.
     """
 
     path: Path
@@ -40,7 +40,14 @@ class Changes:
 
 
 def publish(results: Path, models: list[str] | None = None) -> list[Path]:
-    """Write the published records of the defenses that have raw ones, beside what is published already.
+    """Publish the raw records of the defenses that have some; other published records stay.
+
+    Args:
+        results: the results folder.
+        models: the names of the defenses to publish; by default all with raw records.
+
+    Returns:
+        The files written.
 
     Raises:
         IncompleteError: there is nothing to publish.
@@ -59,15 +66,15 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
 
 
 def publish_records(results: Path, records: Sequence[Record], variant: str = "") -> list[Path]:
-    """Write some records of one defense, beside what is published of it already.
+    """Publish records of one defense; its other published records of the same weights stay.
 
     Args:
-        results: below which they are published.
-        records: of the same network on one dataset.
-        variant: its name, where it is no registered defense but a variant of one; older weights' lines go.
+        results: the results folder.
+        records: records of the same network on one dataset.
+        variant: if the network is a variant of a registered defense, the name of the variant.
 
     Returns:
-        The file written, if there was anything to write.
+        The file written, or nothing if there are no records.
     """
     if not records:
         return []
@@ -79,9 +86,9 @@ def publish_records(results: Path, records: Sequence[Record], variant: str = "")
 
 
 def publish_corrupted(results: Path, models: Sequence[str] | None = None) -> list[Path]:
-    """Publish the complete sweeps over corruptions of the current weights; says which files changed.
+    """Publish the complete sweeps over corruptions of the current weights; return the files that changed.
 
-    Lines of a registered defense's older weights go, all others that are not made anew stay.
+    Lines of older weights of a registered defense are removed; all other lines stay unless they are replaced.
     """
     written = []
     for name, found in sweeps(results, models).items():
@@ -105,15 +112,15 @@ def publish_corrupted(results: Path, models: Sequence[str] | None = None) -> lis
 
 
 def _locked(path: Path) -> FileLock:
-    """Held while a file of published things is read and written."""
+    """Return the lock to hold while a published file is read and written."""
     return FileLock(Path(tempfile.gettempdir()) / f"robench-{digest(str(path.resolve()))[:32]}.lock")
 
 
 def republish(path: Path, fresh: Sequence[Record]) -> Changes:
-    """Write records of one defense into a file of published ones, made where there is none.
+    """Write records of one defense into a file of published records; the file need not exist.
 
-    A line whose record did not change stays as it is, so that a diff shows only changed verdicts; lines of the
-    same defense with other weights go; lines of other defenses stay.
+    A line whose record did not change stays as it is, so that a diff shows only changed verdicts. Lines of the same
+    defense with other weights are removed; lines of other defenses stay.
     """
     with _locked(path):
         return _merge(path, fresh)

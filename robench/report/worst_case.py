@@ -1,4 +1,4 @@
-"""The number to quote first: robust against every attack that was run."""
+"""The worst case, the number to quote first: robust accuracy against all attacks together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from robench.store import Header, Record, interval, percent, robust_to_all
 
 @dataclass(frozen=True)
 class WorstCase:
-    """The per-example AND of several attacks' verdicts; accuracies in percent.
+    """The per-example AND of several attacks' verdicts; accuracies are in percent.
 
     Attributes:
-        header: of one of the records; dataset, model and threat model are common to all.
-        robust_accuracy: of examples that withstood every attack.
-        interval: Wilson's 95% interval.
+        header: the header of one of the records; all have the same dataset, model and threat model.
+        robust_accuracy: the share of examples that withstood every attack.
+        interval: Wilson's 95% interval of the robust accuracy.
         attacks: the names of the attacks.
-        trust: whether it can be trusted, and why not.
+        trust: the trust verdict on the robust accuracy.
     """
 
     header: Header
@@ -31,7 +31,7 @@ class WorstCase:
         return self.robust_accuracy
 
     def as_dict(self) -> dict[str, Any]:
-        """As in the JSON contract."""
+        """Return the worst case as the JSON contract defines it."""
         return {
             "dataset": self.header.dataset,
             "model": self.header.model,
@@ -50,7 +50,7 @@ def worst_case(records: Sequence[Record]) -> WorstCase:
     """Combine records of one network, one set of examples and one threat model.
 
     Raises:
-        IncompleteError: there are none, or they belong to different things.
+        IncompleteError: there are no records, or they differ in network, examples or threat model.
     """
     if not records:
         raise IncompleteError("no attack was run, so there is no worst case: print the report for the reasons.")

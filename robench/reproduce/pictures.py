@@ -1,4 +1,4 @@
-"""The pictures of the paper's figures, from stored verdicts."""
+"""Draw the pictures of the paper's figures from stored verdicts."""
 
 import csv
 from pathlib import Path
@@ -26,7 +26,7 @@ KINDS = ("without HE", "with HE")
 
 
 def transfer(source: VerdictSource, path: Path) -> None:
-    """Our matrix and the published one as heat maps."""
+    """Draw our transfer matrix and the published one as heat maps."""
     paper = matrix()
     table = PAPER_TABLES["transfer"](source, View())
     targets, names = table.columns, list(table.rows)
@@ -39,7 +39,7 @@ def transfer(source: VerdictSource, path: Path) -> None:
 
 
 def queries(source: VerdictSource, path: Path) -> None:
-    """Accuracy against queries, a panel a framework."""
+    """Draw accuracy against queries, one panel per framework."""
     panels = {
         base: {
             attack: [_drawn(record) for name in (base, f"{base}_he") if (record := source.record(name, attack))]
@@ -51,7 +51,7 @@ def queries(source: VerdictSource, path: Path) -> None:
 
 
 def corruption_differences(source: VerdictSource, path: Path) -> None:
-    """HE minus base, a cell a corruption and severity."""
+    """Draw the differences HE minus base, one cell per corruption and severity."""
     found = pairs(source)
     names = names_of({f"{base}{'_he' * at}": sweep for base, pair in found.items() for at, sweep in enumerate(pair)})
     panels = {
@@ -64,7 +64,7 @@ def corruption_differences(source: VerdictSource, path: Path) -> None:
 
 
 def fewer_steps(source: VerdictSource, path: Path) -> None:
-    """Robust accuracy over the steps of training."""
+    """Draw robust accuracy over the PGD steps in training."""
     drawn = {
         f"{name}, {kind}": [accuracy(values_of(source, f"{name}-steps{steps}")[kind]) for steps in STEPS]
         for kind in ("pgd-20", WORST)
@@ -74,7 +74,7 @@ def fewer_steps(source: VerdictSource, path: Path) -> None:
 
 
 def hard_examples(source: VerdictSource, path: Path) -> None:
-    """Median ratios of the groups of parameters that both networks have."""
+    """Draw the median ratios of gradient norms for the groups of parameters that both networks have."""
     with measured(results_folders(source.results)[-1], source.dataset).open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     found: dict[str, dict[str, float]] = {}
@@ -86,7 +86,7 @@ def hard_examples(source: VerdictSource, path: Path) -> None:
 
 
 def _drawn(record: Record) -> Curve:
-    """The curve from one query on, up to the attack's budget."""
+    """Return the curve of a record from one query to the attack's budget."""
     asked, robust = curve(record)
     end = max(budget(record) or 0, asked[-1])
     return [*np.maximum(asked, 1).tolist(), int(end)], [*robust.tolist(), float(robust[-1])]

@@ -1,4 +1,4 @@
-"""What each table and figure needs, which tables show it, and how its picture is drawn."""
+"""The reproductions of all tables and figures: the evaluations they need, their tables and their pictures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ class Reproduction:
     """A table or figure of the paper.
 
     Attributes:
-        need: trains and evaluates what is missing.
-        tables: the tables that show it (`robench.report`).
-        pictures: by name, each drawn from stored verdicts to a path whose suffix names the format.
+        need: trains and evaluates the missing defenses and attacks.
+        tables: the names of the tables that show the results (`robench.report`).
+        pictures: functions by name that draw stored verdicts to a path, whose suffix names the format.
     """
 
     need: Callable[[ReproductionRun], None]

@@ -119,6 +119,6 @@ def _parsed(line: str, where: str) -> Corrupted:
     data = found.identity.get("data", {})
     alike = (data.get("n"), data.get("name")) == (found.n, found.dataset)
     if said != {key: getattr(found, key) for key in said} or not alike:
-        raise InputError(f"{where} says something else than its identity: {MEND}.")
+        raise InputError(f"{where} contradicts its identity: {MEND}.")
     from_hex(found.correct, found.n, where)
     return found

@@ -213,7 +213,7 @@ def check_header(data: Any, where: str) -> Header:
         raise InputError(f"{where} has no header: {MEND}.")
     header = validated(Header, data, where, SCHEMA, MEND)
     for field in _contradictions(header):
-        raise InputError(f"{where}: its {field} is not the one in its identity: {MEND}.")
+        raise InputError(f"{where}: its {field} contradicts its identity: {MEND}.")
     return header
 
 

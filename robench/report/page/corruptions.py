@@ -1,4 +1,4 @@
-"""Accuracy under common corruptions as a grid of corruptions and severities, generated and published apart."""
+"""Accuracy under common corruptions as grids of corruptions and severities, one per origin of the images."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ from robench.specs.corruption import SEVERITIES
 
 
 def grids(swept: Iterable[Sweep], dataset: str) -> list[dict[str, Any]]:
-    """One grid for the generated and one for the published images of a dataset."""
+    """Return one grid for the generated and one for the published images of a dataset, as far as they are stored."""
     return [_grid(sweep) for sweep in swept if sweep.kind == "common" and sweep.head.dataset == dataset]
 
 

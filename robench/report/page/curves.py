@@ -1,4 +1,4 @@
-"""Accuracy against steps, queries and eps, as points that a page can draw."""
+"""Curves of accuracy against steps, queries and eps, as points that a page can draw."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,21 +7,21 @@ from robench.report.queries import budget, longest, step_function
 from robench.store import Column, Record
 
 Points = list[list[float]]
-"""Pairs of x and robust accuracy in percent."""
+"""Points of a curve: pairs of x and robust accuracy in percent."""
 
 
 def curves(records: Sequence[Record], every: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
-    """Three lists of curves of one defense, each curve with its attack's name.
+    """Return three lists of curves of one defense, each curve with the name of its attack.
 
     Args:
-        records: those that are shown.
-        every: all of its current weights, at any eps.
+        records: the records that the page shows.
+        every: all records of the current weights, at any eps.
     """
     return {"steps": _against_steps(records), "queries": _against_queries(records), "eps": _against_eps(records, every)}
 
 
 def _against_steps(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Gradient attacks of several steps; of each family that with the most, the others are its beginnings."""
+    """Return the curves of gradient attacks with several steps; in each family only the attack with the most."""
     kept: dict[str, Record] = {}
     for record in records:
         attack = record.header.attack
@@ -33,12 +33,12 @@ def _against_steps(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _against_queries(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Attacks that see scores or decisions only and kept what they asked, the longest of each family."""
+    """Return the curves of attacks that see scores or decisions only; in each family only the longest."""
     return [_curve(record, record.queries, budget(record)) for record in longest(records) if record.queries is not None]
 
 
 def _curve(record: Record, first: Column, end: int | None) -> dict[str, Any]:
-    """A step function from the x at which each example was first broken; the first point is at 0, the last at `end`."""
+    """Return the curve of an attack from x = 0 to `end`; `first` holds the x at which each example was first broken."""
     places, accuracy = step_function(record, first)
     points: Points = [[x, round(y, 4)] for x, y in zip(places.tolist(), accuracy.tolist(), strict=True)]
     if end is not None and points[-1][0] < end:
@@ -47,7 +47,7 @@ def _curve(record: Record, first: Column, end: int | None) -> dict[str, Any]:
 
 
 def _against_eps(records: Sequence[Record], every: Iterable[Record]) -> list[dict[str, Any]]:
-    """Attacks that were run at several eps of one norm, on the same examples with the same seed and precision."""
+    """Return the curves of attacks that were run at several eps, with the rest of the comparison key of `records`."""
     shown = records[0].comparison_key
     found: dict[str, dict[float, Record]] = {}
     for record in every:

@@ -1,4 +1,4 @@
-"""The paper's tables, from stored verdicts, the published numbers beside them on request. Never imports torch."""
+"""The paper's tables from stored verdicts, on request beside the published numbers. Never imports torch."""
 
 from robench.report.paper.published import PAPER, published
 from robench.report.paper.source import VerdictSource

@@ -1,4 +1,4 @@
-"""Table 5 and appendix Tables 3 and 4: accuracy on corrupted images, and what HE changes there."""
+"""Table 5 and appendix Tables 3 and 4: accuracy on corrupted images, and the differences that HE makes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,7 +14,7 @@ from robench.store.corrupted import CLEAN
 
 SHORT = {"defocus": "defocus_blur", "glass": "glass_blur", "motion": "motion_blur", "zoom": "zoom_blur",
          "elastic": "elastic_transform", "jpeg": "jpeg_compression", "mca": MCA}  # fmt: skip
-"""What Table 5 calls them."""
+"""Our names of corruptions and means, by their names in Table 5."""
 PAPER = "Paper: CIFAR-10-C with WRN-34-10, trained at 8/255; freeat on ImageNet-C with ResNet-50."
 SLIP = "Published slip: Table 5 exchanges defocus and glass for ALP+HE; the appendix has defocus 85.23, glass 80.87."
 Verdicts = Mapping[str, Sweep]
@@ -36,7 +36,7 @@ def table5(source: VerdictSource, view: View) -> Table:
 
 
 def cells(source: VerdictSource, view: View) -> Table:
-    """Every corruption and severity of every defense, with its interval."""
+    """Every corruption and severity of every defense, with intervals."""
     verdicts, others = comparable(common(source.sweeps))
     table = every_cell(verdicts)
     table.notes = _ours(source, verdicts, others)
@@ -54,20 +54,20 @@ def imagenet_cells(source: VerdictSource, view: View) -> Table:
 
 
 def pairs(source: VerdictSource) -> dict[str, tuple[Sweep, Sweep]]:
-    """The comparable sweeps of each base and of the same with HE, by base."""
+    """Return the comparable sweeps of each base defense and of the same defense with HE, by base."""
     verdicts, _ = comparable(common(source.sweeps))
     found = {base: (verdicts.get(base), verdicts.get(f"{base}_he")) for base in BASES}
     return {base: (plain, he) for base, (plain, he) in found.items() if plain is not None and he is not None}
 
 
 def difference(pair: tuple[Sweep, Sweep], name: str, severity: int) -> float | None:
-    """HE minus base in points; None where a cell is missing."""
+    """Return the accuracy with HE minus that of the base in points; None if a cell is missing."""
     plain, he = (sweep.cells.get((name, severity)) for sweep in pair)
     return None if plain is None or he is None else he.accuracy - plain.accuracy
 
 
 def differences(source: VerdictSource, view: View) -> Table:
-    """HE minus base, of every corruption and severity."""
+    """Differences, HE minus base, for every corruption and severity."""
     found = pairs(source)
     sweeps = {f"{base}{'_he' * at}": sweep for base, pair in found.items() for at, sweep in enumerate(pair)}
     degrees = sorted({severity for sweep in sweeps.values() for severity in sweep.severities})
@@ -81,7 +81,7 @@ def differences(source: VerdictSource, view: View) -> Table:
 
 
 def spatial(source: VerdictSource, view: View) -> Table:
-    """The worst of rotations and translations."""
+    """Accuracy under the worst rotation and translation."""
     verdicts, others = comparable(spatial_sweeps(source.sweeps))
     table = spatial_table(verdicts)
     table.notes = _ours(source, verdicts, others, "spatial")
@@ -106,7 +106,7 @@ def _cells(source: VerdictSource, view: View, numbers: str, title: str) -> Table
 
 
 def _ours(source: VerdictSource, verdicts: Verdicts, lacking: Iterable[str], battery: str = "corruptions") -> list[str]:
-    """What our numbers were measured on, and how to get those of defenses that have none like them."""
+    """Return notes on the setting of our numbers, and the command that measures the defenses in `lacking`."""
     names: Sequence[str] = list(lacking) if verdicts else ["NAME"]
     models = " ".join(f"--model {source.dataset}/{name}" for name in names)
     fill = [f"To fill the empty cells: `robench eval {models} --battery {battery}`."] if names else []

@@ -1,4 +1,4 @@
-"""Fig. 3: the gradient of the weights on adversarial over clean examples, as `robench reproduce fig3` measures it."""
+"""Fig. 3: ratios of weight-gradient norms on adversarial and clean examples, from `robench reproduce fig3`."""
 
 import csv
 from pathlib import Path
@@ -11,16 +11,17 @@ from robench.report.table import Table
 
 DEFENSES = ("pgdat", "pgdat_he")
 EXAMPLES = 256
+"""Number of training examples."""
 COLUMNS = ("defense", "parameters", "median", "mean")
 
 
 def measured(results: Path, dataset: str) -> Path:
-    """Where the ratios are kept: results/<dataset>/gradients.csv, a line a defense and group of parameters."""
+    """Return the path of the ratios: results/<dataset>/gradients.csv, one line per defense and group of parameters."""
     return results / dataset / "gradients.csv"
 
 
 def hard_examples(source: VerdictSource, view: View) -> Table:
-    """E(|grad L(x*)| / |grad L(x)|) for each group of parameters, x* made by the training attack."""
+    """E(|grad L(x*)| / |grad L(x)|) for each group of parameters, with x* from the training attack."""
     table = Table(
         "Weight-gradient norm on adversarial over clean examples (Fig. 3)",
         "parameters",

@@ -1,4 +1,4 @@
-"""The six main defenses with three training seeds, and whether HE helps: means, deviations, paired tests."""
+"""The six main defenses with three training seeds: means, deviations, and paired tests whether HE helps."""
 
 from collections.abc import Iterator
 from statistics import mean, stdev
@@ -20,7 +20,7 @@ MAKE = "To fill the empty cells: `robench reproduce seeds`."
 
 
 def seeded(source: VerdictSource, defense: str, seed: int) -> str:
-    """The defense trained with a seed: the registered one, or one derived from it."""
+    """Return the name of the defense trained with a seed: the registered defense, or one derived from it."""
     card = source.card(defense)
     recipe = card.recipe if card else None
     return defense if recipe is not None and seed == recipe.seed else f"{defense}-seed{seed}"
@@ -71,13 +71,13 @@ def _tests(source: VerdictSource, base: str, seed: int) -> Iterator[tuple[str, s
 
 
 def _robust(source: VerdictSource, defense: str, attacks: tuple[str, ...]) -> Column | None:
-    """Robust against all of some attacks, (N,); None where one is missing."""
+    """Return which examples withstand all of some attacks, bool (N,); None if the record of an attack is missing."""
     records = [source.record(defense, attack) for attack in attacks]
     found = [record for record in records if record is not None]
     return robust_to_all(found) if len(found) == len(records) else None
 
 
 def compare(plain: Column, he: Column) -> tuple[float, float]:
-    """The difference in points, the second minus the first, and its two-sided p value; verdicts (N,)."""
+    """Return the difference HE minus plain in points and its two-sided p value, from verdicts, bool (N,)."""
     only_he, only_plain = int((he & ~plain).sum()), int((plain & ~he).sum())
     return 100.0 * (only_he - only_plain) / len(plain), mcnemar(only_he, only_plain)

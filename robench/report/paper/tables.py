@@ -1,4 +1,4 @@
-"""Every table that compares with the paper, by name, in its order."""
+"""All tables that compare with the paper, by name, in the paper's order."""
 
 from collections.abc import Callable
 
@@ -47,6 +47,6 @@ PAPER_TABLES: dict[str, Make] = {
 
 
 def paper_table(name: str, source: VerdictSource, view: View) -> Table:
-    """One of them; what other tables missed is forgotten."""
+    """Make one of the paper's tables; records that were missing in other tables are forgotten first."""
     source.missing.clear()
     return PAPER_TABLES[name](source, view)

@@ -1,4 +1,4 @@
-"""What changes in training: its time (Table 3), scale and margin (appendix, Table 1), fewer steps (Fig. 2)."""
+"""Tables on training: time (Table 3), scale and margin (appendix, Table 1), fewer steps (Fig. 2)."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,17 @@ from robench.store.log import LOG, read_log
 
 STEPS = range(1, 8)
 ATTACKS = ("pgd-20", "scaled-pgd-100", "adaptive-pgd-100")
-"""Under which derived defenses are compared."""
+"""The attacks under which derived defenses are compared."""
 EPOCHS, SECONDS, MINUTES = "epochs", "training s", "training min (paper)"
 
 
 def training_columns(view: View) -> list[str]:
-    """Epochs and time, ours and the paper's."""
+    """Return the names of the columns of epochs and time, ours and, if the view shows them, the paper's."""
     return [EPOCHS, f"{EPOCHS} (paper)", SECONDS, MINUTES] if view.against else [EPOCHS, SECONDS]
 
 
 def training_cells(source: VerdictSource, view: View, defense: str, numbers: str) -> Cells:
-    """What the card and its training log say."""
+    """Return the cells of epochs and time from the card, its training log and the paper."""
     card = source.card(defense)
     if card is None or card.recipe is None:
         return {}
@@ -50,7 +50,7 @@ def scale_margin(source: VerdictSource, view: View) -> Table:
 
 
 def scale_margin_name(source: VerdictSource, scale: float, margin: float) -> str:
-    """The defense with these constants: the registered one, or one derived from it."""
+    """Return the name of the defense with these constants: the registered defense, or one derived from it."""
     card = source.card("trades_he")
     declared = card is not None and (scale, margin) == (card.head.scale, card.head.margin)
     return "trades_he" if declared else f"trades_he-s{scale:g}-m{margin:g}"
@@ -87,7 +87,7 @@ def fewer_steps(source: VerdictSource, view: View) -> Table:
 
 
 def values_of(source: VerdictSource, defense: str, attacks: Sequence[str] = ATTACKS) -> dict[str, Value]:
-    """Clean accuracy, that under each attack, and the worst case, of a defense whose verdicts are all there."""
+    """Return clean accuracy, the record of each attack, and the worst case; empty if a record is missing."""
     found = [source.record(defense, attack) for attack in attacks]
     records: list[Record] = [record for record in found if record is not None]
     if len(records) < len(found):
@@ -101,5 +101,5 @@ def _cells(source: VerdictSource, view: View, defense: str, paper: Cells) -> Cel
 
 
 def _make(source: VerdictSource, target: str) -> list[str]:
-    """How to fill the cells of derived defenses."""
+    """Return the command that fills the cells of derived defenses, if some are empty."""
     return [f"To fill the empty cells: `robench reproduce {target}`."] if source.missing else []

@@ -1,4 +1,4 @@
-"""Appendix Fig. 1: examples crafted on three defenses, shown to six."""
+"""Appendix Fig. 1: transfer of examples crafted on three defenses to six defenses."""
 
 from robench.report.paper.published import PAPER, published
 from robench.report.paper.source import VerdictSource
@@ -7,12 +7,12 @@ from robench.report.table import Table
 
 ATTACKS = ("pgd-20", "mim-20")
 WHITE = "*"
-"""Marks what is crafted on the target itself."""
+"""The mark of examples that were crafted on the target itself."""
 Matrix = dict[tuple[str, str], dict[str, str]]
 
 
 def matrix() -> Matrix:
-    """The published accuracies by substitute and attack, then by target."""
+    """Return the published accuracies by substitute and attack, then by target."""
     return {(row.pop("substitute"), row.pop("attack")): row for row in published("appendix_fig1_transfer")}
 
 
