@@ -1,8 +1,5 @@
 """What Python and notebooks get: tables, leaderboard, corruption reports."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -72,12 +69,6 @@ def test_the_leaderboard_for_a_notebook():
 def test_a_table_without_a_number_of_ones_own_is_none(tmp_path):
     with pytest.raises(IncompleteError, match=r"robench eval --model digits/pgdat .*--results"):
         robench.table("table2", results=tmp_path)
-
-
-def test_reports_load_no_torch():
-    code = "import sys, robench; robench.table('table2'); robench.leaderboard(); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
 
 
 def test_a_network_of_ones_own_on_corruptions(network, images):

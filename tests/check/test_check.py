@@ -1,11 +1,8 @@
-"""`robench check` from end to end: what fails, what passes, what is refused (fault 16), and where it is told."""
+"""`robench check` from end to end: what fails, what passes, and where it is told."""
 
 import json
 import re
-import shlex
 import shutil
-import signal
-import subprocess
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -15,32 +12,7 @@ from junitparser import JUnitXml
 from robench.check.github import error
 from robench.paths import data_root
 from robench.store import read, read_file, write_file
-from tests.support.gates import FIELDS, PUBLISHED, QUICK, damaged, edited, plant, turned
-from tests.support.shell import PYTHON
-
-SMALL = ("check", "--model", "pgdat", "--attack", "fgsm", "--attack", "pgd-20", "--limit", 60)
-
-
-@pytest.fixture(autouse=True)
-def _outside_of_actions(monkeypatch):
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-
-
-@pytest.fixture(scope="session")
-def _small_baseline(tmp_path_factory):
-    from robench.cli import run
-
-    path = tmp_path_factory.mktemp("baseline") / "pgdat.jsonl"
-    assert run([*map(str, SMALL), "--baseline", str(path), "--update"]) == 0
-    return path
-
-
-@pytest.fixture
-def baseline(_small_baseline, tmp_path):
-    """Records of two attacks on sixty examples, the test's own."""
-    return shutil.copy(_small_baseline, tmp_path / "baseline.jsonl")
-
+from tests.support.gates import FIELDS, PUBLISHED, QUICK, SMALL, damaged, edited, lost_ids, plant, reproduction, turned
 
 # ---- What it catches, and what it lets pass ----
 
@@ -58,17 +30,6 @@ def test_a_planted_regression_of_two_and_a_half_points_fails(cli, tmp_path):
     assert f"14: {', '.join(map(str, ids[:5]))}, ..." in row
     assert "clean" in said.out
     assert cli(*reproduction(said.out), "--results", tmp_path / "one").out.count(" 0.00") >= 2
-
-
-def lost_ids(junit, name):
-    case = next(case for case in ET.parse(junit).iter("testcase") if case.get("name") == name)
-    listed = re.search(r"lost \d+: ([\d, ]+)", "".join(case.itertext()))[1]
-    return [int(each) for each in listed.split(",")]
-
-
-def reproduction(out):
-    """The command that the gate prints, without its program."""
-    return shlex.split(re.search(r"`robench (eval [^`]*)`", out)[1])
 
 
 def test_damaged_weights_fail_and_the_command_reproduces_an_example(cli, tmp_path):
@@ -117,213 +78,6 @@ def test_the_allowed_drop_is_allowed(cli, tmp_path):
     assert cli(*command, "--max-drop", 2.5).code == 1
     assert cli(*command, "--max-drop", 2.6).code == 0
     assert cli(*command, "--alpha", 0.0001).code == 0
-
-
-# ---- What it refuses ----
-
-
-@pytest.mark.parametrize("field", FIELDS)
-def test_another_field_is_refused_by_name(cli, baseline, field):
-    change, words = FIELDS[field]
-    edited(baseline, change)
-    said = cli(*SMALL, "--baseline", baseline)
-    assert said.code == 3
-    assert str(baseline) in said.sentence
-    assert "under fgsm, pgd-20" in said.sentence
-    assert words in said.sentence
-    assert "--update" in said.sentence
-
-
-@pytest.mark.parametrize("field", ["version", "data", "eps"])
-def test_the_mend_of_a_refusal_works(cli, baseline, field):
-    edited(baseline, FIELDS[field][0])
-    said = cli(*SMALL, "--baseline", baseline, "--update")
-    assert said.code == 0
-    assert FIELDS[field][1].partition(":")[0] in said.out
-    assert cli(*SMALL, "--baseline", baseline).code == 0
-
-
-def test_missing_attacks_are_named(cli, baseline):
-    said = cli(*SMALL, "--attack", "mim-20", "--baseline", baseline)
-    assert said.code == 3
-    assert "it lacks mim-20" in said.sentence
-    assert cli(*SMALL, "--attack", "mim-20", "--baseline", baseline, "--update").code == 0
-    assert [record.header.attack.name for record in read_file(baseline)] == ["fgsm", "pgd-20", "mim-20"]
-    assert cli(*SMALL, "--attack", "mim-20", "--baseline", baseline).code == 0
-
-
-def test_an_attack_that_applies_to_neither_side_is_no_obstacle(cli, tmp_path):
-    path = tmp_path / "he.jsonl"
-    command = ("check", "--model", "pgdat_he", "--attack", "fgsm", "--attack", "fn-pgd-20", "--limit", 20)
-    assert cli(*command, "--baseline", path, "--update").code == 0
-    said = cli(*command, "--baseline", path)
-    assert said.code == 0
-    assert "fn-pgd-20: skipped" in said.out
-
-
-def test_an_attack_that_applies_no_more_is_named(cli, tmp_path):
-    path = tmp_path / "he.jsonl"
-    command = ("check", "--attack", "fgsm", "--attack", "fn-pgd-20", "--limit", 20, "--baseline", path)
-    assert cli(*command, "--model", "pgdat", "--update").code == 0
-
-    def renamed(header, identity):
-        header["model"] = "digits/pgdat_he"
-
-    edited(path, renamed)
-    said = cli(*command, "--model", "pgdat_he")
-    assert said.code == 3
-    assert "it has fn-pgd-20, which was skipped here, the network normalises its features itself" in said.sentence
-
-
-def test_two_networks_of_one_name_are_refused(cli, baseline):
-    other = json.loads(baseline.read_text().splitlines()[0])
-    edited(baseline, lambda header, identity: identity["model"].update(weights="0" * 64))
-    baseline.write_text(baseline.read_text() + json.dumps(other) + "\n")
-    said = cli(*SMALL, "--baseline", baseline)
-    assert said.code == 3
-    assert "2 different networks called digits/pgdat" in said.sentence
-
-
-@pytest.mark.parametrize("path", ["nothing.jsonl", "nothing"])
-def test_no_baseline_is_incomplete(cli, tmp_path, path):
-    for models in ((), ("--model", "pgdat")):
-        said = cli("check", *models, "--baseline", tmp_path / path)
-        assert said.code == 3
-        assert str(tmp_path / path) in said.sentence
-        assert "--update" in said.sentence
-
-
-def test_too_few_examples_cannot_pass_by_chance(cli, tmp_path):
-    command = ("check", "--model", "pgdat", "--attack", "fgsm", "--limit", 5, "--baseline", tmp_path / "b.jsonl")
-    for said in (cli(*command, "--update"), cli(*command)):
-        assert said.code == 3
-    assert "5 examples of digits/pgdat cannot show a regression" in cli(*command, "--update").sentence
-    assert not (tmp_path / "b.jsonl").exists()
-
-
-def test_a_new_baseline_drops_nothing_unseen(cli, baseline):
-    """Of an older network only what is measured anew is replaced."""
-    edited(baseline, lambda header, identity: identity["model"].update(weights="0" * 64))
-    before = baseline.read_text()
-    said = cli("check", "--model", "pgdat", "--attack", "fgsm", "--baseline", baseline, "--update")
-    assert said.code == 2
-    assert "holds pgd-20 of the older network" in said.sentence
-    assert "--attack pgd-20" in said.sentence
-    assert baseline.read_text() == before
-    assert cli(*SMALL, "--baseline", baseline, "--update").code == 0
-
-
-def test_a_baseline_is_a_jsonl_file_or_a_folder(cli, tmp_path):
-    said = cli(*SMALL, "--baseline", tmp_path / "base.txt", "--update")
-    assert said.code == 2
-    assert ".jsonl" in said.sentence
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_refusal_is_seen_wherever_the_verdict_is_looked_for(cli, baseline, tmp_path, monkeypatch):
-    """Bad input too must not leave last week's verdict in place."""
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    said = cli(*SMALL, "--baseline", baseline, "--eps", "nan", "--junit", tmp_path / "j.xml")
-    assert said.code == 2
-    assert "::error" in said.out
-    for name in ("j.xml", "summary.md"):
-        assert "is not a number" in (tmp_path / name).read_text()
-
-
-def test_a_summary_that_cannot_be_written_hides_no_verdict(cli, baseline, tmp_path, monkeypatch):
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
-    said = cli(*SMALL, "--baseline", baseline)
-    assert said.code == 0
-    assert "cannot be written" in said.err
-
-
-def test_a_damaged_baseline_is_bad_input(cli, baseline):
-    baseline.write_text(baseline.read_text()[:200])
-    said = cli(*SMALL, "--baseline", baseline)
-    assert said.code == 2
-    assert str(baseline) in said.sentence
-
-
-def test_unregistered_defenses_of_a_baseline_need_their_cards(cli, tmp_path):
-    folder = damaged(tmp_path / "mine", 0.1)
-    command = ("check", "--attack", "fgsm", "--limit", 20, "--baseline", tmp_path / "mine.jsonl")
-    assert cli(*command, "--model", folder, "--update").code == 0
-    said = cli(*command)
-    assert said.code == 2
-    assert "digits/mine@" in said.sentence
-    assert "--model" in said.sentence
-    assert cli(*command, "--model", folder).code == 0
-
-
-# ---- The baseline and the records ----
-
-
-def test_update_shows_what_changes_and_drops_other_weights(cli, baseline, tmp_path):
-    assert "nothing changed" in cli(*SMALL, "--baseline", baseline, "--update").out
-    folder = damaged(tmp_path / "pgdat", 0.5)
-    said = cli(*SMALL, "--model", folder, "--baseline", baseline, "--update")
-    assert said.code == 2
-    assert "two different defenses are called digits/pgdat" in said.sentence
-    changed = ["check", "--model", folder, *SMALL[3:], "--baseline", baseline]
-    assert cli(*changed).code == 1
-    said = cli(*changed, "--update")
-    assert said.code == 0
-    assert "regression" in said.out
-    assert f"{baseline}: 2 added (fgsm, pgd-20); 2 of other weights removed" in said.out
-    assert cli(*changed).code == 0
-
-
-def test_an_unregistered_defense_never_becomes_the_default_baseline(cli, tmp_path):
-    folder = damaged(tmp_path / "pgdat", 0.1)
-    said = cli("check", "--model", folder, "--attack", "fgsm", "--update")
-    assert said.code == 2
-    assert "--baseline" in said.sentence
-    assert "digits/pgdat@" in said.sentence
-
-
-def test_update_keeps_the_lines_of_others_and_of_other_attacks(cli, tmp_path):
-    path = shutil.copy(PUBLISHED / "pgdat.jsonl", tmp_path)
-    before = (tmp_path / "pgdat.jsonl").read_text() + (PUBLISHED / "alp.jsonl").read_text()
-    (tmp_path / "pgdat.jsonl").write_text(before)
-    assert cli("check", "--model", "pgdat", "--attack", "pgd-20", "--baseline", path, "--update").code == 0
-    assert sorted((tmp_path / "pgdat.jsonl").read_text().splitlines()) == sorted(before.splitlines())
-
-
-def test_a_folder_gets_a_file_a_defense(cli, tmp_path):
-    command = ("check", "--model", "pgdat", "--model", "alp", "--attack", "fgsm", "--limit", 20)
-    assert cli(*command, "--baseline", tmp_path, "--update").code == 0
-    assert sorted(path.name for path in (tmp_path / "digits").iterdir()) == ["alp.jsonl", "pgdat.jsonl"]
-    said = cli("check", "--attack", "fgsm", "--limit", 20, "--baseline", tmp_path)
-    assert said.code == 0
-    assert "4 cells of 2 defenses" in said.out
-
-
-def test_raw_records_are_no_baseline_and_are_reused_on_request_only(cli, baseline, tmp_path):
-    kept = (*SMALL, "--baseline", baseline, "--results", tmp_path / "kept")
-    assert "Attacks: 2 of 2 run now" in cli(*kept).out
-    assert "Attacks: 0 of 2 run now, in 0.0 s, 2 read from earlier or longer runs" in cli(*kept).out
-    assert "Attacks: 2 of 2 run now" in cli(*SMALL, "--baseline", baseline).out
-    said = cli(*SMALL, "--baseline", tmp_path / "kept")
-    assert said.code == 3
-    assert "has no records of digits/pgdat" in said.sentence
-
-
-def test_ctrl_c_says_what_was_kept(tmp_path):
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        for options, words in (((), "nothing was kept"), (("--results", tmp_path), "what was finished is kept")):
-            command = [*PYTHON, "check", "--model", "pgdat", "--battery", "quick", *map(str, options)]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            assert "fgsm" in process.stderr.readline()
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
-            assert process.returncode == 130
-            assert words in err
-            assert "Traceback" not in err
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # ---- Where it is told ----

@@ -16,7 +16,6 @@ from robench.classifiers.precision import arithmetic
 from robench.data import find_dataset
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input
-from tests.support.shell import shell
 from tests.support.toys import stopped_after_a_chunk
 
 CPU = torch.device("cpu")
@@ -255,10 +254,10 @@ def test_a_record_made_in_two_ways_says_both(tmp_path, monkeypatch):
     assert header.search == "fused and plain"
 
 
-def test_one_sentence_where_there_is_no_such_search():
-    said = shell("eval", "--model", "pgdat", "--search", "fast")
-    assert said.returncode == 2
-    assert "--search': 'fast' is not one of 'plain', 'fused', 'compiled'" in said.stderr
+def test_one_sentence_where_there_is_no_such_search(cli):
+    said = cli("eval", "--model", "pgdat", "--search", "fast")
+    assert said.code == 2
+    assert "--search': 'fast' is not one of 'plain', 'fused', 'compiled'" in said.sentence
     with pytest.raises(InputError, match="unknown search"):
         robench.evaluate(robench.load_model("pgdat"), torch.rand(2, 1, 8, 8), [0, 1], eps=0.1, search="fast")
 
