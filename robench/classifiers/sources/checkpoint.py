@@ -1,4 +1,4 @@
-"""Weights from a file, in any usual wrapping; nothing in the file is run."""
+"""Read weights from a file in any usual wrapping, without running code from the file."""
 
 import re
 import warnings
@@ -16,16 +16,16 @@ from robench.errors import InputError
 Weights = dict[str, Tensor]
 """A state_dict."""
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "ema", "state_dict_ema")
-"""Keys under which training scripts keep the weights; the first that is there is taken, else the only one."""
+"""Keys under which training scripts keep the weights; the first present key is taken, else the only state_dict."""
 DEPTH = 8
-"""How many wrappings are taken off."""
+"""Largest number of wrappings that are removed."""
 BLANK = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before a text."""
+"""Bytes that may come before a text."""
 NO_WEIGHTS = {
     b"<": "an HTML page, a failed download",
     b"version https://git-lfs": "a Git LFS pointer, not what it points to (git lfs pull)",
 }
-"""What a file is instead, by how it begins."""
+"""Kinds of files that hold no weights, by their first bytes."""
 SHOWN = 5
 SCALAR = np._core.multiarray.scalar  # type: ignore[attr-defined]
 PLAIN = (
@@ -34,15 +34,15 @@ PLAIN = (
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
 )
-"""Numbers of NumPy, which scripts keep beside the weights: an accuracy, an epoch."""
+"""NumPy types of numbers that scripts keep beside the weights, such as an accuracy or an epoch."""
 
 
 def read_weights(path: Path) -> Weights:
-    """The tensors in a safetensors file, or in one of `torch.save`, without wrapping.
+    """Read the tensors in a safetensors file, or in a file of `torch.save`, without wrapping.
 
     Raises:
-        InputError: it is not there, truncated, something else under that name (a saved HTML page, say), carries
-            code, or holds no tensors by name.
+        InputError: the file is missing, truncated or of another kind (a saved HTML page, say), carries code,
+            or holds no tensors by name.
     """
     if not path.is_file():
         raise InputError(f"weights '{path}': there is no such file.")
@@ -57,9 +57,9 @@ def read_weights(path: Path) -> Weights:
 
 
 def peeled(weights: Weights) -> Iterator[Weights]:
-    """The weights, then without what stands before the first dot of every key, if that is the same, and so on.
+    """Yield the weights, then repeatedly without the first part of all keys, as long as all keys share that part.
 
-    DataParallel puts `module.` there, torch.compile `_orig_mod.`, training frameworks names of their own.
+    DataParallel adds `module.`, torch.compile `_orig_mod.`, training frameworks add other names.
     """
     while weights:
         yield weights
@@ -79,7 +79,7 @@ def _tensors(path: Path) -> Weights:
 def _pickled(path: Path) -> object:
     try:
         with torch.serialization.safe_globals(list(PLAIN)), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of TorchScript, which is refused in a sentence
+            warnings.simplefilter("ignore")  # a warning about TorchScript, which is refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises several kinds for a damaged file, all of them final here
         said = str(error)
@@ -90,13 +90,13 @@ def _pickled(path: Path) -> object:
         if "TorchScript" in said:
             raise InputError(f"weights '{path}' are TorchScript, which is code: save model.state_dict().") from error
         if "Weights only load failed" in said:
-            raise InputError(f"weights '{path}': the file is none of torch.save; save model.state_dict().") from error
+            raise InputError(f"weights '{path}': the file is not from torch.save; save model.state_dict().") from error
         first = (said or type(error).__name__).splitlines()[0]
         raise InputError(f"weights '{path}' cannot be read ({first}): fetch or train it again.") from error
 
 
 def _is_state(value: object) -> bool:
-    """Whether it maps names to tensors."""
+    """Return whether a value maps names to tensors."""
     return isinstance(value, Mapping) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
 
 
@@ -117,5 +117,5 @@ def _unwrapped(found: object, path: Path) -> Weights:
 
 
 def shape_of(tensor: Tensor) -> str:
-    """For messages: 64x3x3x3."""
+    """Return the shape of a tensor for messages, such as 64x3x3x3."""
     return "x".join(map(str, tensor.shape)) or "scalar"

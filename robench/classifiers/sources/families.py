@@ -1,7 +1,7 @@
-"""Checkpoints of the field, recognised by their keys.
+"""Recognise published checkpoints by their keys.
 
-Each family is one of robench's architectures under other names: its backbone's keys are ours, its last layer is called
-differently. Which arguments the architecture had is read from the shapes.
+Each family is one of robench's architectures: the keys of the backbone are the same, only the last layer has another
+name. The arguments of the architecture are read from the shapes.
 """
 
 from collections.abc import Callable
@@ -20,30 +20,30 @@ from robench.specs import Architecture, Input
 from robench.specs.base import build
 
 BACKBONE, HEAD = "backbone.", "head."
-"""What stands before the keys of robench's own networks."""
+"""Prefixes of the keys of robench's networks."""
 INPUTS = (("mu", "sigma"), ("mean", "std"), ("normalize.mean", "normalize.std"), ("0.mean", "0.std"))
-"""Buffers by which published networks normalise their input themselves."""
+"""Names of the buffers (mean, std) with which published networks normalise their input."""
 STEM = f"{BACKBONE}conv1.weight"
 """The first convolution of every family."""
 USUAL_SIZE = (32, 32)
-"""Height and width by which recognised networks are built; none of them depends on it."""
+"""Height and width for building recognised networks; no such network depends on them."""
 CONV, LINEAR = 4, 2
-"""Axes of a layer's weight."""
+"""Number of axes of a layer's weight."""
 COUNTER = "num_batches_tracked"
-"""Of batch norm; evaluation never reads it, and checkpoints from before PyTorch 0.4.1 lack it."""
+"""Counter of batch norm; evaluation never reads it, and checkpoints from before PyTorch 0.4.1 lack it."""
 NAMED = 3
-"""How many keys a message names."""
+"""Number of keys that a message names."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Networks that name their layers alike.
+    """Networks that share the names of their layers.
 
     Attributes:
-        architecture: robench's name for it.
+        architecture: robench's name of the architecture.
         last: the last layer's name.
-        marks: keys that all of them have; of the families whose marks are there, the first counts.
-        args: of the architecture, from the weights.
+        marks: keys that all members have; the first family whose marks are all present is taken.
+        args: reads the architecture's arguments from the weights.
         unused: a submodule that the forward pass never reads, dropped by name.
     """
 
@@ -52,7 +52,7 @@ class Family:
     marks: tuple[str, ...]
     args: Callable[[Weights], dict[str, Any]]
     usual: dict[str, Any] = field(default_factory=dict)
-    """Arguments of a typical one, to say what an unknown network is near to."""
+    """Arguments of a typical member, to find the nearest family of an unknown network."""
     unused: str = ""
 
 
@@ -62,9 +62,9 @@ class Recognised:
 
     Attributes:
         architecture: name and arguments.
-        input: the normalisation the checkpoint carries, or None.
+        input: the normalisation that the checkpoint carries, or None.
         weights: under robench's keys, `backbone.` and `head.`.
-        last: what the checkpoint calls the last layer.
+        last: the checkpoint's name of the last layer.
     """
 
     architecture: Architecture
@@ -73,12 +73,12 @@ class Recognised:
     last: str
 
     def their_name(self, key: str) -> str:
-        """What the checkpoint calls a key of robench's."""
+        """Return the checkpoint's name of a key of robench."""
         return key.removeprefix(BACKBONE) if key.startswith(BACKBONE) else f"{self.last}.{key.removeprefix(HEAD)}"
 
     @property
     def has_bias(self) -> bool:
-        """Whether the last layer has one: hypersphere embedding has none."""
+        """Tell whether the last layer has a bias; in hypersphere embedding it has none."""
         return f"{HEAD}bias" in self.weights
 
 
@@ -88,7 +88,7 @@ def _wide_resnet(weights: Weights) -> dict[str, Any]:
 
 
 def _torchvision(weights: Weights) -> dict[str, Any]:
-    """Which ResNet of torchvision has these shapes; stem and last layer may differ with the images and classes."""
+    """Find the ResNet of torchvision with these shapes; stem and last layer may differ, as images and classes do."""
     own = {key: value.shape for key, value in weights.items() if _telling(key)}
     for name in models.list_models(models, include=["resnet*", "resnext*", "wide_resnet*"]):
         if _shapes(name) == own:
@@ -104,7 +104,7 @@ def _shapes(name: str) -> dict[str, torch.Size]:
 
 
 def _telling(key: str) -> bool:
-    """Whether a key tells one ResNet from another."""
+    """Return whether a key distinguishes one ResNet from another."""
     return not key.startswith(("conv1.", "fc.")) and not key.endswith(COUNTER)
 
 
@@ -133,7 +133,7 @@ FAMILIES = (
         marks=("bn1.weight", "layer4.1.conv2.weight", "layer2.0.shortcut.1.weight", "linear.weight"),
         args=_none,
     ),
-    Family(  # torchvision, and timm's of the same names
+    Family(  # torchvision, and timm's networks of the same names
         "torchvision_resnet",
         last="fc",
         marks=("bn1.weight", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight", "fc.weight"),
@@ -144,13 +144,13 @@ FAMILIES = (
 
 
 def recognise(weights: Weights, where: str) -> Recognised:
-    """What network a checkpoint's keys and shapes tell of.
+    """Recognise the network of a checkpoint by its keys and shapes.
 
     Raises:
-        InputError: none that robench knows; names the first keys with shapes, and the nearest one.
+        InputError: robench knows no such network; names the first keys with shapes, and the nearest family.
     """
     if _native(weights) is not None:
-        raise InputError(f"weights '{where}' are of a network of robench's own: evaluate the card beside them.")
+        raise InputError(f"weights '{where}' belong to a network of robench: evaluate the card beside them.")
     given, weights = _input(weights, where)
     family, weights = next(
         (
@@ -173,20 +173,20 @@ def recognise(weights: Weights, where: str) -> Recognised:
 
 
 def channels(weights: Weights) -> int:
-    """Of the images of a recognised network, under robench's keys: the first convolution's."""
+    """Return the number of image channels, read from the first convolution (under robench's keys)."""
     return weights[STEM].shape[1]
 
 
 def classes(weights: Weights) -> int:
-    """Of a network under robench's keys: the last layer's rows."""
+    """Return the number of classes, read from the rows of the last layer (under robench's keys)."""
     return len(weights[f"{HEAD}weight"])
 
 
 def in_our_terms(weights: Weights, given: Input, where: str) -> Weights:
-    """A checkpoint's weights under robench's keys, for a card that declares the network and its normalisation.
+    """Rename a checkpoint's weights to robench's keys, for a card that declares the network and its normalisation.
 
     Raises:
-        InputError: they are of no known network, or bring another normalisation.
+        InputError: the weights are of no known network, or bring another normalisation than the card's.
     """
     if (native := _native(weights)) is not None:
         return native
@@ -197,7 +197,7 @@ def in_our_terms(weights: Weights, given: Input, where: str) -> Weights:
 
 
 def _native(weights: Weights) -> Weights | None:
-    """The weights as a network of robench's own names them, or None if they are none of one."""
+    """Return the weights under robench's keys if they come from a network of robench, else None."""
     key = f"{HEAD}weight"
     return next((w for w in peeled(weights) if key in w and any(each.startswith(BACKBONE) for each in w)), None)
 
@@ -209,7 +209,7 @@ def _renamed(weights: Weights, family: Family) -> Weights:
 
 
 def _input(weights: Weights, where: str) -> tuple[Input | None, Weights]:
-    """The normalisation that buffers hold, if any, and the other weights."""
+    """Split weights into the normalisation that buffers hold, if any, and the other weights."""
     pair = next((pair for pair in INPUTS if all(key in weights for key in pair)), None)
     if pair is None:
         return None, weights

@@ -60,7 +60,7 @@ def make(declared: Architecture, weights: Weights | None) -> nn.Module:
 
     Args:
         declared: `timm` or `torchvision`, with the network's name.
-        weights: that will be loaded, for the number of classes; None for the library's pretrained ones.
+        weights: weights that will be loaded, to know the number of classes; None for the pretrained weights.
 
     Raises:
         InputError: the library is not installed, or cannot make the network.
@@ -75,7 +75,7 @@ def make(declared: Architecture, weights: Weights | None) -> nn.Module:
             network = maker(name, False, num_classes=rows)
     except InputError:
         raise
-    except Exception as error:  # an unknown name, a failed download: each library has errors of its own
+    except Exception as error:  # an unknown name, a failed download: each library raises other errors
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{declared.name} cannot make '{name}' ({said}): name another, or if it cannot be fetched give --weights."
@@ -84,7 +84,7 @@ def make(declared: Architecture, weights: Weights | None) -> nn.Module:
 
 
 def _rows(network: nn.Module, weights: Weights) -> int:
-    """How many classes the weights have, if other than the network's; 0 else."""
+    """Return the number of classes in the weights if the network has another number, else 0."""
     last = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     key = f"{last[-1]}.weight" if last else ""
     if key not in weights or len(weights[key]) == network.get_parameter(key).shape[0]:
