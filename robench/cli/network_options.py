@@ -20,11 +20,13 @@ Weights = Annotated[
 Mean = Annotated[str | None, typer.Option(help="Per-channel mean, e.g. 0.49,0.48,0.45, if the network expects it.")]
 Std = Annotated[str | None, typer.Option(help="Per-channel standard deviation, e.g. 0.2,0.2,0.2.")]
 HeadName = Literal["linear", "he"]
-HeadKind = Annotated[HeadName | None, typer.Option("--head", help="Last layer of recognised weights.")]
+HeadKind = Annotated[
+    HeadName | None, typer.Option("--head", help="Last layer of recognised weights; he is hypersphere embedding.")
+]
 Scale = Annotated[float | None, typer.Option(help="Scale s of --head he, 15 in the paper.")]
 Margin = Annotated[float | None, typer.Option(help=f"Margin m of --head he.  [default: {MARGIN}]")]
 FeatureLayer = Annotated[
-    str | None, typer.Option(help="Layer whose output is the penultimate features; by default it is looked for.")
+    str | None, typer.Option(help="Layer whose output is the penultimate features; by default robench looks for it.")
 ]
 
 
@@ -38,7 +40,7 @@ def networks(
     margin: float | None,
     feature_layer: str | None,
 ) -> list[NetworkSpec]:
-    """Describe each network by what the options say of it.
+    """Describe each network by the options on the command line.
 
     Raises:
         InputError: an option contradicts another.
@@ -50,7 +52,7 @@ def networks(
     found = [NetworkSpec(name, weights, given, last, feature_layer) for name in models]
     for network in found:
         if last is not None and network.kind != "checkpoint":
-            raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own.")
+            raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own head.")
     return found
 
 
@@ -61,7 +63,7 @@ def _input(mean: str | None, std: str | None) -> Input | None:
         raise InputError("--mean and --std belong together: give both.")
     means, stds = _numbers("--mean", mean), _numbers("--std", std)
     if len(means) != len(stds):
-        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give as many.")
+        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give the same number.")
     if not all(isfinite(each) for each in (*means, *stds)) or min(stds) <= 0:
         raise InputError(f"--mean {mean} and --std {std}: give finite numbers, each std above 0.")
     if max(means) > 1:
@@ -71,7 +73,7 @@ def _input(mean: str | None, std: str | None) -> Input | None:
 
 def _head(kind: HeadName | None, scale: float | None, margin: float | None) -> Head | None:
     if kind != "he" and (scale is not None or margin is not None):
-        raise InputError("--scale and --margin are hypersphere embedding's: add --head he, or leave them out.")
+        raise InputError("--scale and --margin belong to hypersphere embedding: add --head he, or leave them out.")
     if kind is None:
         return None
     if kind == "linear":
@@ -85,4 +87,4 @@ def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
-        raise InputError(f"{option} '{text}': give numbers with commas between, 0.49,0.48,0.45.") from None
+        raise InputError(f"{option} '{text}': give numbers with commas between them, e.g. 0.49,0.48,0.45.") from None
