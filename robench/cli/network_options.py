@@ -43,17 +43,17 @@ Angular = Annotated[
     Literal["cos", "arccos"] | None, typer.Option(help="Logits of --head he or fnwn: cosines, or minus the angles.")
 ]
 FeatureLayer = Annotated[
-    str | None, typer.Option(help="Layer whose output is the penultimate features; by default it is looked for.")
+    str | None, typer.Option(help="Layer whose output is the penultimate features; by default robench looks for it.")
 ]
 Variant = Annotated[
-    str | None, typer.Option(help="Which of several functions with the same checkpoint, raw-shortcut say.")
+    str | None, typer.Option(help="Name of one of several functions with the same checkpoint, such as raw-shortcut.")
 ]
-Key = Annotated[str | None, typer.Option(help="Part of the checkpoint to take, model_ema say, where it holds several.")]
+Key = Annotated[str | None, typer.Option(help="Part of a checkpoint that holds several networks, such as model_ema.")]
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """Everything that the command line says of a network besides its name."""
+    """Settings of a network on the command line, besides its name."""
 
     weights: Path | None = None
     mean: str | None = None
@@ -82,7 +82,7 @@ def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
     ]
     for network in found:
         if last is not None and network.kind != "checkpoint":
-            raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own.")
+            raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own head.")
         if said.variant is not None and network.kind != "checkpoint":
             raise InputError(f"--variant is for recognised weights, --model w.pt; '{network.name}' has none.")
     return found
@@ -99,7 +99,7 @@ def _input(mean: str | None, std: str | None) -> Input | None:
         raise InputError("--mean and --std belong together: give both.")
     means, stds = _numbers("--mean", mean), _numbers("--std", std)
     if len(means) != len(stds):
-        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give as many.")
+        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give the same number.")
     if not all(isfinite(each) for each in (*means, *stds)) or min(stds) <= 0:
         raise InputError(f"--mean {mean} and --std {std}: give finite numbers, each std above 0.")
     if max(means) > 1:
@@ -127,4 +127,6 @@ def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
-        raise InputError(f"{option} '{text}': give numbers with commas between, 0.49,0.48,0.45, or none.") from None
+        raise InputError(
+            f"{option} '{text}': give numbers with commas between them, e.g. 0.49,0.48,0.45, or none."
+        ) from None

@@ -1,4 +1,4 @@
-"""Weights from a file, in any usual wrapping; nothing in the file is run."""
+"""Read weights from a file in any usual wrapping, without running code from the file."""
 
 import re
 import warnings
@@ -19,23 +19,23 @@ Weights = dict[str, Tensor]
 """A state_dict."""
 Match = TypeVar("Match")
 DEPTH = 8
-"""How many mappings inside each other are searched."""
+"""Largest number of mappings inside each other that are searched."""
 BLANK = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before a text."""
+"""Bytes that may come before a text."""
 NO_WEIGHTS = {
     b"<": "an HTML page, a failed download",
     b"version https://git-lfs": "a Git LFS pointer, not what it points to (git lfs pull)",
 }
-"""What a file is instead, by how it begins."""
+"""Kinds of files that hold no weights, by their first bytes."""
 TRAINING_ONLY = frozenset(
     (
         *("attacker", "criterion", "ema", "ema_model", "loss", "loss_fn", "model_ema"),
         *("n_averaged", "optimizer", "scheduler", "swa_model", "teacher"),
     )
 )
-"""First parts of keys beside a network that only its training needs."""
+"""First parts of the keys of tensors that only the training of a network needs."""
 SHOWN = 5
-"""How many keys or parts a message names."""
+"""Number of keys or parts that a message names."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Return what a user calls it with `--key`: `model_ema.module`."""
+        """Return the name for `--key`, such as `model_ema.module`."""
         return ".".join(filter(None, (self.state, self.prefix.rstrip("."))))
 
 
@@ -87,7 +87,7 @@ class Checkpoint:
 
         Args:
             anchors: keys of which every matching part has one.
-            match: what a part matches; None where it matches nothing.
+            match: returns what a part matches, or None.
             key: the beginning of the part's name, where a user has chosen it.
 
         Raises:
@@ -126,11 +126,11 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read the tensors in a safetensors file, or in one of `torch.save`.
+    """Read the tensors in a safetensors file, or in a file of `torch.save`.
 
     Raises:
-        InputError: the file is not there, truncated, something else under that name (a saved HTML page, say), or
-            holds no tensors by name.
+        InputError: the file is missing, truncated or of another kind (a saved HTML page, say), or holds no
+            tensors by name.
     """
     if not path.is_file():
         raise InputError(f"weights '{path}': there is no such file.")
@@ -160,9 +160,9 @@ def read_weights(path: Path) -> Weights:
 
 
 def peeled(weights: Weights) -> Iterator[Weights]:
-    """Yield the weights, then without what stands before the first dot of every key, if that is the same, and so on.
+    """Yield the weights, then repeatedly without the first part of all keys, as long as all keys share that part.
 
-    DataParallel puts `module.` there, torch.compile `_orig_mod.`, training frameworks names of their own.
+    DataParallel adds `module.`, torch.compile `_orig_mod.`, training frameworks add other names.
     """
     while weights:
         yield weights
@@ -195,7 +195,7 @@ def _pickled(path: Path) -> tuple[object, str]:
         if not (kind := re.search(r"GLOBAL (\S+) was not an allowed", said)):
             if "Weights only load failed" in said:
                 raise InputError(
-                    f"weights '{path}': the file is none of torch.save; save model.state_dict()."
+                    f"weights '{path}': the file is not from torch.save; save model.state_dict()."
                 ) from error
             first = (said or type(error).__name__).splitlines()[0]
             raise InputError(f"weights '{path}' cannot be read ({first}): fetch or train it again.") from error
@@ -209,7 +209,7 @@ def _pickled(path: Path) -> tuple[object, str]:
 
 def _load(path: Path, **options: object) -> object:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of TorchScript, which is refused in a sentence
+        warnings.simplefilter("ignore")  # a warning about TorchScript, which is refused in the caller
         return torch.load(path, map_location="cpu", **options)  # type: ignore[arg-type]
 
 
