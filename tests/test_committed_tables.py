@@ -8,7 +8,7 @@ import pytest
 from robench.classifiers import load_card
 from robench.paths import data_root
 from robench.report.everything import datasets
-from robench.report.paper import PAPER_TABLES, Source, View, paper_table
+from robench.report.paper import PAPER_TABLES, VerdictSource, View, paper_table
 from robench.specs import EMBEDDED, find_attack, find_card
 from robench.store import read_published
 
@@ -51,13 +51,13 @@ def test_a_table_of_the_paper_as_one_csv(cli):
 
 @pytest.mark.parametrize("name", PAPER_TABLES)
 def test_without_records_a_table_says_how_to_fill_it(name, tmp_path):
-    table = paper_table(name, Source(EMBEDDED, tmp_path), View(against=True))
+    table = paper_table(name, VerdictSource(EMBEDDED, tmp_path), View(against=True))
     if table.rows:
         assert any("robench eval" in note or "robench reproduce" in note for note in table.notes)
 
 
 def test_the_command_that_fills_a_cell_names_what_is_missing(tmp_path):
-    table = paper_table("table2", Source(EMBEDDED, tmp_path), View())
+    table = paper_table("table2", VerdictSource(EMBEDDED, tmp_path), View())
     (fill,) = [note for note in table.notes if note.startswith("To fill")]
     for word in ("--model digits/pgdat_he", "--attack pgd-500", "--attack fab"):
         assert word in fill
@@ -69,7 +69,7 @@ def test_the_beginning_of_a_longer_run_fills_the_cell_of_a_shorter_attack():
         for record in read_published(RESULTS)
         if record.header.model == "digits/freeat" and record.header.seed == 0
     }
-    source = Source(EMBEDDED, RESULTS, published=True)
+    source = VerdictSource(EMBEDDED, RESULTS, published=True)
     source.records = lambda defense: {"pgd-500": records["pgd-500"]}
     found = source.record("freeat", "pgd-100")
     assert found.header.attack == find_attack("pgd-100")
@@ -79,7 +79,7 @@ def test_the_beginning_of_a_longer_run_fills_the_cell_of_a_shorter_attack():
 
 
 def test_differences_are_ours_minus_the_papers():
-    source = Source(EMBEDDED, RESULTS, published=True)
+    source = VerdictSource(EMBEDDED, RESULTS, published=True)
     row = paper_table("table2", source, View(against=True)).rows["pgdat"]
     ours, theirs = float(row["pgd-20"]), float(row["pgd-20 (paper)"])
     assert row["pgd-20 (difference)"] == f"{ours - theirs:+.2f}"

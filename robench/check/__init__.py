@@ -1,7 +1,10 @@
-"""The gate's comparison: a baseline, fresh verdicts, and whether what fell fell by chance. Never imports torch."""
+"""The comparisons of the gate and of `robench diff`: paired verdicts, and whether a drop is chance.
+
+All modules but `fresh`, which evaluates, never import torch.
+"""
 
 from robench.check.baseline import Baseline, Match
-from robench.check.comparable import Field, differing, named
+from robench.check.comparable import Field, differing, fields_text
 from robench.check.compare import HIGHER, LOWER, REGRESSION, SAME, Cell, CellResult, compare, detectable, rule
 from robench.check.diff import diff_table
 from robench.check.diff_input import DiffInput, pairs, unpaired
@@ -27,8 +30,8 @@ __all__ = [
     "detectable",
     "diff_table",
     "differing",
+    "fields_text",
     "gate_table",
-    "named",
     "pairs",
     "rule",
     "unpaired",

@@ -1,11 +1,11 @@
-"""The published records that a fresh evaluation is held against."""
+"""The published records that a fresh evaluation is compared with."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from robench.check.comparable import Field, differing, named
+from robench.check.comparable import Field, differing, fields_text
 from robench.errors import IncompleteError
 from robench.paths import data_root, default_results
 from robench.report.selection import defense, latest_per_key, record_key
@@ -13,9 +13,9 @@ from robench.store import Record, read_file, read_published
 
 LINES = ".jsonl"
 OPTIONS = {"threat.eps": "--eps", "threat.norm": "--norm", "precision": "--precision", "data.n": "--limit"}
-"""With which a fresh evaluation is made like the baseline."""
+"""CLI options that reproduce the baseline's settings, by field of the identity."""
 Identities = Mapping[str, Mapping[str, Any]]
-"""What the records of attacks would hold, by the attack's name."""
+"""The identities of the records of a fresh evaluation, by the attack's name."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Baseline:
 
     Attributes:
         path: a file of records, or a results folder.
-        records: by the declared names of defenses, without their weights.
+        records: the records of each defense, by its declared name (without its weights).
     """
 
     path: Path
@@ -32,9 +32,10 @@ class Baseline:
 
     @classmethod
     def read(cls, path: Path | None = None) -> "Baseline":
-        """Read a file or a folder; without a path what robench ships, replaced record by record by ./results.
+        """Read a baseline from a file or a results folder.
 
-        Raw records are never read: those of the evaluation under test may lie in the same folder.
+        Without a path, read the records that robench ships, each replaced by its counterpart in ./results if there is
+        one. Raw records are never read: the records of the evaluation under test may be in the same folder.
 
         Raises:
             InputError: a record is damaged.
@@ -45,14 +46,14 @@ class Baseline:
         found: dict[str, list[Record]] = {}
         for folder in folders:
             for name, mine in _by_defense(read_published(folder)).items():
-                found[name] = [*mine, *_beside(mine, found.get(name, ()))]
+                found[name] = [*mine, *_not_replaced(mine, found.get(name, ()))]
         return cls(default_results(), found)
 
     def require_records(self) -> None:
-        """Be sure that there is anything to compare with.
+        """Require that the baseline has records.
 
         Raises:
-            IncompleteError: there is not.
+            IncompleteError: the baseline has no records.
         """
         if not self.records:
             raise IncompleteError(
@@ -61,31 +62,33 @@ class Baseline:
             )
 
     def file_of(self, model: str) -> Path:
-        """Where a defense's records lie, or would lie."""
+        """Return the path of a defense's records; the file need not exist."""
         if self.path.is_file() or self.path.suffix == LINES:
             return self.path
         dataset, _, name = defense(model).rpartition("/")
         return self.path / dataset / f"{name}{LINES}"
 
     def _of(self, model: str, wanted: Identities) -> list[Record]:
-        """A defense's records on the wanted dataset, those under its very name if there are any."""
+        """Return a defense's records on the wanted dataset; if some have exactly the name `model`, only those."""
         datasets = {identity["data"]["name"] for identity in wanted.values()}
         every = self.records.get(defense(model), [])
         mine = [record for record in every if record.header.dataset in datasets] or every
         return [record for record in mine if record.header.model == model] or mine
 
     def lost(self, model: str, network: str, attacks: Iterable[str]) -> list[str]:
-        """Attacks on another network that a new baseline of `attacks` would drop."""
+        """Return the attacks on other networks than `network` that a new baseline of `attacks` would drop."""
         older = [r for r in self.records.get(defense(model), ()) if r.model_identity != network]
         return sorted({record.header.attack.name for record in older} - set(attacks))
 
     def match(self, model: str, wanted: Identities, seed: int, skipped: Mapping[str, str] | None = None) -> "Match":
-        """The records of a defense that a fresh evaluation can be compared with: of its seed, or else of one seed.
+        """Find the records of a defense that a fresh evaluation can be compared with.
+
+        All these records have one seed: the seed of the evaluation, unless more records of another seed compare.
 
         Args:
-            model: the defense.
-            wanted: what is evaluated.
-            seed: of the evaluation.
+            model: the name of the defense.
+            wanted: the identities of the fresh evaluation, by attack.
+            seed: the seed of the evaluation.
             skipped: attacks that do not apply to the defense as it is now, with the reason.
         """
         records = latest_per_key(self._of(model, wanted))
@@ -110,18 +113,18 @@ class Baseline:
 
 @dataclass
 class Match:
-    """What a baseline holds for some attacks.
+    """The records of a baseline that a fresh evaluation is compared with.
 
     Attributes:
-        where: the beginning of a sentence that says what is wrong.
-        seed: of the records found.
-        refused: whether that is all there is to say.
-        found: those that compare, by attack.
+        where: the beginning of a sentence that names a problem.
+        seed: the seed of the records found.
+        refused: whether `where` is the whole problem, because no record can be compared.
+        found: the records that compare, by attack.
         missing: attacks without a record.
-        fields: why the others do not compare, by attack.
-        gone: attacks of the baseline that apply no more, with the reason.
-        options: that would make a fresh evaluation comparable.
-        mend: another one than a new baseline, the beginning of a sentence.
+        fields: the fields in which other records differ, by attack.
+        gone: attacks of the baseline that no longer apply, with the reason.
+        options: CLI options with values that would make a fresh evaluation comparable.
+        mend: the beginning of a sentence with another mend than a new baseline.
     """
 
     where: str
@@ -135,24 +138,24 @@ class Match:
     mend: str = ""
 
     def problems(self) -> Iterator[str]:
-        """What does not compare, gravest first, a clause each: the first fields that differ, or what is missing."""
+        """Yield a clause per problem, gravest first: the first fields that differ, or the attacks that are missing."""
         if self.refused:
             yield self.where
         alike: dict[str, list[str]] = {}
         for attack, fields in self.fields.items():
-            alike.setdefault(named(fields, "there", "here"), []).append(attack)
-        for fields_text, attacks in alike.items():
-            yield f"{self.where}: under {', '.join(attacks)} {fields_text}"
+            alike.setdefault(fields_text(fields, "there", "here"), []).append(attack)
+        for text, attacks in alike.items():
+            yield f"{self.where}: under {', '.join(attacks)} {text}"
         for attack, reason in self.gone.items():
             yield f"{self.where}: it has {attack}, which was skipped here, {reason}"
         if self.missing:
             yield f"{self.where}: it lacks {', '.join(self.missing)}"
 
     def require(self) -> None:
-        """Be sure that every attack compares.
+        """Require that every attack compares.
 
         Raises:
-            IncompleteError: one does not.
+            IncompleteError: an attack does not compare.
         """
         for problem in self.problems():
             options = " ".join(f"{option} {value}" for option, value in self.options.items())
@@ -160,8 +163,8 @@ class Match:
             raise IncompleteError(f"{problem}: {add}make a new baseline with the same command and --update.")
 
 
-def _beside(mine: Iterable[Record], shipped: Iterable[Record]) -> list[Record]:
-    """Shipped records of the same network that one's own do not replace."""
+def _not_replaced(mine: Iterable[Record], shipped: Iterable[Record]) -> list[Record]:
+    """Return the shipped records of the same network that the user's records do not replace."""
     networks, taken = {record.model_identity for record in mine}, {record_key(record) for record in mine}
     return [record for record in shipped if record.model_identity in networks and record_key(record) not in taken]
 
@@ -174,7 +177,7 @@ def _by_defense(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def _matched(where: str, records: list[Record], seed: int, wanted: Identities) -> Match:
-    """What of one seed's records compares."""
+    """Match the records of one seed with the wanted identities."""
     match = Match(where, seed)
     for attack, identity in wanted.items():
         rivals = [(differing(r.header.identity, identity), r) for r in records if r.header.attack.name == attack]
@@ -191,7 +194,7 @@ def _matched(where: str, records: list[Record], seed: int, wanted: Identities) -
 
 
 def _options(fields: list[Field], record: Record) -> Iterator[tuple[str, str]]:
-    """The options that would remove the differences, if all of them can be removed."""
+    """Yield the options that would remove the differences, if all differences can be removed."""
     header = record.header
     values = {
         "--eps": header.threat.text, "--norm": header.threat.norm, "--precision": header.precision,

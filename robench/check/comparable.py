@@ -1,6 +1,6 @@
-"""What must agree before verdicts are compared: all of two identities but the network and the seed.
+"""The rule which verdicts the gate compares: two identities must agree in everything but the network and the seed.
 
-The network is what a comparison is about. The seed moves random starts only, and verdicts stay paired by example.
+The network is the subject of the comparison. The seed changes random starts only, and verdicts stay paired by example.
 """
 
 import json
@@ -12,26 +12,30 @@ FREE = ("model", "seed")
 """Keys of an identity that may differ."""
 NAMES = {"data.name": "dataset"}
 SHOWN = 3
-"""Fields that a sentence spells out."""
+"""Number of fields that a sentence spells out."""
 HASH, SHORT = 64, 12
 ABSENT = "absent"
 
 
 @dataclass(frozen=True)
 class Field:
-    """A key of two identities with its two values, as JSON; `absent` where there is none."""
+    """A key of two identities with its two values as JSON; if one identity lacks the key, its value is `absent`."""
 
     name: str
     before: str
     after: str
 
-    def said(self, first: str, second: str) -> str:
-        """`threat.eps is 0.1 in the baseline and 0.2 here`, with two phrases that say where."""
+    def clause(self, first: str, second: str) -> str:
+        """Return a clause like `threat.eps is 0.1 in the baseline and 0.2 here`.
+
+        Args:
+            first, second: the phrases for the two places, like `in the baseline`.
+        """
         return f"{self.name} is {_short(self.before)} {first} and {_short(self.after)} {second}"
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any], free: Sequence[str] = FREE) -> list[Field]:
-    """The fields in which two identities differ, in the order of their names; `free` keys are passed over."""
+    """Return the fields in which two identities differ, in the order of their names; `free` keys are ignored."""
     first, second = (
         dict(_leaves({key: value for key, value in identity.items() if key not in free}))
         for identity in (before, after)
@@ -40,10 +44,10 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any], free: Sequenc
     return [Field(NAMES.get(name, name), *values) for name, values in pairs.items() if values[0] != values[1]]
 
 
-def named(fields: Sequence[Field], first: str, second: str) -> str:
-    """The first fields in words, and how many more there are; `first` and `second` say where, `in the baseline`."""
+def fields_text(fields: Sequence[Field], first: str, second: str) -> str:
+    """Return the first fields in words, and the number of the others; `first` and `second` as in `Field.clause`."""
     more = f", and {len(fields) - SHOWN} more fields differ" if len(fields) > SHOWN else ""
-    return ", ".join(field.said(first, second) for field in fields[:SHOWN]) + more
+    return ", ".join(field.clause(first, second) for field in fields[:SHOWN]) + more
 
 
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -55,6 +59,6 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def _short(text: str) -> str:
-    """A hash by its first digits, text without its quotes."""
+    """Shorten a hash to its first digits, and strip the quotes of a text."""
     bare = text.strip('"')
     return f"{bare[:SHORT]}..." if len(bare) == HASH else bare

@@ -1,21 +1,20 @@
-"""Verdicts of a defense before and now, paired by example: which cells fell, and whether by chance.
+"""The verdicts of a defense before and now, paired by example: which cells fell, and whether that is chance.
 
-A cell is one defense under one attack, under all of them (worst case), or under none (clean).
+A cell is one defense under one attack, under all attacks (worst case), or under none (clean).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from math import ceil, log2
 
 import numpy as np
 
 from robench.numerics.stats import holm, mcnemar, mcnemar_drop
 from robench.report.robustness import CLEAN, WORST
-from robench.store import Column, Record, percent
+from robench.store import Column, Record, percent, robust_to_all
 
 REGRESSION, LOWER, SAME, HIGHER = "regression", "lower", "same", "higher"
-"""What became of a cell; only the first fails the gate."""
+"""The verdicts on a cell; only a regression fails the gate."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,12 @@ class Cell:
     """Paired verdicts on one set of examples.
 
     Attributes:
-        model: whose.
-        name: of the attack, or `worst case` or `clean`.
-        n: how many examples.
+        model: the name of the defense.
+        name: the name of the attack, or `worst case` or `clean`.
+        n: the number of examples.
         before, after: accuracies in percent.
-        lost: ids of the examples that were right and are wrong, int64 (L,).
-        gained: ids of those that were wrong and are right, int64 (G,).
+        lost: ids of the examples that were right before and are wrong now, int64 (L,).
+        gained: ids of the examples that were wrong before and are right now, int64 (G,).
     """
 
     model: str
@@ -41,28 +40,28 @@ class Cell:
 
     @classmethod
     def of(cls, model: str, name: str, before: Column, after: Column, ids: Column) -> "Cell":
-        """From two columns of verdicts, bool (N,), on the examples with these ids, int64 (N,)."""
+        """Build a cell from two columns of verdicts, bool (N,), on the examples with these ids, int64 (N,)."""
         return cls(model, name, len(ids), percent(before), percent(after), ids[before & ~after], ids[after & ~before])
 
     @property
     def difference(self) -> float:
-        """In points; negative where accuracy fell."""
+        """The change of accuracy in points; negative if accuracy fell."""
         return 100.0 * (len(self.gained) - len(self.lost)) / self.n
 
     @property
     def p(self) -> float:
-        """Of McNemar's exact test, two-sided."""
+        """The p value of McNemar's exact test, two-sided."""
         return mcnemar(len(self.lost), len(self.gained))
 
     @property
     def p_drop(self) -> float:
-        """Of McNemar's exact test against a drop, one-sided."""
+        """The p value of McNemar's exact test against a drop, one-sided."""
         return mcnemar_drop(len(self.lost), len(self.gained))
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell, its p value after Holm's correction over all cells, and what became of it."""
+    """A cell, its p value after Holm's correction over all cells, and the verdict on the cell."""
 
     cell: Cell
     p: float
@@ -70,36 +69,36 @@ class CellResult:
 
 
 def compare(model: str, before: Sequence[Record], after: Sequence[Record], ids: Column | None = None) -> list[Cell]:
-    """The cells of one defense: the worst case (of several attacks), clean, and every attack.
+    """Return the cells of one defense: worst case (if there are several attacks), clean, and every attack.
 
     Args:
-        model: the name it is shown under.
+        model: the displayed name of the defense.
         before, after: records of the same attacks on the same examples, pair by pair.
-        ids: of the examples in their order, int64 (N,); by default their places 0, 1, ...
+        ids: the ids of the examples in their order, int64 (N,); by default their positions 0, 1, ...
     """
-    sides = [_columns(records) for records in (before, after)]
+    old, new = _columns(before), _columns(after)
     numbers = np.arange(before[0].header.n) if ids is None else ids
-    return [Cell.of(model, name, sides[0][name], sides[1][name], numbers) for name in sides[0]]
+    return [Cell.of(model, name, old[name], new[name], numbers) for name in old]
 
 
 def rule(cells: Sequence[Cell], max_drop: float, alpha: float) -> list[CellResult]:
     """Judge all cells of a gate together.
 
     A regression is a drop of more than `max_drop` points whose one-sided p value, corrected by Holm over all
-    cells, is at most `alpha`: the first says that it matters, the second that it is not chance.
+    cells, is at most `alpha`: `max_drop` says which drops matter, `alpha` which drops are not chance.
     """
     adjusted = holm([cell.p_drop for cell in cells])
     return [CellResult(cell, p, _verdict(cell, p, max_drop, alpha)) for cell, p in zip(cells, adjusted, strict=True)]
 
 
 def detectable(cells: int, alpha: float) -> int:
-    """How many examples a cell must lose, and gain none, to be significant among so many cells."""
+    """Return how many examples one of `cells` cells must lose, if it gains none, for a significant drop."""
     return max(1, ceil(log2(cells / alpha)))
 
 
 def _columns(records: Sequence[Record]) -> dict[str, Column]:
     attacks = {record.header.attack.name: record.robust for record in records}
-    worst = {WORST: reduce(np.logical_and, attacks.values())} if len(attacks) > 1 else {}
+    worst = {WORST: robust_to_all(records)} if len(attacks) > 1 else {}
     return {**worst, CLEAN: records[0].clean, **attacks}
 
 

@@ -1,24 +1,23 @@
-"""Two defenses, or two runs, paired by example."""
+"""The table of `robench diff`: two defenses or two runs, paired by example."""
 
 from collections.abc import Iterator, Sequence
 
-from robench.check.comparable import named
+from robench.check.comparable import fields_text
 from robench.check.compare import Cell, compare
 from robench.check.diff_input import Pair
 from robench.report import Table
 from robench.report.robustness import WORST
 from robench.report.table import p_text
-from robench.store import Record
 
 FIRST, SECOND, DIFFERENCE, ONLY_FIRST, ONLY_SECOND, P = "A %", "B %", "difference", "only A", "only B", "p"
 
 
 def diff_table(names: tuple[str, str], pairs: Sequence[Pair]) -> Table:
-    """One row a cell: both accuracies, the difference B minus A, examples that only one is right on, the p value.
+    """Make a table with one row per cell: both accuracies, their difference B minus A, unpaired verdicts, p value.
 
     Args:
-        names: what the user called the sides.
-        pairs: their defenses; rows name them where there are several.
+        names: the names that the user gave the two inputs.
+        pairs: the paired defenses; if there are several, each row names its defense.
     """
     table = Table(
         f"A: {names[0]}; B: {names[1]}",
@@ -54,23 +53,18 @@ def _setting(pair: Pair) -> str:
 
 
 def _particulars(pair: Pair) -> Iterator[str]:
-    """What a reader must know: what differs beside the networks, and what was left out."""
+    """Yield notes on settings that differ and on attacks that were left out."""
     for what, values in (("seed", _each(pair, "seed")), ("precision", _each(pair, "precision"))):
         if values[0] != values[1]:
             yield f"The {what} differs: {values[0]} in A, {values[1]} in B."
     if pair.first[0].header.model_identity == pair.second[0].header.model_identity:
         yield f"{pair.names[0]}: the same network on both sides."
-    for name, fields in pair.apart.items():
-        yield f"Left out, not the same attack: {name}, {named(fields, 'in A', 'in B')}."
-    if pair.single:
-        yield f"Left out, on one side only: {', '.join(pair.single)}."
+    for name, fields in pair.different.items():
+        yield f"Left out, not the same attack: {name}, {fields_text(fields, 'in A', 'in B')}."
+    if pair.unmatched:
+        yield f"Left out, on one side only: {', '.join(pair.unmatched)}."
 
 
 def _each(pair: Pair, field: str) -> tuple[object, object]:
-    first, second = (_head(side, field) for side in (pair.first, pair.second))
+    first, second = (getattr(records[0].header, field) for records in (pair.first, pair.second))
     return first, second
-
-
-def _head(side: Sequence[Record], field: str) -> object:
-    value: object = getattr(side[0].header, field)
-    return value

@@ -1,4 +1,4 @@
-"""The two sides of `robench diff`: defenses by name, files of published records, or results folders."""
+"""The two inputs of `robench diff`: defenses by name, files of published records, or results folders."""
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -6,35 +6,36 @@ from itertools import product
 from pathlib import Path
 
 from robench.check.baseline import LINES
-from robench.check.comparable import FREE, Field, differing, named
+from robench.check.comparable import FREE, Field, differing, fields_text
 from robench.errors import IncompleteError, InputError
 from robench.report import load
-from robench.report.selection import base_name, current, defense, in_order, latest_per_key
+from robench.report.selection import base_name, defense, in_order, latest_per_key, of_current_weights
 from robench.specs import CARD, find_card
 from robench.store import Record, read_file
 
 SETTING = ("data", "threat")
-"""The keys of an identity that two sides must share; an attack of which anything else differs is left out."""
+"""The keys of an identity that two inputs must share; an attack whose other keys differ is left out."""
 MAY_DIFFER = (*FREE, "precision")
+"""The keys of an identity that may differ between two compared records."""
 
 
 @dataclass(frozen=True)
 class DiffInput:
-    """Records by the declared names of their defenses, and what the user called them."""
+    """Records by the declared names of their defenses, under the name that the user gave the input."""
 
     name: str
     records: dict[str, list[Record]]
 
     @classmethod
     def of(cls, text: str, results: Path | None = None, attacks: Container[str] | None = None) -> "DiffInput":
-        """Read a side: a path if it is one of a file of records or of a results folder, else a defense's name.
+        """Read an input: the path of a file of records, the path of a results folder, or the name of a defense.
 
-        Of a defense with several networks that is taken which was evaluated last.
+        If a defense has records of several networks, only the network that was evaluated last is taken.
 
         Args:
             text: the path or the name.
-            results: where a defense's records are looked for.
-            attacks: by declared name, if only some are to be compared.
+            results: the results folder in which a defense's records are looked for.
+            attacks: the declared names of the attacks to compare; by default all.
 
         Raises:
             InputError: no such file or defense, or damaged records.
@@ -42,13 +43,13 @@ class DiffInput:
         """
         path, found = Path(text), dict[str, list[Record]]()
         if path.suffix == LINES and not path.is_file():
-            raise InputError(f"'{text}' is not there: name a file of published records, a results folder or a defense.")
+            raise InputError(f"'{text}' does not exist: name a file of records, a results folder or a defense.")
         if path.suffix == LINES or (path.is_dir() and not (path / CARD).is_file()):
             for record in read_file(path) if path.is_file() else load(path):
                 found.setdefault(defense(record.header.model), []).append(record)
         else:
             name = find_card(text).name
-            found = {defense(name): mine for mine in current(load(results), [name]).values()}
+            found = {defense(name): mine for mine in of_current_weights(load(results), [name]).values()}
         found = {name: _of_newest_network(mine) for name, mine in found.items()}
         kept = {
             name: [r for r in mine if attacks is None or base_name(r.header.attack.name) in attacks]
@@ -61,65 +62,65 @@ class DiffInput:
 
 @dataclass(frozen=True)
 class Pair:
-    """Records of the same attacks on the same examples under the same threat model, one by one.
+    """The records of two defenses, paired by attack.
 
     Attributes:
-        names: of the two defenses.
-        first, second: their records.
-        fields: in which the two sides' data or threat models differ; without them they compare.
-        apart: attacks that both have but that are not the same, with the fields.
-        single: attacks that one side lacks.
+        names: the names of the two defenses.
+        first, second: the records of the first and of the second defense, in the same order of attacks.
+        fields: the fields in which data or threat models differ; if there are none, the defenses compare.
+        different: attacks that both defenses have under other settings, with the fields that differ.
+        unmatched: attacks that only one defense has.
     """
 
     names: tuple[str, str]
     first: tuple[Record, ...]
     second: tuple[Record, ...]
     fields: tuple[Field, ...]
-    apart: dict[str, list[Field]]
-    single: tuple[str, ...]
+    different: dict[str, list[Field]]
+    unmatched: tuple[str, ...]
 
     @classmethod
     def of(cls, names: tuple[str, str], first: list[Record], second: list[Record]) -> "Pair":
         """Pair two groups of records by attack."""
-        left, right = ({record.header.attack.name: record for record in side} for side in (first, second))
+        left, right = ({record.header.attack.name: record for record in records} for records in (first, second))
         both = [name for name in left if name in right]
-        apart = {
+        different = {
             name: fields
             for name in both
             if (fields := differing(left[name].header.identity, right[name].header.identity, MAY_DIFFER + SETTING))
         }
-        same = [name for name in both if name not in apart]
-        heads = [side[0].header.identity for side in (first, second)]
+        same = [name for name in both if name not in different]
+        heads = [records[0].header.identity for records in (first, second)]
         fields = differing(heads[0], heads[1], [key for key in {*heads[0], *heads[1]} if key not in SETTING])
         return cls(
             names,
             tuple(left[name] for name in same),
             tuple(right[name] for name in same),
             tuple(fields),
-            apart,
+            different,
             tuple(dict.fromkeys(name for name in [*left, *right] if name not in both)),
         )
 
     @property
     def fit(self) -> tuple[int, int, bool]:
-        """Higher is better: sides that compare, many attacks, one seed."""
+        """A key that is higher for a better pair of groups: few differing fields, many attacks, one seed."""
         one_seed = bool(self.first) and self.first[0].header.seed == self.second[0].header.seed
         return -len(self.fields), len(self.first), one_seed
 
 
 def pairs(first: DiffInput, second: DiffInput) -> Iterator[Pair]:
-    """Each defense that both sides have, or the only one of each side.
+    """Pair each defense that both inputs have, or the only defense of each input.
 
-    Of several threat models, sizes and seeds the two that compare are taken, those with the most attacks in common.
+    If a defense has records of several threat models, sizes or seeds, the two groups that fit best are taken.
 
     Raises:
-        IncompleteError: nothing compares; names the fields that differ.
+        IncompleteError: nothing compares; the message names the fields that differ.
     """
     lone = len(first.records) == len(second.records) == 1
     common = [(name, name) for name in first.records if name in second.records]
     for names in [(next(iter(first.records)), next(iter(second.records)))] if lone else common:
-        sides = _groups(first.records[names[0]]), _groups(second.records[names[1]])
-        best = max((Pair.of(names, *groups) for groups in product(*sides)), key=lambda pair: pair.fit)
+        combinations = product(_groups(first.records[names[0]]), _groups(second.records[names[1]]))
+        best = max((Pair.of(names, *groups) for groups in combinations), key=lambda pair: pair.fit)
         _require(best, first.name, second.name)
         yield best
     if not lone and not common:
@@ -130,7 +131,7 @@ def pairs(first: DiffInput, second: DiffInput) -> Iterator[Pair]:
 
 
 def unpaired(first: DiffInput, second: DiffInput) -> list[str]:
-    """A sentence on the defenses that only one of two sides with several has, if there are any."""
+    """Return a note on the defenses that only one of two inputs has, if there are such defenses."""
     if len(first.records) == len(second.records) == 1:
         return []
     names = sorted(first.records.keys() ^ second.records.keys())
@@ -138,17 +139,16 @@ def unpaired(first: DiffInput, second: DiffInput) -> list[str]:
 
 
 def _of_newest_network(records: list[Record]) -> list[Record]:
-    """Those on the network that was evaluated last: a folder may hold older weights, too."""
+    """Return the records of the network that was evaluated last; a folder may also hold records of older weights."""
     last = max(records, key=lambda record: record.header.created)
     return [record for record in records if record.model_identity == last.model_identity]
 
 
 def _groups(records: list[Record]) -> list[list[Record]]:
-    """Records that stand together: of one network, one set of examples, one threat model, seed and precision."""
+    """Group the records that can stand together: one network and one comparison key per group."""
     found: dict[tuple[object, ...], list[Record]] = {}
     for record in in_order(latest_per_key(records)):
-        h = record.header
-        found.setdefault((h.group, h.seed, h.precision), []).append(record)
+        found.setdefault((record.network, record.comparison_key), []).append(record)
     return list(found.values())
 
 
@@ -156,8 +156,8 @@ def _require(pair: Pair, first: str, second: str) -> None:
     where = f"{pair.names[0]} of '{first}' does not compare with {pair.names[1]} of '{second}'"
     mend = "evaluate both alike with `robench eval`"
     if pair.fields:
-        raise IncompleteError(f"{where}: {named(pair.fields, 'in the first', 'in the second')}: {mend}.")
-    for name, fields in () if pair.first else pair.apart.items():
-        raise IncompleteError(f"{where}: under {name} {named(fields, 'in the first', 'in the second')}: {mend}.")
+        raise IncompleteError(f"{where}: {fields_text(pair.fields, 'in the first', 'in the second')}: {mend}.")
+    for name, fields in () if pair.first else pair.different.items():
+        raise IncompleteError(f"{where}: under {name} {fields_text(fields, 'in the first', 'in the second')}: {mend}.")
     if not pair.first:
         raise IncompleteError(f"{where}: they have no attack in common: {mend}.")

@@ -1,4 +1,4 @@
-"""The gate's fresh side: what is asked of a defense as it is now, and its verdicts beside the baseline's."""
+"""The gate's evaluation: fresh verdicts of defenses as they are now, compared with the baseline's."""
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,12 +37,19 @@ from robench.store.outcome import Outcome
 
 Watching = AbstractContextManager[Watcher]
 EXTRA = 2
-"""Cells of a defense beside its attacks: clean and worst case."""
+"""Number of a defense's cells that belong to no single attack: clean and worst case."""
 
 
 @dataclass(frozen=True)
 class GateRequest:
-    """What is the same for every defense: attacks, settings, where data lies, how many examples."""
+    """The part of a gate that is the same for every defense.
+
+    Attributes:
+        specs: the attacks.
+        settings: the settings of the evaluations.
+        data_dir: the folder of downloaded datasets, if it is not the default.
+        limit: the number of examples; by default all.
+    """
 
     specs: Sequence[AttackSpec]
     settings: Settings
@@ -52,9 +59,12 @@ class GateRequest:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A defense as it is now, how it is evaluated, and what the baseline has of it.
+    """A defense as it is now, its evaluation, and its records in the baseline.
 
     Attributes:
+        card: the card of the defense.
+        data: the dataset of the defense.
+        data_dir: the folder of downloaded datasets, if it is not the default.
         request: the network, the examples, the threat model and the attacks that apply.
         skipped: attacks that do not apply, with the reason.
         match: the baseline's records.
@@ -62,42 +72,45 @@ class Candidate:
 
     card: Card
     data: Dataset
+    data_dir: Path | None
     request: EvaluationRequest
-    asked: GateRequest
     skipped: Mapping[str, str]
     match: Match
 
     @property
     def name(self) -> str:
-        """The declared name, that of the baseline's records, too."""
+        """The declared name of the defense, which the baseline's records share."""
         return defense(self.card.name)
 
     def evaluate(self, store: Store, watcher: Watcher) -> Outcome:
-        """Run what the store does not hold."""
+        """Evaluate the defense; read the records that the store holds, and run the other attacks."""
         return evaluate(self.request, store, watcher)
 
     def compare(self, fresh: Sequence[Record]) -> list[Cell]:
-        """The cells whose attacks the baseline has."""
+        """Return the cells of the attacks that the baseline has."""
         after = [record for record in fresh if record.header.attack.name in self.match.found]
         before = [self.match.found[record.header.attack.name] for record in after]
         return compare(self.name, before, after, self.request.split.ids.numpy()) if after else []
 
     def command(self, cell: Cell, fresh: Sequence[Record]) -> str:
-        """What reproduces the verdict on a lost example: that alone where nothing depends on the others."""
+        """Return the command that reproduces the verdict on a lost example.
+
+        If the verdict does not depend on other examples, the command runs that example only.
+        """
         example, spec = int(cell.lost[0]), self._breaker(cell, fresh)
-        unpaired = bind(spec).example_independent and not self.data.in_files
-        which = ["--example", str(example)] if unpaired else ["--limit", str(len(self.request.split))]
+        independent = bind(spec).example_independent and not self.data.in_files
+        which = ["--example", str(example)] if independent else ["--limit", str(len(self.request.split))]
         settings, threat = self.request.settings, self.request.threat
         model = self.card.name if "@" not in self.card.name else str(self.card.folder)
         words = ["robench", "eval", "--model", model, "--attack", spec.name, "--norm", threat.norm]
         words += ["--eps", threat.text, "--seed", str(settings.seed), *which]
         words += ["--precision", settings.precision] if settings.precision != "fp32" else []
         words += ["--device", settings.device] if settings.device != "auto" else []
-        words += ["--data-dir", str(self.asked.data_dir)] if self.asked.data_dir is not None else []
+        words += ["--data-dir", str(self.data_dir)] if self.data_dir is not None else []
         return shlex.join(words)
 
     def _breaker(self, cell: Cell, fresh: Sequence[Record]) -> AttackSpec:
-        """The attack of a cell; of the worst case the first that broke the first lost example; of clean any."""
+        """Return the attack of a cell; for the worst case, the first attack that broke the first lost example."""
         position = int(np.flatnonzero(self.request.split.ids.numpy() == cell.lost[0])[0])
         for record in fresh:
             name = record.header.attack.name
@@ -106,7 +119,7 @@ class Candidate:
         raise ValueError(f"no attack of '{cell.name}' broke example {cell.lost[0]}")
 
     def notes(self, evaluation: Evaluation) -> Iterator[str]:
-        """What a reader of its cells must know."""
+        """Yield notes on the defense's cells: what was evaluated, what was skipped, and broken worst cases."""
         found = self.match.found.values()
         changed = {record.header.model_identity for record in found} - {digest(self.card.identity())}
         which = "another network than" if changed else "the same network as"
@@ -122,51 +135,51 @@ class Candidate:
 
 
 def candidates(
-    subjects: Iterable[tuple[Card, Dataset, ThreatModel]], asked: GateRequest, baseline: Baseline, store: Store
+    subjects: Iterable[tuple[Card, Dataset, ThreatModel]], gate: GateRequest, baseline: Baseline, store: Store
 ) -> list[Candidate]:
-    """Find what of the baseline compares with defenses as they are now, without running an attack.
+    """Find the records of the baseline that compare with defenses as they are now, without running an attack.
 
     Raises:
-        InputError: a network is not fit to be evaluated, an attack needs others, or two defenses share a name.
+        InputError: a network cannot be evaluated, an attack needs other networks, or two defenses share a name.
         IncompleteError: no attack applies to a defense.
     """
-    for spec in asked.specs:
+    for spec in gate.specs:
         if spec.access == "transfer":
-            raise InputError(f"'{spec.name}' depends on other networks, the gate is about one: leave it out.")
+            raise InputError(f"'{spec.name}' needs other networks, the gate compares only one: leave the attack out.")
     splits: dict[str, Split] = {}
     found: dict[str, Candidate] = {}
     for card, data, threat in subjects:
         if data.name not in splits:
-            splits[data.name] = data.load("test", asked.data_dir, asked.limit)
-        each = _candidate(card, data, splits[data.name], threat, asked, baseline, store)
+            splits[data.name] = data.load("test", gate.data_dir, gate.limit)
+        each = _candidate(card, data, splits[data.name], threat, gate, baseline, store)
         if found.setdefault(each.name, each).card.folder != card.folder:
             raise InputError(f"two different defenses are called {each.name}: check them one after the other.")
     return list(found.values())
 
 
 def _candidate(
-    card: Card, data: Dataset, split: Split, threat: ThreatModel, asked: GateRequest, baseline: Baseline, store: Store
+    card: Card, data: Dataset, split: Split, threat: ThreatModel, gate: GateRequest, baseline: Baseline, store: Store
 ) -> Candidate:
-    request = EvaluationRequest(NetworkUnderTest.of_card(card), split, threat, tuple(asked.specs), asked.settings)
+    request = EvaluationRequest(NetworkUnderTest.of_card(card), split, threat, tuple(gate.specs), gate.settings)
     reasons = {each.name: each.reason for each in skipped(request, store, Quiet())}
-    applicable = tuple(spec for spec in asked.specs if spec.name not in reasons)
+    applicable = tuple(spec for spec in gate.specs if spec.name not in reasons)
     if not applicable:
         raise IncompleteError(f"no attack applies to {card.name}: choose others with --attack.")
     request = replace(request, attacks=applicable)
     wanted = {spec.name: request.attack_identity(spec) for spec in applicable}
-    match = baseline.match(card.name, wanted, asked.settings.seed, reasons)
-    return Candidate(card, data, request, asked, reasons, match)
+    match = baseline.match(card.name, wanted, gate.settings.seed, reasons)
+    return Candidate(card, data, gate.data_dir, request, reasons, match)
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """What the gate found.
+    """The result of the gate.
 
     Attributes:
-        rulings: of all cells.
-        commands: that reproduce the cells that regressed.
-        fresh: the records of each candidate.
-        notes: what a reader must know.
+        cell_results: the results of all cells.
+        commands: the commands that reproduce the cells that regressed.
+        fresh: the fresh records of each candidate.
+        notes: sentences for the reader of the cells.
     """
 
     cell_results: list[CellResult]
@@ -176,20 +189,20 @@ class GateResult:
 
     @property
     def failed(self) -> bool:
-        """Whether a cell regressed."""
+        """True if a cell regressed."""
         return any(result.verdict == REGRESSION for result in self.cell_results)
 
 
 def judge(
     defenses: Sequence[Candidate], store: Store, max_drop: float, alpha: float, watch: Callable[[str], Watching]
 ) -> GateResult:
-    """Evaluate what the store does not hold, and rule on all cells together.
+    """Evaluate all defenses, and rule on all their cells together.
 
     Args:
-        defenses: of different names.
-        store: of the fresh records.
+        defenses: candidates with different names.
+        store: the store of the fresh records; records that it holds are not computed again.
         max_drop, alpha: see `robench.check.rule`.
-        watch: who watches the evaluation of a defense.
+        watch: returns the watcher of the evaluation of a defense, by its name.
 
     Raises:
         FaultError: every verdict of an attack is void.
@@ -219,10 +232,10 @@ def _spent(evaluations: Iterable[Evaluation]) -> str:
 
 
 def require_power(defenses: Sequence[Candidate], alpha: float) -> None:
-    """Be sure that every defense has enough examples for its worst drop to be significant.
+    """Require that every defense has enough examples for the largest possible drop to be significant.
 
     Raises:
-        IncompleteError: one has not: its gate could never close.
+        IncompleteError: a defense has too few examples, so the gate could never fail.
     """
     cells = sum(len(each.request.attacks) + EXTRA for each in defenses)
     needed = detectable(cells, alpha)
@@ -230,5 +243,5 @@ def require_power(defenses: Sequence[Candidate], alpha: float) -> None:
         if len(each.request.split) < needed:
             raise IncompleteError(
                 f"{len(each.request.split)} examples of {each.card.name} cannot show a regression: among {cells} cells "
-                f"{needed} lost ones are the fewest that are significant at {alpha:g}; take more examples."
+                f"a drop is significant at {alpha:g} from {needed} lost examples on; take more examples."
             )

@@ -1,4 +1,4 @@
-"""Under GitHub Actions: annotations of a run, and the summary of a step.
+"""Annotations of a run and the summary of a step in GitHub Actions.
 
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from robench.check.compare import CellResult
-from robench.check.table import ranked, sentence
+from robench.check.table import regressions, sentence
 from robench.errors import InputError
 from robench.report import Table, markdown
 
@@ -16,17 +16,17 @@ TITLE = "robench check"
 
 
 def present(environment: Mapping[str, str]) -> bool:
-    """Whether the command runs in a workflow."""
+    """Tell whether the command runs in a workflow."""
     return environment.get(ACTIONS) == "true"
 
 
 def annotations(cell_results: Sequence[CellResult]) -> Iterator[str]:
-    """One error for each defense that failed: its least likely cell, and how many more.
+    """Yield one error per defense that failed: its regression with the smallest p value, and the number of others.
 
-    GitHub shows ten of a step at most, so cells do not each get one.
+    GitHub shows at most ten annotations per step, so there is not one per cell.
     """
     failed: dict[str, list[CellResult]] = {}
-    for result in ranked(cell_results):
+    for result in regressions(cell_results):
         failed.setdefault(result.cell.model, []).append(result)
     for model, mine in failed.items():
         more = f"; {len(mine) - 1} more of its cells regressed" if len(mine) > 1 else ""
@@ -34,24 +34,24 @@ def annotations(cell_results: Sequence[CellResult]) -> Iterator[str]:
 
 
 def error(message: str, title: str = TITLE) -> str:
-    """A workflow command that annotates the run."""
+    """Return a workflow command that annotates the run with an error."""
     return f"::error title={_escaped(title, ':,')}::{_escaped(message)}"
 
 
 def add_summary(environment: Mapping[str, str], table: Table) -> None:
-    """Append a table to the step's summary, where there is one.
+    """Append a table to the step's summary, if the step has one.
 
     Raises:
-        InputError: its file cannot be written.
+        InputError: the summary file cannot be written.
     """
     add_text(environment, markdown(table))
 
 
 def add_text(environment: Mapping[str, str], text: str) -> None:
-    """Append text to the step's summary, where there is one.
+    """Append text to the step's summary, if the step has one.
 
     Raises:
-        InputError: its file cannot be written.
+        InputError: the summary file cannot be written.
     """
     if not environment.get(SUMMARY):
         return

@@ -1,4 +1,4 @@
-"""The gate's verdict as JUnit XML: one suite a defense, one case a cell."""
+"""The gate's verdict as JUnit XML: one suite per defense, one case per cell."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ NAME = "robench check"
 
 
 def write_junit(path: Path, cell_results: Sequence[CellResult], commands: Commands) -> None:
-    """Write all cells; those that regressed are failures, with every flipped example and the command."""
+    """Write all cells; a regression is a failure with all its flipped examples and the command that reproduces it."""
     suites: dict[str, TestSuite] = {}
     for result in cell_results:
         suite = suites.setdefault(result.cell.model, TestSuite(result.cell.model))
@@ -22,7 +22,7 @@ def write_junit(path: Path, cell_results: Sequence[CellResult], commands: Comman
 
 
 def write_refusal(path: Path, reason: str) -> None:
-    """Write that there was nothing to judge, so that a report does not show last week's verdict."""
+    """Write an error instead of cells, so that a report does not show the verdict of an earlier run."""
     suite, case = TestSuite(NAME), TestCase("comparable", NAME)
     case.result = [Error(reason, "incomplete")]
     suite.add_testcase(case)

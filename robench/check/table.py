@@ -1,4 +1,4 @@
-"""The gate's verdict as a table: what fell, by how much, whether by chance, and on which examples."""
+"""The gate's verdict as a table: cells, differences, p values and flipped examples."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,26 +12,26 @@ BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT = (
     "baseline %", "now %", "difference", "p (Holm)", "lost", "gained", "verdict",
 )  # fmt: skip
 SHOWN = 5
-"""Ids of flipped examples that a cell names; JUnit XML has all."""
+"""Number of ids of flipped examples that a cell shows; JUnit XML has all ids."""
 Commands = Mapping[tuple[str, str], str]
-"""What reproduces a regression, by defense and cell."""
+"""The command that reproduces a regression, by `cell_key`."""
 
 
 def cell_key(cell: Cell) -> tuple[str, str]:
-    """By which its command is found."""
+    """Return the key of a cell in `Commands`: defense and name."""
     return cell.model, cell.name
 
 
 def gate_table(
     cell_results: Sequence[CellResult], max_drop: float, alpha: float, commands: Commands, *, accepted: bool = False
 ) -> Table:
-    """One row a cell, the worst case of each defense first.
+    """Make a table with one row per cell, the worst case of each defense first.
 
     Args:
-        rulings: of all cells.
-        max_drop, alpha: by which they were judged.
-        commands: of the cells that failed.
-        accepted: they become the baseline, whatever fell.
+        cell_results: the results of all cells.
+        max_drop, alpha: the thresholds of the gate, see `robench.check.rule`.
+        commands: the commands that reproduce the cells that regressed.
+        accepted: whether the fresh verdicts become the baseline even if cells regressed.
     """
     count = Counter(result.verdict for result in cell_results)
     table = Table(
@@ -59,20 +59,20 @@ def gate_table(
     if cell_results:
         fewest = detectable(len(cell_results), alpha)
         table.notes.append(f"Of a cell that gains none, {fewest} lost examples are the fewest that are significant.")
-    for result in ranked(cell_results)[:1]:
+    for result in regressions(cell_results)[:1]:
         lost, command = result.cell.lost[0], commands[cell_key(result.cell)]
         table.notes.append(f"To see example {lost} fall ({result.cell.name}): `{command}`")
     return table
 
 
-def ranked(cell_results: Sequence[CellResult]) -> list[CellResult]:
-    """Those that failed, the least likely chance first."""
+def regressions(cell_results: Sequence[CellResult]) -> list[CellResult]:
+    """Return the cells that regressed, the smallest p value first."""
     failed = [result for result in cell_results if result.verdict == REGRESSION]
     return sorted(failed, key=lambda result: (result.p, result.cell.difference))
 
 
 def sentence(result: CellResult) -> str:
-    """What became of a cell."""
+    """Return one sentence on the accuracies and flipped examples of a cell, without a full stop."""
     cell = result.cell
     return (
         f"{cell.name} of {cell.model}: {cell.before:.2f}% before, {cell.after:.2f}% now "
@@ -82,7 +82,7 @@ def sentence(result: CellResult) -> str:
 
 
 def ids_text(ids: Column, shown: int | None = None) -> str:
-    """How many, and which: `7: 3, 41, 55, 60, 71, ...`."""
+    """Return the number of ids and the first `shown` of them, like `7: 3, 41, 55, 60, 71, ...`."""
     if not len(ids):
         return "none"
     more = ", ..." if shown is not None and len(ids) > shown else ""

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from robench.cli.app import app
-from robench.cli.network_options import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
+from robench.cli.network_options import (
+    Angular,
+    FeatureLayer,
+    HeadKind,
+    Key,
+    Margin,
+    Mean,
+    NetworkOptions,
+    Scale,
+    Std,
+    Variant,
+    Weights,
+    networks,
+)
 from robench.cli.options import DataDir
 from robench.cli.screens import errors
 from robench.errors import InputError
@@ -33,7 +46,10 @@ def init(
     head: HeadKind = None,
     scale: Scale = None,
     margin: Margin = None,
+    angular: Angular = None,
     feature_layer: FeatureLayer = None,
+    variant: Variant = None,
+    key: Key = None,
     name: Annotated[str | None, typer.Option(help="Of the defense.  [default: the file's]")] = None,
     about: Annotated[str, typer.Option(help="One line on it.")] = "trained elsewhere",
     out: Annotated[Path, typer.Option(help="Writes OUT/<dataset>/<name>/; models/ of a checkout is the registry.")] = (
@@ -48,7 +64,9 @@ def init(
     from robench.data import find_dataset
 
     data = find_dataset(dataset)
-    (network,) = networks([model], weights, mean, std, head, scale, margin, feature_layer)
+    (network,) = networks(
+        [model], NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key)
+    )
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")
 

@@ -10,7 +10,20 @@ import typer
 from robench.cli.app import app
 from robench.cli.corrupt import wanted
 from robench.cli.dry import plans_json, show_plans
-from robench.cli.network_options import FeatureLayer, HeadKind, Margin, Mean, Scale, Std, Weights, networks
+from robench.cli.network_options import (
+    Angular,
+    FeatureLayer,
+    HeadKind,
+    Key,
+    Margin,
+    Mean,
+    NetworkOptions,
+    Scale,
+    Std,
+    Variant,
+    Weights,
+    networks,
+)
 from robench.cli.options import (
     BatchSize,
     DataDir,
@@ -57,7 +70,10 @@ def evaluate(
     head: HeadKind = None,
     scale: Scale = None,
     margin: Margin = None,
+    angular: Angular = None,
     feature_layer: FeatureLayer = None,
+    variant: Variant = None,
+    key: Key = None,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense, not on each --model. Repeatable.")
     ] = None,
@@ -115,7 +131,9 @@ def evaluate(
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
     attacks = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
-    asked = networks(model, weights, mean, std, head, scale, margin, feature_layer)
+    asked = networks(
+        model, NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key)
+    )
     cards = [select_defense(each.name, dataset, norm, eps) for each in asked if each.plain]
     others = [(each, *select_data(each, dataset, norm, eps)) for each in asked if not each.plain]
     substitutes = select_substitutes(attacks, substitute, [card for card, *_ in cards])

@@ -16,7 +16,7 @@ from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Sett
 from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root
 from robench.report import Evaluation
-from robench.report.corruptions import as_json, shown
+from robench.report.corruptions import as_json, sweep_table
 from robench.report.sweeps import Sweep
 from robench.specs import AttackSpec, ThreatModel, battery_attacks
 from robench.store import Store, read_published
@@ -98,4 +98,4 @@ class EvalRun:
         for lines in made.values():
             self.cells += as_json(lines)
             if not self.quiet:
-                show(shown({under_test.model: Sweep(tuple(lines))}), output())
+                show(sweep_table({under_test.model: Sweep(tuple(lines))}), output())

@@ -1,8 +1,9 @@
 """Options that describe a user's network, shared by the commands that take one."""
 
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,53 +11,90 @@ from robench.errors import InputError
 from robench.specs import Head, Input, NetworkSpec
 from robench.specs.base import build
 
-MARGIN = 0.2
-"""The paper's m on CIFAR-10 (Pang et al. 2020, Sec. 4)."""
+NONE = "none"
+"""In place of a mean: the network takes images as they are."""
+HEADS: dict[str, dict[str, Any]] = {
+    "he": {"fn": True, "wn": True, "angular": "cos", "margin": 0.2},
+    "mhe": {"fn": True, "wn": True, "angular": "arccos", "margin": 0.1},
+    "fnwn": {"fn": True, "wn": True, "angular": "cos"},
+    "fn": {"fn": True, "wn": False, "angular": "cos", "scale": 1.0},
+    "wn": {"fn": False, "wn": True, "angular": "cos", "scale": 1.0},
+}
+"""What each head of hypersphere embedding normalises, with the paper's m on CIFAR-10 (Pang et al. 2020, Sec. 4).
+
+Where both are normalised the logits are cosines or angles, and the scale has to be given.
+"""
 
 Weights = Annotated[
     Path | None,
     typer.Option(help="Checkpoint for a function, a library's network or a card, in any usual file format."),
 ]
-Mean = Annotated[str | None, typer.Option(help="Per-channel mean, e.g. 0.49,0.48,0.45, if the network expects it.")]
+Mean = Annotated[
+    str | None, typer.Option(help="Per-channel mean of the network's normalisation, e.g. 0.49,0.48,0.45; or none.")
+]
 Std = Annotated[str | None, typer.Option(help="Per-channel standard deviation, e.g. 0.2,0.2,0.2.")]
-HeadName = Literal["linear", "he"]
+HeadName = Literal["linear", "he", "fn", "wn", "fnwn", "mhe"]
 HeadKind = Annotated[HeadName | None, typer.Option("--head", help="Last layer of recognised weights.")]
-Scale = Annotated[float | None, typer.Option(help="Scale s of --head he, 15 in the paper.")]
-Margin = Annotated[float | None, typer.Option(help=f"Margin m of --head he.  [default: {MARGIN}]")]
+Scale = Annotated[float | None, typer.Option(help="Scale s of a hypersphere-embedding head, 15 in the paper.")]
+Margin = Annotated[
+    float | None, typer.Option(help="Margin m of a hypersphere-embedding head.  [default: 0.2 with he, 0.1 with mhe]")
+]
+Angular = Annotated[
+    Literal["cos", "arccos"] | None, typer.Option(help="Logits of --head he or fnwn: cosines, or minus the angles.")
+]
 FeatureLayer = Annotated[
     str | None, typer.Option(help="Layer whose output is the penultimate features; by default it is looked for.")
 ]
+Variant = Annotated[
+    str | None, typer.Option(help="Which of several functions with the same checkpoint, raw-shortcut say.")
+]
+Key = Annotated[str | None, typer.Option(help="Part of the checkpoint to take, model_ema say, where it holds several.")]
 
 
-def networks(
-    models: list[str],
-    weights: Path | None,
-    mean: str | None,
-    std: str | None,
-    head: HeadName | None,
-    scale: float | None,
-    margin: float | None,
-    feature_layer: str | None,
-) -> list[NetworkSpec]:
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Everything that the command line says of a network besides its name."""
+
+    weights: Path | None = None
+    mean: str | None = None
+    std: str | None = None
+    head: HeadName | None = None
+    scale: float | None = None
+    margin: float | None = None
+    angular: str | None = None
+    feature_layer: str | None = None
+    variant: str | None = None
+    key: str | None = None
+
+
+def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
     """Describe each network by what the options say of it.
 
     Raises:
         InputError: an option contradicts another.
     """
-    given, last = _input(mean, std), _head(head, scale, margin)
+    given, last = _input(said.mean, said.std), _head(said)
     for name in models:
         if name.endswith(".py"):
             raise InputError(f"--model {name} is a file: say which function makes the network, {name}:make_model.")
-    found = [NetworkSpec(name, weights, given, last, feature_layer) for name in models]
+    found = [
+        NetworkSpec(name, said.weights, given, last, said.feature_layer, said.variant, said.key) for name in models
+    ]
     for network in found:
         if last is not None and network.kind != "checkpoint":
             raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own.")
+        if said.variant is not None and network.kind != "checkpoint":
+            raise InputError(f"--variant is for recognised weights, --model w.pt; '{network.name}' has none.")
     return found
 
 
 def _input(mean: str | None, std: str | None) -> Input | None:
     if mean is None and std is None:
         return None
+    if mean == NONE:
+        if std not in (None, NONE):
+            raise InputError(f"--mean none means no normalisation: leave --std {std} out.")
+        return Input()
     if mean is None or std is None:
         raise InputError("--mean and --std belong together: give both.")
     means, stds = _numbers("--mean", mean), _numbers("--std", std)
@@ -69,20 +107,24 @@ def _input(mean: str | None, std: str | None) -> Input | None:
     return Input(mean=means, std=stds)
 
 
-def _head(kind: HeadName | None, scale: float | None, margin: float | None) -> Head | None:
-    if kind != "he" and (scale is not None or margin is not None):
-        raise InputError("--scale and --margin are hypersphere embedding's: add --head he, or leave them out.")
-    if kind is None:
-        return None
-    if kind == "linear":
-        return Head()
-    if scale is None:
-        raise InputError("--head he needs its s: --scale 15 is the paper's.")
-    return build(Head, {"kind": "he", "scale": scale, "margin": MARGIN if margin is None else margin}, "--head he")
+def _head(said: NetworkOptions) -> Head | None:
+    if said.head in (None, "linear"):
+        if any(each is not None for each in (said.scale, said.margin, said.angular)):
+            raise InputError(
+                "--scale, --margin and --angular are hypersphere embedding's: add --head he, or leave them out."
+            )
+        return None if said.head is None else Head()
+    assert said.head is not None
+    usual = HEADS[said.head]
+    if said.scale is None and "scale" not in usual:
+        raise InputError(f"--head {said.head} needs its s: --scale 15 is the paper's.")
+    own = {"scale": said.scale, "margin": said.margin, "angular": said.angular}
+    given = {key: value for key, value in own.items() if value is not None}
+    return build(Head, {"kind": "he", **usual, **given}, f"--head {said.head}")
 
 
 def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
-        raise InputError(f"{option} '{text}': give numbers with commas between, 0.49,0.48,0.45.") from None
+        raise InputError(f"{option} '{text}': give numbers with commas between, 0.49,0.48,0.45, or none.") from None

@@ -152,7 +152,7 @@ def of_prefix(longer: Mapping[str, float], rows: Rows, steps: int) -> dict[str, 
     found = {name: value for name, value in longer.items() if name != "unfinished"}
     if "too-short" in found:
         found["too-short"] = float(steps < SHORT)
-        survivors = rows.prefix(steps).robust
+        survivors = rows.after(steps).robust
         found["later-steps-break-more"] = round(
             float(rows.robust[survivors].size and (~rows.robust[survivors]).mean()), 6
         )

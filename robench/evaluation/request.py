@@ -55,7 +55,7 @@ class NetworkUnderTest:
             identity,
             lambda: ready.network,
             feature_layer=ready.feature_layer,
-            remark=f"{spec.name}: {ready.remark}." if ready.remark else "",
+            remark=f"{spec.name}: {ready.said}.",
         )
 
 

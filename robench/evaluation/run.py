@@ -167,7 +167,7 @@ class EvaluationRun:
     def _cut(self, path: Path, header: Header) -> Result:
         """Read an attack from a longer one of its family."""
         longer, whole = read(path)
-        rows = whole.prefix(header.attack.steps)
+        rows = whole.after(header.attack.steps)
         if not header.has_adversarial:
             rows = replace(rows, adversarial=np.full(len(rows), None, dtype=object))
         header = header.model_copy(

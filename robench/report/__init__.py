@@ -1,4 +1,4 @@
-"""From stored verdicts to what people read. Never imports torch."""
+"""Reports: stored verdicts as tables, pages and numbers that people read. Never imports torch."""
 
 from robench.report.evaluation import AttackResult, Evaluation, evaluations_json
 from robench.report.overestimate import overestimate

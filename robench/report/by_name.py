@@ -1,4 +1,4 @@
-"""Tables by name, from whatever is stored: the main ones and the paper's."""
+"""Tables by name, from all stored verdicts: the main tables and the paper's."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from robench.errors import IncompleteError, InputError, unknown
 from robench.paths import default_results
 from robench.report import corruptions
 from robench.report.overestimate import overestimate
-from robench.report.paper import PAPER_TABLES, Source, View, has_ours, paper_table
+from robench.report.paper import PAPER_TABLES, VerdictSource, View, has_ours, paper_table
 from robench.report.paper.published import layouts
 from robench.report.queries import queries
 from robench.report.robustness import robustness
@@ -23,7 +23,7 @@ TABLES = {
     "queries": queries,
     "corruptions": corruptions.overview,
 }
-"""Those that show whatever defenses and attacks there are: each makes a `Table` from a `Selection`."""
+"""The main tables, which show any defenses and attacks: each entry makes a `Table` from a `Selection`."""
 
 
 def table(
@@ -36,16 +36,16 @@ def table(
     battery: str | None = None,
     results: str | Path | None = None,
 ) -> Table:
-    """One table from stored verdicts; nothing is run, and torch is not loaded.
+    """Make one table from stored verdicts; no attack is run, and torch is not loaded.
 
     Args:
-        name: `robustness`, `overestimate`, `queries`, `corruptions`, or one of the paper's, `table2`.
-        dataset: whose defenses the paper's tables show.
-        against: "paper" for the published value and the difference beside each cell.
-        intervals: Wilson's 95% intervals, in the paper's tables too.
-        models: only these defenses, in the main tables.
-        battery: only its attacks, in the main tables.
-        results: a folder of records; by default the default one, and what robench ships.
+        name: `robustness`, `overestimate`, `queries`, `corruptions`, or a table of the paper like `table2`.
+        dataset: the dataset whose defenses the paper's tables show.
+        against: "paper" shows the published value and the difference beside each cell.
+        intervals: show Wilson's 95% intervals in the paper's tables too.
+        models: the defenses that the main tables show; by default all.
+        battery: the battery whose attacks the main tables show; by default all attacks.
+        results: a folder of records; by default the default folder and the records that robench ships.
 
     Raises:
         InputError: no such table, model or battery.
@@ -57,7 +57,7 @@ def table(
 
 
 def about() -> dict[str, str]:
-    """Every table by name, with what it shows."""
+    """Return a short description of every table, by its name."""
     makers: dict[str, object] = {**TABLES, **PAPER_TABLES}
     said = {name: (make.__doc__ or "").partition("\n")[0] for name, make in makers.items()}
     return said | {name: layout.title for name, layout in layouts().items()}
@@ -71,7 +71,7 @@ def tables(
     battery: str | None = None,
     results: Path | None = None,
 ) -> list[Table]:
-    """Several tables; without names the main ones that have rows.
+    """Make several tables; without names, the main tables that have rows.
 
     Raises:
         InputError: no such table, model or battery.
@@ -84,35 +84,35 @@ def tables(
     if (models or battery) and len(main) < len(names):
         fixed = next(name for name in names if name not in TABLES)
         raise InputError(
-            f"'{fixed}' has rows and columns of its own: --model and --battery narrow {', '.join(TABLES)}."
+            f"'{fixed}' has fixed rows and columns: --model and --battery narrow only {', '.join(TABLES)}."
         )
     made = {}
     if main:
         _, selection = load_selection(models, battery, results)
         made = {name: TABLES[name](selection) for name in main}
-    source = Source(dataset, results)
+    source = VerdictSource(dataset, results)
     made |= {name: _filled(paper_table(name, source, view), source) for name in names if name in PAPER_TABLES}
     return [made[name] for name in names] if names else [each for each in made.values() if each.rows]
 
 
-def _filled(table: Table, source: Source) -> Table:
-    """A table in which something was measured here.
+def _filled(table: Table, source: VerdictSource) -> Table:
+    """Return a table if one of its cells was measured here.
 
     Raises:
-        IncompleteError: nothing was; says how to begin.
+        IncompleteError: no cell was measured here; the message says how to begin.
     """
     if has_ours(table):
         return table
     fill = next((note for note in table.notes if note.startswith("To fill")), "")
     where = source.results or default_results()
-    raise IncompleteError(f"'{where}' has nothing of {source.dataset} for '{table.title}'. {fill}".strip())
+    raise IncompleteError(f"'{where}' has no verdicts on {source.dataset} for '{table.title}'. {fill}".strip())
 
 
 def check_against(text: str | None) -> bool:
-    """Whether the published numbers are asked for.
+    """Return whether the paper's published numbers are requested.
 
     Raises:
-        InputError: those of somebody else are.
+        InputError: the numbers of another source are requested.
     """
     if text not in (None, "paper"):
         raise InputError(f"--against '{text}': only the paper's numbers are known, --against paper.")
@@ -122,19 +122,19 @@ def check_against(text: str | None) -> bool:
 def load_selection(
     models: Sequence[str] | None, battery: str | None, results: Path | None
 ) -> tuple[list[Record], Selection]:
-    """All records of a battery's attacks, and of them what stands together.
+    """Load all records of a battery's attacks, and select the records that stand together.
 
     Raises:
         InputError: no such model or battery.
-        IncompleteError: there are none.
+        IncompleteError: there are no records.
     """
     wanted = {spec.name for spec in battery_attacks(battery)} if battery else None
-    named = [find_card(name).name for name in models] if models else None
+    names = [find_card(name).name for name in models] if models else None
     records = [record for record in load(results) if wanted is None or base_name(record.header.attack.name) in wanted]
-    selection = select(records, named, sweeps(results, named))
+    selection = select(records, names, sweeps(results, names))
     if not selection.defenses and not selection.corrupted:
-        # Outside the registry a card has a name that no command takes: then what was typed is said.
-        typed = dict(zip(named or (), models or (), strict=True))
+        # No command takes the name of a card outside the registry, so the message repeats what the user typed.
+        typed = dict(zip(names or (), models or (), strict=True))
         defense = next((model if "@" in name else name for name, model in typed.items()), "NAME")
         options = f" --battery {battery}" if battery else ""
         raise IncompleteError(

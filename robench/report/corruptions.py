@@ -1,4 +1,4 @@
-"""Accuracy on corrupted images: means a corruption, every cell, and the worst of rotations and translations."""
+"""Tables of accuracy on corrupted images: means per corruption, all cells, and rotations and translations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MEAN = f"{MCA}: the mean over all fifteen corruptions and five severities; empty
 
 
 def means(defenses: Mapping[str, Sweep]) -> Table:
-    """One row a defense: clean accuracy, each corruption's mean over its severities, and the mean of those (mCA)."""
+    """Make a table with one row per defense: clean accuracy, the mean of each corruption, and their mean (mCA)."""
     table = Table(
         "Accuracy under corruptions (%), mean over five severities", "defense", [CLEAN, MCA, *names_of(defenses)]
     )
@@ -33,7 +33,7 @@ def means(defenses: Mapping[str, Sweep]) -> Table:
 
 
 def mean_row(sweep: Sweep) -> dict[str, float]:
-    """Clean accuracy, mCA, mCE and each corruption's mean, as far as they are known, in percent."""
+    """Return clean accuracy, mCA, mCE and the mean of each corruption in percent, without unknown values."""
     row = {CLEAN: sweep.clean, MCA: sweep.mca, MCE: sweep.mean_error, **sweep.means}
     return {name: value for name, value in row.items() if value is not None}
 
@@ -43,8 +43,8 @@ class CorruptionReport:
     """A network's verdicts on corrupted images; accuracies in percent.
 
     Attributes:
-        model: its name.
-        sweep: its lines.
+        model: the name of the network.
+        sweep: the verdicts.
     """
 
     model: str
@@ -52,22 +52,22 @@ class CorruptionReport:
 
     @property
     def mca(self) -> float:
-        """The mean over all corruptions and severities.
+        """The mean accuracy over all corruptions and severities.
 
         Raises:
-            IncompleteError: rotations and translations have none.
+            IncompleteError: the sweep is of rotations and translations, or incomplete.
         """
         if self.sweep.kind == "spatial":
             raise IncompleteError("rotations and translations have no severities, so no mCA: look at accuracy().")
         if self.sweep.mca is None:
-            raise IncompleteError("not all fifteen corruptions at five severities are there, so there is no mCA.")
+            raise IncompleteError("not all fifteen corruptions were measured at five severities, so there is no mCA.")
         return self.sweep.mca
 
     def accuracy(self, corruption: str, severity: int = 0) -> float:
-        """Of one corruption at one severity; `clean` and `rotation_translation` have severity 0.
+        """Return the accuracy on one corruption at one severity; `clean` and `rotation_translation` have severity 0.
 
         Raises:
-            InputError: it was not measured.
+            InputError: this corruption was not measured at this severity.
         """
         cells = self.sweep.cells
         if (corruption, severity) not in cells:
@@ -75,11 +75,11 @@ class CorruptionReport:
         return cells[corruption, severity].accuracy
 
     def table(self) -> Table:
-        """As `robench eval` shows it."""
-        return shown({self.model: self.sweep})
+        """Return the table that `robench eval` shows."""
+        return sweep_table({self.model: self.sweep})
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row a corruption and severity (pandas)."""
+        """Return a pandas data frame with one row per corruption and severity."""
         import pandas as pd
 
         return pd.DataFrame(as_json(self.sweep.lines))
@@ -88,12 +88,12 @@ class CorruptionReport:
         return plain(self.table())
 
     def _repr_html_(self) -> str:
-        """For notebooks."""
+        """Return the table as HTML for notebooks."""
         return html(self.table())
 
 
 def overview(selection: Selection) -> Table:
-    """The means of the defenses of a selection; says how to get them where there are none."""
+    """Mean accuracy under corruptions, one row per defense."""
     if defenses := common(selection.corrupted):
         return means(defenses)
     note = "No verdicts under corruptions: run `robench eval --model NAME --battery corruptions` first."
@@ -101,7 +101,7 @@ def overview(selection: Selection) -> Table:
 
 
 def every_cell(defenses: Mapping[str, Sweep]) -> Table:
-    """One row a defense and severity, one column a corruption, with Wilson's 95% interval."""
+    """Make a table with one row per defense and severity, one column per corruption, and Wilson's 95% intervals."""
     names = names_of(defenses)
     table = Table("Accuracy under corruptions (%), 95% Wilson interval", "defense, severity", names)
     for name, sweep in defenses.items():
@@ -113,8 +113,8 @@ def every_cell(defenses: Mapping[str, Sweep]) -> Table:
     return table
 
 
-def moved(defenses: Mapping[str, Sweep]) -> Table:
-    """One row a defense: clean accuracy, and what is left under the worst rotation and translation."""
+def spatial_table(defenses: Mapping[str, Sweep]) -> Table:
+    """Make a table with one row per defense: clean accuracy, and accuracy under the worst rotation and translation."""
     table = Table("Accuracy under rotations and translations (%), 95% Wilson interval", "defense", [CLEAN, SPATIAL])
     for name, sweep in defenses.items():
         worst = sweep.cells[SPATIAL, 0]
@@ -124,20 +124,20 @@ def moved(defenses: Mapping[str, Sweep]) -> Table:
     return table
 
 
-def shown(defenses: Mapping[str, Sweep]) -> Table:
-    """The table that fits sweeps of one kind."""
-    return (moved if all(sweep.kind == "spatial" for sweep in defenses.values()) else means)(defenses)
+def sweep_table(defenses: Mapping[str, Sweep]) -> Table:
+    """Make the table that fits the kind of the sweeps."""
+    return (spatial_table if all(sweep.kind == "spatial" for sweep in defenses.values()) else means)(defenses)
 
 
 def names_of(defenses: Mapping[str, Sweep]) -> list[str]:
-    """The corruptions that any defense has, in their order."""
+    """Return the names of the corruptions that any defense has, in order."""
     return list(dict.fromkeys(name for sweep in defenses.values() for name in sweep.names))
 
 
 def settings(defenses: Mapping[str, Sweep]) -> str:
-    """What was measured: images, who corrupted them, how many, seed, and the rule they were made by.
+    """Return a note on the images of some sweeps: dataset, origin, number, seed, and the rule that made the images.
 
-    Defenses are named where they differ.
+    If the settings of defenses differ, the note names the defenses of each setting.
     """
     said: dict[str, list[str]] = {}
     for name, sweep in defenses.items():
@@ -150,7 +150,7 @@ def settings(defenses: Mapping[str, Sweep]) -> str:
 
 
 def as_json(lines: Iterable[Corrupted] | Sequence[Corrupted]) -> list[dict[str, Any]]:
-    """One dictionary a cell, clean first."""
+    """Return one dictionary per cell, clean first."""
     return [
         {
             "dataset": line.dataset,

@@ -18,10 +18,10 @@ COLUMNS = ["robust %", "95% CI", "trust", "forwards", "backwards", "seconds"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `robench.evaluate` and `robench eval` give; all accuracies in percent.
+    """The result of `robench.evaluate` and `robench eval`; all accuracies are in percent.
 
     Attributes:
-        results: one for each attack, in the order asked for.
+        results: one result per attack, in the order of the request.
         skipped: attacks that do not apply, with the reason.
     """
 
@@ -30,14 +30,14 @@ class Evaluation:
 
     @classmethod
     def of(cls, outcome: Outcome) -> "Evaluation":
-        """Freeze an outcome."""
+        """Build an evaluation from an outcome."""
         return cls(tuple(outcome.results), tuple(outcome.skipped))
 
     def __getitem__(self, attack: str) -> "AttackResult":
-        """The verdict under one attack.
+        """Return the result of one attack.
 
         Raises:
-            InputError: that attack was not run.
+            InputError: the attack was not run.
         """
         for result in self.results:
             if result.record.header.attack.name == attack:
@@ -46,11 +46,11 @@ class Evaluation:
 
     @property
     def worst_case(self) -> WorstCase:
-        """An example counts as robust only if it withstood every attack."""
+        """The worst case: an example counts as robust only if it withstood every attack."""
         return worst_case([result.record for result in self.results])
 
     def require_sound(self) -> None:
-        """Be sure that no attack broke all its promises.
+        """Require that no attack has void verdicts only.
 
         Raises:
             FaultError: every verdict of an attack is void.
@@ -63,15 +63,15 @@ class Evaluation:
                 )
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dictionary for each attack, as in the JSON contract."""
+        """Return one dictionary per attack, as in the JSON contract."""
         return [AttackResult(result).as_dict() for result in self.results]
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON contract for this network."""
+        """Return the evaluation as the JSON contract defines it."""
         return evaluations_json([self])
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row for each attack (pandas); `trust` is the level, `trust_reasons` says why."""
+        """Return a pandas data frame with one row per attack; `trust` is the level, `trust_reasons` the reasons."""
         import pandas as pd
 
         flat = [
@@ -81,16 +81,16 @@ class Evaluation:
         return pd.DataFrame(flat)
 
     def __str__(self) -> str:
-        """The table that `robench eval` shows, and what was skipped."""
+        """Return the table that `robench eval` shows, and the skipped attacks."""
         skipped = "".join(f"{skipped.name}: skipped, {skipped.reason}.\n" for skipped in self.skipped)
         return plain(self.table()) + skipped
 
     def _repr_html_(self) -> str:
-        """For notebooks."""
+        """Return the table as HTML for notebooks."""
         return html(self.table())
 
     def table(self) -> Table:
-        """Worst case first, then each attack with what was spent on it."""
+        """Make the table of `robench eval`: the worst case, then each attack with its passes and seconds."""
         verdicts = [AttackResult(result) for result in self.results]
         if not verdicts:
             return Table("No attack applies.", "attack", COLUMNS)
@@ -120,36 +120,36 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class AttackResult:
-    """One attack on one defense, in percent."""
+    """The result of one attack on one defense; accuracies are in percent."""
 
     result: Result
 
     @property
     def clean_accuracy(self) -> float:
-        """Without an attack."""
+        """Accuracy on clean examples in percent."""
         return self.result.record.clean_accuracy
 
     @property
     def robust_accuracy(self) -> float:
-        """Examples that are correct and were not broken."""
+        """Share of examples that are correct and were not broken, in percent."""
         return self.result.record.robust_accuracy
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95% interval of the robust accuracy."""
+        """Wilson's 95% interval of the robust accuracy, in percent."""
         return self.result.record.interval
 
     @property
     def trust(self) -> Trust:
-        """Whether this number, quoted alone, can be trusted, and why not."""
+        """The verdict whether this number, quoted alone, can be trusted, with the reasons against it."""
         return trust([self.result.record])
 
     def accuracy_after(self, steps: int) -> float:
-        """Robust accuracy had the attack stopped after so many steps; free, from first-success steps.
+        """Return the robust accuracy in percent had the attack stopped after `steps` steps; nothing is computed again.
 
         Raises:
             ValueError: the attack counts only its last iterate, has several restarts, took fewer steps, or
-                takes other steps where there are fewer.
+                takes different steps if its step count is smaller.
         """
         record = self.result.record
         if not 0 <= steps <= record.header.attack.steps:
@@ -157,13 +157,12 @@ class AttackResult:
         if not (record.header.has_curve and record.header.attack.is_prefix_closed):
             raise ValueError(
                 f"'{record.header.attack.name}' has no curve: it needs success = 'any', one restart, and an algorithm "
-                "whose steps do not depend on how many there are"
+                "whose steps do not depend on their number"
             )
-        survives = record.clean & (record.robust | (record.step > steps))
-        return 100.0 * float(survives.mean())
+        return record.after(steps).robust_accuracy
 
     def as_dict(self) -> dict[str, Any]:
-        """As in the JSON contract."""
+        """Return the result as the JSON contract defines it."""
         record, low_high = self.result.record, self.interval
         header = record.header
         return {
@@ -202,7 +201,7 @@ def _cells(
 
 
 def evaluations_json(evaluations: "list[Evaluation]") -> dict[str, Any]:
-    """The JSON contract of `robench eval --json`."""
+    """Return several evaluations as `robench eval --json` writes them."""
     return {
         "schema": SCHEMA,
         "results": [row for evaluation in evaluations for row in evaluation.rows()],

@@ -1,10 +1,10 @@
-"""Every table that is committed, from published records alone: what a clean clone regenerates."""
+"""All committed tables, from published records only, so that a clean clone regenerates them."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from robench.report.overestimate import overestimate
-from robench.report.paper import PAPER_TABLES, Source, View, has_ours, paper_table
+from robench.report.paper import PAPER_TABLES, VerdictSource, View, has_ours, paper_table
 from robench.report.robustness import robustness
 from robench.report.selection import Selection, base_name, load, select
 from robench.report.table import Table
@@ -12,20 +12,20 @@ from robench.specs import battery_attacks
 from robench.store import Record
 
 BATTERIES = ("paper", "adaptive", "autoattack", "fast")
-"""Each has a table of its own."""
+"""The batteries that have a committed table each."""
 
 
 def datasets(results: Path | None = None) -> list[str]:
-    """Those with published records."""
+    """Return the names of the datasets with published records."""
     return sorted({record.header.dataset for record in load(results, published=True)})
 
 
 def everything(dataset: str, results: Path | None = None) -> Iterator[tuple[str, Table]]:
-    """Every committed table of a dataset by name, those with rows only."""
+    """Yield the committed tables of a dataset that have measured cells, each with its name."""
     records = [record for record in load(results, published=True) if record.header.dataset == dataset]
     made: dict[str, Table] = {name: robustness(_within(records, name)) for name in BATTERIES}
     made["overestimate"] = overestimate(select(records))
-    source = Source(dataset, results, published=True)
+    source = VerdictSource(dataset, results, published=True)
     made |= {name: paper_table(name, source, View(against=True)) for name in PAPER_TABLES}
     return ((name, table) for name, table in made.items() if has_ours(table))
 

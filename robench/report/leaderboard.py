@@ -1,5 +1,6 @@
-"""The leaderboard: one row a defense and dataset, from published records alone, highest worst case first."""
+"""The leaderboard: one row per defense and dataset, from published records only, highest worst case first."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
@@ -10,34 +11,43 @@ from safetensors import safe_open
 from robench.errors import InputError
 from robench.paths import write_text
 from robench.report.corruptions import MCA
-from robench.report.robustness import CLEAN, INCOMPLETE, TRUST, WORST, attack_names, cell, lacking_attacks
+from robench.report.robustness import (
+    CLEAN,
+    INCOMPLETE,
+    INCOMPLETE_NOTE,
+    TRUST,
+    WORST,
+    attack_names,
+    cell,
+    lacking_attacks,
+)
 from robench.report.selection import Selection, load, select
-from robench.report.sweeps import Sweep, common, sweeps
+from robench.report.sweeps import Sweep, mca_on, sweeps
 from robench.report.table import Table, csv_text, markdown
 from robench.report.worst_case import worst_case
-from robench.specs import digest, find_card, list_models
-from robench.store import SHORT, Record
+from robench.specs import find_card, list_models
+from robench.store import SHORT, ComparisonKey, Header, Record
 from robench.store.log import LOG, read_log
 
 HEADLINES = ("fgsm", "pgd-20", "pgd-500", "mim-20", "scaled-pgd-500", "adaptive-pgd-500", "autoattack", "cascade",
              "square")  # fmt: skip
-"""Attacks with a column of their own; the worst case counts all that are published."""
+"""Attacks that have a column; the worst case counts all published attacks."""
 DATASET, DEFENSE, THREAT, EXAMPLES, ATTACKS = "dataset", "defense", "threat model", "examples", "attacks"
 QUERIES, SECONDS, PARAMETERS, WEIGHTS, DATA = (
     "median queries (square)", "training s", "parameters", "weights", "data",
 )  # fmt: skip
 FEW = (THREAT, EXAMPLES, WORST, TRUST, ATTACKS, CLEAN, "pgd-20", "autoattack", "cascade", MCA, QUERIES, PARAMETERS)
-"""The columns that fit a page."""
+"""The columns of the shorter table that fits a page."""
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
-"""Between them `results/README.md` holds the table."""
+"""The two marks between which `results/README.md` holds the table."""
 
 
 def leaderboard(results: str | Path | None = None) -> Table:
-    """Every defense with published records.
+    """Make the leaderboard of all defenses with published records.
 
-    Columns: clean accuracy, headline attacks, the worst case of everything published with its interval and trust
-    verdict, mCA, the queries that Square needed in the median, training time, parameters, and what the numbers
-    belong to: the SHA-256 of weights and data, shortened.
+    Columns: clean accuracy, headline attacks, the worst case of all published attacks with its interval and trust
+    verdict, mCA, the median queries of Square, training time, parameters, and the shortened SHA-256 of weights and
+    data.
     """
     table = Table(
         "Leaderboard: accuracy (%), highest worst case first",
@@ -47,39 +57,48 @@ def leaderboard(results: str | Path | None = None) -> Table:
     )  # fmt: skip
     folder = Path(results) if results is not None else None
     swept = sweeps(folder, published=True)
-    for setting, defenses in sorted(_settings(load(folder, published=True)).items()):
+    for heading, defenses in sorted(_rankings(load(folder, published=True)).items()):
         attacks = attack_names(Selection(defenses, 0))
         worst = {name: worst_case(found).robust_accuracy for name, found in defenses.items()}
         for rank, name in enumerate(sorted(worst, key=lambda name: (-worst[name], name)), start=1):
             row = _row(defenses[name], swept.get(name, []))
             row[TRUST] += INCOMPLETE if lacking_attacks(attacks, defenses[name]) else ""
-            table.add(f"{', '.join(setting)}: {rank}", row)
+            table.add(f"{', '.join(heading)}: {rank}", row)
     table.notes = [
         "Worst case: an example counts only if it withstands every published attack; how many there are stands beside "
         "it. `check` and `broken` say that it is not to be quoted yet. Ranks are within one dataset, threat model and "
         "number of examples.",
-        f"{INCOMPLETE.strip()} Attacks are missing that others have: its worst case does not compare with theirs.",
+        INCOMPLETE_NOTE,
         f"{MCA}: mean accuracy over fifteen generated or published corruptions at five severities.",
     ]
     return table
 
 
-def _settings(records: Iterable[Record]) -> dict[tuple[str, ...], dict[str, list[Record]]]:
-    """Defenses that can be ranked together, by dataset, threat model and number of examples, seed and precision."""
+def _rankings(records: Iterable[Record]) -> dict[tuple[str, ...], dict[str, list[Record]]]:
+    """Group the defenses that can be ranked together, by the parts of a heading: dataset, threat model, ..."""
     by_dataset: dict[str, list[Record]] = {}
     for record in records:
         by_dataset.setdefault(record.header.dataset, []).append(record)
-    found: dict[tuple[str, ...], dict[str, list[Record]]] = {}
-    for dataset, mine in by_dataset.items():
+    groups: dict[ComparisonKey, dict[str, list[Record]]] = {}
+    for mine in by_dataset.values():
         for name, kept in select(mine).defenses.items():
-            h = kept[0].header
-            setting = dataset, str(h.threat), f"{h.n} examples", f"seed {h.seed}", h.precision
-            found.setdefault(setting[: 3 if (h.seed, h.precision) == (0, "fp32") else 5], {})[name] = kept
-    return found
+            groups.setdefault(kept[0].comparison_key, {})[name] = kept
+    headings = {key: _heading(next(iter(defenses.values()))[0].header) for key, defenses in groups.items()}
+    times = Counter(headings.values())
+    # Two sets of examples can have the same dataset and size; then each heading also names its set.
+    return {
+        (*headings[key], *([f"examples {key.data[:SHORT]}"] if times[headings[key]] > 1 else [])): defenses
+        for key, defenses in groups.items()
+    }
+
+
+def _heading(header: Header) -> tuple[str, ...]:
+    parts = header.dataset, str(header.threat), f"{header.n} examples", f"seed {header.seed}", header.precision
+    return parts[:3] if (header.seed, header.precision) == (0, "fp32") else parts
 
 
 def write_leaderboard(table: Table, out: Path) -> Iterator[Path]:
-    """Write the CSV file, and the table in the README beside it if there is one with its two marks.
+    """Write the CSV file and, if there is a README beside it, the table between its two marks; yield each path.
 
     Raises:
         InputError: the README lacks a mark.
@@ -97,7 +116,7 @@ def write_leaderboard(table: Table, out: Path) -> Iterator[Path]:
 
 
 def short(table: Table) -> Table:
-    """The columns that fit a page, a row a defense."""
+    """Return the columns that fit a page, one row per defense."""
     rows = {f"{row[DATASET]}/{row[DEFENSE]}": row for row in table.rows.values()}
     return Table(table.title, DEFENSE, list(FEW), table.notes, rows)
 
@@ -119,9 +138,7 @@ def _row(records: list[Record], swept: list[Sweep]) -> dict[str, str]:
         DATA: header.identity["data"].get("sha256", "")[:SHORT],
     }
     row |= {attack: cell(by_attack[attack].robust_accuracy) for attack in HEADLINES if attack in by_attack}
-    data = digest(header.identity["data"])
-    mine = common({name: [sweep for sweep in swept if digest(sweep.head.identity["data"]) == data]})
-    if name in mine and (mca := mine[name].mca) is not None:
+    if (mca := mca_on(records[0].comparison_key.data, swept)) is not None:
         row[MCA] = cell(mca)
     if (square := by_attack.get("square")) is not None and square.queries is not None:
         asked = square.queries[square.clean & ~square.robust]
@@ -130,7 +147,7 @@ def _row(records: list[Record], swept: list[Sweep]) -> dict[str, str]:
 
 
 def _training(model: str) -> dict[str, str]:
-    """What is beside the weights of a registered defense."""
+    """Return the training time and the number of parameters of a registered defense, as far as they are known."""
     if model not in list_models():
         return {}
     card, row = find_card(model), {}
@@ -138,11 +155,11 @@ def _training(model: str) -> dict[str, str]:
         row[SECONDS] = f"{sum(epoch.seconds for epoch in read_log(card.folder / LOG)):.1f}"
     if card.weights.is_file():
         with safe_open(card.weights, framework="numpy") as file:
-            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - it is no mapping
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - `file` is not a mapping
         row[PARAMETERS] = str(sum(prod(shape) for key, shape in shapes.items() if not _is_statistic(key)))
     return row
 
 
 def _is_statistic(key: str) -> bool:
-    """Whether a tensor is a running statistic of batch norm, not learnt."""
+    """Tell whether a tensor is a running statistic of batch norm, which is not a trained parameter."""
     return key.endswith(("running_mean", "running_var", "num_batches_tracked"))

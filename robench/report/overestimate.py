@@ -1,4 +1,4 @@
-"""By how much an attack alone overestimates a defense: its robust accuracy minus the worst case over all attacks."""
+"""The overestimate of an attack quoted alone: its robust accuracy minus the worst case over all attacks."""
 
 from robench.report.robustness import CLEAN, WORST, cell, threats
 from robench.report.selection import Selection
@@ -6,11 +6,11 @@ from robench.report.table import Table
 from robench.report.worst_case import worst_case
 
 ATTACKS = ("pgd-20", "pgd-500", "scaled-pgd-500", "adaptive-pgd-500", "autoattack", "cascade")
-"""Raw cross-entropy, then what was made for hypersphere embedding, then the ensembles."""
+"""Attacks with raw cross-entropy, then attacks designed for hypersphere embedding, then ensembles."""
 
 
 def overestimate(selection: Selection) -> Table:
-    """Points above the worst case, one row a defense; smaller is better for an attack."""
+    """Points above the worst case, one row per defense; smaller is better for an attack."""
     shown = {r.header.attack.name for records in selection.defenses.values() for r in records}
     attacks = [attack for attack in ATTACKS if attack in shown]
     table = Table(

@@ -1,4 +1,4 @@
-"""From raw records of runs to published ones: results/<dataset>/<model>.jsonl."""
+"""Turn raw records of runs into published records: results/<dataset>/<model>.jsonl."""
 
 import tempfile
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from robench.errors import IncompleteError
 from robench.report.paper.source import DERIVED
-from robench.report.selection import current, defense, in_order, latest_per_key, record_key
+from robench.report.selection import defense, in_order, latest_per_key, of_current_weights, record_key
 from robench.report.sweeps import sweeps
 from robench.specs import COUNTED, digest, list_models
 from robench.store import Record, Store, read_file, write_file
@@ -19,12 +19,12 @@ from robench.store.corrupted import path_of, read_lines, write_lines
 
 @dataclass(frozen=True)
 class Changes:
-    """What a new publication did to a file.
+    """The changes that a new publication made to a file.
 
     Attributes:
         path: the file.
-        changed, added: attacks whose line is another or new.
-        removed: how many lines of other weights went.
+        changed, added: attacks whose line was replaced, and attacks with a new line.
+        removed: the number of removed lines of other weights.
     """
 
     path: Path
@@ -40,18 +40,25 @@ class Changes:
 
 
 def publish(results: Path, models: list[str] | None = None) -> list[Path]:
-    """Write the published records of the defenses that have raw ones, beside what is published already.
+    """Publish the raw records of the defenses that have some; other published records stay.
+
+    Args:
+        results: the results folder.
+        models: the names of the defenses to publish; by default all with raw records.
+
+    Returns:
+        The files written.
 
     Raises:
         IncompleteError: there is nothing to publish.
     """
     raw = list(Store(results).records())
     corrupted = publish_corrupted(results, models)
-    if not current(raw, models) and not corrupted:
+    if not of_current_weights(raw, models) and not corrupted:
         wanted = f" of {', '.join(models)}" if models else ""
         raise IncompleteError(f"'{results}' has no raw records{wanted}: run `robench eval --model NAME` first.")
     written = []
-    for fresh in current(raw, models).values():
+    for fresh in of_current_weights(raw, models).values():
         for dataset in sorted({record.header.dataset for record in fresh}):
             mine = [record for record in fresh if record.header.dataset == dataset]
             written += publish_records(results, mine)
@@ -59,15 +66,15 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
 
 
 def publish_records(results: Path, records: Sequence[Record], variant: str = "") -> list[Path]:
-    """Write some records of one defense, beside what is published of it already.
+    """Publish records of one defense; its other published records of the same weights stay.
 
     Args:
-        results: below which they are published.
-        records: of the same network on one dataset.
-        variant: its name, where it is no registered defense but a variant of one; older weights' lines go.
+        results: the results folder.
+        records: records of the same network on one dataset.
+        variant: if the network is a variant of a registered defense, the name of the variant.
 
     Returns:
-        The file written, if there was anything to write.
+        The file written, or nothing if there are no records.
     """
     if not records:
         return []
@@ -79,9 +86,9 @@ def publish_records(results: Path, records: Sequence[Record], variant: str = "")
 
 
 def publish_corrupted(results: Path, models: Sequence[str] | None = None) -> list[Path]:
-    """Publish the complete sweeps over corruptions of the current weights; says which files changed.
+    """Publish the complete sweeps over corruptions of the current weights; return the files that changed.
 
-    Lines of a registered defense's older weights go, all others that are not made anew stay.
+    Lines of older weights of a registered defense are removed; all other lines stay unless they are replaced.
     """
     written = []
     for name, found in sweeps(results, models).items():
@@ -105,15 +112,15 @@ def publish_corrupted(results: Path, models: Sequence[str] | None = None) -> lis
 
 
 def _locked(path: Path) -> FileLock:
-    """Held while a file of published things is read and written."""
+    """Return the lock to hold while a published file is read and written."""
     return FileLock(Path(tempfile.gettempdir()) / f"robench-{digest(str(path.resolve()))[:32]}.lock")
 
 
 def republish(path: Path, fresh: Sequence[Record]) -> Changes:
-    """Write records of one defense into a file of published ones, made where there is none.
+    """Write records of one defense into a file of published records; the file need not exist.
 
-    A line whose record did not change stays as it is, so that a diff shows only changed verdicts; lines of the
-    same defense with other weights go; lines of other defenses stay.
+    A line whose record did not change stays as it is, so that a diff shows only changed verdicts. Lines of the same
+    defense with other weights are removed; lines of other defenses stay.
     """
     with _locked(path):
         return _merge(path, fresh)
@@ -123,7 +130,7 @@ def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
     head = fresh[0].header
     every = list(read_file(path)) if path.is_file() else []
     mine = [record for record in every if defense(record.header.model) == defense(head.model)]
-    before = [record for record in mine if _weights(record) == _weights(fresh[0])]
+    before = [record for record in mine if record.network == fresh[0].network]
     merged = {_key(record): record for record in before}
     for record in latest_per_key(fresh):
         if not _same(merged.get(_key(record)), record):
@@ -140,10 +147,6 @@ def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
         for old in (True, False)
     )
     return Changes(path, changed, added, len(mine) - len(before))
-
-
-def _weights(record: Record) -> tuple[str, str]:
-    return record.header.model, record.header.model_identity
 
 
 def _key(record: Record) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Attacks that see scores or decisions only: accuracy against queries, from stored first successes."""
+"""Accuracy against queries of attacks that see scores or decisions only, from stored first successes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -12,12 +12,12 @@ from robench.specs import COUNTED
 from robench.store import Column, Record
 
 AFTER = (100, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
-"""Numbers of queries that the table shows."""
+"""The numbers of queries that have a column in the table."""
 ROBUST, SUCCESSES, MEAN, MEDIAN, BUDGET = "robust accuracy", "successes", "mean queries", "median queries", "budget"
 
 
 def queries(selection: Selection) -> Table:
-    """One row a defense and attack: what is left at the end, what a success costs, accuracy after some queries."""
+    """Robust accuracy, queries per success and accuracy after some queries, one row per defense and attack."""
     shown = {name: kept for name, records in selection.defenses.items() if (kept := longest(records))}
     table = Table(
         title="Black-box attacks: robust accuracy (%), and the queries of an example up to its first success",
@@ -43,7 +43,7 @@ def queries(selection: Selection) -> Table:
 
 
 def _particulars(selection: Selection, shown: dict[str, list[Record]]) -> Iterator[str]:
-    """What has no row, and what has no queries."""
+    """Yield notes on attacks that have no row, and on rows whose queries are unknown."""
     everything = [record for records in selection.defenses.values() for record in filter(_counted, records)]
     kept = [(f"{name} {record.header.attack.name}", record) for name, records in shown.items() for record in records]
     longer = {record.header.hash for _, record in kept}
@@ -56,7 +56,7 @@ def _particulars(selection: Selection, shown: dict[str, list[Record]]) -> Iterat
 
 
 def longest(records: Iterable[Record]) -> list[Record]:
-    """The black-box attacks, of each family that with the most steps: the others are its beginnings."""
+    """Return the black-box attacks with the most steps in each family; the others are beginnings of these runs."""
     kept: dict[str, Record] = {}
     for record in filter(_counted, records):
         family = record.header.family if record.header.has_curve else record.header.hash
@@ -65,28 +65,38 @@ def longest(records: Iterable[Record]) -> list[Record]:
 
 
 def curve(record: Record) -> tuple[Column, Column]:
-    """A step function: robust accuracy in percent (K,) from so many queries of each example on (K,).
+    """Return the numbers of queries (K,) at which robust accuracy falls, and the accuracy in percent from there (K,).
 
-    The first step is at 0, with the clean accuracy; the others are where examples were first broken.
+    The first number is 0, with the clean accuracy; at the others, examples were first broken.
 
     Raises:
-        ValueError: the record does not say how many queries were asked.
+        ValueError: the record does not keep the number of queries.
     """
     if record.queries is None:
         raise ValueError(f"the record of '{record.header.attack.name}' on {record.header.model} keeps no queries")
-    asked, broken = np.unique(record.queries[record.clean & ~record.robust], return_counts=True)
+    return step_function(record, record.queries)
+
+
+def step_function(record: Record, first: Column) -> tuple[Column, Column]:
+    """Return the places (K,) at which robust accuracy falls, and the accuracy in percent from each place on (K,).
+
+    Args:
+        record: the verdicts.
+        first: steps or queries up to the first success of each example, (N,); read where an example was broken.
+    """
+    places, broken = np.unique(first[record.clean & ~record.robust], return_counts=True)
     standing = np.count_nonzero(record.clean) - np.concatenate([[0], np.cumsum(broken)])
-    return np.concatenate([[0], asked]), 100.0 * standing / len(record.clean)
+    return np.concatenate([[0], places]), 100.0 * standing / len(record.clean)
 
 
 def accuracy_after(record: Record, asked: int) -> float:
-    """Robust accuracy in percent had the attack stopped after so many queries of each example."""
+    """Return the robust accuracy in percent had the attack stopped after `asked` queries of each example."""
     steps, accuracy = curve(record)
     return float(accuracy[np.searchsorted(steps, asked, side="right") - 1])
 
 
 def budget(record: Record) -> int | None:
-    """Queries of one example that the attack's stanza allows; None for algorithms that are not known here."""
+    """Return the queries of one example that the attack's stanza allows; None if the algorithm is unknown here."""
     attack = record.header.attack
     match attack.algorithm:
         case "square":

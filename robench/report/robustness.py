@@ -1,20 +1,23 @@
-"""The table of defenses and attacks, worst case first."""
+"""The table of defenses and attacks, with the worst case in the first column."""
 
 from collections.abc import Iterator, Sequence
 
 from robench.report.selection import Selection, base_name
 from robench.report.table import Estimate, Table
-from robench.report.trust import Trust
+from robench.report.trust import NO_DIAGNOSTICS, Trust
 from robench.report.worst_case import worst_case
-from robench.store import Record
+from robench.store import Header, Record
 
 CLEAN, WORST, TRUST = "clean", "worst case", "trust"
 INCOMPLETE = " *"
-"""Marks a row that lacks attacks of others."""
+"""The mark of a row that lacks attacks of other rows."""
+INCOMPLETE_NOTE = (
+    f"{INCOMPLETE.strip()} Attacks are missing that others have: its worst case does not compare with theirs."
+)
 
 
 def robustness(selection: Selection) -> Table:
-    """Accuracy in percent with Wilson's 95% interval, one row a defense, one column an attack."""
+    """Accuracy in percent with Wilson's 95% interval, one row per defense, one column per attack."""
     attacks = attack_names(selection)
     table = Table(
         title="Robust accuracy (%), 95% Wilson interval",
@@ -43,35 +46,34 @@ def robustness(selection: Selection) -> Table:
 
 
 def attack_names(selection: Selection) -> list[str]:
-    """Of all attacks on any of the defenses, each once."""
+    """Return the names of all attacks on the defenses of a selection, each once."""
     return list(dict.fromkeys(r.header.attack.name for records in selection.defenses.values() for r in records))
 
 
 def lacking_attacks(attacks: Sequence[str], records: Sequence[Record]) -> tuple[str, ...]:
-    """Those of `attacks` that apply to a defense and are not among its records: without them its worst case does
-    not compare with that of others.
+    """Return the attacks that apply to a defense but are missing among its records.
+
+    If attacks are missing, the worst case of the defense does not compare with the worst cases of others.
     """
     found = {record.header.attack.name for record in records}
     return tuple(attack for attack in attacks if attack not in found and _applies(attack, records[0]))
 
 
 def _doubts(verdicts: dict[str, Trust]) -> Iterator[str]:
-    """Why worst cases are not to be trusted; defenses with the same reasons share a sentence."""
+    """Yield the reasons against trust in worst cases; defenses with the same reasons share a sentence."""
     said: dict[str, list[str]] = {}
     for name, found in verdicts.items():
         if not found.measured:
-            said.setdefault("no diagnostics: the records were made before there were any; run them again.", []).append(
-                name
-            )
+            said.setdefault(NO_DIAGNOSTICS, []).append(name)
         elif found.findings:
             said.setdefault(found.sentence(), []).append(name)
     return (f"{', '.join(names)}: {sentence}" for sentence, names in said.items())
 
 
 def _gaps(lacking: dict[tuple[str, ...], list[str]]) -> Iterator[str]:
-    """How to fill the empty cells."""
+    """Yield notes on missing attacks, with the commands that fill the empty cells."""
     if lacking:
-        yield f"{INCOMPLETE.strip()} Attacks are missing that others have: its worst case does not compare with theirs."
+        yield INCOMPLETE_NOTE
     for missing, names in lacking.items():
         models = " ".join(f"--model {name}" for name in names)
         attacks = " ".join(f"--attack {attack}" for attack in missing)
@@ -79,7 +81,7 @@ def _gaps(lacking: dict[tuple[str, ...], list[str]]) -> Iterator[str]:
 
 
 def _particulars(selection: Selection) -> Iterator[str]:
-    """What a reader of the numbers must know."""
+    """Yield notes on faults, attacks whose last iterate counts, and records that are not shown."""
     for name, records in selection.defenses.items():
         void = [r.header.attack.name for r in records if r.header.invalid]
         if void:
@@ -96,8 +98,10 @@ def _particulars(selection: Selection) -> Iterator[str]:
 
 
 def _applies(attack: str, record: Record) -> bool:
-    """An attack that normalises features is another one only where the network does not do it itself; substitutes
-    and budgets are a choice.
+    """Return whether a missing attack is a gap in the row of a record's defense.
+
+    Attacks with substitutes or budgets are the user's choice. An attack that normalises features is the same as the
+    plain attack if the network normalises features itself.
     """
     if base_name(attack) != attack:
         return False
@@ -106,19 +110,21 @@ def _applies(attack: str, record: Record) -> bool:
 
 
 def cell(value: float, interval: tuple[float, float] | None = None) -> str:
-    """A percentage, with its interval."""
+    """Return a percentage as a cell, with its interval if there is one."""
     return f"{value:.2f}" if interval is None else Estimate(value, interval)
 
 
+def setting(header: Header) -> str:
+    """Return the settings that the records of one table share, in words: dataset, threat model, examples, seed."""
+    searched = "" if header.precision == "fp32" else f", searched in {header.precision}"
+    return f"{header.dataset}, {header.threat}, {header.n} examples, seed {header.seed}{searched}"
+
+
 def threats(selection: Selection) -> str:
-    """Defenses that share dataset, threat model and size are named together."""
+    """Return a note on the settings of a selection; if there are several, each with the names of its defenses."""
     shared: dict[str, list[str]] = {}
     for name, records in selection.defenses.items():
-        header = records[0].header
-        searched = "" if header.precision == "fp32" else f", searched in {header.precision}"
-        shared.setdefault(
-            f"{header.dataset}, {header.threat}, {header.n} examples, seed {header.seed}{searched}", []
-        ).append(name)
+        shared.setdefault(setting(records[0].header), []).append(name)
     if len(shared) == 1:
         return f"{next(iter(shared))}."
     return " ".join(f"{what}: {', '.join(names)}." for what, names in shared.items())

@@ -1,4 +1,4 @@
-"""Which records a table may show together: never two different things under one name."""
+"""The selection of records that a table may show together: never two different things under one name."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from robench.report.sweeps import Sweep
 
 WEIGHTS = re.compile(r"@[0-9a-f]{8}$")
-"""What `Card.name` appends outside the registry."""
+"""The suffix that `Card.name` has outside the registry."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Records of one set of examples and one threat model a defense, and what was left out.
+    """Records of several defenses, with one comparison key per defense, and the number of records left out.
 
     Attributes:
         defenses: the records of each defense, in the order of the catalogue.
-        left_out: how many of their records were of other weights, examples, threat models, seeds or precisions.
-        unshown: how many other defenses have records.
-        corrupted: each defense's sweeps over corruptions.
+        left_out: the number of these defenses' records that are stale or have another comparison key.
+        unshown: the number of other defenses that have records.
+        corrupted: the sweeps of each defense over corruptions.
     """
 
     defenses: dict[str, list[Record]]
@@ -44,10 +44,11 @@ class Selection:
 
 
 def load(results: Path | None = None, *, published: bool = False) -> list[Record]:
-    """Raw and published records under a results folder; a raw one replaces its published copy.
+    """Load raw and published records under a results folder; a raw record replaces its published copy.
 
-    Without a folder, those of the default one and the published records that robench ships; `published` leaves
-    the raw ones out.
+    Args:
+        results: the folder; by default the default folder and the published records that robench ships.
+        published: leave raw records out.
     """
     found = [record for folder in results_folders(results) for record in read_published(folder)]
     found += () if published else Store(results_folders(results)[-1]).records()
@@ -57,37 +58,43 @@ def load(results: Path | None = None, *, published: bool = False) -> list[Record
 
 
 def base_name(attack: str) -> str:
-    """The declared name of an attack: without its substitutes or its budget."""
+    """Return the declared name of an attack, without its substitutes or its budget."""
     return attack.partition("-from-")[0].partition("-within-")[0]
 
 
 def defense(model: str) -> str:
-    """The declared name of a defense: without the weights that tell unregistered ones apart."""
+    """Return the declared name of a defense, without the suffix that names the weights of an unregistered one."""
     return WEIGHTS.sub("", model)
 
 
 def latest_per_key(records: Iterable[Record]) -> list[Record]:
-    """Of several records of one attack on the same things only one, in its place: that of the attack as it is declared
-    now, else the last; another is of an older version of the attack, or of substitutes that are no more.
+    """Keep one record per `record_key`: the record of the attack as it is declared now, else the newest.
+
+    The dropped records are of older versions of the attack, or of substitutes that no longer exist.
     """
-    slots: dict[tuple[Any, ...], list[Record]] = {}
+    by_key: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        slots.setdefault(record_key(record), []).append(record)
-    if all(len(rivals) == 1 for rivals in slots.values()):
-        return [rivals[0] for rivals in slots.values()]
-    declared = Declared()
-    return [max(rivals, key=declared.rank) for rivals in slots.values()]
+        by_key.setdefault(record_key(record), []).append(record)
+    if all(len(rivals) == 1 for rivals in by_key.values()):
+        return [rivals[0] for rivals in by_key.values()]
+    catalogue = CurrentCatalogue()
+    return [max(rivals, key=catalogue.rank) for rivals in by_key.values()]
 
 
-class Declared:
-    """What names stand for now: attacks' stanzas, registered networks."""
+def registered_networks() -> dict[str, str]:
+    """Return the digest of the identity of every registered network, by its name."""
+    return {name: digest(find_card(name).identity()) for name in list_models()}
+
+
+class CurrentCatalogue:
+    """The attacks and networks as they are declared now: the stanza of each attack, the digest of each network."""
 
     def __init__(self) -> None:
         self.attacks = {name: find_attack(name).identity() for name in list_attacks()}
-        self.networks = {name: digest(find_card(name).identity()) for name in list_models()}
+        self.networks = registered_networks()
 
     def __contains__(self, record: Record) -> bool:
-        """Whether an attack is still what its name stands for: its stanza, the substitutes its examples came from."""
+        """Return whether a record's attack is as it is declared now: its stanza and the networks of its substitutes."""
         attack = record.header.attack
         if attack.name in self.attacks:
             return attack.identity() == self.attacks[attack.name]
@@ -96,39 +103,39 @@ class Declared:
         return all(self.networks.get(name, network) == network for name, network in crafted)
 
     def rank(self, record: Record) -> tuple[bool, int, str]:
-        """Higher is better: what the name stands for now, the algorithm's latest version, the newest."""
+        """Return a key that is higher for a better record: declared now, later version of the algorithm, newer."""
         version = record.header.identity["attack"].get("version", 0)
         return record in self, int(version), record.header.created
 
 
 def record_key(record: Record) -> tuple[Any, ...]:
-    """What records must share for the newer to replace the older."""
-    h = record.header
-    return record.group, h.seed, h.precision, h.attack.name
+    """Return the key that two records share if the newer replaces the older."""
+    return record.network, record.comparison_key, record.header.attack.name
 
 
-def current(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
-    """The records of each defense that belong to its card's weights, by name.
+def of_current_weights(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:
+    """Return the records that belong to the current weights of each defense, by the name of the defense.
 
-    Unless `models` names others, defenses outside the registry (variants made on the way, say) stay out
-    where there are registered ones.
+    Args:
+        records: records of any defenses.
+        models: the names of the defenses; by default the registered ones or, if none has records, all.
     """
     records = list(records)
-    digests = {name: digest(find_card(name).identity()) for name in list_models()}
+    digests = registered_networks()
     if models is None:
         present = {record.header.model for record in records}
         models = sorted(present & digests.keys() or present)
     found: dict[str, list[Record]] = {}
     for record in records:
         name = record.header.model
-        # What is not registered has no card to be older than.
+        # A defense outside the registry has no card that its records could be older than.
         if name in models and digests.get(name, record.model_identity) == record.model_identity:
             found.setdefault(name, []).append(record)
     return found
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
-    """Records by threat model, size, seed and precision, then in the order of the `full` battery."""
+    """Sort records by threat model, size, precision and seed, then in the order of the `full` battery."""
     place = {spec.name: at for at, spec in enumerate(battery_attacks("full"))}
 
     def key(record: Record) -> tuple[Any, ...]:
@@ -152,20 +159,24 @@ def select(
     models: list[str] | None = None,
     corrupted: "Mapping[str, list[Sweep]] | None" = None,
 ) -> Selection:
-    """For each defense the verdicts that belong together.
+    """Select the records of each defense that stand together.
 
-    A record of other weights than its card's, or of an attack that is no longer what its name stands for, is stale
-    and left out. What remains is grouped by examples, threat model, seed and precision; the group with the most
-    examples is taken, then the one with the most attacks, then full precision and the lowest seed.
+    A record is stale and left out if it is of other weights than its card's, or of an attack that is declared
+    otherwise now. The others are grouped by comparison key. The group with the most examples is taken; among equals
+    the group with the most attacks, then full precision, then the lowest seed.
+
+    Args:
+        records: records of any defenses.
+        models: the names of the defenses to select; by default see `of_current_weights`.
+        corrupted: the sweeps of each defense over corruptions.
     """
     records = list(records)
     chosen: dict[str, list[Record]] = {}
-    declared = Declared()
-    for name, mine in current(records, models).items():
+    catalogue = CurrentCatalogue()
+    for name, mine in of_current_weights(records, models).items():
         groups: dict[tuple[Any, ...], list[Record]] = {}
-        for record in in_order(each for each in latest_per_key(mine) if each in declared):
-            h = record.header
-            groups.setdefault((record.group, h.seed, h.precision), []).append(record)
+        for record in in_order(each for each in latest_per_key(mine) if each in catalogue):
+            groups.setdefault((record.network, record.comparison_key), []).append(record)
         if groups:
             chosen[name] = max(groups.values(), key=lambda group: (group[0].header.n, len(group)))
     candidates = sum(record.header.model in chosen for record in records)

@@ -1,23 +1,40 @@
-"""Which verdicts under corruptions stand together: sweeps of one network over one corrupted version of its examples."""
+"""Sweeps: verdicts of one network on one corrupted version of its examples, which a table may show together."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from robench.paths import results_folders
-from robench.specs import catalogue_order, digest, find_card, list_models
+from robench.report.selection import registered_networks
+from robench.specs import catalogue_order, digest
 from robench.specs.corruption import SEVERITIES, declared
 from robench.specs.corruption import corruptions as averaged
 from robench.store.corrupted import CLEAN, SPATIAL, Corrupted, Origin, read_corrupted
 
 IMAGENET = "imagenet"
 Kind = Literal["common", "spatial"]
-"""The common corruptions, or rotations and translations."""
-Setting = tuple[str, Origin, str, int, int]
-"""Dataset, origin, digest of the examples, seed, generator: what numbers that are compared must share."""
+"""The kind of a sweep: common corruptions, or rotations and translations."""
+
+
+class SweepKey(NamedTuple):
+    """The settings that two sweeps must share to stand in one table; the network is apart from them.
+
+    Attributes:
+        dataset: the name of the dataset.
+        origin: generated or published images.
+        data: digest of the identity of the clean examples.
+        seed: the seed of the generator.
+        version: the version of the generator; 0 for published images.
+    """
+
+    dataset: str
+    origin: Origin
+    data: str
+    seed: int
+    version: int
 
 
 @dataclass(frozen=True)
@@ -25,14 +42,14 @@ class Sweep:
     """Lines of one network, one set of examples, one seed and one origin; accuracies in percent.
 
     Attributes:
-        lines: the clean split if it is there, then one line a corruption and severity.
+        lines: the clean split if it is stored, then one line per corruption and severity.
     """
 
     lines: tuple[Corrupted, ...]
 
     @property
     def kind(self) -> Kind:
-        """Of which images."""
+        """The kind of the images."""
         return "spatial" if any(line.corruption == SPATIAL for line in self.lines) else "common"
 
     @cached_property
@@ -42,14 +59,14 @@ class Sweep:
 
     @property
     def head(self) -> Corrupted:
-        """A line that says what all of them share."""
+        """The last line, for the fields that all lines share."""
         return self.lines[-1]
 
     @property
-    def setting(self) -> Setting:
-        """What numbers must share to be compared."""
+    def comparison_key(self) -> SweepKey:
+        """The settings that another sweep must share to stand in one table with this one."""
         data = digest(self.head.identity["data"])
-        return self.head.dataset, self.head.origin, data, self.head.seed, _generator(self.head)
+        return SweepKey(self.head.dataset, self.head.origin, data, self.head.seed, _generator(self.head))
 
     @property
     def names(self) -> list[str]:
@@ -58,24 +75,24 @@ class Sweep:
 
     @property
     def severities(self) -> list[int]:
-        """From 1 on."""
+        """The severities in ascending order, without the 0 of clean images and rotations."""
         return sorted({line.severity for line in self.lines} - {0})
 
     @property
     def complete(self) -> bool:
-        """Whether every corruption that the mean takes is there at every severity; or the grid of views."""
+        """True if all corruptions of the mean are stored at all severities, or if the sweep is of rotations."""
         wanted = [(name, severity) for name in averaged() for severity in SEVERITIES]
         return self.kind == "spatial" or all(key in self.cells for key in wanted)
 
     @property
     def clean(self) -> float | None:
-        """Accuracy on the clean split."""
+        """Accuracy on the clean split in percent; None if it is not stored."""
         line = self.cells.get((CLEAN, 0))
         return None if line is None else line.accuracy
 
     @property
     def means(self) -> dict[str, float]:
-        """Each corruption's mean over its severities; those alone that have all five."""
+        """Mean accuracy of each corruption over its severities, in percent; only corruptions that have all five."""
         return {
             name: fmean(self.cells[name, severity].accuracy for severity in SEVERITIES)
             for name in self.names
@@ -84,16 +101,16 @@ class Sweep:
 
     @property
     def mca(self) -> float | None:
-        """The mean over the fifteen corruptions and five severities; None where one is missing."""
+        """Mean accuracy over fifteen corruptions and five severities, in percent; None if one is missing."""
         if self.kind == "spatial" or not self.complete:
             return None
         return fmean(self.means[name] for name in averaged())
 
     @property
     def mean_error(self) -> float | None:
-        """The mean corruption error (Hendrycks & Dietterich 2019, Sec. 4); None where AlexNet's is not known.
+        """Mean corruption error in percent (Hendrycks & Dietterich 2019, Sec. 4); None if AlexNet's is unknown.
 
-        It is known for ImageNet-C as published, and for all fifteen corruptions together.
+        AlexNet's errors are known for ImageNet-C as published, on all fifteen corruptions.
         """
         if (self.head.dataset, self.head.origin) != (IMAGENET, "published") or self.mca is None:
             return None
@@ -104,17 +121,16 @@ class Sweep:
 def sweeps(
     results: Path | None = None, models: Sequence[str] | None = None, *, published: bool = False
 ) -> dict[str, list[Sweep]]:
-    """The sweeps of each defense by name: of each dataset, kind and origin the fullest.
+    """Read the sweeps of each defense, by its name: the fullest sweep per dataset, kind and origin.
 
-    Those of other weights than a registered defense's card are left out, and defenses outside the registry where
-    there are registered ones, unless `models` names them.
+    Sweeps of other weights than those of a registered defense's card are left out.
 
     Args:
-        results: a folder; by default the default one, and that which robench ships.
-        models: only these.
-        published: leave out what is not published.
+        results: a results folder; by default the default folder and the results that robench ships.
+        models: the names of the defenses; by default the registered ones or, if none has sweeps, all.
+        published: leave out lines that are not published.
     """
-    digests = {name: digest(find_card(name).identity()) for name in list_models()}
+    digests = registered_networks()
     groups: dict[str, dict[tuple[Any, ...], list[Corrupted]]] = {}
     for line in (line for folder in results_folders(results) for line in read_corrupted(folder, published=published)):
         network = digest(line.identity["model"])
@@ -125,22 +141,29 @@ def sweeps(
 
 
 def common(found: Mapping[str, Iterable[Sweep]]) -> dict[str, Sweep]:
-    """Of each defense one sweep over the common corruptions: a complete one, a published one if there are both."""
+    """Return one sweep over common corruptions per defense: complete if possible, then published if possible."""
     return _best(found, "common")
 
 
 def spatial(found: Mapping[str, Iterable[Sweep]]) -> dict[str, Sweep]:
-    """Of each defense one sweep over rotations and translations."""
+    """Return one sweep over rotations and translations per defense."""
     return _best(found, "spatial")
 
 
+def mca_on(data: str, found: Iterable[Sweep]) -> float | None:
+    """Return one defense's mCA in percent, measured on the examples with this digest; None if it is not stored."""
+    fitting = [sweep for sweep in found if sweep.comparison_key.data == data]
+    best = common({"it": fitting})
+    return best["it"].mca if best else None
+
+
 def comparable(found: Mapping[str, Sweep]) -> tuple[dict[str, Sweep], list[str]]:
-    """The sweeps of the commonest setting, and the names of those measured otherwise."""
-    settings = [sweep.setting for sweep in found.values()]
-    if not settings:
+    """Return the sweeps with the commonest comparison key, and the names of the defenses whose sweeps have another."""
+    keys = [sweep.comparison_key for sweep in found.values()]
+    if not keys:
         return {}, []
-    usual = max(settings, key=settings.count)
-    kept = {name: sweep for name, sweep in found.items() if sweep.setting == usual}
+    usual = max(keys, key=keys.count)
+    kept = {name: sweep for name, sweep in found.items() if sweep.comparison_key == usual}
     return kept, [name for name in found if name not in kept]
 
 
@@ -155,17 +178,17 @@ def _best(found: Mapping[str, Iterable[Sweep]], kind: Kind) -> dict[str, Sweep]:
 
 
 def _generator(line: Corrupted) -> int:
-    """The version of what made the images; 0 for the clean and the published ones."""
+    """Return the version of the generator of the images; 0 for clean and published images."""
     return int(line.identity["images"].get("version", 0))
 
 
 def _group(line: Corrupted, network: str) -> tuple[Any, ...]:
-    """What the lines of a sweep share."""
+    """Return the key that the lines of a sweep share."""
     return network, line.dataset, digest(line.identity["data"]), line.n, line.seed, line.origin
 
 
 def _fullest(groups: Iterable[Sequence[Corrupted]]) -> list[Sweep]:
-    """Of each dataset, kind and origin a complete sweep, on the most examples, with the lowest seed, the newest."""
+    """Return the best sweep per dataset, kind and origin: complete, most examples, lowest seed, newest."""
     best: dict[tuple[Any, ...], Sweep] = {}
     for sweep in (sweep for lines in groups for sweep in _sweeps(lines)):
         where = sweep.head.dataset, sweep.kind, sweep.head.origin
@@ -178,22 +201,22 @@ def _rank(sweep: Sweep) -> tuple[Any, ...]:
 
 
 def _sweeps(lines: Sequence[Corrupted]) -> Iterable[Sweep]:
-    """The common corruptions and the rotations of a group, each with the clean split.
+    """Split a group of lines into a sweep over common corruptions and one over rotations, each with the clean split.
 
-    Of several versions of the generator the last, of equal cells the newest.
+    Keep the latest generator version; among duplicates keep the newest.
     """
-    latest_per_key: dict[tuple[str, int], Corrupted] = {}
+    latest: dict[tuple[str, int], Corrupted] = {}
     made = [line for line in lines if line.corruption != CLEAN]
     last = {
-        moved: max((_generator(line) for line in made if (line.corruption == SPATIAL) is moved), default=0)
-        for moved in (False, True)
+        rotated: max((_generator(line) for line in made if (line.corruption == SPATIAL) is rotated), default=0)
+        for rotated in (False, True)
     }
     for line in lines:
         if line.corruption != CLEAN and _generator(line) != last[line.corruption == SPATIAL]:
             continue
         key = line.corruption, line.severity
-        latest_per_key[key] = max(latest_per_key.get(key, line), line, key=lambda each: each.created)
-    clean = [latest_per_key[CLEAN, 0]] if (CLEAN, 0) in latest_per_key else []
-    severe = [line for line in latest_per_key.values() if line.severity]
-    moved = [line for line in latest_per_key.values() if line.corruption == SPATIAL]
-    return [Sweep((*clean, *found)) for found in (severe, moved) if found]
+        latest[key] = max(latest.get(key, line), line, key=lambda each: each.created)
+    clean = [latest[CLEAN, 0]] if (CLEAN, 0) in latest else []
+    severe = [line for line in latest.values() if line.severity]
+    rotated = [line for line in latest.values() if line.corruption == SPATIAL]
+    return [Sweep((*clean, *found)) for found in (severe, rotated) if found]

@@ -1,4 +1,4 @@
-"""A table of text cells, and how it is written: terminal, Markdown, CSV, LaTeX, HTML."""
+"""A table of text cells, and its formats: terminal, Markdown, CSV, LaTeX, HTML."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 MISSING = "-"
 NOTHING = float("nan")
-"""Equal to no number."""
+"""A value that equals no number."""
 GAP = 2
-"""Blanks between columns on a screen."""
+"""Number of blanks between columns on a screen."""
 BULLET, ESCAPED = re.compile(r"^(?=[*+-] )"), r"\\"
-"""A note that begins like an item of a list."""
+"""The beginning of a note that Markdown would take for an item of a list, and its replacement."""
 OPEN, CLOSE = "\ue000", "\ue001"
-"""Stand for the marks of a best cell until everything else is escaped."""
+"""Placeholders for the marks of a best cell until all other characters are escaped."""
 
 BOLD = r"\textbf{"
 LATEX_ESCAPES: dict[str, str] = {**LATEX_ESCAPE_RULES, "±": r"$\pm$", "`": r"\textasciigrave{}"}
@@ -49,7 +49,7 @@ class Estimate(str):
     """A cell with an interval: one text for people, three numbers for programs.
 
     Attributes:
-        value, low, high: as text, the interval's ends with as many digits as the value.
+        value, low, high: the value and the ends of its interval as text, with two decimals each.
     """
 
     value: str
@@ -57,7 +57,7 @@ class Estimate(str):
     high: str
 
     def __new__(cls, value: float, interval: tuple[float, float]) -> "Estimate":
-        """`73.89 [70.0, 77.4]`."""
+        """Make a cell like `73.89 [70.0, 77.4]`."""
         low, high = interval
         cell = super().__new__(cls, f"{value:.2f} [{low:.1f}, {high:.1f}]")
         cell.value, cell.low, cell.high = f"{value:.2f}", f"{low:.2f}", f"{high:.2f}"
@@ -66,15 +66,15 @@ class Estimate(str):
 
 @dataclass
 class Table:
-    """Rows with a name, columns with a name, text between.
+    """Named rows and named columns with text cells.
 
     Attributes:
-        title: above the table.
-        corner: what the rows are.
-        columns: their names, in order.
+        title: the title above the table.
+        corner: the header of the column of row names.
+        columns: the names of the columns, in order.
         notes: sentences below the table.
-        rows: cells by column, of each row by name; what a row has no cell for is empty.
-        graded: the columns in which the largest number is the best, and is marked.
+        rows: the cells of each row, by row name and column; a row need not have a cell for every column.
+        graded: the columns in which the largest number is the best and is marked.
     """
 
     title: str
@@ -85,18 +85,18 @@ class Table:
     graded: Sequence[str] = ()
 
     def add(self, name: str, cells: Mapping[str, str]) -> None:
-        """Append a row; columns it has no cell for stay empty."""
+        """Append a row; columns without a cell stay empty."""
         self.rows[name] = cells
 
     def transposed(self) -> "Table":
-        """Rows as columns: for many columns and few rows on a narrow screen."""
+        """Return the table with rows as columns, for many columns and few rows on a narrow screen."""
         turned = Table(self.title, "", list(self.rows), self.notes)
         for column in self.columns:
             turned.add(column, {name: cells[column] for name, cells in self.rows.items() if column in cells})
         return turned
 
     def blocks(self, width: int) -> "list[Table]":
-        """The table cut between columns into pieces that fit a screen; each repeats the rows' names."""
+        """Cut the table between columns into pieces that fit `width` characters; each repeats the names of the rows."""
         grid = self.grid()
         widths = [max(len(row[place]) for row in grid) + GAP for place in range(len(grid[0]))]
         pieces: list[list[str]] = [[]]
@@ -113,7 +113,7 @@ class Table:
         ]
 
     def grid(self, missing: str = MISSING, mark: Callable[[str], str] | None = None) -> list[list[str]]:
-        """The header row and all rows, as text; the best of graded columns as `mark` makes them."""
+        """Return the header row and all rows as text; `mark` is applied to the best cells of graded columns."""
         best = {column: self._best(column) for column in self.graded} if mark else {}
         head = [self.corner, *self.columns]
         body = []
@@ -127,27 +127,27 @@ class Table:
         return [head, *body]
 
     def to_frame(self) -> "pd.DataFrame":
-        """As CSV would be read (pandas): numbers as numbers, an estimate as three columns, a row a row by name."""
+        """Return a pandas data frame: numbers as numbers, an estimate as three columns, row names as index."""
         import pandas as pd
 
         return pd.read_csv(io.StringIO(csv_text(self)), index_col=0)
 
     def __str__(self) -> str:
-        """Aligned text."""
+        """Return the table as aligned text."""
         return plain(self)
 
     def _repr_html_(self) -> str:
-        """For notebooks."""
+        """Return the table as HTML for notebooks."""
         return html(self)
 
     def _best(self, column: str) -> float | None:
-        """The largest of at least two numbers; nothing is best where all are equal."""
+        """Return the largest number of a column; if all numbers are equal, return `NOTHING`."""
         numbers = {number(cells[column]) for cells in self.rows.values() if column in cells} - {None}
         return max(numbers) if len(numbers) > 1 else NOTHING  # type: ignore[type-var]
 
 
 def number(cell: str) -> float | None:
-    """What a cell begins with, if that is a number."""
+    """Return the number at the beginning of a cell, or None."""
     try:
         return float(cell.value if isinstance(cell, Estimate) else cell.split(" ", 1)[0].rstrip("*"))
     except ValueError:
@@ -155,19 +155,19 @@ def number(cell: str) -> float | None:
 
 
 def p_text(value: float) -> str:
-    """A p value."""
+    """Return a p value as text."""
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def markdown(table: Table) -> str:
-    """A GitHub-flavoured pipe table."""
+    """Return a table as a pipe table of GitHub-flavoured Markdown."""
     head, *body = [[_literal(cell) for cell in row] for row in table.grid(mark=_marked)]
     notes = "".join(f"\n{BULLET.sub(ESCAPED, note)}\n" for note in table.notes)
     return f"### {table.title}\n\n{tabulate(body, head, tablefmt='github', disable_numparse=True)}\n{notes}"
 
 
 def csv_text(table: Table) -> str:
-    """Comma-separated values; an estimate fills three columns, and the notes stay out."""
+    """Return a table as comma-separated values, without notes; an estimate fills three columns."""
     stream = io.StringIO()
     grid = table.grid(missing="")
     for place in range(len(grid[0]) - 1, 0, -1):
@@ -184,7 +184,7 @@ def csv_text(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A tabular for the booktabs package, the best cells in bold."""
+    """Return a table as a tabular for the booktabs package, with the best cells in bold."""
     head, *body = table.grid(missing="--", mark=_marked)
     notes = "".join(f"% {note}\n" for note in [table.title, *table.notes])
     rows = tabulate(body, head, tablefmt="latex_booktabs", disable_numparse=True)
@@ -192,7 +192,7 @@ def latex(table: Table) -> str:
 
 
 def latex_document(tables: Sequence[Table]) -> str:
-    """A document that compiles as it is: every tabular scaled to the width of a page, its title above, notes below."""
+    """Return a complete LaTeX document of tables, each scaled to the width of a page, with title and notes."""
     parts = [
         LATEX_TABLE.format(title=tex(t.title), tabular=latex(t), notes=" ".join(map(tex, t.notes))) for t in tables
     ]
@@ -200,12 +200,12 @@ def latex_document(tables: Sequence[Table]) -> str:
 
 
 def tex(text: str) -> str:
-    """Plain text for LaTeX."""
+    """Escape plain text for LaTeX."""
     return "".join(LATEX_ESCAPES.get(letter, letter) for letter in text)
 
 
 def html(table: Table) -> str:
-    """A table element with its caption and notes."""
+    """Return a table as an HTML table element with its caption and notes."""
     head, *body = table.grid(mark=_marked)
     element = str(tabulate(body, head, tablefmt="html", disable_numparse=True))
     element = element.replace(OPEN, "<strong>").replace(CLOSE, "</strong>")
@@ -217,14 +217,14 @@ FORMATS: dict[str, Callable[[Table], str]] = {"md": markdown, "csv": csv_text, "
 
 
 def plain(table: Table) -> str:
-    """Aligned text without boxes, for pipes and files."""
+    """Return a table as aligned text without boxes, for pipes and files."""
     head, *body = table.grid()
     notes = "".join(f"{note}\n" for note in table.notes)
     return f"{table.title}\n\n{tabulate(body, head, tablefmt='simple', disable_numparse=True)}\n\n{notes}"
 
 
 def terminal(table: Table, *, wrap: bool = False) -> "RichTable":
-    """For a rich console; `wrap` breaks long cells and aligns everything left, for prose."""
+    """Return a table for a rich console; `wrap` breaks long cells and aligns all columns left, for prose."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape as literal
     from rich.table import Table as RichTable
@@ -243,7 +243,7 @@ def terminal(table: Table, *, wrap: bool = False) -> "RichTable":
 
 
 def _literal(cell: str) -> str:
-    """A cell of a pipe table: what would end it or be taken for emphasis is escaped, then the best set in bold."""
+    """Escape pipes and asterisks in a cell of a Markdown table, then set marked text in bold."""
     return cell.replace("|", r"\|").replace("*", r"\*").replace(OPEN, "**").replace(CLOSE, "**")
 
 

@@ -1,42 +1,43 @@
-"""Can a robust accuracy be trusted? A plain verdict from the diagnostics of records, its reasons, what to run next."""
+"""The trust verdict on a robust accuracy, from the diagnostics of records: level, reasons, attacks to run next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from robench.report.selection import base_name
 from robench.specs import COUNTED, LEVELS, Diagnostic, Level, diagnostics, find_attack
-from robench.store import Column, Record, percent
+from robench.store import Record, percent, robust_to_all
 
 OF_THE_ATTACK = (
     "zero-gradients", "too-short", "unfinished", "later-steps-break-more", "silent-success", "unconfirmed",
 )  # fmt: skip
-"""Indicators of one attack's run; all others are of the network, or compare attacks."""
+"""Indicators of one attack's run; all others concern the network, or compare attacks."""
 STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
 """The parts of AutoAttack's standard version."""
 AIMED = {"apgd-t", "fab-t"}
-"""Those that aim at classes."""
+"""The parts of AutoAttack that aim at classes."""
 FEW = 3
-"""Fewer examples that only other attacks break are chance."""
+"""Number of examples that other attacks must break alone to count as evidence; fewer are chance."""
 STRONGEST = ("cascade", "square", "autoattack", "rays")
-"""What is advised where all that the findings name has been run."""
+"""Attacks to advise if all attacks that the findings name have been run."""
+NO_DIAGNOSTICS = "no diagnostics: the records were made before there were any; run them again."
+"""The note on records without diagnostics."""
 UNMEASURED = "-"
-"""The verdict on records without diagnostics, made before there were any."""
+"""The level of records without diagnostics, which are of older versions."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An indicator above its threshold: what was seen, and the attack to run next."""
+    """An indicator above its threshold, with its value."""
 
     diagnostic: Diagnostic
     value: float
 
     @property
     def reason(self) -> str:
-        """One clause."""
+        """The finding as one clause."""
         return self.diagnostic.finding(self.value)
 
 
@@ -45,9 +46,9 @@ class Trust:
     """The verdict on one robust accuracy.
 
     Attributes:
-        findings: what lowered it, gravest first.
-        next: the attacks to run then, by name; none where all that are known to help have been run.
-        measured: whether there were diagnostics at all.
+        findings: the findings that lowered the level, gravest first.
+        next: the names of the attacks to run next; empty if all attacks that are known to help have been run.
+        measured: whether the records have diagnostics.
     """
 
     findings: tuple[Finding, ...]
@@ -56,13 +57,13 @@ class Trust:
 
     @property
     def level(self) -> Level | str:
-        """`trusted`, `check` or `broken`; `-` where nothing was measured."""
+        """The level: `trusted`, `check` or `broken`; `-` if nothing was measured."""
         if not self.measured:
             return UNMEASURED
         return self.findings[0].diagnostic.level if self.findings else LEVELS[0]
 
     def sentence(self) -> str:
-        """The verdict with its reasons and the mend, or nothing where it is trusted."""
+        """Return the level with its reasons and the attacks to run next; an empty text if there are no findings."""
         if not self.findings:
             return ""
         reasons = "; ".join(finding.reason for finding in self.findings)
@@ -70,7 +71,7 @@ class Trust:
         return f"{self.level}: {reasons}. {advice}"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the verdict as JSON-ready data."""
         return {
             "level": self.level,
             "reasons": [finding.reason for finding in self.findings],
@@ -79,13 +80,13 @@ class Trust:
 
 
 def trust(records: Sequence[Record]) -> Trust:
-    """The verdict on the worst case of some attacks on one network; on a single one, of that attack.
+    """Judge the worst case of some attacks on one network; with one record, judge that attack.
 
-    Nothing is wrong with 0%: every success was confirmed.
-    What is wrong with the network counts whichever attack showed it. What is wrong with an attack counts if
-    no other gradient attack is without fault: then the findings of the strongest one are given.
+    A robust accuracy of 0% is trusted: every success was confirmed. Findings about the network count whichever attack
+    showed them. Findings about an attack count only if every gradient attack has some; then those of the strongest
+    gradient attack are given.
     """
-    if not _together(records).any():
+    if not robust_to_all(records).any():
         return Trust(())
     if not any(record.header.diagnostics for record in records):
         return Trust((), measured=False)
@@ -98,7 +99,7 @@ def trust(records: Sequence[Record]) -> Trust:
 
 
 def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, ...]:
-    """What the findings call for, can be run, and has not been; else the first of the strongest."""
+    """Return the attacks that the findings name and that were not run but can be; else the first of `STRONGEST`."""
     ran = {base_name(record.header.attack.name) for record in records}
     shown = max(record.header.diagnostics.get("shown", 0.0) for record in records)
 
@@ -112,7 +113,7 @@ def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, .
 
 
 def _of_network(records: Sequence[Record]) -> dict[str, float]:
-    """The largest value of every indicator of the network."""
+    """Return the largest value of every indicator of the network."""
     values: dict[str, float] = {}
     for record in records:
         for name, value in record.header.diagnostics.items():
@@ -122,7 +123,7 @@ def _of_network(records: Sequence[Record]) -> dict[str, float]:
 
 
 def _of_attacks(records: Sequence[Record]) -> dict[str, float]:
-    """The indicators of the strongest gradient attack, unless another one is without fault."""
+    """Return the indicators of the strongest gradient attack; none if a gradient attack has no fault."""
     judged = [record for record in records if record.header.attack.access == "gradient"] or list(records)
     rules = diagnostics()
 
@@ -138,17 +139,21 @@ def _of_attacks(records: Sequence[Record]) -> dict[str, float]:
 
 
 def _compared(records: Sequence[Record]) -> dict[str, float]:
-    """What attacks without gradients break and no gradient attack does, in points; a pair of examples is chance."""
+    """Return the indicators that compare attacks.
+
+    They are the share of examples in percent that only black-box or transfer attacks break (0 if these are fewer than
+    `FEW` examples, which is chance), and kinds of attacks that are missing.
+    """
     gradient = [record for record in records if _is_gradient(record)]
     if not gradient:
         return {"no-gradient-attack": 1.0}
-    white, aimed = _together(gradient), any(map(_aims, gradient))
+    white, aimed = robust_to_all(gradient), any(map(_aims, gradient))
     binary = any(record.header.diagnostics.get("two-classes", 0.0) for record in gradient)
     values = {"untargeted-only": float(not aimed and not binary)}
     for name, accesses in (("black-box", ("score", "decision")), ("transfer", ("transfer",))):
         others = [record for record in records if _access(record) in accesses]
         if others:
-            missed = white & ~_together(others)
+            missed = white & ~robust_to_all(others)
             beaten = percent(missed) if np.count_nonzero(missed) >= FEW else 0.0
             grave = f"{name}-beats-white-box"
             misled = aimed and beaten > diagnostics()[grave].above
@@ -156,14 +161,10 @@ def _compared(records: Sequence[Record]) -> dict[str, float]:
     return values
 
 
-def _together(records: Sequence[Record]) -> Column:
-    """Robust under all of them, bool."""
-    return reduce(np.logical_and, [record.robust for record in records])
-
-
 def _access(record: Record) -> str:
-    """What an attack sees; of AutoAttack's parts one sees scores only, and who transfers from a network to itself
-    has seen its gradient.
+    """Return the access that an attack effectively has.
+
+    AutoAttack's part Square sees scores only; an attack that transfers from a network to itself has seen its gradient.
     """
     if _parts(record) == {"square"}:
         return "score"
@@ -176,25 +177,25 @@ def _is_gradient(record: Record) -> bool:
 
 
 def _params(record: Record) -> dict[str, Any]:
-    """All parameters of an attack, defaults included."""
+    """Return all parameters of an attack, defaults included."""
     params: dict[str, Any] = record.header.identity["attack"]["params"]
     return params
 
 
 def _parts(record: Record) -> set[str]:
-    """Of the published AutoAttack those that were run; nothing for other attacks."""
+    """Return the parts of the published AutoAttack that were run; empty for other attacks."""
     return set(_params(record).get("parts", ()))
 
 
 def _shows_convergence(record: Record) -> bool:
-    """Whether it does, or is known not to; AutoAttack's standard version is taken at its word."""
+    """Return whether it is known if an attack converged; AutoAttack's standard version counts as known."""
     found = record.header.diagnostics
     measured = not {"unfinished", "later-steps-break-more"}.isdisjoint(found)
     return measured or found.get("too-short", 0.0) > 0 or len(_parts(record)) == len(STANDARD)
 
 
 def _aims(record: Record) -> bool:
-    """Whether an attack aims at wrong classes one by one."""
+    """Return whether an attack aims at wrong classes one by one."""
     params = _params(record)
     return (
         record.header.attack.algorithm == "cascade"
@@ -205,7 +206,7 @@ def _aims(record: Record) -> bool:
 
 
 def _raw_only(records: Sequence[Record]) -> bool:
-    """Whether every gradient attack ascends unscaled cross-entropy."""
+    """Return whether every gradient attack ascends unscaled cross-entropy."""
     return all(
         _params(record).get("objective") == "ce" or _parts(record) == {"apgd-ce"}
         for record in records

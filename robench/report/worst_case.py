@@ -1,27 +1,24 @@
-"""The number to quote first: robust against every attack that was run."""
+"""The worst case, the number to quote first: robust accuracy against all attacks together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
-
-import numpy as np
 
 from robench.errors import IncompleteError
 from robench.report.trust import Trust, trust
-from robench.store import Header, Record, interval, percent
+from robench.store import Header, Record, interval, percent, robust_to_all
 
 
 @dataclass(frozen=True)
 class WorstCase:
-    """The per-example AND of several attacks' verdicts; accuracies in percent.
+    """The per-example AND of several attacks' verdicts; accuracies are in percent.
 
     Attributes:
-        header: of one of the records; dataset, model and threat model are common to all.
-        robust_accuracy: of examples that withstood every attack.
-        interval: Wilson's 95% interval.
+        header: the header of one of the records; all have the same dataset, model and threat model.
+        robust_accuracy: the share of examples that withstood every attack.
+        interval: Wilson's 95% interval of the robust accuracy.
         attacks: the names of the attacks.
-        trust: whether it can be trusted, and why not.
+        trust: the trust verdict on the robust accuracy.
     """
 
     header: Header
@@ -34,7 +31,7 @@ class WorstCase:
         return self.robust_accuracy
 
     def as_dict(self) -> dict[str, Any]:
-        """As in the JSON contract."""
+        """Return the worst case as the JSON contract defines it."""
         return {
             "dataset": self.header.dataset,
             "model": self.header.model,
@@ -53,12 +50,13 @@ def worst_case(records: Sequence[Record]) -> WorstCase:
     """Combine records of one network, one set of examples and one threat model.
 
     Raises:
-        IncompleteError: there are none, or they belong to different things.
+        IncompleteError: there are no records, or they differ in network, examples or threat model.
     """
     if not records:
         raise IncompleteError("no attack was run, so there is no worst case: print the report for the reasons.")
-    if len({record.group for record in records}) > 1:
+    keys = [record.comparison_key for record in records]
+    if len({(record.network, key.data, key.norm, key.eps) for record, key in zip(records, keys, strict=True)}) > 1:
         raise IncompleteError("records of different networks, examples or threat models have no common worst case.")
-    robust = reduce(np.logical_and, [record.robust for record in records])
+    robust = robust_to_all(records)
     names = tuple(record.header.attack.name for record in records)
     return WorstCase(records[0].header, percent(robust), interval(robust), names, trust(records))

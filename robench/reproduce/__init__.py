@@ -1,4 +1,4 @@
-"""The paper's tables and figures, measured here and set beside the published numbers."""
+"""Reproductions of the paper's tables and figures: measured here, shown beside the published numbers."""
 
 from robench.errors import unknown
 from robench.reproduce.reproductions import REPRODUCTIONS, Reproduction
@@ -6,7 +6,7 @@ from robench.reproduce.run import ReproductionRun
 
 
 def find_reproduction(name: str) -> Reproduction:
-    """A reproduction by name.
+    """Return a reproduction by name.
 
     Raises:
         InputError: no such table or figure.
@@ -16,4 +16,4 @@ def find_reproduction(name: str) -> Reproduction:
     return REPRODUCTIONS[name]
 
 
-__all__ = ["REPRODUCTIONS", "Reproduction", "ReproductionRun", "find_target"]
+__all__ = ["REPRODUCTIONS", "Reproduction", "ReproductionRun", "find_reproduction"]

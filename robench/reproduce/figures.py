@@ -1,4 +1,4 @@
-"""Pictures, drawn the same way every time: no time stamps, no random ids."""
+"""Drawing of pictures that are the same every time, without time stamps and random ids."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ STYLE: dict[Any, Any] = {"svg.hashsalt": "robench", "svg.fonttype": "path", "fon
          "axes.spines.right": False, "figure.dpi": 120}  # fmt: skip
 MARKERS = "os^Dvx"
 SHORT = 3
-"""Letters of a label that needs no tilt."""
+"""Largest number of letters of a label that is not tilted."""
 STROKES: tuple[Literal["-", "--"], ...] = ("-", "--")
 Curve = tuple[Sequence[float], Sequence[float]]
-"""x and y."""
+"""The x and the y values of a curve."""
 
 
 def lines(path: Path, x: Sequence[float], curves: Mapping[str, Sequence[float]], x_label: str, y_label: str) -> None:
-    """Curves over x with a legend."""
+    """Draw curves over x with a legend."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 3.4), layout="constrained")
         axes = figure.add_subplot()
@@ -32,7 +32,7 @@ def lines(path: Path, x: Sequence[float], curves: Mapping[str, Sequence[float]],
 
 
 def bars(path: Path, groups: Sequence[str], series: Mapping[str, Sequence[float]], y_label: str) -> None:
-    """Bars side by side in groups, on a logarithmic axis, with a line at 1."""
+    """Draw groups of bars on a logarithmic axis, with a line at 1."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         axes = figure.add_subplot()
@@ -60,7 +60,10 @@ def heat(
     starred: Collection[tuple[int, int]] = (),
     around_zero: bool = False,
 ) -> None:
-    """Matrices side by side, each cell with its number, some with a star, all on one scale; or one around zero."""
+    """Draw matrices next to each other on one colour scale, each cell with its number, the starred cells with a star.
+
+    If `around_zero`, zero is the middle of the colour scale.
+    """
     values = [value for matrix in panels.values() for row in matrix for value in row]
     most = max(map(abs, values))
     low, high = (-most, most) if around_zero else (min(values), max(values))
@@ -91,7 +94,7 @@ def falls(
     x_label: str,
     y_label: str,
 ) -> None:
-    """Step functions over a logarithmic axis in panels: a colour a name, of its curves the second kind dashed."""
+    """Draw panels of step functions over a logarithmic axis: one colour per name, solid and dashed per kind."""
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.0 + 2.4 * len(panels), 3.6), layout="constrained")

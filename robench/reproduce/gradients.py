@@ -1,4 +1,4 @@
-"""What Fig. 3 shows: the gradients of the weights on adversarial and on clean examples."""
+"""Measure Fig. 3: the norms of the weights' gradients on adversarial and on clean examples."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from robench.training.perturb import Perturber
 
 
 def measure(run: ReproductionRun) -> None:
-    """E(|grad L(x*)| / |grad L(x)|) for each group of parameters, x* made by the training attack."""
+    """Write E(|grad L(x*)| / |grad L(x)|) for each group of parameters, with x* from the training attack."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -32,10 +32,10 @@ def measure(run: ReproductionRun) -> None:
 
 
 def _ratios(run: ReproductionRun, card: Card) -> dict[str, list[float]]:
-    """The ratio for each group of parameters and each example."""
+    """Return the ratios of all examples for each group of parameters."""
     model = load_card(card).to(run.device)
     if not isinstance(model, Classifier):
-        raise InputError(f"'{card.name}' is not built of a backbone and a head of robench's.")
+        raise InputError(f"'{card.name}' is not built from a backbone and a head of robench.")
     split = find_dataset(run.dataset).load("train", run.data_dir, EXAMPLES)
     x, y = split.x[:].to(run.device), split.y.to(run.device)
     net = Net(model, model, "fp32", run.device)
@@ -51,7 +51,7 @@ def _ratios(run: ReproductionRun, card: Card) -> dict[str, list[float]]:
 
 
 def _norms(model: Classifier, x: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
-    """The norm of the training loss's gradient for each parameter, in float64."""
+    """Return the norm of the training loss's gradient for each parameter, computed in float64."""
     model = model.double()
     head = model.constants
     loss = he_cross_entropy(model(x.double()), y, head.scale, head.margin).sum()

@@ -1,4 +1,4 @@
-"""The pictures of the paper's figures, from stored verdicts."""
+"""Draw the pictures of the paper's figures from stored verdicts."""
 
 import csv
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 from robench.paths import results_folders
 from robench.report.corruptions import names_of
-from robench.report.paper import PAPER_TABLES, Source, View
+from robench.report.paper import PAPER_TABLES, VerdictSource, View
 from robench.report.paper.blackbox import ASKING
 from robench.report.paper.corruptions import difference, pairs
 from robench.report.paper.gradients import measured
@@ -25,8 +25,8 @@ from robench.store import Record
 KINDS = ("without HE", "with HE")
 
 
-def transfer(source: Source, path: Path) -> None:
-    """Our matrix and the published one as heat maps."""
+def transfer(source: VerdictSource, path: Path) -> None:
+    """Draw our transfer matrix and the published one as heat maps."""
     paper = matrix()
     table = PAPER_TABLES["transfer"](source, View())
     targets, names = table.columns, list(table.rows)
@@ -38,8 +38,8 @@ def transfer(source: Source, path: Path) -> None:
     heat(path, panels=panels, rows=names, columns=targets, starred=white)
 
 
-def queries(source: Source, path: Path) -> None:
-    """Accuracy against queries, a panel a framework."""
+def queries(source: VerdictSource, path: Path) -> None:
+    """Draw accuracy against queries, one panel per framework."""
     panels = {
         base: {
             attack: [_drawn(record) for name in (base, f"{base}_he") if (record := source.record(name, attack))]
@@ -50,8 +50,8 @@ def queries(source: Source, path: Path) -> None:
     falls(path, panels, KINDS, "queries", f"robust accuracy (%) on {source.dataset}")
 
 
-def corruption_differences(source: Source, path: Path) -> None:
-    """HE minus base, a cell a corruption and severity."""
+def corruption_differences(source: VerdictSource, path: Path) -> None:
+    """Draw the differences HE minus base, one cell per corruption and severity."""
     found = pairs(source)
     names = names_of({f"{base}{'_he' * at}": sweep for base, pair in found.items() for at, sweep in enumerate(pair)})
     panels = {
@@ -63,8 +63,8 @@ def corruption_differences(source: Source, path: Path) -> None:
     heat(path, panels, names, list(map(str, SEVERITIES)), label=label, x_label="severity", around_zero=True)
 
 
-def fewer_steps(source: Source, path: Path) -> None:
-    """Robust accuracy over the steps of training."""
+def fewer_steps(source: VerdictSource, path: Path) -> None:
+    """Draw robust accuracy over the PGD steps in training."""
     drawn = {
         f"{name}, {kind}": [accuracy(values_of(source, f"{name}-steps{steps}")[kind]) for steps in STEPS]
         for kind in ("pgd-20", WORST)
@@ -73,8 +73,8 @@ def fewer_steps(source: Source, path: Path) -> None:
     lines(path, list(STEPS), drawn, "PGD steps in training", f"robust accuracy (%) on {source.dataset}")
 
 
-def hard_examples(source: Source, path: Path) -> None:
-    """Median ratios of the groups of parameters that both networks have."""
+def hard_examples(source: VerdictSource, path: Path) -> None:
+    """Draw the median ratios of gradient norms for the groups of parameters that both networks have."""
     with measured(results_folders(source.results)[-1], source.dataset).open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     found: dict[str, dict[str, float]] = {}
@@ -86,7 +86,7 @@ def hard_examples(source: Source, path: Path) -> None:
 
 
 def _drawn(record: Record) -> Curve:
-    """The curve from one query on, up to the attack's budget."""
+    """Return the curve of a record from one query to the attack's budget."""
     asked, robust = curve(record)
     end = max(budget(record) or 0, asked[-1])
     return [*np.maximum(asked, 1).tolist(), int(end)], [*robust.tolist(), float(robust[-1])]

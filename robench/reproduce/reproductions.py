@@ -1,10 +1,10 @@
-"""What each table and figure needs, which tables show it, and how its picture is drawn."""
+"""The reproductions of all tables and figures: the evaluations they need, their tables and their pictures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robench.report.paper import Source, published
+from robench.report.paper import VerdictSource, published
 from robench.report.paper.blackbox import ASKING
 from robench.report.paper.published import layouts
 from robench.report.paper.seeds import ATTACKS as SEEDED
@@ -17,7 +17,7 @@ from robench.reproduce.gradients import measure
 from robench.reproduce.run import ReproductionRun
 from robench.specs import list_models
 
-Draw = Callable[[Source, Path], None]
+Draw = Callable[[VerdictSource, Path], None]
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Reproduction:
     """A table or figure of the paper.
 
     Attributes:
-        need: trains and evaluates what is missing.
-        tables: the tables that show it (`robench.report`).
-        pictures: by name, each drawn from stored verdicts to a path whose suffix names the format.
+        need: trains and evaluates the missing defenses and attacks.
+        tables: the names of the tables that show the results (`robench.report`).
+        pictures: functions by name that draw stored verdicts to a path, whose suffix names the format.
     """
 
     need: Callable[[ReproductionRun], None]

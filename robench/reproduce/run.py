@@ -1,4 +1,4 @@
-"""What every reproduction needs: defenses, registered or derived, their verdicts, a place to write."""
+"""The run of a reproduction: registered and derived defenses, their verdicts, and the folders to write to."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from robench.evaluation.corruptions import Generated, RotatedTranslated
 from robench.evaluation.progress import Quiet
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
-from robench.report.paper import Source
+from robench.report.paper import VerdictSource
 from robench.report.publish import publish_corrupted, publish_records
 from robench.specs import Card, find_attack, find_card
 from robench.store import Store
@@ -25,15 +25,15 @@ Say = Callable[[str], None]
 
 @dataclass
 class ReproductionRun:
-    """Trains or reuses what is missing, evaluates it, and publishes the records.
+    """A run that trains missing defenses, evaluates defenses and publishes their records; what is stored is reused.
 
     Attributes:
-        dataset: whose defenses are reproduced.
-        results: where records are kept.
-        trained: where derived defenses are kept.
-        device: to train and evaluate on.
-        data_dir: where downloaded datasets lie.
-        say: hears what happens.
+        dataset: the dataset whose defenses are reproduced.
+        results: the results folder.
+        trained: the folder of derived defenses.
+        device: the device for training and evaluation.
+        data_dir: the folder of downloaded datasets, if it is not the default.
+        say: a function that is called with each message on the progress.
     """
 
     dataset: str
@@ -44,22 +44,22 @@ class ReproductionRun:
     say: Say = field(default=lambda text: None)
 
     @property
-    def source(self) -> Source:
-        """What is published by now."""
-        return Source(self.dataset, self.results, published=True)
+    def source(self) -> VerdictSource:
+        """The verdicts that are published now."""
+        return VerdictSource(self.dataset, self.results, published=True)
 
     def card(self, name: str) -> Card:
-        """A registered defense of the dataset that has weights.
+        """Return the card of a registered defense of the dataset, with weights.
 
         Raises:
-            InputError: it has none; says how to make them.
+            InputError: the defense has no weights; the message says how to make them.
         """
         card = find_card(f"{self.dataset}/{name}")
         card.require_weights()
         return card
 
     def derived(self, base: str, name: str, changes: Mapping[str, Any]) -> Card:
-        """A registered recipe with changes, trained once; under the registered name it is that defense itself."""
+        """Return the card of a recipe with changes, trained once; if `name` is `base`, the registered card."""
         if base == name:
             return self.card(base)
         card = find_card(f"{self.dataset}/{base}")
@@ -71,7 +71,7 @@ class ReproductionRun:
         return variant(card, self.trained / self.dataset / name, changes, self.device, heard)
 
     def evaluate(self, card: Card, attacks: Sequence[str], substitutes: Sequence[Card] = ()) -> None:
-        """Verdicts under the dataset's usual threat model, read where they are stored."""
+        """Evaluate a defense under the dataset's usual threat model, and publish; stored verdicts are read."""
         data = find_dataset(self.dataset)
         request = EvaluationRequest(
             NetworkUnderTest.of_card(card),
@@ -88,7 +88,7 @@ class ReproductionRun:
         self.say(f"{card.name}: {', '.join(attacks)}")
 
     def corrupted(self, card: Card) -> None:
-        """Verdicts on generated corruptions, rotations and translations, read where they are stored."""
+        """Evaluate a defense on generated corruptions and rotations, and publish; stored verdicts are read."""
         split = find_dataset(self.dataset).load("test", self.data_dir)
         settings = Settings(device=str(self.device))
         for source in (Generated(split), RotatedTranslated()):

@@ -50,6 +50,13 @@ class Input(Declared):
     mean: list[float] = Field(default_factory=lambda: [0.0])
     std: list[Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: [1.0])
 
+    def __str__(self) -> str:
+        """Return what is done to images, in words."""
+        if self == Input():
+            return "not normalised"
+        mean, std = (", ".join(f"{each:g}" for each in values) for values in (self.mean, self.std))
+        return f"normalised by mean {mean}, std {std}"
+
 
 class Recipe(Declared):
     """How the weights are made. `eps`, `steps` and `rel_step` describe the perturbations of adversarial training.

@@ -27,6 +27,8 @@ class NetworkSpec:
         input: by which the network expects images to be normalised; None for what the name brings.
         head: the last layer of a recognised network; None for what its weights tell.
         feature_layer: the submodule that gives the penultimate features; None where it is to be found.
+        variant: which of several functions with the same checkpoint; None where there is only one.
+        key: under which the weights stand in their file; None where that is clear.
     """
 
     name: str
@@ -34,6 +36,8 @@ class NetworkSpec:
     input: Input | None = None
     head: Head | None = None
     feature_layer: str | None = None
+    variant: str | None = None
+    key: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -47,7 +51,7 @@ class NetworkSpec:
     @property
     def plain(self) -> bool:
         """Whether it is a card as it stands."""
-        said = (self.weights, self.input, self.head, self.feature_layer)
+        said = (self.weights, self.input, self.head, self.feature_layer, self.variant, self.key)
         return self.kind == "card" and all(each is None for each in said)
 
     @property

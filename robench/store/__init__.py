@@ -1,6 +1,6 @@
-"""Records on disk: raw ones of runs and published ones. Never imports torch."""
+"""Records on disk: raw records of runs, and published records. Never imports torch."""
 
-from robench.store.header import SCHEMA, SHORT, Header, Record, interval, percent
+from robench.store.header import SCHEMA, SHORT, ComparisonKey, Header, Record, interval, percent, robust_to_all
 from robench.store.published import read_file, read_published, write_file
 from robench.store.raw import Store, read, read_header
 from robench.store.rows import Column, Rows, ids_sha256, join
@@ -9,6 +9,7 @@ __all__ = [
     "SCHEMA",
     "SHORT",
     "Column",
+    "ComparisonKey",
     "Header",
     "Record",
     "Rows",
@@ -21,5 +22,6 @@ __all__ = [
     "read_file",
     "read_header",
     "read_published",
+    "robust_to_all",
     "write_file",
 ]

@@ -1,5 +1,7 @@
-"""Columns as Arrow arrays and back. `pyarrow.array` and `to_numpy` would import pandas where it is there: 40 MB and a
-quarter of a second, for every evaluation.
+"""Convert columns to Arrow arrays and back.
+
+`pyarrow.array` and `to_numpy` are avoided: where pandas is installed they import it, which costs every evaluation
+40 MB and a quarter of a second.
 """
 
 import numpy as np
@@ -9,7 +11,7 @@ from robench.store.rows import Column
 
 
 def as_arrow(column: Column) -> pa.Array:
-    """Of numbers, truth values, or bytes of which some may be None."""
+    """Convert a column of numbers, truth values, or bytes (some may be None) to an Arrow array."""
     if column.dtype == object:
         return _bytes(column)
     values = _bits(column) if column.dtype == bool else pa.py_buffer(np.ascontiguousarray(column))
@@ -17,7 +19,7 @@ def as_arrow(column: Column) -> pa.Array:
 
 
 def as_column(values: pa.ChunkedArray) -> Column:
-    """Numbers and truth values by their kind; what else there may be, or not be, as objects."""
+    """Convert an Arrow array to a column: numbers and truth values keep their type, all other values become objects."""
     array = pa.concat_arrays(values.chunks) if values.num_chunks != 1 else values.chunk(0)
     if array.null_count == 0 and pa.types.is_boolean(array.type):
         bits = np.frombuffer(array.buffers()[1], np.uint8)

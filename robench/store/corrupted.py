@@ -1,10 +1,10 @@
-"""Verdicts on corrupted images, one line a corruption and severity.
+"""Verdicts on corrupted images, one line per corruption and severity.
 
-results/raw/<dataset>/corruptions/<model>.jsonl     as runs make them
+results/raw/<dataset>/corruptions/<model>.jsonl     written by runs
 results/<dataset>/corruptions/<model>.jsonl         published, committed
 
-There is no attack and no ball: an example counts if its corrupted image is classified correctly, whatever became
-of the clean one. `correct` is a bit string in hex, first example first.
+There is no attack and no ball: an example counts if its corrupted image is classified correctly, even if its clean
+image is not. `correct` is a bit string in hex, first example first.
 """
 
 import json
@@ -23,17 +23,17 @@ from robench.store.rows import Column
 
 FOLDER, RAW = "corruptions", "raw"
 CLEAN, SPATIAL = "clean", "rotation_translation"
-"""The clean split, and the worst of a grid: both have severity 0."""
+"""The clean split, and the worst view of a grid of rotations and translations: both have severity 0."""
 SCHEMA = 1
 MEND = "restore the file, or delete it and run `robench eval --battery corruptions` again"
 Origin = Literal["generated", "published"]
-"""Made by robench, or read from CIFAR-10-C or ImageNet-C; the two are never merged."""
+"""Corrupted images made by robench, or read from CIFAR-10-C or ImageNet-C; the two are never merged."""
 
 
 class Corrupted(Hashed):
     """A network's verdicts on one corruption at one severity.
 
-    `identity` holds whatever can change them, and `hash` is its digest.
+    `identity` holds everything that can change the verdicts, and `hash` is the digest of `identity`.
     """
 
     schema_version: int = Field(SCHEMA, alias="schema")
@@ -53,12 +53,12 @@ class Corrupted(Hashed):
 
     @property
     def verdicts(self) -> Column:
-        """Correct on the corrupted image, bool (N,)."""
+        """Correctness on each corrupted image, bool (N,)."""
         return from_hex(self.correct, self.n, f"'{self.corruption}' of '{self.model}'")
 
     @property
     def accuracy(self) -> float:
-        """In percent."""
+        """Accuracy on the corrupted images in percent."""
         return percent(self.verdicts)
 
     @property
@@ -68,19 +68,19 @@ class Corrupted(Hashed):
 
 
 def path_of(results: Path, dataset: str, model: str) -> Path:
-    """Where a network's published lines lie; below results/raw those of runs."""
+    """Return the path of a network's published lines, or of the lines of runs if `results` is results/raw."""
     return results / dataset / FOLDER / f"{model.rpartition('/')[2]}.jsonl"
 
 
 def read_corrupted(results: Path, *, published: bool = False) -> Iterator[Corrupted]:
-    """Every line under a results folder, published ones first, in the order of files and lines."""
+    """Yield every line under a results folder, published lines first, in the order of files and lines."""
     for folder in (results,) if published else (results, results / RAW):
         for path in sorted(folder.glob(f"*/{FOLDER}/[!.]*.jsonl")):
             yield from read_lines(path)
 
 
 def read_lines(path: Path) -> Iterator[Corrupted]:
-    """The lines of one file, none where there is no file.
+    """Yield the lines of one file; if the file does not exist, yield none.
 
     Raises:
         InputError: a line is damaged, of a newer schema, or contradicts itself.
@@ -96,13 +96,13 @@ def read_lines(path: Path) -> Iterator[Corrupted]:
 
 
 def write_lines(path: Path, lines: Iterable[Corrupted]) -> None:
-    """Write a file, whole or not at all."""
+    """Write a file of lines, whole or not at all."""
     dumped = (json.dumps(line.model_dump(by_alias=True), sort_keys=True, separators=(",", ":")) for line in lines)
     write_text(path, "".join(f"{line}\n" for line in dumped))
 
 
 def hashed(identity: dict[str, Any], correct: Column, **fields: Any) -> Corrupted:
-    """A line from its verdicts."""
+    """Build a line from its identity and its verdicts, bool (N,)."""
     bits = to_hex(correct)
     return Corrupted(schema=SCHEMA, hash=digest(identity), identity=identity, n=len(correct), correct=bits, **fields)
 
@@ -119,6 +119,6 @@ def _parsed(line: str, where: str) -> Corrupted:
     data = found.identity.get("data", {})
     alike = (data.get("n"), data.get("name")) == (found.n, found.dataset)
     if said != {key: getattr(found, key) for key in said} or not alike:
-        raise InputError(f"{where} says something else than its identity: {MEND}.")
+        raise InputError(f"{where} contradicts its identity: {MEND}.")
     from_hex(found.correct, found.n, where)
     return found

@@ -1,9 +1,9 @@
-"""The head of a record: everything that can change a verdict, and what it cost."""
+"""The header of a record: everything that can change a verdict, and the cost of the run."""
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterable, Iterator
+from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -12,17 +12,17 @@ from robench.errors import InputError
 from robench.numerics.stats import wilson
 from robench.specs import AttackSpec, ThreatModel, digest, fraction
 from robench.specs.base import Declared, build
-from robench.store.rows import Column, Rows
+from robench.store.rows import Column, Rows, robust_after
 
 SCHEMA = 2
-"""1 had no diagnostics."""
+"""Version of the format of records; version 1 had no diagnostics."""
 MEND = "delete it and run the same command again, or publish again"
 SHORT = 16
-"""Hex digits of a hash in a file's name."""
+"""Number of hex digits of a hash in a file's name."""
 
 
 class Hashed(Declared):
-    """What is stored under the hash of its identity, which holds all that can change its verdicts."""
+    """A stored thing with the hash of its identity, which holds everything that can change its verdicts."""
 
     hash: str
     identity: dict[str, Any]
@@ -32,14 +32,14 @@ HashedKind = TypeVar("HashedKind", bound=Hashed)
 
 
 class Header(Hashed):
-    """What is known of an attack on a defense.
+    """The description of one attack on one defense.
 
-    `identity` holds whatever can change a verdict and `hash` is its digest; `family` is the same without
-    the attack's step count. `forwards` and `backwards` are what the run spent, in examples passed through
-    the network, without the clean pass, the judge's and the probe's, which are counted apart. `search` says how it
-    was run meanwhile, which like device and versions is at most a matter of rounding. `diagnostics`
-    are measures by the names of `attacks/diagnostics.toml`; `has_curve` tells whether the verdicts after fewer
-    steps can be read from it.
+    `identity` holds everything that can change a verdict and `hash` is its digest; `family` is the digest without
+    the attack's step count. `forwards` and `backwards` count the examples that the search passed through the
+    network; the passes of the clean prediction, the judge and the probe are counted apart. `search` names how the
+    network was run during the search; like device and versions, it can change a verdict by rounding only.
+    `diagnostics` holds measures by the names of `attacks/diagnostics.toml`. `has_curve` tells whether the verdicts
+    after fewer steps can be read from the record.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -72,30 +72,42 @@ class Header(Hashed):
 
     @property
     def model_identity(self) -> str:
-        """The digest of the network the verdicts belong to."""
+        """The digest of the identity of the network."""
         return digest(self.identity["model"])
 
-    @property
-    def group(self) -> tuple[str, ...]:
-        """Records with equal groups are verdicts on the same network, examples and threat model."""
-        data = digest(self.identity["data"])
-        return self.dataset, self.model, self.model_identity, data, self.threat.norm, repr(self.threat.eps)
-
     def dump(self) -> dict[str, Any]:
-        """As JSON-ready data; what was published before there was a choice of `search` reads as it did."""
+        """Return the header as JSON-ready data; a plain `search` is left out, as in records of older versions."""
         return self.model_dump(by_alias=True, exclude={"search"} if self.search == "plain" else None)
 
 
-class Record:
-    """A header with the verdicts that tables, leaderboard and gate read; all columns are (N,).
+class ComparisonKey(NamedTuple):
+    """The settings that two records must share to stand in one table; the network is apart from them.
 
     Attributes:
-        header: what was run.
+        data: digest of the identity of the examples (dataset, SHA-256, ids).
+        norm, eps: the threat model.
+        seed: the seed of all random draws.
+        precision: the precision of the search.
+    """
+
+    data: str
+    norm: str
+    eps: float
+    seed: int
+    precision: str
+
+
+class Record:
+    """A header with the verdicts that tables, leaderboard and gate read; all columns have shape (N,).
+
+    Attributes:
+        header: the description of the attack and the defense.
         clean: correct on the clean example, bool.
-        robust: correct and not broken, bool.
-        step: of the first success, int64; -1 while robust, 0 where misclassified clean.
-        queries: forwards up to and including the first success, int64, likewise; None where they were not kept.
-        path: where it was read from.
+        robust: correct on the clean example and not broken, bool.
+        step: step of the first success, int64; -1 if robust, 0 if misclassified clean.
+        queries: forwards up to and including the first success, int64; -1 if robust, 0 if misclassified clean. None if
+            the record does not keep them.
+        path: the file that the record was read from, if any.
     """
 
     def __init__(
@@ -112,27 +124,46 @@ class Record:
 
     @classmethod
     def of(cls, header: Header, rows: Rows, path: Path | None) -> "Record":
-        """From the body of a record."""
+        """Build a record from its header and its rows."""
         return cls(header, rows.clean, rows.robust, rows.step, path, rows.queries)
 
     @cached_property
     def model_identity(self) -> str:
-        """The header's; a report asks for it many times."""
+        """The digest of the identity of the network, computed once because reports read it often."""
         return self.header.model_identity
 
+    @property
+    def network(self) -> tuple[str, str]:
+        """The name of the network and the digest of its identity."""
+        return self.header.model, self.model_identity
+
     @cached_property
-    def group(self) -> tuple[str, ...]:
-        """The header's, likewise."""
-        return self.header.group
+    def comparison_key(self) -> ComparisonKey:
+        """The settings that another record must share to stand in one table with this one.
+
+        The key holds the examples, the threat model, the seed and the precision, not the network.
+        """
+        header = self.header
+        data, threat = digest(header.identity["data"]), header.threat
+        return ComparisonKey(data, threat.norm, threat.eps, header.seed, header.precision)
+
+    def after(self, steps: int) -> "Record":
+        """Return the verdicts had the attack stopped after `steps` steps, under the same header and without a path.
+
+        They are right only if `header.has_curve` and the attack took at least `steps` steps.
+        """
+        robust = robust_after(steps, self.clean, self.robust, self.step)
+        queries = None if self.queries is None else np.where(robust, -1, self.queries)
+        return Record(self.header, self.clean, robust, np.where(robust, -1, self.step), queries=queries)
 
     @property
     def clean_accuracy(self) -> float:
-        """In percent."""
+        """Accuracy on clean examples in percent."""
         return percent(self.clean)
 
     @property
     def robust_accuracy(self) -> float:
-        """In percent."""
+        """Robust accuracy in percent."""
         return percent(self.robust)
 
     @property
@@ -142,25 +173,30 @@ class Record:
 
 
 def percent(mask: Column) -> float:
-    """The share of true values, in percent."""
+    """Return the share of true values in percent."""
     return 100.0 * float(np.count_nonzero(mask)) / len(mask)
 
 
+def robust_to_all(records: Iterable[Record]) -> Column:
+    """Return which examples withstood every attack, bool (N,); the records hold the same examples."""
+    return reduce(np.logical_and, [record.robust for record in records])
+
+
 def interval(mask: Column) -> tuple[float, float]:
-    """Wilson's 95% interval of the share of true values, in percent."""
+    """Return Wilson's 95% interval of the share of true values, in percent."""
     low, high = wilson(int(np.count_nonzero(mask)), len(mask))
     return 100.0 * low, 100.0 * high
 
 
-def validated(kind: type[HashedKind], data: dict[str, Any], where: str, newest: int, mend: str) -> HashedKind:
-    """Build what was read from disk, of a schema up to `newest`.
+def validated(kind: type[HashedKind], data: dict[str, Any], where: str, newest_schema: int, mend: str) -> HashedKind:
+    """Build a stored thing from data that was read from disk.
 
     Raises:
-        InputError: malformed, of a newer schema, or its hash is not that of its identity.
+        InputError: the data is malformed, has a schema above `newest_schema`, or its hash is not that of its identity.
     """
     schema = data.get("schema")
-    if isinstance(schema, int) and schema > newest:
-        raise InputError(f"{where} has schema {schema}, this robench reads up to {newest}: update robench.")
+    if isinstance(schema, int) and schema > newest_schema:
+        raise InputError(f"{where} has schema {schema}, this robench reads up to {newest_schema}: update robench.")
     found = build(kind, data, where)
     if digest(found.identity) != found.hash:
         raise InputError(f"{where}: its hash does not match its contents: {mend}.")
@@ -171,18 +207,18 @@ def check_header(data: Any, where: str) -> Header:
     """Build a header that was read from disk.
 
     Raises:
-        InputError: malformed, of a newer schema, or its parts contradict each other.
+        InputError: the header is malformed, of a newer schema, or its parts contradict each other.
     """
     if not isinstance(data, dict):
         raise InputError(f"{where} has no header: {MEND}.")
     header = validated(Header, data, where, SCHEMA, MEND)
     for field in _contradictions(header):
-        raise InputError(f"{where}: its {field} is not the one in its identity: {MEND}.")
+        raise InputError(f"{where}: its {field} contradicts its identity: {MEND}.")
     return header
 
 
 def _contradictions(header: Header) -> Iterator[str]:
-    """Fields beside the identity that say something else than it does."""
+    """Yield the names of the header's fields that contradict its identity."""
     identity = header.identity
     attack, threat, data = (identity.get(key, {}) for key in ("attack", "threat", "data"))
     said = {**header.attack.identity(), "params": {**attack.get("params", {}), **header.attack.params}}

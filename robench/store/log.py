@@ -1,4 +1,4 @@
-"""The log of a training run beside its weights: CSV, one line an epoch."""
+"""The training log beside the weights: CSV, one line per epoch."""
 
 import csv
 import io
@@ -14,9 +14,10 @@ LOG = "log.csv"
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the training log; accuracies in percent on held-out training examples, NaN without any.
+    """One line of the training log.
 
-    `lr` is the rate at which the next epoch would begin, `seconds` those of training alone.
+    Accuracies are in percent on held-out training examples, NaN if none are held out. `lr` is the learning rate at
+    which the next epoch would begin; `seconds` is the time of training without these measurements.
     """
 
     epoch: int
@@ -28,7 +29,7 @@ class Epoch:
 
 
 def write_log(path: Path, history: Sequence[Epoch]) -> None:
-    """The CSV log, one line an epoch."""
+    """Write the log as CSV, one line per epoch."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(field.name for field in fields(Epoch))
@@ -41,10 +42,10 @@ def write_log(path: Path, history: Sequence[Epoch]) -> None:
 
 
 def read_log(path: Path) -> list[Epoch]:
-    """The epochs of a CSV log.
+    """Read the epochs of a CSV log.
 
     Raises:
-        InputError: there is none, or it is not one.
+        InputError: the file does not exist, or is not a training log.
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:

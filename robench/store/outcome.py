@@ -1,20 +1,20 @@
-"""What an evaluation answers. Never imports torch: reports read it."""
+"""The result of an evaluation. Never imports torch: reports read it."""
 
 from dataclasses import dataclass, field
 
 from robench.store import Record
 
 ORIGIN = {"computed": "now", "stored": "stored", "prefix": "longer run"}
-"""Where a verdict was read from, in the words of tables."""
+"""The origin of a verdict in the words of tables, by `Result.source`."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A record, where it came from, and what this run spent on it."""
+    """A record, its origin, and the passes and seconds that this run spent on it."""
 
     record: Record
     source: str
-    """`computed`, `stored` (its own record was there) or `prefix` (read from a longer run)."""
+    """`computed`, `stored` (the record was on disk) or `prefix` (read from a longer run)."""
     forwards: int
     backwards: int
     seconds: float
@@ -22,7 +22,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An attack that does not apply, and why."""
+    """An attack that does not apply, and the reason."""
 
     name: str
     reason: str
@@ -30,22 +30,22 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Planned:
-    """What an attack would cost, computed or not."""
+    """The expected cost of one attack, computed or read from disk."""
 
     attack: str
     source: str
-    """`compute`, and what an interrupted run has left of it; `stored`, or what it would be read from."""
+    """`compute`, with the part that an interrupted run has left to do; `stored`, or the record that would be read."""
     forwards: int = 0
     backwards: int = 0
     seconds: float | None = 0.0
-    """What is expected; None where nothing is known of the network's speed."""
+    """Expected seconds; None if the speed of the network is unknown."""
     most: int = 0
-    """Forwards at most."""
+    """Upper bound of the forwards."""
 
 
 @dataclass
 class Outcome:
-    """What an evaluation gave, in the order that was asked for."""
+    """The results of an evaluation and the attacks it skipped, in the order of the request."""
 
     results: list[Result] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)

@@ -1,8 +1,8 @@
-"""Published records: results/<dataset>/<model>.jsonl, one line an attack, committed and diffable.
+"""Published records: results/<dataset>/<model>.jsonl, one line per attack, committed and diffable.
 
 A line is the header with three more keys: `clean` and `robust`, bit strings in hex (first example first),
-and `steps`, the first-success steps of the broken examples in order; of attacks that see outputs only also
-`queries`, what they asked up to then.
+and `steps`, the first-success steps of the broken examples in order. Lines of attacks that see outputs only also
+have `queries`, the queries of each broken example up to its first success.
 """
 
 import json
@@ -22,7 +22,7 @@ MEND = "restore the file, or delete it and run `robench publish`"
 
 
 def to_line(record: Record) -> str:
-    """A record as one line of JSON."""
+    """Return a record as one line of JSON."""
     broken = record.clean & ~record.robust
     data = {
         **record.header.dump(),
@@ -36,10 +36,10 @@ def to_line(record: Record) -> str:
 
 
 def from_line(line: str, where: str, path: Path | None = None) -> Record:
-    """A record from one line of JSON.
+    """Build a record from one line of JSON.
 
     Raises:
-        InputError: not JSON, malformed, of a newer schema, or inconsistent.
+        InputError: the line is not JSON, malformed, of a newer schema, or inconsistent.
     """
     try:
         data: dict[str, Any] = json.loads(line)
@@ -66,13 +66,17 @@ def from_line(line: str, where: str, path: Path | None = None) -> Record:
 
 
 def read_published(results: Path) -> Iterator[Record]:
-    """Every published record under a results folder, in the order of files and lines."""
+    """Yield every published record under a results folder, in the order of files and lines."""
     for path in sorted(results.glob("*/[!.]*.jsonl")):
         yield from read_file(path)
 
 
 def read_file(path: Path) -> Iterator[Record]:
-    """The records of one file."""
+    """Yield the published records of one file.
+
+    Raises:
+        InputError: the file cannot be read, or a line is damaged.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -82,20 +86,20 @@ def read_file(path: Path) -> Iterator[Record]:
 
 
 def write_file(path: Path, records: list[Record]) -> None:
-    """Write a file of records, one line each."""
+    """Write records to a file, one line per record."""
     write_text(path, "".join(to_line(record) + "\n" for record in records))
 
 
 def to_hex(mask: Column) -> str:
-    """A bit string, first example first."""
+    """Return a mask, bool (N,), as a bit string in hex, first example first."""
     return np.packbits(mask).tobytes().hex()
 
 
 def from_hex(text: str, n: int, where: str) -> Column:
-    """The n verdicts of a bit string.
+    """Return the n verdicts of a bit string in hex, bool (n,).
 
     Raises:
-        InputError: it is damaged.
+        InputError: the bit string is damaged.
     """
     try:
         bits = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)

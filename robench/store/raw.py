@@ -1,4 +1,4 @@
-"""Raw records: one Parquet file an attack on a defense, written whole or not at all.
+"""Raw records: one Parquet file per attack and defense, written whole or not at all.
 
 results/raw/<dataset>/<model>/<attack>-<hash>.parquet     a finished record
 results/raw/<dataset>/<model>/<attack>-<hash>.chunks/     the finished chunks of an unfinished one
@@ -27,7 +27,7 @@ META = b"robench"
 POINTS = "adversarial"
 MEND = "delete it and run the same command again"
 DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError)
-"""What pyarrow raises for files that are not whole."""
+"""The errors that pyarrow raises for damaged or truncated files."""
 
 
 class Store:
@@ -38,31 +38,34 @@ class Store:
         self.raw = results / "raw"
 
     def path(self, header: Header) -> Path:
-        """Where a record lies."""
+        """Return the path of a record."""
         return self._folder(header) / f"{header.attack.name}-{header.hash[:SHORT]}.parquet"
 
     def chunks(self, header: Header) -> "Chunks":
-        """The finished chunks of a record that is being made."""
+        """Return the finished chunks of a record that is being computed."""
         kind = ".chunks-with-points" if header.has_adversarial else ".chunks"
         return Chunks(self.path(header).with_suffix(kind), header.hash)
 
     def lock(self, header: Header) -> FileLock:
-        """Held while a record is made, so that two identical runs share the work; freed when a process dies."""
+        """Return the lock to hold while a record is computed, so that two identical runs share the work.
+
+        If a process dies, the operating system frees its lock.
+        """
         folder = self._folder(header) / ".locks"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"{header.hash[:SHORT]}.lock")
 
     def find(self, header: Header) -> Path | None:
-        """The finished record of this header; one with points if they are needed."""
+        """Return the path of the finished record of this header, or None; if points are needed, it must have them."""
         path = self.path(header)
         if not path.is_file():
             return None
         return path if read_header(path).has_adversarial or not header.has_adversarial else None
 
     def family(self, header: Header, notice: Callable[[str], None]) -> Path | None:
-        """A finished record of the same family with at least as many steps, the shortest of them.
+        """Return the path of the shortest finished record of the same family with at least as many steps, or None.
 
-        A record that cannot be read is passed over with a notice: another attack's damage is no obstacle.
+        A record that cannot be read is skipped with a notice: a damaged record of another attack must not stop a run.
         """
         fitting: list[tuple[int, Path]] = []
         for path in self._paths(self._folder(header)):
@@ -77,18 +80,18 @@ class Store:
         return min(fitting)[1] if fitting else None
 
     def write(self, header: Header, rows: Rows) -> Path:
-        """Publish a finished record and drop its chunks."""
+        """Write a finished record and remove its chunks; return the path."""
         path = self.path(header)
         _write(path, rows, header.dump())
         self.chunks(header).remove()
         return path
 
     def paths(self) -> Iterator[Path]:
-        """Every finished record."""
+        """Yield the path of every finished record."""
         yield from self._paths(self.raw)
 
     def records(self) -> Iterator[Record]:
-        """Every finished record's verdicts."""
+        """Yield every finished record with its verdicts."""
         for path in self.paths():
             header, rows = read(path, ["id", "label", "clean_prediction", "robust", "step", "queries"])
             yield Record.of(header, rows, path)
@@ -104,17 +107,17 @@ class Store:
 
 
 class Chunks:
-    """The chunks of one record; each is a file of rows, named by its first example's position."""
+    """The chunks of one record; each chunk is a file of rows, named by the position of its first example."""
 
     def __init__(self, folder: Path, hash_: str) -> None:
         self.folder, self.hash = folder, hash_
 
     def write(self, position: int, rows: Rows, meta: dict[str, Any]) -> None:
-        """Publish a finished chunk."""
+        """Write a finished chunk, with `meta` in its header."""
         _write(self.folder / f"{position:08d}.parquet", rows, {"hash": self.hash, **meta})
 
     def read(self) -> Iterator[tuple[Rows, dict[str, Any]]]:
-        """All finished chunks, each with what it cost."""
+        """Yield the rows of all finished chunks, each with the `meta` it was written with."""
         for path in sorted(self.folder.glob("[0-9]*.parquet")):
             table, meta = _read(path)
             if meta["hash"] != self.hash:
@@ -122,15 +125,15 @@ class Chunks:
             yield _from_table(table), meta
 
     def remove(self) -> None:
-        """Drop them: the record is whole."""
+        """Remove all chunks of a record that is finished."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def read(path: Path, columns: list[str] | None = None) -> tuple[Header, Rows]:
-    """A record from disk; columns that were not asked for are empty.
+    """Read a record from disk; if `columns` is given, all other columns are empty.
 
     Raises:
-        InputError: truncated, damaged, of a newer schema, or named by another hash than its own.
+        InputError: the record is truncated, damaged, of a newer schema, or its name has another hash than its header.
     """
     header = read_header(path)
     table, _ = _read(path, columns)
@@ -143,7 +146,11 @@ def read(path: Path, columns: list[str] | None = None) -> tuple[Header, Rows]:
 
 
 def read_header(path: Path) -> Header:
-    """Only the head of a record."""
+    """Read only the header of a record.
+
+    Raises:
+        InputError: the record is damaged, of a newer schema, or its name has another hash than its header.
+    """
     meta = _meta(path)
     header = check_header(meta["header"], f"record '{path}'")
     if not path.stem.endswith(header.hash[:SHORT]):
@@ -152,7 +159,7 @@ def read_header(path: Path) -> Header:
 
 
 def _write(path: Path, rows: Rows, header: dict[str, Any]) -> None:
-    """Rows with a sealed header: a checksum of every column, and one of header and checksums together."""
+    """Write rows with a header, a checksum of every column, and a seal: the digest of header and checksums."""
     checksums = {name: checksum(column) for name, column in rows.columns().items()}
     body = {"header": header, "columns": checksums}
     meta = {META: json.dumps({**body, "seal": digest(body)}).encode()}
@@ -166,7 +173,7 @@ def _write(path: Path, rows: Rows, header: dict[str, Any]) -> None:
 def _read(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, dict[str, Any]]:
     meta = _meta(path)
     try:
-        with pq.ParquetFile(path) as file:  # `read_table` would load all that pyarrow has for whole datasets
+        with pq.ParquetFile(path) as file:  # `read_table` would load pyarrow's code for datasets
             table = file.read(columns, use_threads=False)
     except DAMAGE as error:
         raise _damaged(path) from error
@@ -179,7 +186,7 @@ def _read(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, dict[
 
 
 def _meta(path: Path) -> dict[str, Any]:
-    """The sealed metadata of a record."""
+    """Read the metadata of a record, and check its seal."""
     try:
         metadata = pq.read_schema(path).metadata or {}
     except DAMAGE as error:
@@ -189,11 +196,11 @@ def _meta(path: Path) -> dict[str, Any]:
     try:
         meta: dict[str, Any] = json.loads(metadata[META])
         body = {"header": meta["header"], "columns": meta["columns"]}
-        sealed = meta["seal"] == digest(body)
+        intact = meta["seal"] == digest(body)
     except (ValueError, TypeError, KeyError) as error:
         raise _damaged(path) from error
     schema = meta["header"].get("schema", SCHEMA) if isinstance(meta["header"], dict) else SCHEMA
-    if not sealed and not (isinstance(schema, int) and schema > SCHEMA):
+    if not intact and not (isinstance(schema, int) and schema > SCHEMA):
         raise _damaged(path)
     return meta
 
@@ -203,7 +210,7 @@ def _damaged(path: Path) -> InputError:
 
 
 def checksum(column: Column) -> str:
-    """The sha256 of a column's type, length and values."""
+    """Return the SHA-256 of a column's type, length and values, in hex."""
     total = hashlib.sha256(f"{column.dtype.str} {len(column)}".encode())
     if column.dtype == object:
         for value in column.tolist():

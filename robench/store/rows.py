@@ -1,4 +1,4 @@
-"""The body of a record: one row an example, as NumPy columns."""
+"""The body of a record: one row per example, as NumPy columns."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,19 +12,20 @@ Column = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Rows:
-    """Verdicts, one an example; all columns have length N.
+    """Verdicts, one per example; all columns have length N.
 
     Attributes:
         id: the example's stable id, int64.
-        label, clean_prediction, prediction: classes, int64; `prediction` is that of the adversarial point,
-            or the clean one while robust.
-        robust: correct clean and not broken, bool.
-        valid: False where the algorithm broke its promises and the example has no confirmed success, bool.
-        first_fault: the step at which it first did, int64; -1 where it never did.
-        restart, step, queries: of the first success, int64; -1 while robust, 0 where misclassified clean.
+        label, clean_prediction, prediction: classes, int64; `prediction` is the class of the adversarial point, or the
+            clean prediction if robust.
+        robust: correct on the clean example and not broken, bool.
+        valid: False if the algorithm broke its promises and the example has no confirmed success, bool.
+        first_fault: the first step at which the algorithm broke its promises, int64; -1 if it never did.
+        restart, step, queries: restart, step and queries of the first success, int64; -1 if robust, 0 if misclassified
+            clean.
         forwards, backwards: passes spent on the example, int64.
-        distance: of the adversarial point in the threat model's norm, float64; NaN where there is none.
-        adversarial: those points as float32 bytes, None where there is none or none were asked for.
+        distance: distance of the adversarial point in the threat model's norm, float64; NaN if there is no point.
+        adversarial: the adversarial point as float32 bytes; None if there is no point or points are not kept.
     """
 
     id: Column
@@ -46,26 +47,26 @@ class Rows:
         return len(self.id)
 
     def columns(self) -> dict[str, Column]:
-        """The columns by name."""
+        """Return the columns by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def take(self, positions: Column | slice) -> "Rows":
-        """Some of the rows."""
+        """Return the rows at some positions."""
         return Rows(**{name: column[positions] for name, column in self.columns().items()})
 
     def ordered(self, ids: Column) -> "Rows":
-        """The rows of the given ids, in their order; every id must be present."""
+        """Return the rows of the given ids, in the order of `ids`; every id must be present."""
         order = np.argsort(self.id, kind="stable")
         return self.take(order[np.searchsorted(self.id, ids, sorter=order)])
 
     @property
     def clean(self) -> Column:
-        """Correct on the clean example, bool."""
+        """Correctness on each clean example, bool (N,)."""
         return np.asarray(self.clean_prediction == self.label)
 
-    def prefix(self, steps: int) -> "Rows":
-        """What the first `steps` steps alone would have found; nothing was spent on it."""
-        robust = self.clean & (self.robust | (self.step > steps))
+    def after(self, steps: int) -> "Rows":
+        """Return the rows had the attack stopped after `steps` steps, with no passes counted."""
+        robust = robust_after(steps, self.clean, self.robust, self.step)
         undone = robust & ~self.robust
         first_fault = np.where(self.first_fault > steps, -1, self.first_fault)
         changed = {
@@ -84,11 +85,16 @@ class Rows:
         return Rows(**{**self.columns(), **changed})
 
 
+def robust_after(steps: int, clean: Column, robust: Column, step: Column) -> Column:
+    """Return which examples are robust if the attack stops after `steps` steps, bool (N,); arguments as in `Rows`."""
+    return np.asarray(clean & (robust | (step > steps)))
+
+
 def ids_sha256(ids: Column) -> str:
-    """The sha256 of example ids in their order."""
+    """Return the SHA-256 of example ids in their order, in hex."""
     return hashlib.sha256(np.ascontiguousarray(ids.astype("<i8")).tobytes()).hexdigest()
 
 
 def join(parts: Sequence[Rows]) -> Rows:
-    """Rows of several chunks, one after another."""
+    """Concatenate the rows of several chunks."""
     return Rows(**{f.name: np.concatenate([part.columns()[f.name] for part in parts]) for f in fields(Rows)})

@@ -109,4 +109,4 @@ def test_identities_differ_in_the_fields_that_are_named():
     ]
     assert differing(here, here) == []
     assert [each.name for each in differing({**here, "engine": 1.0}, {**here, "engine": 1})] == ["engine"]
-    assert replace(found[0], name="x").said("there", "here") == "x is true there and absent here"
+    assert replace(found[0], name="x").clause("there", "here") == "x is true there and absent here"

@@ -9,7 +9,7 @@ from robench.classifiers import load_model
 from robench.corruptions.spatial import NAME, grid, moved
 from robench.evaluation.corruptions import RotatedTranslated, evaluate
 from robench.evaluation.request import NetworkUnderTest, Settings
-from robench.report.corruptions import moved as worst_moved
+from robench.report.corruptions import spatial_table
 from robench.report.sweeps import Sweep, spatial, sweeps
 from robench.specs import find_card
 from robench.store.corrupted import CLEAN
@@ -70,7 +70,7 @@ def test_the_verdict_is_the_worst_of_all_views(digits, tmp_path):
     expected = np.logical_and.reduce(right)
     assert 0 < expected.sum() < right[-1].sum()
     assert (lines[NAME, 0].verdicts == expected).all()
-    table = worst_moved({"pgdat": spatial(sweeps(tmp_path))["digits/pgdat"]})
+    table = spatial_table({"pgdat": spatial(sweeps(tmp_path))["digits/pgdat"]})
     assert table.rows["pgdat"][NAME].startswith(f"{100 * expected.mean():.2f} [")
     assert table.rows["pgdat"][CLEAN] == f"{lines[CLEAN, 0].accuracy:.2f}"
     assert "775 views" in table.notes[0]

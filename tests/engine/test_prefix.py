@@ -38,6 +38,6 @@ def test_a_run_of_its_own_gives_the_verdicts_read_from_a_longer_one(name, digits
         assert 0 < whole.robust.sum() < 60
         for short in (s for s in SHORT if s < steps):
             own = attack(frozen, few, spec.model_copy(update={"steps": short}), threat=eps, norm=norm)
-            read = whole.prefix(short)
+            read = whole.after(short)
             for column in ("robust", "step", "queries", "prediction"):
                 assert (getattr(own, column) == getattr(read, column)).all(), (short, column)

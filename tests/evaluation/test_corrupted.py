@@ -13,7 +13,7 @@ from robench.errors import InputError
 from robench.evaluation.corruptions import Generated, Published, RotatedTranslated, evaluate
 from robench.evaluation.request import NetworkUnderTest, Settings
 from robench.report.corruptions import MCA, as_json, every_cell, mean_row, means, settings
-from robench.report.paper import Source, View, paper_table
+from robench.report.paper import VerdictSource, View, paper_table
 from robench.report.publish import publish_corrupted
 from robench.report.sweeps import Sweep, common, comparable, spatial, sweeps
 from robench.specs import digest, find_card
@@ -201,7 +201,7 @@ def test_only_numbers_of_one_setting_are_compared(digits, tmp_path):
     kept, others = comparable(made)
     assert (list(kept), others) == (["pgdat", "alp"], ["pgdat_he"])
     assert "pgdat, alp: digits, generated, 30 examples" in settings(made)
-    source = Source("digits", tmp_path)
+    source = VerdictSource("digits", tmp_path)
     assert paper_table("corruption-differences", source, View()).rows == {}
     assert "pgdat_he" in paper_table("table5", source, View()).notes[1]
 

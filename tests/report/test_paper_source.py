@@ -2,7 +2,8 @@
 
 import pytest
 
-from robench.report.paper import Source, View, paper_table
+from robench.report.leaderboard import leaderboard
+from robench.report.paper import VerdictSource, View, paper_table
 from robench.report.publish import publish_records
 from robench.report.selection import latest_per_key
 from robench.specs import ThreatModel, digest, find_card
@@ -12,7 +13,7 @@ from tests.support.queries import planted
 FIRST = [0, 3, None, None]
 
 
-def changed(record, created="", threat=None, seed=None, params=None):
+def changed(record, created="", threat=None, seed=None, params=None, ids=None):
     """The record as if it had been made with something else."""
     header, identity = record.header, dict(record.header.identity)
     update = {"created": created} if created else {}
@@ -21,6 +22,8 @@ def changed(record, created="", threat=None, seed=None, params=None):
         identity["threat"] = {"norm": "linf", "eps": update["threat"].eps}
     if seed is not None:
         update["seed"] = identity["seed"] = seed
+    if ids:
+        identity["data"] = {**identity["data"], "ids": ids}
     if params:
         identity["attack"] = {**identity["attack"], "params": {**identity["attack"]["params"], **params}}
         update["attack"] = header.attack.model_copy(update={"params": {**header.attack.params, **params}})
@@ -34,7 +37,21 @@ def kept(folder, *records):
         by_model.setdefault(record.header.model.rpartition("/")[2], []).append(record)
     for name, mine in by_model.items():
         write_file(folder / "digits" / f"{name}.jsonl", mine)
-    return Source("digits", folder)
+    return VerdictSource("digits", folder)
+
+
+def test_records_compare_on_the_same_examples_threat_model_and_seed_whatever_the_network():
+    record = planted("pgd-20", FIRST)
+    assert planted("mim-20", FIRST, "digits/alp").comparison_key == record.comparison_key
+    others = [changed(record, threat="0.1"), changed(record, seed=3), changed(record, ids="0" * 64)]
+    assert record.comparison_key not in [other.comparison_key for other in others]
+
+
+def test_defenses_on_other_examples_are_ranked_apart(tmp_path):
+    kept(tmp_path, planted("pgd-20", FIRST), changed(planted("pgd-20", FIRST, "digits/alp"), ids="0" * 64))
+    ranks = list(leaderboard(tmp_path).rows)
+    assert len(ranks) == 2
+    assert all(rank.startswith("digits, linf 0.2, 4 examples, examples ") and rank.endswith(": 1") for rank in ranks)
 
 
 def test_one_threat_model_a_table_the_usual_one_if_it_is_there(tmp_path):
@@ -93,7 +110,7 @@ def test_datasets_without_the_papers_defenses_have_empty_tables(name, tmp_path):
     )
     header = header.model_copy(update={"hash": digest(header.identity), "model": "mine/net"})
     write_file(tmp_path / "mine" / "net.jsonl", [Record(header, record.clean, record.robust, record.step)])
-    table = paper_table(name, Source("mine", tmp_path), View(against=True))
+    table = paper_table(name, VerdictSource("mine", tmp_path), View(against=True))
     assert all(
         "(paper)" in column or column in ("seed", "epochs (paper)") for row in table.rows.values() for column in row
     )

@@ -28,6 +28,15 @@ def test_accuracy_after_some_queries(asked, left):
     assert accuracy_after(planted(), asked) == left
 
 
+def test_after_fewer_steps_later_successes_have_not_happened():
+    record = planted("square", [0, 3, 50, None])
+    record.step = record.queries
+    cut = record.after(10)
+    assert cut.robust.tolist() == [False, False, True, True]
+    assert cut.step.tolist() == cut.queries.tolist() == [0, 3, -1, -1]
+    assert cut.clean.tolist() == record.clean.tolist()
+
+
 def test_a_row_holds_what_a_success_costs():
     made = table(planted())
     assert made.rows == {

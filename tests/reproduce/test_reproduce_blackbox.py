@@ -2,7 +2,7 @@
 
 import pytest
 
-from robench.report.paper import Source, View, paper_table
+from robench.report.paper import VerdictSource, View, paper_table
 from robench.report.paper.blackbox import ASKING
 from robench.report.paper.published import layouts
 from robench.report.paper.seeds import MAIN
@@ -13,7 +13,7 @@ from tests.support.queries import planted
 
 @pytest.fixture
 def source(tmp_path):
-    class Planted(Source):
+    class Planted(VerdictSource):
         """Whatever is asked for, of ten examples."""
 
         def records(self, defense):

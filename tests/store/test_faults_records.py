@@ -45,7 +45,7 @@ RAW = {
     "header a list": (lambda path: change_header(path, lambda h: [1]), "delete it"),
     "another eps beside its identity": (
         header(threat={"norm": "linf", "text": "1", "eps": 1.0}),
-        "not the one in its identity",
+        "contradicts its identity",
     ),
     "verdicts gone": (lambda path: change_column(path, "robust", lambda c: [None] * len(c)), "delete it"),
     "no column of verdicts": (without("robust"), "delete it"),

@@ -88,8 +88,8 @@ def he_logits(state, x):
     return F.normalize(z, dim=1) @ F.normalize(state["fc.weight"], dim=1).T
 
 
-def preact_resnet18(classes=10):
-    """The FastAT family: batch norm before the pooling."""
+def preact_resnet18(classes=10, final_norm=True):
+    """PreAct ResNet-18, with or without batch norm before the pooling."""
     draw, width = Draw(), 64
     draw.conv("conv1", 3, 64, 3)
     for layer, out in enumerate((64, 128, 256, 512), 1):
@@ -102,12 +102,14 @@ def preact_resnet18(classes=10):
             if width != out:
                 draw.conv(f"{name}.shortcut.0", width, out, 1)
             width = out
-    draw.norm("bn", 512)
+    if final_norm:
+        draw.norm("bn", 512)
     draw.linear("linear", 512, classes, bias=True)
     return draw.state
 
 
-def preact_resnet18_logits(state, x):
+def preact_resnet18_logits(state, x, shortcut="activated"):
+    """Activated: a shortcut with a convolution takes relu(bn1(x)) (pytorch-cifar); raw: x (fast_adversarial)."""
     z = conv(state, "conv1", x)
     for layer in range(1, 5):
         for at in range(2):
@@ -116,9 +118,10 @@ def preact_resnet18_logits(state, x):
             inner = conv(state, f"{name}.conv1", active, stride)
             inner = conv(state, f"{name}.conv2", F.relu(norm(state, f"{name}.bn2", inner)))
             changes = f"{name}.shortcut.0.weight" in state
-            z = inner + (conv(state, f"{name}.shortcut.0", active, stride) if changes else z)
-    z = F.relu(norm(state, "bn", z)).mean((2, 3))
-    return F.linear(z, state["linear.weight"], state["linear.bias"])
+            source = active if shortcut == "activated" else z
+            z = inner + (conv(state, f"{name}.shortcut.0", source, stride) if changes else z)
+    z = F.relu(norm(state, "bn", z)) if "bn.weight" in state else z
+    return F.linear(z.mean((2, 3)), state["linear.weight"], state["linear.bias"])
 
 
 def resnet18(classes=10):
@@ -152,3 +155,153 @@ def resnet18_logits(state, x):
                 z = norm(state, f"{name}.shortcut.1", conv(state, f"{name}.shortcut.0", z, stride))
             z = F.relu(inner + z)
     return F.linear(z.mean((2, 3)), state["linear.weight"], state["linear.bias"])
+
+
+ACTIVATIONS = {"silu": lambda x: x * torch.sigmoid(x), "relu": lambda x: x.clamp_min(0)}
+
+
+def same_conv(state, name, x, stride):
+    """TensorFlow's "same" padding of a 3x3 convolution on an even side: for stride 2 only below and on the right."""
+    padded = F.pad(x, (1, 1, 1, 1) if stride == 1 else (0, 1, 0, 1))
+    return F.conv2d(padded, state[f"{name}.weight"], stride=stride)
+
+
+def deepmind_wide_resnet(depth=10, width=1, classes=10):
+    """Gowal et al. 2020: init_conv, layer.G.block.B, batchnorm, logits."""
+    draw, blocks = Draw(), (depth - 4) // 6
+    widths = [16, 16 * width, 32 * width, 64 * width]
+    draw.conv("init_conv", 3, 16, 3)
+    for group in range(3):
+        for at in range(blocks):
+            first, out = (widths[group] if at == 0 else widths[group + 1]), widths[group + 1]
+            name = f"layer.{group}.block.{at}"
+            draw.norm(f"{name}.batchnorm_0", first)
+            draw.conv(f"{name}.conv_0", first, out, 3)
+            draw.norm(f"{name}.batchnorm_1", out)
+            draw.conv(f"{name}.conv_1", out, out, 3)
+            if first != out:
+                draw.conv(f"{name}.shortcut", first, out, 1)
+    draw.norm("batchnorm", widths[3])
+    draw.linear("logits", widths[3], classes, bias=True)
+    return draw.state
+
+
+def deepmind_wide_resnet_logits(state, x, activation="silu"):
+    active_of, z = ACTIVATIONS[activation], conv(state, "init_conv", x)
+    for group in range(3):
+        at = 0
+        while f"layer.{group}.block.{at}.conv_0.weight" in state:
+            name, stride = f"layer.{group}.block.{at}", 2 if at == 0 and group > 0 else 1
+            active = active_of(norm(state, f"{name}.batchnorm_0", z))
+            inner = same_conv(state, f"{name}.conv_0", active, stride)
+            inner = conv(state, f"{name}.conv_1", active_of(norm(state, f"{name}.batchnorm_1", inner)))
+            changes = f"{name}.shortcut.weight" in state
+            z = inner + (F.conv2d(active, state[f"{name}.shortcut.weight"], stride=stride) if changes else z)
+            at += 1
+    z = active_of(norm(state, "batchnorm", z)).mean((2, 3))
+    return F.linear(z, state["logits.weight"], state["logits.bias"])
+
+
+def deepmind_preact_resnet(blocks=(2, 2, 2, 2), classes=10):
+    """Rebuffi et al. 2021: conv_2d, layer_G.B, batchnorm, logits; shortcuts are 3x3."""
+    draw, width = Draw(), 64
+    draw.conv("conv_2d", 3, 64, 3)
+    for layer, (out, count) in enumerate(zip((64, 128, 256, 512), blocks, strict=True)):
+        for at in range(count):
+            name = f"layer_{layer}.{at}"
+            draw.norm(f"{name}.batchnorm_0", width)
+            draw.conv(f"{name}.conv_2d_1", width, out, 3)
+            draw.norm(f"{name}.batchnorm_1", out)
+            draw.conv(f"{name}.conv_2d_2", out, out, 3)
+            if at == 0 and layer > 0:
+                draw.conv(f"{name}.shortcut", width, out, 3)
+            width = out
+    draw.norm("batchnorm", 512)
+    draw.linear("logits", 512, classes, bias=True)
+    return draw.state
+
+
+def deepmind_preact_resnet_logits(state, x, activation="silu"):
+    active_of, z = ACTIVATIONS[activation], conv(state, "conv_2d", x)
+    for layer in range(4):
+        at = 0
+        while f"layer_{layer}.{at}.conv_2d_1.weight" in state:
+            name, stride = f"layer_{layer}.{at}", 2 if at == 0 and layer > 0 else 1
+            inner = same_conv(state, f"{name}.conv_2d_1", active_of(norm(state, f"{name}.batchnorm_0", z)), stride)
+            inner = conv(state, f"{name}.conv_2d_2", active_of(norm(state, f"{name}.batchnorm_1", inner)))
+            z = inner + (same_conv(state, f"{name}.shortcut", z, stride) if f"{name}.shortcut.weight" in state else z)
+            at += 1
+    z = active_of(norm(state, "batchnorm", z)).mean((2, 3))
+    return F.linear(z, state["logits.weight"], state["logits.bias"])
+
+
+def resnet50(classes=10):
+    """ResNet-50 with a 3x3 stem (Engstrom et al. 2019): bottlenecks of 1x1, 3x3 and 1x1 convolutions."""
+    draw, width = Draw(), 64
+    draw.conv("conv1", 3, 64, 3)
+    draw.norm("bn1", 64)
+    for layer, (planes, count) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), 1):
+        for at in range(count):
+            name = f"layer{layer}.{at}"
+            for place, (take, give, size) in enumerate(
+                ((width, planes, 1), (planes, planes, 3), (planes, 4 * planes, 1)), 1
+            ):
+                draw.conv(f"{name}.conv{place}", take, give, size)
+                draw.norm(f"{name}.bn{place}", give)
+            if at == 0:
+                draw.conv(f"{name}.shortcut.0", width, 4 * planes, 1)
+                draw.norm(f"{name}.shortcut.1", 4 * planes)
+            width = 4 * planes
+    draw.linear("linear", 2048, classes, bias=True)
+    return draw.state
+
+
+def resnet50_logits(state, x):
+    z = F.relu(norm(state, "bn1", conv(state, "conv1", x)))
+    for layer, count in enumerate((3, 4, 6, 3), 1):
+        for at in range(count):
+            name, stride = f"layer{layer}.{at}", 2 if at == 0 and layer > 1 else 1
+            inner = F.relu(norm(state, f"{name}.bn1", conv(state, f"{name}.conv1", z)))
+            inner = F.relu(norm(state, f"{name}.bn2", conv(state, f"{name}.conv2", inner, stride)))
+            inner = norm(state, f"{name}.bn3", conv(state, f"{name}.conv3", inner))
+            if f"{name}.shortcut.0.weight" in state:
+                z = norm(state, f"{name}.shortcut.1", conv(state, f"{name}.shortcut.0", z, stride))
+            z = F.relu(inner + z)
+    return F.linear(z.mean((2, 3)), state["linear.weight"], state["linear.bias"])
+
+
+def flexible_wide_resnet(widths=(16, 32, 64, 48), blocks=(2, 1, 3), classes=10):
+    """Huang et al. 2021: stem_conv, blocks.G.layer.B, bn1, fc."""
+    draw = Draw()
+    draw.conv("stem_conv", 3, widths[0], 3)
+    for group, count in enumerate(blocks):
+        for at in range(count):
+            first, out, name = (
+                (widths[group] if at == 0 else widths[group + 1]),
+                widths[group + 1],
+                f"blocks.{group}.layer.{at}",
+            )
+            draw.norm(f"{name}.bn1", first)
+            draw.conv(f"{name}.conv1", first, out, 3)
+            draw.norm(f"{name}.bn2", out)
+            draw.conv(f"{name}.conv2", out, out, 3)
+            if first != out:
+                draw.conv(f"{name}.convShortcut", first, out, 1)
+    draw.norm("bn1", widths[-1])
+    draw.linear("fc", widths[-1], classes, bias=True)
+    return draw.state
+
+
+def flexible_wide_resnet_logits(state, x):
+    z = conv(state, "stem_conv", x)
+    for group in range(3):
+        at = 0
+        while f"blocks.{group}.layer.{at}.conv1.weight" in state:
+            name, stride = f"blocks.{group}.layer.{at}", 2 if at == 0 and group > 0 else 1
+            active = F.relu(norm(state, f"{name}.bn1", z))
+            inner = conv(state, f"{name}.conv1", active, stride)
+            inner = conv(state, f"{name}.conv2", F.relu(norm(state, f"{name}.bn2", inner)))
+            changes = f"{name}.convShortcut.weight" in state
+            z = inner + (conv(state, f"{name}.convShortcut", active, stride) if changes else z)
+            at += 1
+    return F.linear(F.relu(norm(state, "bn1", z)).mean((2, 3)), state["fc.weight"], state["fc.bias"])

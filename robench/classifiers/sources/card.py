@@ -5,12 +5,12 @@ from torch import nn
 from robench.classifiers.classifier import assemble
 from robench.classifiers.normalised import normalised
 from robench.classifiers.sources import function, library
-from robench.classifiers.sources.checkpoint import Weights, read_weights
-from robench.classifiers.sources.families import STEM, USUAL_SIZE, channels, classes, in_our_terms
-from robench.classifiers.sources.fitting import fit
+from robench.classifiers.sources.checkpoint import Checkpoint, Weights, read_checkpoint
+from robench.classifiers.sources.fitting import fit, fit_part, said_of
 from robench.classifiers.sources.function import FUNCTION
 from robench.classifiers.sources.library import MAKERS
 from robench.classifiers.sources.loaded import Loaded
+from robench.classifiers.sources.recognition import BACKBONE, CONV, HEAD, USUAL_SIZE, native, recognise
 from robench.data import dataset_of, is_own
 from robench.errors import InputError
 from robench.specs import Card, NetworkSpec, file_sha256, find_card
@@ -34,7 +34,7 @@ def load_card(card: Card) -> nn.Module:
             f"'{card.weights}' has sha256 {actual[:12]}, its card says {card.sha256[:12]}: "
             f'restore the file, or if these weights are meant put sha256 = "{actual}" into the card.'
         )
-    return restore(card, read_weights(card.weights), str(card.weights)).network
+    return restore(card, read_checkpoint(card.weights)).network
 
 
 def resolve(spec: NetworkSpec) -> Loaded:
@@ -50,10 +50,10 @@ def resolve(spec: NetworkSpec) -> Loaded:
         )
     if spec.input is not None or spec.feature_layer is not None:
         raise InputError(f"--model {spec.name}: the card says normalisation and features; leave them out.")
-    return restore(find_card(spec.name), read_weights(spec.weights), str(spec.weights))
+    return restore(find_card(spec.name), read_checkpoint(spec.weights), spec.key)
 
 
-def restore(card: Card, weights: Weights, where: str) -> Loaded:
+def restore(card: Card, checkpoint: Checkpoint, key: str | None = None) -> Loaded:
     """Build the network that a card declares, with weights from any place.
 
     Raises:
@@ -61,19 +61,52 @@ def restore(card: Card, weights: Weights, where: str) -> Loaded:
     """
     result = function.make(card.architecture, card.folder) if card.architecture.name == FUNCTION else None
     if result is not None or card.architecture.name in MAKERS:
-        made = result.network if result else library.make(card.architecture, weights)
-        fit(made, weights, where)
+        made = result.network if result else library.make(card.architecture, checkpoint)
+        remark = fit_part(made, checkpoint, key)
         network = normalised(made, card.input)
     else:
-        weights = in_our_terms(weights, card.input, where)
+        weights, remark = _in_our_terms(card, checkpoint, key)
         shape, rows = _sizes(card, weights)
         network = assemble(card.architecture, card.head, card.input, shape, rows, card.where)
-        fit(network, weights, where)
-    return Loaded(network.eval(), card.architecture, card.head, card.input, card.feature_layer, function=result)
+        fit(network, weights, str(checkpoint.path))
+    return Loaded(
+        network=network.eval(),
+        architecture=card.architecture,
+        head=card.head,
+        input=card.input,
+        input_source="of the card",
+        feature_layer=card.feature_layer,
+        remark=remark,
+        function=result,
+    )
+
+
+def _in_our_terms(card: Card, checkpoint: Checkpoint, key: str | None) -> tuple[Weights, str]:
+    """Rename a checkpoint's weights for a card, which declares the network and its normalisation.
+
+    Raises:
+        InputError: the weights are of no known network, bring another normalisation than the card's, or neither
+            they nor the card say how images are normalised.
+    """
+    if (part := native(checkpoint, key)) is not None:
+        return part.weights, said_of(checkpoint, part)
+    found = recognise(checkpoint, key)
+    if found.input is not None and found.input != card.input:
+        raise InputError(
+            f"weights '{checkpoint.path}' bring a normalisation, {found.input}, that is not the card's, {card.input}."
+        )
+    if found.input is None and "input" not in card.model_fields_set:
+        raise InputError(
+            f"neither {card.where} nor weights '{checkpoint.path}' say how images are normalised: put input = {{ mean "
+            "= [0.0], std = [1.0] } into the card if the network takes images as they are (TRADES), or the mean and "
+            "std of its code (AT_HE: mean = [0.4914, 0.4822, 0.4465], std = [0.2471, 0.2435, 0.2616])."
+        )
+    return found.weights, found.remark
 
 
 def _sizes(card: Card, weights: Weights) -> tuple[tuple[int, int, int], int]:
-    """Shape of an image and number of classes: the dataset's; with data of one's own, what the weights tell."""
-    if is_own(card.dataset) and STEM in weights:
-        return (channels(weights), *USUAL_SIZE), classes(weights)
+    """Return shape of an image and number of classes: the dataset's; for a user's data, what the weights tell."""
+    stem = next((key for key, value in weights.items() if key.startswith(BACKBONE) and value.dim() == CONV), None)
+    if is_own(card.dataset) and stem is not None:
+        return (weights[stem].shape[1], *USUAL_SIZE), len(weights[f"{HEAD}weight"])
     return dataset_of(card).sizes

@@ -2,23 +2,24 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from robench.classifiers.sources.unpickling import PICKLE_MODULE
 from robench.errors import InputError
 
 Weights = dict[str, Tensor]
 """A state_dict."""
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "ema", "state_dict_ema")
-"""Keys under which training scripts keep the weights; the first that is there is taken, else the only one."""
+Match = TypeVar("Match")
 DEPTH = 8
-"""How many wrappings are taken off."""
+"""How many mappings inside each other are searched."""
 BLANK = b"\xef\xbb\xbf \t\r\n"
 """What may stand before a text."""
 NO_WEIGHTS = {
@@ -26,23 +27,110 @@ NO_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not what it points to (git lfs pull)",
 }
 """What a file is instead, by how it begins."""
-SHOWN = 5
-SCALAR = np._core.multiarray.scalar  # type: ignore[attr-defined]
-PLAIN = (
-    SCALAR,
-    (SCALAR, "numpy.core.multiarray.scalar"),  # as NumPy 1 called it
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
+TRAINING_ONLY = frozenset(
+    (
+        *("attacker", "criterion", "ema", "ema_model", "loss", "loss_fn", "model_ema"),
+        *("n_averaged", "optimizer", "scheduler", "swa_model", "teacher"),
+    )
 )
-"""Numbers of NumPy, which scripts keep beside the weights: an accuracy, an epoch."""
+"""First parts of keys beside a network that only its training needs."""
+SHOWN = 5
+"""How many keys or parts a message names."""
 
 
-def read_weights(path: Path) -> Weights:
-    """The tensors in a safetensors file, or in one of `torch.save`, without wrapping.
+@dataclass(frozen=True)
+class Part:
+    """A group of tensors in a checkpoint whose keys share a prefix.
+
+    Attributes:
+        state: keys of the mappings around it, joined by dots, `model_ema` say; empty where there are none.
+        prefix: the prefix, `module.` say; empty where there is none.
+        weights: the tensors, by their keys without the prefix.
+    """
+
+    state: str
+    prefix: str
+    weights: Weights
+
+    @property
+    def name(self) -> str:
+        """Return what a user calls it with `--key`: `model_ema.module`."""
+        return ".".join(filter(None, (self.state, self.prefix.rstrip("."))))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All tensors of a file.
+
+    Attributes:
+        path: the file.
+        states: mappings from names to tensors, by the keys of the mappings around them, joined by dots.
+    """
+
+    path: Path
+    states: Mapping[str, Weights]
+
+    def parts(self, anchor: str) -> Iterator[Part]:
+        """List the parts that have a key `anchor`, shortest prefix first."""
+        for name, weights in self.states.items():
+            ends = sorted((key for key in weights if key == anchor or key.endswith(f".{anchor}")), key=len)
+            for end in ends:
+                prefix = end.removesuffix(anchor)
+                inner = {key.removeprefix(prefix): each for key, each in weights.items() if key.startswith(prefix)}
+                inner = {key: each for key, each in inner.items() if key.partition(".")[0] not in TRAINING_ONLY}
+                yield Part(name, prefix, inner)
+
+    def choose(
+        self, anchors: Iterable[str], match: Callable[[Weights], Match | None], key: str | None = None
+    ) -> tuple[Part, Match] | None:
+        """Find the one part that matches something; parts with equal tensors count as one.
+
+        Args:
+            anchors: keys of which every matching part has one.
+            match: what a part matches; None where it matches nothing.
+            key: the beginning of the part's name, where a user has chosen it.
+
+        Raises:
+            InputError: several different parts match, and none is chosen.
+        """
+        found: dict[str, tuple[Part, Match]] = {}
+        for part in (part for anchor in dict.fromkeys(anchors) for part in self.parts(anchor)):
+            if part.name in found or not _chosen(part.name, key):
+                continue
+            matched = match(part.weights)
+            if matched is not None and not any(_equal(part.weights, other.weights) for other, _ in found.values()):
+                found[part.name] = part, matched
+        if len(found) > 1:
+            names = ", ".join(f"'{name or 'the keys without prefix'}'" for name in list(found)[:SHOWN])
+            raise InputError(
+                f"weights '{self.path}' hold {len(found)} different networks ({names}): choose one with --key NAME."
+            )
+        return next(iter(found.values()), None)
+
+    def left_out(self, part: Part) -> int:
+        """Count the tensors that are in no key of the part."""
+        return sum(len(weights) for weights in self.states.values()) - len(part.weights)
+
+    def largest(self, key: str | None = None) -> Part:
+        """Return the group with the most tensors, to say what is wrong with it.
+
+        Raises:
+            InputError: there are none under the key.
+        """
+        named = [(name, each) for name, each in self.states.items() if _chosen(name, key)]
+        if not named:
+            keys = f", only {', '.join(map(str, list(self.states)[:SHOWN]))}" if self.states else ""
+            raise InputError(f"weights '{self.path}' hold no tensors under '{key}'{keys}: name another with --key.")
+        name, weights = max(named, key=lambda each: len(each[1]))
+        return Part(name, "", weights)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read the tensors in a safetensors file, or in one of `torch.save`.
 
     Raises:
-        InputError: it is not there, truncated, something else under that name (a saved HTML page, say), carries
-            code, or holds no tensors by name.
+        InputError: the file is not there, truncated, something else under that name (a saved HTML page, say), or
+            holds no tensors by name.
     """
     if not path.is_file():
         raise InputError(f"weights '{path}': there is no such file.")
@@ -52,12 +140,27 @@ def read_weights(path: Path) -> Weights:
         if start.lstrip(BLANK).lower().startswith(begins):
             raise InputError(f"weights '{path}': the file is {what}; fetch or train it again.")
     # Eight bytes of length, then JSON: safetensors, whatever the file is called.
-    found = _tensors(path) if path.suffix == ".safetensors" or start[8:9] == b"{" else _pickled(path)
-    return _unwrapped(found, path)
+    is_safetensors = path.suffix == ".safetensors" or start[8:9] == b"{"
+    found, beside = (_tensors(path), "") if is_safetensors else _pickled(path)
+    states = dict(_states(found))
+    if not states:
+        keys = f", only {', '.join(map(str, list(found)[:SHOWN]))}" if isinstance(found, Mapping) and found else ""
+        code = f", but a {beside}, which could run code" if beside and not keys else ""
+        raise InputError(f"weights '{path}' hold no tensors by name{keys}{code}: save model.state_dict().")
+    return Checkpoint(path, states)
+
+
+def read_weights(path: Path) -> Weights:
+    """Read the tensors of a file that holds one network and nothing else.
+
+    Raises:
+        InputError: as `read_checkpoint`.
+    """
+    return read_checkpoint(path).largest().weights
 
 
 def peeled(weights: Weights) -> Iterator[Weights]:
-    """The weights, then without what stands before the first dot of every key, if that is the same, and so on.
+    """Yield the weights, then without what stands before the first dot of every key, if that is the same, and so on.
 
     DataParallel puts `module.` there, torch.compile `_orig_mod.`, training frameworks names of their own.
     """
@@ -69,53 +172,61 @@ def peeled(weights: Weights) -> Iterator[Weights]:
         weights = {key.removeprefix(first + dot): value for key, value in weights.items()}
 
 
-def _tensors(path: Path) -> Weights:
+def shape_of(tensor: Tensor) -> str:
+    """Return a shape for messages: 64x3x3x3."""
+    return "x".join(map(str, tensor.shape)) or "scalar"
+
+
+def _tensors(path: Path) -> object:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"weights '{path}' cannot be read ({error}): fetch or train it again.") from error
 
 
-def _pickled(path: Path) -> object:
+def _pickled(path: Path) -> tuple[object, str]:
+    """Unpickle a file of `torch.save`; return what it holds, and the first class in it that torch would not build."""
     try:
-        with torch.serialization.safe_globals(list(PLAIN)), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of TorchScript, which is refused in a sentence
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises several kinds for a damaged file, all of them final here
+        return _load(path, weights_only=True), ""
+    except Exception as error:
         said = str(error)
-        if kind := re.search(r"GLOBAL (\S+) was not an allowed", said):
-            raise InputError(
-                f"weights '{path}' hold a {kind[1]} beside tensors, which could run code: save model.state_dict()."
-            ) from error
         if "TorchScript" in said:
             raise InputError(f"weights '{path}' are TorchScript, which is code: save model.state_dict().") from error
-        if "Weights only load failed" in said:
-            raise InputError(f"weights '{path}': the file is none of torch.save; save model.state_dict().") from error
-        first = (said or type(error).__name__).splitlines()[0]
-        raise InputError(f"weights '{path}' cannot be read ({first}): fetch or train it again.") from error
+        if not (kind := re.search(r"GLOBAL (\S+) was not an allowed", said)):
+            if "Weights only load failed" in said:
+                raise InputError(
+                    f"weights '{path}': the file is none of torch.save; save model.state_dict()."
+                ) from error
+            first = (said or type(error).__name__).splitlines()[0]
+            raise InputError(f"weights '{path}' cannot be read ({first}): fetch or train it again.") from error
+    try:
+        return _load(path, weights_only=False, pickle_module=PICKLE_MODULE), kind[1]
+    except Exception as error:
+        raise InputError(
+            f"weights '{path}' hold a {kind[1]} beside tensors, which could run code: save model.state_dict()."
+        ) from error
 
 
-def _is_state(value: object) -> bool:
-    """Whether it maps names to tensors."""
-    return isinstance(value, Mapping) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
+def _load(path: Path, **options: object) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of TorchScript, which is refused in a sentence
+        return torch.load(path, map_location="cpu", **options)  # type: ignore[arg-type]
 
 
-def _unwrapped(found: object, path: Path) -> Weights:
-    for _ in range(DEPTH):
-        if not isinstance(found, Mapping) or _is_state(found):
-            break
-        named = [found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)]
-        alone = [value for value in found.values() if _is_state(value)]
-        if not named and len(alone) != 1:
-            break
-        found = (named or alone)[0]
-    if not _is_state(found):
-        keys = f", only {', '.join(map(str, list(found)[:SHOWN]))}" if isinstance(found, Mapping) and found else ""
-        raise InputError(f"weights '{path}' hold no tensors by name{keys}: save model.state_dict().")
-    assert isinstance(found, Mapping)
-    return {str(key): value for key, value in found.items()}
+def _states(found: object, name: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Weights]]:
+    """Find all mappings from names to tensors; other values beside the tensors are left out."""
+    if not isinstance(found, Mapping) or not depth:
+        return
+    tensors = {str(key): value for key, value in found.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    if tensors:
+        yield name, tensors
+    for key, value in found.items():
+        yield from _states(value, f"{name}.{key}" if name else str(key), depth - 1)
 
 
-def shape_of(tensor: Tensor) -> str:
-    """For messages: 64x3x3x3."""
-    return "x".join(map(str, tensor.shape)) or "scalar"
+def _chosen(name: str, key: str | None) -> bool:
+    return key is None or name == key or name.startswith(f"{key}.")
+
+
+def _equal(one: Weights, other: Weights) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)

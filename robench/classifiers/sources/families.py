@@ -1,38 +1,38 @@
-"""Checkpoints of the field, recognised by their keys.
+"""Families of published networks, told apart by the names and shapes in their checkpoints.
 
-Each family is one of robench's architectures under other names: its backbone's keys are ours, its last layer is called
-differently. Which arguments the architecture had is read from the shapes.
+The backbone of each family has the same names as one of robench's architectures; only the last layer is called
+differently. Arguments of the architecture are read from the shapes. Whatever changes the function and is in no
+checkpoint (the input of a shortcut, the activation, the normalisation) is a variant, which a user has to name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from math import isfinite
 from typing import Any
 
 import torch
 from torchvision import models
 
-from robench.classifiers.architectures import architecture
-from robench.classifiers.sources.checkpoint import Weights, peeled, shape_of
+from robench.classifiers.sources.checkpoint import Weights
 from robench.errors import InputError
-from robench.specs import Architecture, Input
-from robench.specs.base import build
 
-BACKBONE, HEAD = "backbone.", "head."
-"""What stands before the keys of robench's own networks."""
-INPUTS = (("mu", "sigma"), ("mean", "std"), ("normalize.mean", "normalize.std"), ("0.mean", "0.std"))
-"""Buffers by which published networks normalise their input themselves."""
-STEM = f"{BACKBONE}conv1.weight"
-"""The first convolution of every family."""
-USUAL_SIZE = (32, 32)
-"""Height and width by which recognised networks are built; none of them depends on it."""
-CONV, LINEAR = 4, 2
-"""Axes of a layer's weight."""
 COUNTER = "num_batches_tracked"
-"""Of batch norm; evaluation never reads it, and checkpoints from before PyTorch 0.4.1 lack it."""
-NAMED = 3
-"""How many keys a message names."""
+"""Counter of batch norm; evaluation never reads it, and checkpoints from before PyTorch 0.4.1 lack it."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of several functions with the same checkpoint.
+
+    Attributes:
+        what: what it computes, and whose code does so.
+        architecture: robench's name for it, where it is not the family's.
+        args: arguments of the architecture, besides those from the shapes.
+    """
+
+    what: str
+    architecture: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,45 +41,32 @@ class Family:
 
     Attributes:
         architecture: robench's name for it.
-        last: the last layer's name.
-        marks: keys that all of them have; of the families whose marks are there, the first counts.
-        args: of the architecture, from the weights.
+        last: name of the last layer.
+        marks: keys that all of them have; of the families whose marks are there, the first is taken.
+        args: reads arguments of the architecture from the weights.
+        absent: keys that none of them has.
+        usual: arguments of a typical one, to say what an unknown network is near to.
         unused: a submodule that the forward pass never reads, dropped by name.
+        variants: functions among which the user has to choose, by name; none where the keys say everything.
     """
 
     architecture: str
     last: str
     marks: tuple[str, ...]
     args: Callable[[Weights], dict[str, Any]]
-    usual: dict[str, Any] = field(default_factory=dict)
-    """Arguments of a typical one, to say what an unknown network is near to."""
+    absent: tuple[str, ...] = ()
+    usual: Mapping[str, Any] = field(default_factory=dict)
     unused: str = ""
-
-
-@dataclass(frozen=True)
-class Recognised:
-    """A checkpoint in robench's terms.
-
-    Attributes:
-        architecture: name and arguments.
-        input: the normalisation the checkpoint carries, or None.
-        weights: under robench's keys, `backbone.` and `head.`.
-        last: what the checkpoint calls the last layer.
-    """
-
-    architecture: Architecture
-    input: Input | None
-    weights: Weights
-    last: str
-
-    def their_name(self, key: str) -> str:
-        """What the checkpoint calls a key of robench's."""
-        return key.removeprefix(BACKBONE) if key.startswith(BACKBONE) else f"{self.last}.{key.removeprefix(HEAD)}"
+    variants: Mapping[str, Variant] = field(default_factory=dict)
 
     @property
-    def has_bias(self) -> bool:
-        """Whether the last layer has one: hypersphere embedding has none."""
-        return f"{HEAD}bias" in self.weights
+    def stem(self) -> str:
+        """Key of the first convolution."""
+        return self.marks[0]
+
+    def fits(self, weights: Weights) -> bool:
+        """Tell whether the keys are those of this family."""
+        return all(mark in weights for mark in self.marks) and not any(key in weights for key in self.absent)
 
 
 def _wide_resnet(weights: Weights) -> dict[str, Any]:
@@ -87,11 +74,41 @@ def _wide_resnet(weights: Weights) -> dict[str, Any]:
     return {"depth": 6 * len(blocks) + 4, "widen_factor": len(weights["block1.layer.0.conv1.weight"]) // 16}
 
 
+def _flexible_wide_resnet(weights: Weights) -> dict[str, Any]:
+    groups = sorted({key.split(".")[1] for key in weights if key.startswith("blocks.")})
+    depths = [len({key.split(".")[3] for key in weights if key.startswith(f"blocks.{g}.layer.")}) for g in groups]
+    widths = [len(weights[f"blocks.{g}.layer.0.conv1.weight"]) for g in groups]
+    return {"widths": [len(weights["stem_conv.weight"]), *widths], "blocks": depths}
+
+
+def _deepmind_wide_resnet(weights: Weights) -> dict[str, Any]:
+    blocks = {key.split(".")[3] for key in weights if key.startswith("layer.0.block.")}
+    return {"depth": 6 * len(blocks) + 4, "width": len(weights["layer.0.block.0.conv_0.weight"]) // 16}
+
+
+def _deepmind_preact_resnet(weights: Weights) -> dict[str, Any]:
+    return {"depth": 34 if "layer_2.5.conv_2d_1.weight" in weights else 18}
+
+
+def _preact_depth(weights: Weights) -> dict[str, Any]:
+    return {"depth": 34} if "layer3.5.conv1.weight" in weights else {}
+
+
+def _resnet_depth(weights: Weights) -> dict[str, Any]:
+    bottleneck = "layer1.0.conv3.weight" in weights
+    blocks = {key.split(".")[1] for key in weights if key.startswith("layer3.")}
+    depths = {(True, 6): 50, (True, 23): 101, (True, 36): 152, (False, 6): 34}
+    found = depths.get((bottleneck, len(blocks)))
+    if found is None:
+        raise InputError(f"no ResNet has {len(blocks)} blocks in its third layer")
+    return {"depth": found}
+
+
 def _torchvision(weights: Weights) -> dict[str, Any]:
-    """Which ResNet of torchvision has these shapes; stem and last layer may differ with the images and classes."""
-    own = {key: value.shape for key, value in weights.items() if _telling(key)}
+    """Find the ResNet of torchvision with these shapes; stem and last layer may differ with the images and classes."""
+    shapes = {key: value.shape for key, value in weights.items() if _telling(key)}
     for name in models.list_models(models, include=["resnet*", "resnext*", "wide_resnet*"]):
-        if _shapes(name) == own:
+        if _shapes(name) == shapes:
             return {"name": name}
     raise InputError("torchvision has no ResNet of this depth and width")
 
@@ -104,7 +121,7 @@ def _shapes(name: str) -> dict[str, torch.Size]:
 
 
 def _telling(key: str) -> bool:
-    """Whether a key tells one ResNet from another."""
+    """Tell whether a key distinguishes one ResNet from another."""
     return not key.startswith(("conv1.", "fc.")) and not key.endswith(COUNTER)
 
 
@@ -112,133 +129,93 @@ def _none(weights: Weights) -> dict[str, Any]:
     return {}
 
 
+ACTIVATIONS = {
+    "silu": Variant(
+        "SiLU (Swish) activations: Gowal 2020 and 2021, Rebuffi 2021, Wang 2023", args={"activation": "silu"}
+    ),
+    "relu": Variant("ReLU activations", args={"activation": "relu"}),
+}
+RAW = "a block that changes width convolves its raw input in the shortcut: fast_adversarial, Andriushchenko 2020"
+ACTIVATED = "a block that changes width convolves the activated input in the shortcut: pytorch-cifar, Rice 2020"
+
 FAMILIES = (
     Family(  # TRADES, AT_HE, and most wide ResNets since; Zhang et al. 2019, Pang et al. 2020
         "wide_resnet",
         last="fc",
-        marks=("block1.layer.0.conv1.weight", "block3.layer.0.convShortcut.weight", "fc.weight"),
+        marks=("conv1.weight", "block1.layer.0.conv1.weight", "block3.layer.0.convShortcut.weight", "fc.weight"),
+        absent=("activation.alpha",),
         args=_wide_resnet,
         usual={"depth": 34, "widen_factor": 10},
         unused="sub_block1",
     ),
-    Family(  # FastAT; Wong et al. 2020
+    Family(  # wide ResNets with a width and depth for each group; Huang et al. 2021
+        "flexible_wide_resnet",
+        last="fc",
+        marks=("stem_conv.weight", "blocks.0.layer.0.conv1.weight", "bn1.weight", "fc.weight"),
+        args=_flexible_wide_resnet,
+        usual={"widths": [16, 160, 320, 640], "blocks": [5, 5, 5]},
+    ),
+    Family(  # Gowal et al. 2020, and many since
+        "deepmind_wide_resnet",
+        last="logits",
+        marks=("init_conv.weight", "layer.0.block.0.batchnorm_0.weight", "batchnorm.weight", "logits.weight"),
+        args=_deepmind_wide_resnet,
+        usual={"depth": 28, "width": 10},
+        variants=ACTIVATIONS,
+    ),
+    Family(  # Rebuffi et al. 2021, Rade et al. 2021
+        "deepmind_preact_resnet",
+        last="logits",
+        marks=("conv_2d.weight", "layer_0.0.conv_2d_1.weight", "batchnorm.weight", "logits.weight"),
+        args=_deepmind_preact_resnet,
+        variants=ACTIVATIONS,
+    ),
+    Family(  # PreAct ResNets: Wong et al. 2020, Rice et al. 2020
         "preact_resnet18",
         last="linear",
-        marks=("bn.weight", "layer4.1.conv2.weight", "layer2.0.shortcut.0.weight", "linear.weight"),
-        args=_none,
+        marks=("conv1.weight", "bn.weight", "layer4.1.conv2.weight", "layer2.0.shortcut.0.weight", "linear.weight"),
+        args=_preact_depth,
+        variants={
+            "raw-shortcut": Variant(RAW, "preact_resnet", {"shortcut": "raw"}),
+            "activated-shortcut": Variant(ACTIVATED),
+        },
+    ),
+    Family(  # without batch norm before the pooling: RobustBench's Wong2020Fast, Andriushchenko2020Understanding
+        "preact_resnet",
+        last="linear",
+        marks=(
+            "conv1.weight",
+            "layer1.0.bn1.weight",
+            "layer4.1.conv2.weight",
+            "layer2.0.shortcut.0.weight",
+            "linear.weight",
+        ),
+        absent=("bn.weight", "bn1.weight", "layer2.0.shortcut.1.weight", "layer1.0.conv3.weight"),
+        args=_preact_depth,
+        variants={
+            "raw-shortcut": Variant(RAW, args={"shortcut": "raw", "final_norm": False}),
+            "activated-shortcut": Variant(ACTIVATED, args={"shortcut": "activated", "final_norm": False}),
+        },
+    ),
+    Family(  # ResNets with a 3x3 stem and bottlenecks or more depth: Engstrom et al. 2019, Augustin et al. 2020
+        "resnet",
+        last="linear",
+        marks=("conv1.weight", "bn1.weight", "layer3.5.conv2.weight", "layer2.0.shortcut.1.weight", "linear.weight"),
+        args=_resnet_depth,
+        usual={"depth": 50},
     ),
     Family(  # the ResNet-18 common on CIFAR
         "resnet18",
         last="linear",
-        marks=("bn1.weight", "layer4.1.conv2.weight", "layer2.0.shortcut.1.weight", "linear.weight"),
+        marks=("conv1.weight", "bn1.weight", "layer4.1.conv2.weight", "layer2.0.shortcut.1.weight", "linear.weight"),
+        absent=("layer1.0.conv3.weight",),
         args=_none,
     ),
     Family(  # torchvision, and timm's of the same names
         "torchvision_resnet",
         last="fc",
-        marks=("bn1.weight", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight", "fc.weight"),
+        marks=("conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight", "fc.weight"),
         args=_torchvision,
         usual={"name": "resnet50"},
     ),
 )
-
-
-def recognise(weights: Weights, where: str) -> Recognised:
-    """What network a checkpoint's keys and shapes tell of.
-
-    Raises:
-        InputError: none that robench knows; names the first keys with shapes, and the nearest one.
-    """
-    if _native(weights) is not None:
-        raise InputError(f"weights '{where}' are of a network of robench's own: evaluate the card beside them.")
-    given, weights = _input(weights, where)
-    family, weights = next(
-        (
-            (family, inner)
-            for inner in peeled(weights)
-            for family in FAMILIES
-            if all(mark in inner for mark in (*family.marks, "conv1.weight"))
-        ),
-        (None, weights),
-    )
-    if family is None:
-        raise InputError(_unknown(weights, where))
-    try:
-        known = Architecture(name=family.architecture, args=family.args(weights))
-    except (InputError, TypeError) as error:  # a convolution that is a number has no length
-        raise InputError(f"weights '{where}' look like a {family.architecture}, but {error}.") from error
-    if weights["conv1.weight"].dim() != CONV or weights[f"{family.last}.weight"].dim() != LINEAR:
-        raise InputError(f"weights '{where}' look like a {family.architecture}, but its first and last layers do not.")
-    return Recognised(known, given, _renamed(weights, family), family.last)
-
-
-def channels(weights: Weights) -> int:
-    """Of the images of a recognised network, under robench's keys: the first convolution's."""
-    return weights[STEM].shape[1]
-
-
-def classes(weights: Weights) -> int:
-    """Of a network under robench's keys: the last layer's rows."""
-    return len(weights[f"{HEAD}weight"])
-
-
-def in_our_terms(weights: Weights, given: Input, where: str) -> Weights:
-    """A checkpoint's weights under robench's keys, for a card that declares the network and its normalisation.
-
-    Raises:
-        InputError: they are of no known network, or bring another normalisation.
-    """
-    if (native := _native(weights)) is not None:
-        return native
-    found = recognise(weights, where)
-    if found.input is not None and found.input != given:
-        raise InputError(f"weights '{where}' bring a normalisation, {found.input}, that is not the card's, {given}.")
-    return found.weights
-
-
-def _native(weights: Weights) -> Weights | None:
-    """The weights as a network of robench's own names them, or None if they are none of one."""
-    key = f"{HEAD}weight"
-    return next((w for w in peeled(weights) if key in w and any(each.startswith(BACKBONE) for each in w)), None)
-
-
-def _renamed(weights: Weights, family: Family) -> Weights:
-    kept = {key: value for key, value in weights.items() if not (family.unused and key.startswith(f"{family.unused}."))}
-    last = f"{family.last}."
-    return {HEAD + key.removeprefix(last) if key.startswith(last) else BACKBONE + key: kept[key] for key in kept}
-
-
-def _input(weights: Weights, where: str) -> tuple[Input | None, Weights]:
-    """The normalisation that buffers hold, if any, and the other weights."""
-    pair = next((pair for pair in INPUTS if all(key in weights for key in pair)), None)
-    if pair is None:
-        return None, weights
-    inner = {key: value for key, value in weights.items() if key not in pair}
-    mean, std = (weights[key].flatten().tolist() for key in pair)
-    where = f"the normalisation {', '.join(pair)} of weights '{where}'"
-    given = build(Input, {"mean": mean, "std": std}, where)
-    if len(mean) != len(std) or not all(isfinite(each) and each <= 1 for each in mean):
-        raise InputError(f"{where} does not fit images in [0, 1]: give the network by a function instead.")
-    return given, inner
-
-
-def _unknown(weights: Weights, where: str) -> str:
-    usual = {family.architecture: _names(family) for family in FAMILIES}
-    shared = {name: len(names & weights.keys()) for name, names in usual.items()}
-    nearest = max(shared, key=lambda name: shared[name] / len(usual[name] | weights.keys()))
-    first = ", ".join(f"{key} {shape_of(weights[key])}" for key in list(weights)[:NAMED])
-    near = "none is near"
-    if shared[nearest]:
-        lacking = ", ".join(sorted(usual[nearest] - weights.keys())[:NAMED])
-        near = f"nearest is {nearest}, {shared[nearest]} of whose {len(usual[nearest])} names are there"
-        near += f" (not {lacking})" if lacking else ""
-    return (
-        f"weights '{where}' ({len(weights)} tensors: {first}, ...) are of no network that robench knows; {near}: "
-        f"write a function that makes it and say --model file.py:function --weights '{where}'."
-    )
-
-
-def _names(family: Family) -> frozenset[str]:
-    with torch.device("meta"):
-        states = architecture(family.architecture)(shape=(3, 32, 32), **family.usual).state_dict()
-    return frozenset(states) | {f"{family.last}.weight", f"{family.last}.bias"}

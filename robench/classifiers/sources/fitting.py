@@ -1,13 +1,13 @@
 """Weights into networks and out of them: strictly, with one sentence when something does not fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from robench.classifiers.sources.checkpoint import Weights, peeled, shape_of
+from robench.classifiers.sources.checkpoint import Checkpoint, Part, Weights, peeled, shape_of
 from robench.classifiers.sources.families import COUNTER
 from robench.errors import InputError
 from robench.paths import atomic_path
@@ -56,14 +56,40 @@ def _dense(value: Tensor) -> bool:
     return plain and not value.is_complex() and value.dtype not in (torch.int8, torch.uint8)
 
 
-def fit_peeled(network: nn.Module, weights: Weights, where: str) -> None:
-    """Load weights strictly, without the prefix that a training framework may have put before every key.
+def fit_part(network: nn.Module, checkpoint: Checkpoint, key: str | None = None) -> str:
+    """Load the part of a checkpoint whose keys are the network's, strictly.
+
+    Returns:
+        What was left out of the checkpoint, for the user; empty where nothing was.
 
     Raises:
-        InputError: as `fit`.
+        InputError: no part fits, or several do and none is chosen.
     """
-    keys = network.state_dict().keys()
-    fit(network, next((inner for inner in peeled(weights) if inner.keys() == keys), weights), where)
+    wanted = _without_counters(network.state_dict())
+
+    def same(weights: Weights) -> bool | None:
+        return _without_counters(weights) == wanted or None
+
+    found = checkpoint.choose(sorted(wanted)[:1], same, key)
+    part = found[0] if found else checkpoint.largest(key)
+    fit(network, part.weights if found else _peeled_most(part.weights, wanted), str(checkpoint.path))
+    return said_of(checkpoint, part)
+
+
+def said_of(checkpoint: Checkpoint, part: Part, besides: int = 0) -> str:
+    """Say which part of a checkpoint was taken, where tensors were left out; `besides` others were used as well."""
+    left = checkpoint.left_out(part) - besides
+    where = f"under '{part.name}'" if part.name else "without prefix"
+    return f"weights taken from the keys {where}, {left} other tensors left out" if left else ""
+
+
+def _without_counters(weights: Iterable[str]) -> frozenset[str]:
+    return frozenset(key for key in weights if not key.endswith(COUNTER))
+
+
+def _peeled_most(weights: Weights, wanted: frozenset[str]) -> Weights:
+    """Strip the common prefix under which most keys are the network's, so that a message names the others."""
+    return max(peeled(weights), key=lambda inner: len(wanted & inner.keys()), default=weights)
 
 
 def save_weights(model: nn.Module, path: Path) -> str:

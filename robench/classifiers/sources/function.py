@@ -10,8 +10,8 @@ from pathlib import Path
 from torch import nn
 
 from robench.classifiers.normalised import normalised
-from robench.classifiers.sources.checkpoint import read_weights
-from robench.classifiers.sources.fitting import fit_peeled
+from robench.classifiers.sources.checkpoint import read_checkpoint
+from robench.classifiers.sources.fitting import fit_part
 from robench.classifiers.sources.loaded import FunctionResult, Loaded
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input, NetworkSpec
@@ -30,19 +30,21 @@ def resolve(spec: NetworkSpec) -> Loaded:
         InputError: the function is not there, fails, or makes no network; the weights do not fit it.
     """
     stem, _, function = spec.name.rpartition(MARK)
-    weights = None if spec.weights is None else read_weights(spec.weights)
+    checkpoint = None if spec.weights is None else read_checkpoint(spec.weights)
     result = run_function(Path(f"{stem}.py"), function)
-    if weights is not None:
-        fit_peeled(result.network, weights, str(spec.weights))
+    remark = "no --weights, the network is as the function makes it"
+    if checkpoint is not None:
+        remark = fit_part(result.network, checkpoint, spec.key)
     given = spec.input or Input()
     return Loaded(
         network=normalised(result.network, given).eval(),
         architecture=Architecture(name=FUNCTION, args={"file": f"{stem}.py", "function": function}),
         head=Head(),
         input=given,
+        input_source="as said" if spec.input is not None else "of the function",
         feature_layer=spec.feature_layer,
         code=result.sha256,
-        remark="no --weights, the network is as the function makes it" if weights is None else "",
+        remark=remark,
         function=result,
     )
 

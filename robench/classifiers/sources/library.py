@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from robench.classifiers.normalised import normalised
-from robench.classifiers.sources.checkpoint import Weights, read_weights
-from robench.classifiers.sources.fitting import fit_peeled
+from robench.classifiers.sources.checkpoint import Checkpoint, read_checkpoint
+from robench.classifiers.sources.fitting import fit_part
 from robench.classifiers.sources.loaded import Loaded
 from robench.errors import InputError, unknown
 from robench.specs import Architecture, Head, Input, NetworkSpec
@@ -25,18 +25,20 @@ def resolve(spec: NetworkSpec) -> Loaded:
     """
     library, _, name = spec.name.partition(":")
     declared = Architecture(name=library, args={"name": name})
-    weights = None if spec.weights is None else read_weights(spec.weights)
-    network = make(declared, weights)
-    if weights is not None:
-        fit_peeled(network, weights, str(spec.weights))
-    given = spec.input or usual_input(declared, network) or Input()
+    checkpoint = None if spec.weights is None else read_checkpoint(spec.weights)
+    network = make(declared, checkpoint)
+    remark = "" if checkpoint is None else fit_part(network, checkpoint, spec.key)
+    usual = usual_input(declared, network)
+    given, source = (spec.input, "as said") if spec.input is not None else (usual or Input(), f"of {library}")
     return Loaded(
         network=normalised(network, given).eval(),
         architecture=declared,
         head=Head(),
         input=given,
+        input_source=source,
         feature_layer=spec.feature_layer,
         code=f"{library} {version(library)}",
+        remark=remark,
     )
 
 
@@ -55,12 +57,12 @@ def usual_input(declared: Architecture, made: nn.Module | None = None) -> Input 
     return None
 
 
-def make(declared: Architecture, weights: Weights | None) -> nn.Module:
+def make(declared: Architecture, checkpoint: Checkpoint | None) -> nn.Module:
     """Make a network of a library, by name.
 
     Args:
         declared: `timm` or `torchvision`, with the network's name.
-        weights: that will be loaded, for the number of classes; None for the library's pretrained ones.
+        checkpoint: weights that will be loaded, for the number of classes; None for the library's pretrained ones.
 
     Raises:
         InputError: the library is not installed, or cannot make the network.
@@ -70,8 +72,8 @@ def make(declared: Architecture, weights: Weights | None) -> nn.Module:
         raise InputError(f"architecture '{declared.name}' needs the text 'name' in its args, and nothing else.")
     maker: Maker = MAKERS[declared.name]
     try:
-        network = maker(name, weights is None)
-        if weights is not None and (rows := _rows(network, weights)):
+        network = maker(name, checkpoint is None)
+        if checkpoint is not None and (rows := _rows(network, checkpoint)):
             network = maker(name, False, num_classes=rows)
     except InputError:
         raise
@@ -83,13 +85,12 @@ def make(declared: Architecture, weights: Weights | None) -> nn.Module:
     return network
 
 
-def _rows(network: nn.Module, weights: Weights) -> int:
-    """How many classes the weights have, if other than the network's; 0 else."""
+def _rows(network: nn.Module, checkpoint: Checkpoint) -> int:
+    """Return the number of classes of a checkpoint if it is another than the network's; 0 else."""
     last = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     key = f"{last[-1]}.weight" if last else ""
-    if key not in weights or len(weights[key]) == network.get_parameter(key).shape[0]:
-        return 0
-    return len(weights[key])
+    rows = {len(part.weights[key]) for part in checkpoint.parts(key)} if key else set()
+    return rows.pop() if len(rows) == 1 and rows != {network.get_parameter(key).shape[0]} else 0
 
 
 def _timm(name: str, pretrained: bool, **more: Any) -> nn.Module:

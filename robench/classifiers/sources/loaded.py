@@ -37,6 +37,7 @@ class Loaded:
         architecture: name and arguments.
         head: the last layer.
         input: the normalisation that the network applies to images in [0, 1].
+        input_source: where it comes from: "of the card", "of the checkpoint", "of timm", "as said", ...
         feature_layer: the submodule that gives the penultimate features; None where it is looked for.
         code: what made the network if robench did not: a digest of the user's code, or a library with its version.
         remark: what the user did not say, and how it was therefore read; empty where nothing was left open.
@@ -47,7 +48,13 @@ class Loaded:
     architecture: Architecture
     head: Head
     input: Input
+    input_source: str = ""
     feature_layer: str | None = None
     code: str = ""
     remark: str = ""
     function: FunctionResult | None = None
+
+    @property
+    def said(self) -> str:
+        """Return what a user should know of it: what was left open, and the normalisation with its source."""
+        return "; ".join(filter(None, (self.remark, f"images {self.input} ({self.input_source})")))

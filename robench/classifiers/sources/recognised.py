@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 
 from robench.classifiers.classifier import Classifier, assemble
-from robench.classifiers.sources.checkpoint import read_weights
-from robench.classifiers.sources.families import HEAD, USUAL_SIZE, Recognised, channels, classes, recognise
+from robench.classifiers.sources.checkpoint import read_checkpoint
 from robench.classifiers.sources.fitting import fit
 from robench.classifiers.sources.loaded import Loaded
+from robench.classifiers.sources.recognition import HEAD, USUAL_SIZE, Recognised, recognise
 from robench.errors import InputError
-from robench.specs import Head, Input, NetworkSpec
+from robench.specs import Architecture, Head, Input, NetworkSpec
 
 
 def resolve(spec: NetworkSpec) -> Loaded:
@@ -21,36 +21,41 @@ def resolve(spec: NetworkSpec) -> Loaded:
     """
     if spec.weights is not None:
         raise InputError(f"--model {spec.name} is a file of weights itself: leave --weights out.")
-    found = recognise(read_weights(Path(spec.name)), spec.name)
+    found = recognise(read_checkpoint(Path(spec.name)), spec.key)
     if found.input is not None and spec.input is not None:
         raise InputError(f"weights '{spec.name}' bring their normalisation: leave --mean and --std out.")
-    head, given = _head(found, spec.head, spec.name), spec.input or found.input or Input()
+    if spec.variant is not None and not found.family.variants:
+        raise InputError(f"a {found.family.architecture} has no variants: leave --variant {spec.variant} out.")
+    found.require_said(spec.name, spec.variant, spec.input)
+    architecture, head = found.as_variant(spec.variant), _head(found, spec.head, spec.name)
+    given, source = (found.input, "of the checkpoint") if found.input is not None else (spec.input, "as said")
+    assert given is not None  # `require_said` has checked it
     return Loaded(
-        network=_built(spec.name, found, head, given).eval(),
-        architecture=found.architecture,
+        network=_built(spec.name, found, architecture, head, given).eval(),
+        architecture=architecture,
         head=head,
         input=given,
+        input_source=source,
         feature_layer=spec.feature_layer,
-        remark=_remark(found, head, given),
+        remark="; ".join(filter(None, (_remark(architecture, head), found.remark))),
     )
 
 
-def _built(name: str, found: Recognised, head: Head, given: Input) -> Classifier:
-    where, weights = f"weights '{name}'", found.weights
-    network = assemble(found.architecture, head, given, (channels(weights), *USUAL_SIZE), classes(weights), where)
+def _built(name: str, found: Recognised, architecture: Architecture, head: Head, given: Input) -> Classifier:
+    weights, shape = found.weights, (found.channels, *USUAL_SIZE)
+    network = assemble(architecture, head, given, shape, found.classes, f"weights '{name}'")
     if head.kind == "linear" and not found.has_bias:
-        weights = weights | {f"{HEAD}bias": torch.zeros(classes(weights))}
+        weights = weights | {f"{HEAD}bias": torch.zeros(found.classes)}
     fit(network, weights, name, found.their_name)
     return network
 
 
-def _remark(found: Recognised, head: Head, given: Input) -> str:
-    args = ", ".join(f"{key} = {value}" for key, value in found.architecture.args.items())
+def _remark(architecture: Architecture, head: Head) -> str:
+    args = ", ".join(f"{key} = {value}" for key, value in architecture.args.items())
     last = "hypersphere embedding" if head.kind == "he" else "linear"
-    how = "not normalised" if given == Input() else f"normalised by {given.mean}, {given.std}"
     return (
-        f"recognised by its keys as {found.architecture.name}{f' ({args})' if args else ''}, "
-        f"last layer {last}, images {how}; if it is another, make it by a function"
+        f"recognised by its keys as {architecture.name}{f' ({args})' if args else ''}, last layer {last}; "
+        "if it is another network, make it by a function"
     )
 
 
@@ -60,7 +65,7 @@ def _head(found: Recognised, said: Head | None, where: str) -> Head:
         if not found.has_bias:
             raise InputError(
                 f"weights '{where}': the last layer has no bias, as in hypersphere embedding: "
-                "say --head he --scale 15 (its s), or --head linear if that is what it is."
+                "say --head he --scale 15 (its s), --head fn, wn, fnwn or mhe, or --head linear if that is what it is."
             )
         return Head()
     if said.kind == "he" and found.has_bias:

@@ -1,4 +1,4 @@
-"""The report as one HTML file that works from disk, without a server or a network. Never imports torch."""
+"""The report as one HTML file that works from disk without server and network. Never imports torch."""
 
 from robench.report.page.data import page_data
 from robench.report.page.gallery import Clean

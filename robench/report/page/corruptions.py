@@ -1,24 +1,15 @@
-"""Accuracy under common corruptions as a grid of corruptions and severities, generated and published apart."""
+"""Accuracy under common corruptions as grids of corruptions and severities, one per origin of the images."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from robench.report.sweeps import Sweep, common
-from robench.specs import digest
+from robench.report.sweeps import Sweep
 from robench.specs.corruption import SEVERITIES
-from robench.store import Header
 
 
 def grids(swept: Iterable[Sweep], dataset: str) -> list[dict[str, Any]]:
-    """One grid for the generated and one for the published images of a dataset."""
+    """Return one grid for the generated and one for the published images of a dataset, as far as they are stored."""
     return [_grid(sweep) for sweep in swept if sweep.kind == "common" and sweep.head.dataset == dataset]
-
-
-def mca(swept: Iterable[Sweep], header: Header) -> float | None:
-    """The mean over all corruptions of the very examples that were attacked; None where it is not there."""
-    data = digest(header.identity["data"])
-    found = common({"it": [sweep for sweep in swept if digest(sweep.head.identity["data"]) == data]})
-    return _rounded(found["it"].mca) if found else None
 
 
 def _grid(sweep: Sweep) -> dict[str, Any]:
@@ -28,13 +19,13 @@ def _grid(sweep: Sweep) -> dict[str, Any]:
         "rule": head.rule,
         "seed": head.seed,
         "n": head.n,
-        "clean": _rounded(sweep.clean),
-        "mean": _rounded(sweep.mca),
-        "error": _rounded(sweep.mean_error),
+        "clean": rounded(sweep.clean),
+        "mean": rounded(sweep.mca),
+        "error": rounded(sweep.mean_error),
         "rows": [
             {
                 "name": name,
-                "mean": _rounded(sweep.means.get(name)),
+                "mean": rounded(sweep.means.get(name)),
                 "cells": [
                     round(sweep.cells[name, severity].accuracy, 4) if (name, severity) in sweep.cells else None
                     for severity in SEVERITIES
@@ -45,5 +36,6 @@ def _grid(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """Round a percentage to the four digits that the page keeps."""
     return None if value is None else round(value, 4)

@@ -1,29 +1,27 @@
-"""Accuracy against steps, queries and eps, as points that a page can draw."""
+"""Curves of accuracy against steps, queries and eps, as points that a page can draw."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from robench.report import budget, longest
+from robench.report.queries import budget, longest, step_function
 from robench.store import Column, Record
 
 Points = list[list[float]]
-"""Pairs of x and robust accuracy in percent."""
+"""Points of a curve: pairs of x and robust accuracy in percent."""
 
 
 def curves(records: Sequence[Record], every: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
-    """Three lists of curves of one defense, each curve with its attack's name.
+    """Return three lists of curves of one defense, each curve with the name of its attack.
 
     Args:
-        records: those that are shown.
-        every: all of its current weights, at any eps.
+        records: the records that the page shows.
+        every: all records of the current weights, at any eps.
     """
     return {"steps": _against_steps(records), "queries": _against_queries(records), "eps": _against_eps(records, every)}
 
 
 def _against_steps(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Gradient attacks of several steps; of each family that with the most, the others are its beginnings."""
+    """Return the curves of gradient attacks with several steps; in each family only the attack with the most."""
     kept: dict[str, Record] = {}
     for record in records:
         attack = record.header.attack
@@ -35,35 +33,26 @@ def _against_steps(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _against_queries(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Attacks that see scores or decisions only and kept what they asked, the longest of each family."""
+    """Return the curves of attacks that see scores or decisions only; in each family only the longest."""
     return [_curve(record, record.queries, budget(record)) for record in longest(records) if record.queries is not None]
 
 
 def _curve(record: Record, first: Column, end: int | None) -> dict[str, Any]:
-    """A step function from the x at which each example was first broken; the first point is at 0, the last at `end`."""
-    at, broken = np.unique(first[record.clean & ~record.robust], return_counts=True)
-    standing = np.count_nonzero(record.clean) - np.cumsum(broken)
-    points = [[0, round(record.clean_accuracy, 4)]]
-    points += [
-        [x, round(100.0 * left / len(record.clean), 4)] for x, left in zip(at.tolist(), standing.tolist(), strict=True)
-    ]
+    """Return the curve of an attack from x = 0 to `end`; `first` holds the x at which each example was first broken."""
+    places, accuracy = step_function(record, first)
+    points: Points = [[x, round(y, 4)] for x, y in zip(places.tolist(), accuracy.tolist(), strict=True)]
     if end is not None and points[-1][0] < end:
         points.append([end, points[-1][1]])
     return {"attack": record.header.attack.name, "points": points}
 
 
 def _against_eps(records: Sequence[Record], every: Iterable[Record]) -> list[dict[str, Any]]:
-    """Attacks that were run at several eps of one norm, on the same examples with the same seed and precision."""
-    same: Callable[[Record], tuple[Any, ...]] = lambda r: (  # noqa: E731
-        r.header.threat.norm,
-        r.header.identity["data"],
-        r.header.seed,
-        r.header.precision,
-    )
+    """Return the curves of attacks that were run at several eps, with the rest of the comparison key of `records`."""
+    shown = records[0].comparison_key
     found: dict[str, dict[float, Record]] = {}
     for record in every:
-        if same(record) == same(records[0]):
-            found.setdefault(record.header.attack.name, {})[record.header.threat.eps] = record
+        if record.comparison_key._replace(eps=shown.eps) == shown:
+            found.setdefault(record.header.attack.name, {})[record.comparison_key.eps] = record
     return [
         {
             "attack": name,

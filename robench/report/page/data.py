@@ -1,4 +1,4 @@
-"""Everything the page shows, as plain data: JSON-ready, always in the same order, what is shared kept once."""
+"""The data of the page: JSON-ready, always in the same order, with shared values stored once."""
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from robench.report import Selection, Trust, trust, worst_case
-from robench.report.page.corruptions import grids, mca
+from robench.report.page.corruptions import grids, rounded
 from robench.report.page.curves import curves
 from robench.report.page.gallery import Clean, gallery
 from robench.report.page.interned import Interned
-from robench.report.robustness import attack_names, lacking_attacks
-from robench.report.selection import current, latest_per_key
+from robench.report.robustness import attack_names, lacking_attacks, setting
+from robench.report.selection import latest_per_key, of_current_weights
+from robench.report.sweeps import mca_on
+from robench.report.trust import NO_DIAGNOSTICS
 from robench.specs import diagnostics, find_card, list_models
 from robench.store import Column, Record
 
@@ -20,12 +22,12 @@ SCHEMA = 1
 
 
 class Shared:
-    """What many records have in common.
+    """Values that many records share.
 
     Attributes:
         texts: canonical JSON of the parts of identities.
         attacks: stanzas.
-        trusts: verdicts on trust.
+        trusts: trust verdicts.
         runs: devices and versions.
     """
 
@@ -38,15 +40,15 @@ def page_data(
     selection: Selection,
     clean: Clean,
 ) -> dict[str, Any]:
-    """From records to what the page shows.
+    """Return the data of a page.
 
     Args:
-        records: all that were loaded: for accuracy against eps, other threat models than the selected one count too.
-        selection: of them, what is shown.
-        clean: loads clean images; called only where records hold adversarial points.
+        records: all records that were loaded; curves against eps also use other threat models than the selected one.
+        selection: the records that the page shows.
+        clean: loads clean images; called only for records that hold adversarial points.
     """
     shared, names = Shared(), attack_names(selection)
-    everything = current(records, list(selection.defenses))
+    everything = of_current_weights(records, list(selection.defenses))
     registered = set(list_models())
     defenses = []
     for name, mine in selection.defenses.items():
@@ -54,8 +56,9 @@ def page_data(
         made["about"] = find_card(name).about if name in registered else ""
         made["missing"] = list(lacking_attacks(names, mine))
         made["curves"] = curves(mine, latest_per_key(everything[name]))
-        made["mca"] = mca(selection.corrupted.get(name, ()), mine[0].header)
-        made["corruptions"] = grids(selection.corrupted.get(name, ()), mine[0].header.dataset)
+        swept = selection.corrupted.get(name, ())
+        made["mca"] = rounded(mca_on(mine[0].comparison_key.data, swept))
+        made["corruptions"] = grids(swept, mine[0].header.dataset)
         made["gallery"] = gallery(mine, clean)
         defenses.append(made)
     return {
@@ -70,15 +73,14 @@ def page_data(
 
 
 def _defense(records: Sequence[Record], shared: Shared) -> dict[str, Any]:
-    """A defense's worst case and all of its records."""
+    """Return the worst case and all records of a defense."""
     first, worst = records[0], worst_case(records)
     header = first.header
     identities = _identities(records, shared)
-    searched = "" if header.precision == "fp32" else f", searched in {header.precision}"
     return {
         "name": header.model,
         "dataset": header.dataset,
-        "setting": f"{header.dataset}, {header.threat}, {header.n} examples, seed {header.seed}{searched}",
+        "setting": setting(header),
         "threat": str(header.threat),
         "n": header.n,
         "examples": shared.texts.text(header.identity["data"]),
@@ -90,7 +92,7 @@ def _defense(records: Sequence[Record], shared: Shared) -> dict[str, Any]:
 
 
 def _identities(records: Sequence[Record], shared: Shared) -> Iterator[dict[str, int]]:
-    """The places of the parts of each identity; network and data are the same in all records of a worst case."""
+    """Yield the places of the parts of each identity; all records of a worst case share network and data."""
     first = records[0].header.identity
     common = {key: shared.texts.text(first[key]) for key in ("data", "model")}
     for record in records:
@@ -125,10 +127,11 @@ def _estimate(accuracy: float, interval: tuple[float, float]) -> dict[str, float
 
 
 def _trust(found: Trust, shared: Shared) -> int:
-    unmeasured = "no diagnostics: the records were made before there were any; run them again."
-    return shared.trusts.value({"level": found.level, "sentence": found.sentence() if found.measured else unmeasured})
+    return shared.trusts.value(
+        {"level": found.level, "sentence": found.sentence() if found.measured else NO_DIAGNOSTICS}
+    )
 
 
 def bits(mask: Column) -> str:
-    """Verdicts as base64, eight a byte, first example first."""
+    """Return verdicts, bool (N,), as base64 with eight verdicts per byte, first example first."""
     return base64.b64encode(np.packbits(mask).tobytes()).decode()

@@ -1,4 +1,4 @@
-"""Pictures of broken examples: clean, perturbation, adversarial, from raw records that kept their points."""
+"""Pictures of broken examples (clean image, perturbation, adversarial image), from raw records with points."""
 
 import base64
 import io
@@ -13,18 +13,21 @@ from robench.specs import ORDERS, Norm
 from robench.store import Column, Header, Record, Rows, read
 
 Clean = Callable[[str, Column], Column]
-"""From a dataset's name and ids to its clean test images, float32 (N, C, H, W); raises InputError if they are not
-at hand."""
+"""A function from a dataset's name and ids to the clean test images, float32 (N, C, H, W).
 
+It raises InputError if the images are not available.
+"""
 ATTACKS, EXAMPLES = 4, 6
-"""How many attacks of a defense, strongest first, and examples of each are shown."""
+"""Number of attacks of a defense, strongest first, and number of examples of each attack in a gallery."""
 COLOURS = {1: "L", 3: "RGB"}
+"""Modes of images by number of channels."""
 TOLERANCE = 1e-5
-"""Between the stored distance of a point and that from the clean image at hand."""
+"""Largest difference between the stored distance of a point and its distance from the clean image, relative to
+max(1, eps)."""
 
 
 def gallery(records: Sequence[Record], clean: Clean) -> dict[str, Any]:
-    """Pictures of one defense, and a sentence where there are none.
+    """Return the pictures of one defense, and a note if there are none.
 
     Raises:
         InputError: a record is damaged.
@@ -36,11 +39,14 @@ def gallery(records: Sequence[Record], clean: Clean) -> dict[str, Any]:
             f"`robench eval --model {model} --battery quick --save-adversarial` keeps some; then make this page again."
         )
         return {"attacks": [], "note": f"No adversarial images are kept for this defense: {how}"}
-    stored = [_chosen(record) for record in kept]
+    stored = [_broken_examples(record) for record in kept]
     try:
         return {"attacks": [_of_attack(header, rows, clean) for header, rows in stored], "note": ""}
     except InputError as error:
-        return {"attacks": [], "note": f"Adversarial images are kept, but their clean ones are not at hand: {error}"}
+        return {
+            "attacks": [],
+            "note": f"Adversarial images are kept, but the clean ones are not available: {error}",
+        }
 
 
 def _has_points(record: Record) -> bool:
@@ -56,8 +62,8 @@ def _of_attack(header: Header, rows: Rows, clean: Clean) -> dict[str, Any]:
     }
 
 
-def _chosen(record: Record) -> tuple[Header, Rows]:
-    """Some broken examples, first one of each label, then others, in the record's order."""
+def _broken_examples(record: Record) -> tuple[Header, Rows]:
+    """Read some broken examples of a record, in its order: one of each label, then others up to `EXAMPLES`."""
     assert record.path is not None
     header, rows = read(record.path)
     broken = np.array([place for place, blob in enumerate(rows.adversarial) if blob is not None], dtype=np.int64)
@@ -69,11 +75,11 @@ def _chosen(record: Record) -> tuple[Header, Rows]:
 def _example(header: Header, rows: Rows, place: int, original: Column) -> dict[str, Any]:
     point = np.frombuffer(rows.adversarial[place], dtype="<f4")
     if point.size != original.size or original.shape[0] not in COLOURS:
-        raise InputError(f"example {rows.id[place]} of '{header.dataset}' has another shape there.")
+        raise InputError(f"example {rows.id[place]} of '{header.dataset}' has another shape in the dataset here.")
     point = point.reshape(original.shape)
     change = point.astype(np.float64) - original
     if abs(_length(change, header.threat.norm) - rows.distance[place]) > TOLERANCE * max(1.0, header.threat.eps):
-        raise InputError(f"example {rows.id[place]} of '{header.dataset}' is another image there.")
+        raise InputError(f"example {rows.id[place]} of '{header.dataset}' is another image in the dataset here.")
     largest = float(np.abs(change).max()) or 1.0
     pictures = (original, 0.5 + change / (2 * largest), point)
     return {
@@ -92,7 +98,7 @@ def _length(change: Column, norm: Norm) -> float:
 
 
 def png(picture: Column) -> str:
-    """A data URI of an image in [0, 1], (C, H, W), of one channel or three."""
+    """Return an image in [0, 1], (C, H, W) with one or three channels, as a data URI of a PNG file."""
     pixels = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
     stream = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, COLOURS[pixels.shape[2]]).save(

@@ -1,4 +1,4 @@
-"""One HTML string: the page's markup, style, scripts and data. Nothing is fetched, and the browser is told so."""
+"""Render the page as one HTML string with style, scripts and data; a content policy forbids all requests."""
 
 import base64
 import hashlib
@@ -14,18 +14,18 @@ SCRIPTS = (
     "dom", "bits", "stats", "table", "overview", "leaderboard", "chart", "heat", "gallery", "specs", "diagnostics",
     "defense", "compare", "main",
 )  # fmt: skip
-"""In the order in which they lean on each other; they share one scope."""
+"""The scripts in the order of their dependencies; they share one scope."""
 
 
 def render(data: dict[str, Any]) -> str:
-    """The page; the same data give the same text."""
+    """Return the page as HTML; the same data give the same text."""
     style, script = asset("page.css"), _script()
     parts = {
         "title": escape(_title(data)),
         "policy": _policy(style, script),
         "style": style,
         "script": script,
-        # Inside a script element only `<` could end it early.
+        # A script element can only be ended early by `<`.
         "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], asset("page.html"))
@@ -33,7 +33,7 @@ def render(data: dict[str, Any]) -> str:
 
 @cache
 def asset(name: str) -> str:
-    """A file that is part of every page."""
+    """Read a file that is part of every page."""
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
@@ -44,7 +44,7 @@ def _script() -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """A content security policy: no requests at all, only these very scripts and styles, images from within."""
+    """Return a content security policy that allows exactly this style, this script and images inside the page."""
     return f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}"
 
 

@@ -1,7 +1,7 @@
-"""Tables with a row a defense and a column an attack (`results/paper/tables.toml`), and Table 7."""
+"""Tables with one row per defense and one column per attack (`results/paper/tables.toml`), and Table 7."""
 
 from robench.report.paper.published import PAPER, Layout, published
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.training import training_cells, training_columns
 from robench.report.paper.view import Value, View
 from robench.report.robustness import CLEAN, WORST, cell
@@ -10,8 +10,8 @@ from robench.report.worst_case import worst_case
 from robench.store import Record
 
 
-def accuracies(source: Source, view: View, layout: Layout) -> Table:
-    """A declared table: clean accuracy, the paper's attacks, ours, and the worst case of all of them."""
+def accuracies(source: VerdictSource, view: View, layout: Layout) -> Table:
+    """Make a declared table: clean accuracy, the paper's attacks, our attacks, and the worst case of all attacks."""
     paper = layout.rows(source.dataset)
     names = [CLEAN, *layout.attacks, *layout.also]
     table = Table(layout.title, "defense", view.columns(names, paper.values()))
@@ -37,7 +37,7 @@ def accuracies(source: Source, view: View, layout: Layout) -> Table:
     return table
 
 
-def feature_normalisation(source: Source, view: View) -> Table:
+def feature_normalisation(source: VerdictSource, view: View) -> Table:
     """Feature normalisation in the attack on a standardly trained network (Table 7)."""
     name = "accuracy"
     table = Table("Feature normalisation in the attack's objective, standardly trained network (Table 7)", "attack", [])
@@ -58,5 +58,5 @@ def feature_normalisation(source: Source, view: View) -> Table:
 
 
 def paper_says(view: View, setting: str) -> list[str]:
-    """The note on what the published numbers were measured on, where they are shown."""
+    """Return the note on the setting of the published numbers, if the view shows them."""
     return [f"Paper: {setting}."] if view.against else []

@@ -1,26 +1,27 @@
-"""Fig. 3: the gradient of the weights on adversarial over clean examples, as `robench reproduce fig3` measures it."""
+"""Fig. 3: ratios of weight-gradient norms on adversarial and clean examples, from `robench reproduce fig3`."""
 
 import csv
 from pathlib import Path
 
 from robench.errors import InputError
 from robench.paths import results_folders
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.view import View
 from robench.report.table import Table
 
 DEFENSES = ("pgdat", "pgdat_he")
 EXAMPLES = 256
+"""Number of training examples."""
 COLUMNS = ("defense", "parameters", "median", "mean")
 
 
 def measured(results: Path, dataset: str) -> Path:
-    """Where the ratios are kept: results/<dataset>/gradients.csv, a line a defense and group of parameters."""
+    """Return the path of the ratios: results/<dataset>/gradients.csv, one line per defense and group of parameters."""
     return results / dataset / "gradients.csv"
 
 
-def hard_examples(source: Source, view: View) -> Table:
-    """E(|grad L(x*)| / |grad L(x)|) for each group of parameters, x* made by the training attack."""
+def hard_examples(source: VerdictSource, view: View) -> Table:
+    """E(|grad L(x*)| / |grad L(x)|) for each group of parameters, with x* from the training attack."""
     table = Table(
         "Weight-gradient norm on adversarial over clean examples (Fig. 3)",
         "parameters",
@@ -40,7 +41,7 @@ def hard_examples(source: Source, view: View) -> Table:
     return table
 
 
-def _rows(source: Source) -> list[dict[str, str]]:
+def _rows(source: VerdictSource) -> list[dict[str, str]]:
     for path in (measured(folder, source.dataset) for folder in reversed(results_folders(source.results))):
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as stream:

@@ -1,4 +1,4 @@
-"""What the paper says: its numbers (results/paper/*.csv), and which tables they stood in (tables.toml)."""
+"""The paper's published numbers (results/paper/*.csv), and the layouts of its tables (tables.toml)."""
 
 import csv
 from functools import cache
@@ -10,11 +10,11 @@ from robench.specs import list_models
 from robench.specs.base import Declared, build, read_stanzas
 
 PAPER = "cifar10, WRN-34-10, linf 0.031 with step 0.003, trained at 8/255"
-"""What the published numbers were measured on, unless a table says otherwise."""
+"""The setting of the published numbers, unless a table says otherwise."""
 
 
 class Layout(Declared):
-    """A table with a row a defense and a column an attack; see the head of `tables.toml`."""
+    """The layout of a table with one row per defense and one column per attack; see the head of `tables.toml`."""
 
     name: str
     title: str
@@ -30,9 +30,9 @@ class Layout(Declared):
     notes: list[str] = Field(default_factory=list)
 
     def rows(self, dataset: str) -> dict[str, dict[str, str]]:
-        """The published numbers by our defense and column; also of our defenses that the paper has no numbers of.
+        """Return the published numbers by our defense and column; for defenses without published numbers, no cells.
 
-        Where the dataset has a defense for each published network, every row of the paper has its own.
+        If the dataset has a defense for each published network, every row of the paper becomes a row.
         """
         each = {self.cards.format(**row): row for row in published(self.numbers)} if self.cards else {}
         if any(f"{dataset}/{name}" in list_models() for name in each):
@@ -41,10 +41,10 @@ class Layout(Declared):
         return {name: self._cells([row for row in taken if row["defense"] == name]) for name in self.defenses}
 
     def _cells(self, rows: list[dict[str, str]]) -> dict[str, str]:
-        """One defense's numbers by column."""
+        """Return the published numbers of one defense by column."""
         cells: dict[str, str] = {}
         for row in rows:
-            if "attack" in row:  # one attack a line
+            if "attack" in row:  # one attack per line
                 cells |= {"clean": cells.get("clean") or row["clean"], row["attack"]: row["accuracy"]}
             else:
                 cells |= {self.names.get(key, key): value for key, value in row.items()}
@@ -53,16 +53,16 @@ class Layout(Declared):
 
 @cache
 def layouts() -> dict[str, Layout]:
-    """The declared tables by name.
+    """Return the layouts of the declared tables by name.
 
     Raises:
-        InputError: a malformed stanza.
+        InputError: a stanza is malformed.
     """
     path = data_root() / "results" / "paper" / "tables.toml"
     return {name: build(Layout, stanza, f"'{path}', table '{name}'") for name, stanza in read_stanzas(path)}
 
 
 def published(table: str) -> list[dict[str, str]]:
-    """The rows of one of the paper's tables (results/paper/*.csv)."""
+    """Read the rows of one of the paper's tables (results/paper/*.csv)."""
     with (data_root() / "results" / "paper" / f"{table}.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))

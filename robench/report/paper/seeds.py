@@ -1,18 +1,15 @@
-"""The six main defenses with three training seeds, and whether HE helps: means, deviations, paired tests."""
+"""The six main defenses with three training seeds: means, deviations, and paired tests whether HE helps."""
 
 from collections.abc import Iterator
-from functools import reduce
 from statistics import mean, stdev
 
-import numpy as np
-
 from robench.numerics.stats import mcnemar
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.training import values_of
 from robench.report.paper.view import View, accuracy
 from robench.report.robustness import CLEAN, WORST
 from robench.report.table import Table, p_text
-from robench.store import Column
+from robench.store import Column, robust_to_all
 
 BASES = ("pgdat", "alp", "trades")
 MAIN = tuple(name for base in BASES for name in (base, f"{base}_he"))
@@ -22,14 +19,14 @@ ATTACKS = (RAW, "cw-linf-20", "pgd-100", "scaled-pgd-100", "adaptive-pgd-100", "
 MAKE = "To fill the empty cells: `robench reproduce seeds`."
 
 
-def seeded(source: Source, defense: str, seed: int) -> str:
-    """The defense trained with a seed: the registered one, or one derived from it."""
+def seeded(source: VerdictSource, defense: str, seed: int) -> str:
+    """Return the name of the defense trained with a seed: the registered defense, or one derived from it."""
     card = source.card(defense)
     recipe = card.recipe if card else None
     return defense if recipe is not None and seed == recipe.seed else f"{defense}-seed{seed}"
 
 
-def seeds(source: Source, view: View) -> Table:
+def seeds(source: VerdictSource, view: View) -> Table:
     """Mean and standard deviation over three training seeds."""
     names = (CLEAN, RAW, WORST)
     table = Table("Three training seeds: mean ± standard deviation (%)", "defense", list(names), graded=names)
@@ -45,7 +42,7 @@ def seeds(source: Source, view: View) -> Table:
     return table
 
 
-def paired(source: Source, view: View) -> Table:
+def paired(source: VerdictSource, view: View) -> Table:
     """HE against its base, paired by example."""
     table = Table(
         "Does hypersphere embedding help? Paired by example (exact McNemar test)",
@@ -64,7 +61,7 @@ def paired(source: Source, view: View) -> Table:
     return table
 
 
-def _tests(source: Source, base: str, seed: int) -> Iterator[tuple[str, str]]:
+def _tests(source: VerdictSource, base: str, seed: int) -> Iterator[tuple[str, str]]:
     for name, attacks in ((RAW, (RAW,)), ("worst-case", ATTACKS)):
         plain, he = (_robust(source, seeded(source, each, seed), attacks) for each in (base, f"{base}_he"))
         if plain is not None and he is not None:
@@ -73,14 +70,14 @@ def _tests(source: Source, base: str, seed: int) -> Iterator[tuple[str, str]]:
             yield f"{name} p", p_text(p)
 
 
-def _robust(source: Source, defense: str, attacks: tuple[str, ...]) -> Column | None:
-    """Robust against all of some attacks, (N,); None where one is missing."""
+def _robust(source: VerdictSource, defense: str, attacks: tuple[str, ...]) -> Column | None:
+    """Return which examples withstand all of some attacks, bool (N,); None if the record of an attack is missing."""
     records = [source.record(defense, attack) for attack in attacks]
-    found: list[Column] = [record.robust for record in records if record is not None]
-    return reduce(np.logical_and, found) if len(found) == len(records) else None
+    found = [record for record in records if record is not None]
+    return robust_to_all(found) if len(found) == len(records) else None
 
 
 def compare(plain: Column, he: Column) -> tuple[float, float]:
-    """The difference in points, the second minus the first, and its two-sided p value; verdicts (N,)."""
+    """Return the difference HE minus plain in points and its two-sided p value, from verdicts, bool (N,)."""
     only_he, only_plain = int((he & ~plain).sum()), int((plain & ~he).sum())
     return 100.0 * (only_he - only_plain) / len(plain), mcnemar(only_he, only_plain)

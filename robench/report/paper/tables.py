@@ -1,20 +1,20 @@
-"""Every table that compares with the paper, by name, in its order."""
+"""All tables that compare with the paper, by name, in the paper's order."""
 
 from collections.abc import Callable
 
 from robench.report.paper import blackbox, corruptions, gradients, seeds, training
 from robench.report.paper.attacks import accuracies, feature_normalisation
 from robench.report.paper.published import layouts
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.transfer import transfer
 from robench.report.paper.view import View
 from robench.report.table import Table
 
-Make = Callable[[Source, View], Table]
+Make = Callable[[VerdictSource, View], Table]
 
 
 def _declared(name: str) -> Make:
-    def make(source: Source, view: View) -> Table:
+    def make(source: VerdictSource, view: View) -> Table:
         return accuracies(source, view, layouts()[name])
 
     return make
@@ -38,7 +38,7 @@ PAPER_TABLES: dict[str, Make] = {
     "fig3": gradients.hard_examples,
     "seeds": seeds.seeds,
     "he-paired": seeds.paired,
-    "blackbox-queries": blackbox.asked,
+    "blackbox-queries": blackbox.query_costs,
     "blackbox-curves": blackbox.curves,
     "corruption-cells": corruptions.cells,
     "corruption-differences": corruptions.differences,
@@ -46,7 +46,7 @@ PAPER_TABLES: dict[str, Make] = {
 }
 
 
-def paper_table(name: str, source: Source, view: View) -> Table:
-    """One of them; what other tables missed is forgotten."""
+def paper_table(name: str, source: VerdictSource, view: View) -> Table:
+    """Make one of the paper's tables; records that were missing in other tables are forgotten first."""
     source.missing.clear()
     return PAPER_TABLES[name](source, view)

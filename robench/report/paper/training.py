@@ -1,9 +1,9 @@
-"""What changes in training: its time (Table 3), scale and margin (appendix, Table 1), fewer steps (Fig. 2)."""
+"""Tables on training: time (Table 3), scale and margin (appendix, Table 1), fewer steps (Fig. 2)."""
 
 from collections.abc import Sequence
 
 from robench.report.paper.published import PAPER, published
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.view import Cells, Value, View
 from robench.report.robustness import CLEAN, WORST
 from robench.report.table import Table
@@ -13,17 +13,17 @@ from robench.store.log import LOG, read_log
 
 STEPS = range(1, 8)
 ATTACKS = ("pgd-20", "scaled-pgd-100", "adaptive-pgd-100")
-"""Under which derived defenses are compared."""
+"""The attacks under which derived defenses are compared."""
 EPOCHS, SECONDS, MINUTES = "epochs", "training s", "training min (paper)"
 
 
 def training_columns(view: View) -> list[str]:
-    """Epochs and time, ours and the paper's."""
+    """Return the names of the columns of epochs and time, ours and, if the view shows them, the paper's."""
     return [EPOCHS, f"{EPOCHS} (paper)", SECONDS, MINUTES] if view.against else [EPOCHS, SECONDS]
 
 
-def training_cells(source: Source, view: View, defense: str, numbers: str) -> Cells:
-    """What the card and its training log say."""
+def training_cells(source: VerdictSource, view: View, defense: str, numbers: str) -> Cells:
+    """Return the cells of epochs and time from the card, its training log and the paper."""
     card = source.card(defense)
     if card is None or card.recipe is None:
         return {}
@@ -34,7 +34,7 @@ def training_cells(source: Source, view: View, defense: str, numbers: str) -> Ce
     return row | ({f"{EPOCHS} (paper)": theirs["epochs"], MINUTES: theirs["train_minutes"]} if view.against else {})
 
 
-def scale_margin(source: Source, view: View) -> Table:
+def scale_margin(source: VerdictSource, view: View) -> Table:
     """Appendix Table 1: TRADES+HE at other scales and margins."""
     names = [CLEAN, *ATTACKS]
     rows = published("appendix_table1_scale_margin")
@@ -49,14 +49,14 @@ def scale_margin(source: Source, view: View) -> Table:
     return table
 
 
-def scale_margin_name(source: Source, scale: float, margin: float) -> str:
-    """The defense with these constants: the registered one, or one derived from it."""
+def scale_margin_name(source: VerdictSource, scale: float, margin: float) -> str:
+    """Return the name of the defense with these constants: the registered defense, or one derived from it."""
     card = source.card("trades_he")
     declared = card is not None and (scale, margin) == (card.head.scale, card.head.margin)
     return "trades_he" if declared else f"trades_he-s{scale:g}-m{margin:g}"
 
 
-def fewer_steps(source: Source, view: View) -> Table:
+def fewer_steps(source: VerdictSource, view: View) -> Table:
     """Fig. 2, left: PGD-1 to PGD-7 in training, PGD-20 at test."""
     defenses, shown = ("pgdat", "pgdat_he"), (ATTACKS[0], WORST)
     paper = {row["training"]: row["accuracy"] for row in published("fig2_fewer_steps")}
@@ -86,8 +86,8 @@ def fewer_steps(source: Source, view: View) -> Table:
     return table
 
 
-def values_of(source: Source, defense: str, attacks: Sequence[str] = ATTACKS) -> dict[str, Value]:
-    """Clean accuracy, that under each attack, and the worst case, of a defense whose verdicts are all there."""
+def values_of(source: VerdictSource, defense: str, attacks: Sequence[str] = ATTACKS) -> dict[str, Value]:
+    """Return clean accuracy, the record of each attack, and the worst case; empty if a record is missing."""
     found = [source.record(defense, attack) for attack in attacks]
     records: list[Record] = [record for record in found if record is not None]
     if len(records) < len(found):
@@ -96,10 +96,10 @@ def values_of(source: Source, defense: str, attacks: Sequence[str] = ATTACKS) ->
     return {CLEAN: records[0].clean_accuracy, **dict(zip(attacks, records, strict=True)), WORST: worst}
 
 
-def _cells(source: Source, view: View, defense: str, paper: Cells) -> Cells:
+def _cells(source: VerdictSource, view: View, defense: str, paper: Cells) -> Cells:
     return view.cells(values_of(source, defense), paper)
 
 
-def _make(source: Source, target: str) -> list[str]:
-    """How to fill the cells of derived defenses."""
+def _make(source: VerdictSource, target: str) -> list[str]:
+    """Return the command that fills the cells of derived defenses, if some are empty."""
     return [f"To fill the empty cells: `robench reproduce {target}`."] if source.missing else []

@@ -1,22 +1,22 @@
-"""Appendix Fig. 1: examples crafted on three defenses, shown to six."""
+"""Appendix Fig. 1: transfer of examples crafted on three defenses to six defenses."""
 
 from robench.report.paper.published import PAPER, published
-from robench.report.paper.source import Source
+from robench.report.paper.source import VerdictSource
 from robench.report.paper.view import View
 from robench.report.table import Table
 
 ATTACKS = ("pgd-20", "mim-20")
 WHITE = "*"
-"""Marks what is crafted on the target itself."""
+"""The mark of examples that were crafted on the target itself."""
 Matrix = dict[tuple[str, str], dict[str, str]]
 
 
 def matrix() -> Matrix:
-    """The published accuracies by substitute and attack, then by target."""
+    """Return the published accuracies by substitute and attack, then by target."""
     return {(row.pop("substitute"), row.pop("attack")): row for row in published("appendix_fig1_transfer")}
 
 
-def transfer(source: Source, view: View) -> Table:
+def transfer(source: VerdictSource, view: View) -> Table:
     """Transfer from substitutes to targets (appendix, Fig. 1)."""
     paper = matrix()
     targets = list(next(iter(paper.values())))

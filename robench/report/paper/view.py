@@ -1,4 +1,4 @@
-"""How numbers are shown: alone, with their intervals, or beside the published ones."""
+"""Views of numbers: without additions, with their intervals, or beside the published numbers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from robench.store import Record
 PAPER = "(paper)"
 THEIRS, DIFFERENCE = f"{{}} {PAPER}", "{} (difference)"
 KNOWN = ("seed", "epochs", "training s")
-"""Columns that need no verdict."""
+"""Columns whose cells need no verdicts."""
 Cells = dict[str, str]
 Value = float | Record
-"""A percentage, or a record with an interval besides."""
+"""A percentage, or a record, which also has an interval."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a table shows.
+    """The additions to the cells of a table.
 
     Attributes:
-        against: the published value, and the difference of ours from it, beside each cell.
-        intervals: Wilson's 95% intervals.
+        against: show the published value, and ours minus the published value, beside each cell.
+        intervals: show Wilson's 95% intervals.
     """
 
     against: bool = False
     intervals: bool = False
 
     def columns(self, names: Iterable[str], paper: Iterable[Mapping[str, str]] = ()) -> list[str]:
-        """Ours, and beside each that the paper has, its value and the difference."""
+        """Return the names of our columns, each followed by those of the paper's value and the difference, if shown."""
         known = {name for row in paper for name, value in row.items() if value} if self.against else set()
         return [
             column
@@ -37,7 +37,7 @@ class View:
         ]
 
     def cells(self, values: Mapping[str, Value], paper: Mapping[str, str] | None = None) -> Cells:
-        """The cells of a row, in any order."""
+        """Return the cells of a row: our values and, if the view shows them, published values and differences."""
         row = {name: self.cell(value) for name, value in values.items()}
         for name, theirs in (paper or {}).items():
             if self.against and theirs:
@@ -47,17 +47,17 @@ class View:
         return row
 
     def cell(self, value: Value) -> str:
-        """A percentage, with its interval where that is asked for and known."""
+        """Return a percentage as a cell, with its interval if the view shows intervals and the interval is known."""
         if self.intervals and isinstance(value, Record):
             return Estimate(value.robust_accuracy, value.interval)
         return f"{accuracy(value):.2f}"
 
 
 def accuracy(value: Value) -> float:
-    """In percent."""
+    """Return the accuracy of a value in percent."""
     return value.robust_accuracy if isinstance(value, Record) else value
 
 
 def has_ours(table: Table) -> bool:
-    """Whether anything in a table was measured here."""
+    """Return whether a cell of a table was measured here."""
     return any(PAPER not in column and column not in KNOWN for row in table.rows.values() for column in row)

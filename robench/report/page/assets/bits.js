@@ -1,4 +1,4 @@
-// Verdicts: one bit an example, the first in the highest bit of the first byte.
+// Verdicts, one bit per example: the first example is the highest bit of the first byte.
 
 function unpack(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

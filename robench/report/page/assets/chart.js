@@ -1,12 +1,12 @@
-// Curves as an SVG picture, with a box to switch each on and off and a table of the same numbers.
+// Draws curves as an SVG picture, with a checkbox for each curve and a table of the same numbers.
 //
-// curves: [{ attack, points: [[x, y], ...] }]; stepped ones hold their value until the next point.
+// curves: [{ attack, points: [[x, y], ...] }]; a stepped curve keeps its value until the next point.
 
-const STARTING = 5; // curves that are drawn at first: those that end lowest
+const STARTING = 5; // number of curves drawn at first: those with the lowest last value
 const MARGIN = { left: 44, right: 26, top: 10, bottom: 38 };
 const HEIGHT = 300;
 
-// at: where the table reads them; written: how an x is written.
+// at: the values of x in the table's columns; written: formats a value of x as text.
 function chart(view) {
   const { title, curves, stepped, at, written } = view;
   const ranked = [...curves].sort((a, b) => end(a) - end(b));
@@ -25,20 +25,20 @@ function chart(view) {
     el("figcaption", {}, title),
     picture,
     el("fieldset", {}, el("legend", {}, "Curves"), legend),
-    el("details", {}, el("summary", {}, "The same as numbers"), scrolling(`${title}, numbers`, numbers)),
+    el("details", {}, el("summary", {}, "The same numbers as a table"), scrolling(`${title}, numbers`, numbers)),
   );
 }
 
 const end = (curve) => curve.points.at(-1)[1];
 
-// What a curve says at x; nothing beyond its end, and nothing between the points of one that has no steps.
+// Returns a curve's value at x as text: a dash beyond the last point, and between points if the curve is not stepped.
 function reading(curve, x, stepped) {
   if (x > curve.points.at(-1)[0]) return "–";
   const before = curve.points.filter(([each]) => each <= x).at(-1);
   return stepped || before[0] === x ? percent(before[1]) : "–";
 }
 
-// Six colours and four dashes: neighbours differ in both, and twenty-four curves in one.
+// Returns the style of a curve. Six colours and four dash patterns give 24 different styles; neighbours differ in both.
 const look = (place) => `series-${place % 6} dash-${(place + Math.floor(place / 12)) % 4}`;
 
 function legendEntry(curve, place, shown, draw) {
@@ -66,8 +66,8 @@ function plot({ title, xLabel, stepped, at, written }, curves, shown, width) {
   );
 }
 
-// Steps and queries on a logarithm of 1 + x, so that the start is there too; where ticks are given, evenly; accuracy from
-// a round number below.
+// Makes the scales. Steps and queries lie on log(1 + x), so that x = 0 is shown; if ticks are given, x is linear.
+// Accuracy goes from a multiple of ten, at or below the lowest value, to 100.
 function scales(most, least, ticks, width) {
   const bend = ticks ? (x) => x : Math.log1p;
   const floor = Math.floor(least / 10) * 10;
@@ -106,7 +106,7 @@ function axes(scale, xLabel, width, written) {
   ];
 }
 
-// A staircase, or straight lines.
+// Returns the path of a curve: a staircase if it is stepped, straight lines if not.
 function path(points, scale, stepped) {
   return points
     .map(([x, y], place) => {

@@ -1,10 +1,10 @@
-// Two defenses on the same examples: who is right where the other is wrong, and whether that could be chance.
+// Compares two defenses on the same examples: who alone gets an example right, and whether chance explains it.
 
-// The conclusion as a sentence, and the table behind it; no table where the two do not compare.
+// Returns the conclusion as a sentence, and its table; table is null if the two defenses are not comparable.
 function comparison(data, first, second) {
   if (first === second) return { said: "Choose two different defenses.", table: null };
   if (first.examples !== second.examples || first.threat !== second.threat) {
-    const said = `${first.name} (${first.setting}) and ${second.name} (${second.setting}) were not attacked on the same examples under the same threat model: there is no paired test.`;
+    const said = `${first.name} (${first.setting}) and ${second.name} (${second.setting}) were not attacked on the same examples under the same threat model, so there is no paired test.`;
     return { said, table: null };
   }
   const rows = pairedRows(data, first, second);

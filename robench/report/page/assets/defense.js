@@ -1,4 +1,4 @@
-// Everything about one defense.
+// Draws everything about one defense.
 
 const AT_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 const AT_QUERIES = [10, 100, 500, 1000, 2000, 5000, 10000, 20000];
@@ -37,7 +37,7 @@ function defenseSummary(data, defense) {
       facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
       el("div", {}, el("dt", {}, "Trust"), el("dd", {}, trustBadge(trustOf(data, defense))))),
     missing
-      ? el("p", { class: "note" }, "Attacks are missing that others have, so its worst case does not compare with theirs: run ",
+      ? el("p", { class: "note" }, "Some attacks that other defenses have are missing, so this worst case is not comparable with theirs: run ",
         el("code", {}, `robench eval --model ${defense.name}${missing}`), ".")
       : null,
   ].filter(Boolean);
@@ -51,11 +51,11 @@ function attackTable(data, defense) {
     number("Robust", (record) => record.accuracy, (record) => percent(record.accuracy)),
     number("95% interval", (record) => record.low, interval),
     {
-      title: "Trust alone",
+      title: "Trust (this attack)",
       value: (record) => Object.keys(MARKS).indexOf(data.trusts[record.trust].level),
       cell: (record) => trustBadge(data.trusts[record.trust].level),
     },
-    { title: "Sees", value: (record) => spec(record).access, cell: (record) => spec(record).access },
+    { title: "Access", value: (record) => spec(record).access, cell: (record) => spec(record).access },
     number("Steps", (record) => spec(record).steps),
     number("Forwards", (record) => record.forwards),
     number("Backwards", (record) => record.backwards),
@@ -65,7 +65,7 @@ function attackTable(data, defense) {
   });
   return [
     scrolling("Table of attacks", table.element, "tall"),
-    el("p", { class: "note" }, "An attack without forwards was read from a longer run."),
+    el("p", { class: "note" }, "An attack with 0 forwards was not run by itself: its verdicts were read from a longer run."),
   ];
 }
 
@@ -76,12 +76,12 @@ function curvesSection(defense) {
   return [
     steps.length
       ? chart({ title: "Robust accuracy (%) against steps", xLabel: "steps", curves: steps, stepped: true, at: until(AT_STEPS, steps), written: count })
-      : el("p", {}, "No attack of several steps from which fewer can be read: run ", command("--attack pgd-500"), "."),
+      : el("p", {}, "No stored attack shows the accuracy after fewer steps: run ", command("--attack pgd-500"), "."),
     queries.length
       ? chart({ title: "Robust accuracy (%) against queries", xLabel: "queries of one example", curves: queries, stepped: true,
         at: until(AT_QUERIES, queries), written: count })
-      : el("p", {}, "No attack that counts its queries: run ", command("--battery blackbox"), "."),
-    eps.length ? epsChart(eps) : el("p", {}, "One eps only. For a curve, run an attack at others: ", command("--attack cascade --eps EPS"), "."),
+      : el("p", {}, "No stored attack counts its queries: run ", command("--battery blackbox"), "."),
+    eps.length ? epsChart(eps) : el("p", {}, "Only one eps is stored. For a curve, run an attack at other values: ", command("--attack cascade --eps EPS"), "."),
   ];
 }
 

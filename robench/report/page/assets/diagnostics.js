@@ -1,12 +1,12 @@
-// Every indicator with its threshold, the highest value that was measured, and the attack that showed it.
+// Draws every indicator of trust: its threshold, its highest measured value, and the attack that showed this value.
 
 function diagnosticsSection(data, defense) {
   const { level, sentence } = data.trusts[defense.worst.trust];
   const rows = data.diagnostics.map((rule) => diagnosticRow(data, defense, rule));
-  const heads = ["Indicator", "Highest value", "Limit", "Seen in", "Level above", "What it says"];
+  const heads = ["Indicator", "Highest value", "Limit", "Seen in", "Level if above", "What it says"];
   return [
-    el("p", {}, trustBadge(level), " ", sentence.replace(`${level}: `, "") || "Nothing speaks against the worst case."),
-    el("p", { class: "note" }, "An attack's own shortcomings (those seen in one run) lower the worst case only if no other gradient attack is without fault."),
+    el("p", {}, trustBadge(level), " ", sentence.replace(`${level}: `, "") || "No diagnostic speaks against the worst case."),
+    el("p", { class: "note" }, "A fault of a single attack (the indicators of one run) lowers the trust in the worst case only if every gradient attack has a fault."),
     el("div", { class: "wordy" }, scrolling("Table of diagnostics", plainTable("Indicators of trust", heads, rows, 2))),
   ];
 }

@@ -1,4 +1,4 @@
-// Elements. Every text from the data becomes a text node: nothing is ever parsed as markup.
+// Makes elements. Text from the data always becomes a text node and is never parsed as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -21,7 +21,7 @@ function filled(element, attributes, children) {
 
 const byId = (id) => document.getElementById(id);
 
-// A part of the page that scrolls in itself, sideways on a narrow screen, also with the keyboard.
+// Returns a region that scrolls by itself, sideways on a narrow screen, also with the keyboard.
 function scrolling(label, content, kind = "wide") {
   return el("div", { class: `scrolling ${kind}`, role: "region", "aria-label": label, tabindex: "0" }, content);
 }
@@ -30,12 +30,12 @@ function options(select, values, texts = values) {
   select.append(...values.map((value, place) => el("option", { value }, texts[place])));
 }
 
-// A defense's name without its dataset.
+// Returns a defense's name without its dataset.
 const shortName = (name) => name.split("/").at(-1);
 
 const MARKS = { trusted: "✓", check: "?", broken: "✕", "-": "–" };
 
-// A verdict on trust: a mark, a word and a colour.
+// Returns a level of trust as a badge: a mark, a word and a colour.
 function trustBadge(level) {
   const word = level === "-" ? "not measured" : level;
   const mark = el("span", { "aria-hidden": "true" }, `${MARKS[level]} `);
@@ -48,7 +48,7 @@ const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(
 const count = (value) => value.toLocaleString("en");
 const plural = (value, word) => `${count(value)} ${word}${value === 1 ? "" : "s"}`;
 
-// Copies a text; where the clipboard is closed to the page, selects it for the reader to copy.
+// Returns a button that copies a field's text; if the page may not use the clipboard, the button selects the text.
 function copyButton(label, field, status) {
   const say = (text) => { status.textContent = text; };
   const select = () => { field.focus(); field.select(); say("Selected: press Ctrl+C to copy."); };

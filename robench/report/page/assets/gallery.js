@@ -1,14 +1,14 @@
-// Broken examples in pictures: clean, perturbation, adversarial.
+// Draws broken examples: the clean image, the perturbation and the adversarial image.
 
 function gallerySection(defense) {
   const { attacks, note } = defense.gallery;
   if (note) return [el("p", {}, ...withCode(note))];
   return attacks.flatMap((each) => [
     el("h4", {}, each.attack),
-    el("p", { class: "note" }, `${each.eps}. A perturbation is stretched: grey is no change, black and white are the largest.`),
+    el("p", { class: "note" }, `${each.eps}. Perturbations are rescaled: grey is no change, black and white are the largest changes.`),
     each.examples.length
       ? el("ul", { class: "gallery" }, each.examples.map(galleryItem))
-      : el("p", {}, "It broke no example."),
+      : el("p", {}, "This attack broke no example."),
   ]);
 }
 
@@ -26,5 +26,5 @@ function galleryItem(example) {
 const galleryImage = (src, alt, caption) =>
   el("figure", {}, el("img", { src, alt, width: 72, height: 72 }), el("figcaption", {}, caption));
 
-// Text with commands between back quotes.
+// Turns the parts of a text that stand between back quotes into code elements.
 const withCode = (text) => text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));

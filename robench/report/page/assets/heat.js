@@ -1,4 +1,4 @@
-// Tables whose cells are coloured by their number: corruptions, and who fools whom.
+// Draws tables whose cells are coloured by their value: common corruptions, and transfer.
 
 const SHADES = 8;
 
@@ -29,7 +29,7 @@ function corruptionSection(defense) {
     const rows = grid.rows.map((row) => ({ name: row.name.replaceAll("_", " "), cells: [...row.cells, row.mean] }));
     const sums = [
       grid.clean === null ? "" : `Clean: ${percent(grid.clean)}.`,
-      grid.mean === null ? "Not all corruptions are there, so there is no mean (mCA)." : `Mean over all (mCA): ${percent(grid.mean)}.`,
+      grid.mean === null ? "Some corruptions are missing, so there is no mean (mCA)." : `Mean over all (mCA): ${percent(grid.mean)}.`,
       grid.error === null ? "" : `Mean corruption error (mCE): ${percent(grid.error)}.`,
       grid.rule,
     ];
@@ -57,7 +57,7 @@ function transferSection(data, defense) {
   }
   const columns = targets.filter((target) => [...found.values()].some((row) => row.has(target.name)));
   if (!columns.includes(defense)) {
-    return [el("p", {}, "No transferred examples were shown to it: run ", el("code", {}, `robench eval --battery transfer --model ${defense.name} --substitute NAME`), ".")];
+    return [el("p", {}, "No transferred examples were shown to this defense: run ", el("code", {}, `robench eval --battery transfer --model ${defense.name} --substitute NAME`), ".")];
   }
   const rows = [...found].map(([name, row]) => {
     const { attack, substitute } = transferParts(name);
@@ -69,7 +69,7 @@ function transferSection(data, defense) {
   });
   const heads = columns.map((target) => shortName(target.name) + (target === defense ? " (this)" : ""));
   return [
-    heatTable("Robust accuracy (%) of the defenses in columns on examples crafted on those in rows.", "Crafted on, with", heads, rows),
-    el("p", { class: "note" }, "* The substitute is the target itself: white-box, but the last iterate only."),
+    heatTable("Robust accuracy (%) of the defense in the column on examples crafted on the defense in the row.", "Crafted on, with", heads, rows),
+    el("p", { class: "note" }, "* The substitute is the target itself: a white-box attack, but only the last iterate counts."),
   ];
 }

@@ -1,4 +1,4 @@
-// All defenses in one table: sorted, filtered, with the attacks of the reader's choice.
+// Draws all defenses in one table, which the reader can sort, filter and extend by attacks.
 
 const USUAL = ["pgd-20", "pgd-500", "autoattack", "cascade", "square"];
 

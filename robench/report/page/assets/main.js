@@ -1,4 +1,4 @@
-// Starts the page, and keeps the address in step with what is chosen: #defense=NAME, #compare=NAME,NAME.
+// Starts the page, and writes what the reader chooses into the address: #defense=NAME, #compare=NAME,NAME.
 
 const data = JSON.parse(byId("data").textContent);
 const named = (name) => data.defenses.find((defense) => defense.name === name);
@@ -18,7 +18,7 @@ function showComparison(first, second) {
   byId("compare-body").replaceChildren(...(table ? [table] : []));
 }
 
-// Follows a link into the page; names that are not there are left alone.
+// Follows a link into the page; does nothing if the link names an unknown defense.
 function follow() {
   const [section, value] = [...new URLSearchParams(location.hash.slice(1))][0] ?? [""];
   const wanted = value ? value.split(",").map(named) : [];

@@ -1,6 +1,6 @@
-// Worst case, interval and trust of each defense; defenses of different settings are never in one table.
+// Draws worst case, interval and trust of each defense, in one table per setting.
 
-const FIRST = 40; // rows that are shown before the reader asks for all
+const FIRST = 40; // rows shown until the reader asks for all
 
 function showOverview(data) {
   const levels = Object.keys(MARKS).map((level) => [level, data.defenses.filter((d) => trustOf(data, d) === level).length]);
@@ -39,7 +39,7 @@ function settingTable(data, setting, defenses) {
     notes.push(el("p", {}, button));
   }
   if (ranked.some((defense) => defense.missing.length)) {
-    notes.push(el("p", { class: "note" }, "* Attacks are missing that others have: its worst case does not compare with theirs."));
+    notes.push(el("p", { class: "note" }, "* Some attacks that other defenses have are missing: this worst case is not comparable with theirs."));
   }
   return notes;
 }
@@ -64,7 +64,7 @@ function incomplete(defense) {
   return el("span", {}, el("span", { "aria-hidden": "true" }, " *"), el("span", { class: "unseen" }, " attacks missing"));
 }
 
-// The interval as a line with a dot; the numbers stand beside it.
+// Draws the accuracy as a bar and the interval as a whisker; the same numbers stand in the cells beside them.
 function whisker(estimate) {
   const line = (name, d) => svg("path", { class: name, d, "vector-effect": "non-scaling-stroke" });
   return svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },

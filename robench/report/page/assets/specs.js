@@ -1,4 +1,4 @@
-// What exactly was run: every part of a record's identity, and the hash that names it.
+// Shows exactly what was run: every part of a record's identity, and the hash that names the record.
 
 function specsSection(data, defense) {
   const choice = el("select", { id: "spec-choice" });
@@ -10,7 +10,7 @@ function specsSection(data, defense) {
   return [el("p", { class: "controls" }, el("label", { for: "spec-choice" }, "Attack"), " ", choice), body];
 }
 
-// The text whose SHA-256 is the record's hash.
+// Returns the text whose SHA-256 is the record's hash.
 function canonicalIdentity(data, record) {
   const parts = Object.entries(record.identity).map(([key, place]) => `${JSON.stringify(key)}:${data.texts[place]}`);
   return `{${parts.join(",")}}`;
@@ -24,10 +24,10 @@ function specBody(data, record) {
   text.value = canonicalIdentity(data, record);
   const facts = [
     ["Attack", attack.name],
-    ["What", `${attack.about}. ${attack.cite}`],
-    ["Counts", attack.success === "last" ? "the last iterate only" : "any point on the way"],
-    ["Made", `${record.created}, robench ${run.versions.robench ?? "?"}, torch ${run.versions.torch ?? "?"}, ${run.device}`],
-    ["Spent", `${plural(record.forwards, "forward")}, ${plural(record.backwards, "backward")}, ${record.seconds} s` +
+    ["About", `${attack.about}. ${attack.cite}`],
+    ["Points that count", attack.success === "last" ? "the last iterate only" : "all iterates"],
+    ["Created", `${record.created}, robench ${run.versions.robench ?? "?"}, torch ${run.versions.torch ?? "?"}, ${run.device}`],
+    ["Cost", `${plural(record.forwards, "forward")}, ${plural(record.backwards, "backward")}, ${record.seconds} s` +
       (record.derived_from ? `; read from the longer run ${record.derived_from.slice(0, 16)}` : "")],
     ["Refused by the judge", faultText(record)],
   ];

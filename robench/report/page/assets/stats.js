@@ -1,4 +1,4 @@
-// McNemar's exact test on two counts, in whole numbers until the last division.
+// Computes the two-sided p value of McNemar's exact test from two counts, in integers until the last division.
 
 function mcnemar(onlyFirst, onlySecond) {
   const n = onlyFirst + onlySecond;
@@ -11,7 +11,7 @@ function mcnemar(onlyFirst, onlySecond) {
   return Math.min(1, overPowerOfTwo(tail, n - 1));
 }
 
-// value / 2^exponent, correctly rounded: 64 leading bits, the last one set if any is lost.
+// Returns value / 2^exponent, correctly rounded: keeps 64 leading bits, the last one set if a lower bit is lost.
 function overPowerOfTwo(value, exponent) {
   const shift = Math.max(0, value.toString(16).length * 4 - 64);
   const head = value >> BigInt(shift);

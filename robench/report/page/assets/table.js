@@ -1,7 +1,7 @@
-// A table that is sorted by the buttons in its head. Missing values stay last in either direction.
+// Makes a table that the reader sorts by the buttons in its head. Missing values stay last in both directions.
 //
-// columns: [{ title, value(row), cell(row), numeric }]; value is what rows are sorted by, null where missing;
-// by: the place of the column they are sorted by at first, null to keep their order.
+// columns: [{ title, value(row), cell(row), numeric }]; rows are sorted by value(row), which is null if it is missing.
+// by: the index of the column that sorts the rows at first; null keeps the order of the rows.
 
 function sortableTable({ caption, columns, rows, by, descending, announce }) {
   const body = el("tbody");
@@ -57,7 +57,7 @@ function sorted(rows, column, descending) {
   return [...rows].sort(order);
 }
 
-// A plain table: the first column of each row is its name, so many after it are numbers.
+// Makes a plain table: the first cell of each row is the row's name, the next `numbers` cells are numbers.
 function plainTable(caption, heads, rows, numbers = heads.length) {
   const look = (place) => (place > 0 && place <= numbers ? "number" : null);
   const top = heads.map((each, place) => el("th", { scope: "col", class: look(place) }, each));
