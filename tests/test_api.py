@@ -98,7 +98,7 @@ def test_the_worst_rotation_and_translation_of_ones_own_network(network, images,
 
 def test_only_networks_are_corrupted(images):
     with pytest.raises(InputError, match=r"expected a torch.nn.Module"):
-        robench.evaluate_corruptions(lambda x: x, images, torch.zeros(24, dtype=torch.int64))
+        robench.evaluate_corruptions(lambda x: x, images, torch.zeros(24, dtype=torch.int64))  # type: ignore[arg-type]
 
 
 def test_an_evaluation_for_a_notebook():

@@ -17,10 +17,10 @@ from tests.support.gates import FIELDS, PUBLISHED, QUICK, SMALL, damaged, edited
 # ---- What it catches, and what it lets pass ----
 
 
-def test_a_planted_regression_of_two_and_a_half_points_fails(cli, tmp_path):
+def test_a_planted_regression_of_two_and_a_half_points_fails(cli, now, tmp_path):
     places = plant(tmp_path / "pgdat.jsonl", "pgdat", 14)
     junit = tmp_path / "new" / "junit.xml"
-    said = cli("check", "--model", "pgdat", "--baseline", tmp_path / "pgdat.jsonl", "--junit", junit)
+    said = cli("check", "--model", "pgdat", "--baseline", tmp_path / "pgdat.jsonl", "--junit", junit, *now)
     assert said.code == 1
     assert "FAILED: 6 of 7 cells of 1 defense regressed (1 same)" in said.out
     ids = lost_ids(junit, "pgd-20")
@@ -34,7 +34,8 @@ def test_a_planted_regression_of_two_and_a_half_points_fails(cli, tmp_path):
 
 def test_damaged_weights_fail_and_the_command_reproduces_an_example(cli, tmp_path):
     folder = damaged(tmp_path / "pgdat", 0.3)
-    said = cli("check", "--model", folder, "--baseline", PUBLISHED / "pgdat.jsonl")
+    attacks = ("--attack", "fgsm", "--attack", "pgd-20")
+    said = cli("check", "--model", folder, *attacks, "--baseline", PUBLISHED / "pgdat.jsonl")
     assert said.code == 1
     assert "another network than the baseline's" in said.out
     again = cli(*reproduction(said.out), "--results", tmp_path / "one")
@@ -52,9 +53,15 @@ def test_published_records_pass_as_they_are(cli, tmp_path):
     assert "Attacks: 4 of 4 run now" in said.out
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_other_seeds_stay_silent(cli, seed):
-    said = cli("check", "--model", "pgdat", "--battery", "quick", "--seed", seed)
+QUICKLY = ("--battery", "quick")
+
+
+@pytest.mark.parametrize(
+    ("seed", "attacks"),
+    [(1, ("--attack", "pgd-20")), *(pytest.param(seed, QUICKLY, marks=pytest.mark.slow) for seed in (1, 2, 3))],
+)
+def test_other_seeds_stay_silent(cli, seed, attacks):
+    said = cli("check", "--model", "pgdat", *attacks, "--seed", seed)
     assert said.code == 0
     assert f"seed {seed}; the same network as the baseline's, which has seed 0." in said.out
     assert re.search(r"pgd-20 .* (lower|higher)", said.out), "another seed turns some verdicts"
@@ -72,9 +79,9 @@ def test_an_improvement_is_shown_and_passes(cli, baseline):
     assert re.search(r"pgd-20 .* higher", said.out)
 
 
-def test_the_allowed_drop_is_allowed(cli, tmp_path):
+def test_the_allowed_drop_is_allowed(cli, now, tmp_path):
     plant(tmp_path / "pgdat.jsonl", "pgdat", 14)
-    command = ("check", "--model", "pgdat", "--attack", "pgd-20", "--baseline", tmp_path / "pgdat.jsonl")
+    command = ("check", "--model", "pgdat", "--attack", "pgd-20", "--baseline", tmp_path / "pgdat.jsonl", *now)
     assert cli(*command, "--max-drop", 2.5).code == 1
     assert cli(*command, "--max-drop", 2.6).code == 0
     assert cli(*command, "--alpha", 0.0001).code == 0
@@ -83,10 +90,10 @@ def test_the_allowed_drop_is_allowed(cli, tmp_path):
 # ---- Where it is told ----
 
 
-def test_junit_holds_every_cell(cli, tmp_path):
+def test_junit_holds_every_cell(cli, now, tmp_path):
     plant(tmp_path / "pgdat.jsonl", "pgdat", 14)
     path = tmp_path / "junit.xml"
-    assert cli("check", "--model", "pgdat", "--baseline", tmp_path / "pgdat.jsonl", "--junit", path).code == 1
+    assert cli("check", "--model", "pgdat", "--baseline", tmp_path / "pgdat.jsonl", "--junit", path, *now).code == 1
     document = JUnitXml.fromfile(str(path))
     assert (document.tests, document.failures, document.errors) == (7, 6, 0)
     root = ET.parse(path).getroot()
@@ -108,9 +115,9 @@ def test_a_refusal_reaches_junit_and_github(cli, baseline, tmp_path, monkeypatch
     assert "attack.version is 99" in said.out
 
 
-def test_github_gets_a_summary_and_one_annotation_a_defense(cli, tmp_path, monkeypatch):
+def test_github_gets_a_summary_and_one_annotation_a_defense(cli, now, tmp_path, monkeypatch):
     plant(tmp_path / "pgdat.jsonl", "pgdat", 14)
-    command = ("check", "--model", "pgdat", "--attack", "pgd-20", "--baseline", tmp_path / "pgdat.jsonl")
+    command = ("check", "--model", "pgdat", "--attack", "pgd-20", "--baseline", tmp_path / "pgdat.jsonl", *now)
     assert "::error" not in cli(*command).out
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
@@ -131,19 +138,29 @@ def test_annotations_are_escaped():
     assert error("50%\nno, really: a\rb", "a: b, c") == "::error title=a%3A b%2C c::50%25%0Ano, really: a%0Db"
 
 
-@pytest.mark.parametrize("place", ["README.md", "examples/github-workflow.yml"])
-def test_the_one_line_for_other_projects_works(cli, tmp_path, monkeypatch, place):
+def one_line(place):
+    """The command for other projects as a file of this repository shows it."""
     if not (data_root() / place).is_file():
         pytest.skip("a wheel has no such file beside it")
     (line,) = re.findall(r"(?:^|run: )robench (check --model models/mine.*)$", (data_root() / place).read_text(), re.M)
+    return line
+
+
+def test_readme_and_workflow_show_the_same_line():
+    assert one_line("README.md") == one_line("examples/github-workflow.yml")
+
+
+@pytest.mark.parametrize("examples", [100, pytest.param(540, marks=pytest.mark.slow)])
+def test_the_one_line_for_other_projects_works(cli, tmp_path, monkeypatch, examples):
+    command = [*one_line("README.md").split(), *(["--limit", examples] if examples < 540 else [])]
     monkeypatch.chdir(tmp_path)
     damaged(tmp_path / "models" / "mine", 0.0)
-    assert cli(*line.split(), "--update").code == 0
-    assert cli(*line.split()).code == 0
+    assert cli(*command, "--update").code == 0
+    assert cli(*command).code == 0
     assert JUnitXml.fromfile("robench.xml").failures == 0
     shutil.rmtree(tmp_path / "models" / "mine")
     damaged(tmp_path / "models" / "mine", 0.5)
-    assert cli(*line.split()).code == 1
+    assert cli(*command).code == 1
     assert JUnitXml.fromfile("robench.xml").failures > 0
 
 
@@ -164,7 +181,8 @@ def test_an_example_alone_gets_the_verdict_it_gets_among_others(cli, tmp_path, a
 
 def test_attacks_that_look_at_others_are_reproduced_whole(cli, tmp_path):
     baseline = tmp_path / "pgdat.jsonl"
-    command = ("check", "--model", "pgdat", "--attack", "feature-attack", "--limit", 100, "--baseline", baseline)
+    where = ("--baseline", baseline, "--results", tmp_path / "now")
+    command = ("check", "--model", "pgdat", "--attack", "feature-attack", "--limit", 100, *where)
     assert cli(*command, "--update").code == 0
     (record,) = read_file(baseline)
     write_file(baseline, [turned(record, np.flatnonzero(record.clean & ~record.robust).tolist(), robust=True)])

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,8 @@ def archive(folder, monkeypatch):
 
 def test_cifar10_in_its_own_order(tmp_path, monkeypatch):
     base, pixels, labels = archive(tmp_path, monkeypatch)
-    for part, rows in (("train", slice(0, 20)), ("test", slice(20, 24))):
+    parts: list[tuple[Any, slice]] = [("train", slice(0, 20)), ("test", slice(20, 24))]
+    for part, rows in parts:
         split = find_dataset("cifar10").load(part, tmp_path)
         np.testing.assert_array_equal(split.x[:].numpy(), pixels[rows].astype(np.float32) / 255)
         assert split.y.tolist() == labels[rows].tolist()

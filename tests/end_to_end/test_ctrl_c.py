@@ -19,9 +19,14 @@ def heed_ctrl_c():
 @contextmanager
 def started(*command):
     """A command under way, killed at the latest when the test ends."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    words = [*PYTHON, *map(str, command)]
-    with subprocess.Popen(words, **pipes, preexec_fn=heed_ctrl_c) as process:  # noqa: PLW1509
+    process = subprocess.Popen(
+        [*PYTHON, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509
+    )
+    with process:
         try:
             yield process
         finally:

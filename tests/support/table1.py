@@ -1,5 +1,6 @@
 """Table 1 of the paper and its PGD, written anew in NumPy in float64, and small networks to hold beside it."""
 
+from fractions import Fraction
 from math import prod
 
 import numpy as np
@@ -49,7 +50,7 @@ class Seen(nn.Module):
         return self.module(x)
 
 
-class Given:
+class Given(Perturber):
     """In place of PGD: hands out fixed images and keeps what it was asked to increase."""
 
     steps, train_mode = 1, False
@@ -167,7 +168,7 @@ def slopes(loss, points, h=1e-6):
 
 def pgd(loss, x, declared, seed=7):
     """Projected steepest ascent from a uniform point; the draws are those of a torch generator."""
-    draws, rel = torch.Generator().manual_seed(seed), float(np.divide(*map(float, declared.rel_step.split("/"))))
+    draws, rel = torch.Generator().manual_seed(seed), float(Fraction(declared.rel_step))
     if declared.norm == "linf":
         start = (2 * torch.rand(x.shape, generator=draws).double().numpy() - 1) * EPS
     else:

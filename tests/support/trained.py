@@ -1,5 +1,7 @@
 """Tiny trainings on digits: a changed card, a run, its weights."""
 
+from typing import Any
+
 import pytest
 import tomlkit
 from safetensors.torch import load_file
@@ -14,7 +16,7 @@ TINY = {
     "sha256": "", "architecture.args": {"channels": [4, 8], "strides": [2, 2], "features": 16},
     "recipe.framework": "standard", "recipe.epochs": 2, "recipe.steps": 2,
 }  # fmt: skip
-COLLAPSES = {"recipe.schedule": "cyclic", "recipe.lr": 1.0, "recipe.epochs": 8}
+COLLAPSES: dict[str, Any] = {"recipe.schedule": "cyclic", "recipe.lr": 1.0, "recipe.epochs": 8}
 """The learning rate climbs until the network dies: the best epoch is an early one."""
 
 
@@ -35,7 +37,12 @@ def declare(folder, changes=None):
 def run(folder, changes=None, hear=lambda _: None, **options):
     """Train a changed card in `folder`; the epochs it told of."""
     seen = []
-    train(declare(folder, changes), folder, CPU, lambda epoch: (seen.append(epoch), hear(epoch)), **options)
+
+    def heard(epoch):
+        seen.append(epoch)
+        hear(epoch)
+
+    train(declare(folder, changes), folder, CPU, heard, **options)
     return seen
 
 

@@ -59,8 +59,8 @@ def test_training_objective_at_the_points_of_its_pgd(framework, args, norm, spec
     (loss,) = make_framework(framework, args).losses(net, x, y, perturber(declared))
     inputs = {"standard": [clean], "alp": [clean, points], "trades": [clean, points]}.get(framework, [points])
     assert len(seen) == len(inputs)
-    for have, wanted in zip(seen, inputs, strict=True):
-        np.testing.assert_allclose(have.numpy(), wanted, atol=2e-6)
+    for have, asked in zip(seen, inputs, strict=True):
+        np.testing.assert_allclose(have.numpy(), asked, atol=2e-6)
 
     def wanted(changed):
         return minimised(framework, args, changed, spec, labels, clean, points)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from robench.classifiers import load_card
+from robench.classifiers import Classifier, load_card
 from robench.specs import read_card
 from robench.store.log import read_log
 from robench.training import train
@@ -198,14 +198,17 @@ def test_channels_last_images():
     """One channel lies alike either way, so here are three."""
     layouts = []
 
-    class Looks(nn.Module):
+    class Looks(Classifier):
+        def __init__(self):
+            nn.Module.__init__(self)
+
         def forward(self, x):
             layouts.append(x.is_contiguous(memory_format=torch.channels_last))
             return x.mean((2, 3))
 
     for wanted in (False, True):
         net = Net(Looks(), Looks(), "fp32", CPU, channels_last=wanted)
-        assert torch.equal(net(torch.ones(2, 3, 4, 5)), net.look(torch.ones(2, 3, 4, 5)))
+        assert torch.equal(net(torch.ones(2, 3, 4, 5)), net.infer(torch.ones(2, 3, 4, 5)))
     assert layouts == [False, False, True, True]
 
 
