@@ -383,7 +383,7 @@ def test_the_only_weights_in_a_file_are_found(tmp_path):
 
 NO_WEIGHTS = {
     "a Git LFS pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "Git LFS"),
-    "Python": (lambda path: path.write_text("import torch\n"), "none of torch.save"),
+    "Python": (lambda path: path.write_text("import torch\n"), "not from torch.save"),
     "arrays": (lambda path: torch.save({"a": np.ones(2)}, path), "hold no tensors by name, only a: save"),
     "a whole network": (
         lambda path: torch.save(torch.nn.Linear(2, 2), path),
