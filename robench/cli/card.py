@@ -39,7 +39,7 @@ def init(
             "card with other --weights."
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="Dataset that the network classifies, also npz:FILE, say.")],
+    dataset: Annotated[str, typer.Option(help="Dataset that the network classifies, e.g. cifar10 or npz:FILE.")],
     weights: Weights = None,
     mean: Mean = None,
     std: Std = None,

@@ -54,7 +54,7 @@ def resolve(spec: NetworkSpec) -> Loaded:
 
 
 def restore(card: Card, checkpoint: Checkpoint, key: str | None = None) -> Loaded:
-    """Build the network that a card declares, with weights from any place.
+    """Build the network that a card declares, with the given weights.
 
     Raises:
         InputError: the network cannot be made, or the weights do not fit it.
@@ -85,8 +85,8 @@ def _in_our_terms(card: Card, checkpoint: Checkpoint, key: str | None) -> tuple[
     """Rename a checkpoint's weights for a card, which declares the network and its normalisation.
 
     Raises:
-        InputError: the weights are of no known network, bring another normalisation than the card's, or neither
-            they nor the card say how images are normalised.
+        InputError: the weights are of no known network or bring another normalisation than the card's, or neither
+            weights nor card say how images are normalised.
     """
     if (part := native(checkpoint, key)) is not None:
         return part.weights, said_of(checkpoint, part)

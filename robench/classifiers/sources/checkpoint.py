@@ -19,7 +19,7 @@ Weights = dict[str, Tensor]
 """A state_dict."""
 Match = TypeVar("Match")
 DEPTH = 8
-"""Largest number of mappings inside each other that are searched."""
+"""Largest depth of nested mappings that is searched."""
 BLANK = b"\xef\xbb\xbf \t\r\n"
 """Bytes that may come before a text."""
 NO_WEIGHTS = {
@@ -33,7 +33,7 @@ TRAINING_ONLY = frozenset(
         *("n_averaged", "optimizer", "scheduler", "swa_model", "teacher"),
     )
 )
-"""First parts of the keys of tensors that only the training of a network needs."""
+"""First parts of keys, beside a network's keys, that only training needs."""
 SHOWN = 5
 """Number of keys or parts that a message names."""
 
@@ -43,8 +43,8 @@ class Part:
     """A group of tensors in a checkpoint whose keys share a prefix.
 
     Attributes:
-        state: keys of the mappings around it, joined by dots, `model_ema` say; empty where there are none.
-        prefix: the prefix, `module.` say; empty where there is none.
+        state: keys of the mappings around the group, joined by dots, e.g. `model_ema`; empty if there are none.
+        prefix: the prefix, e.g. `module.`; empty if there is none.
         weights: the tensors, by their keys without the prefix.
     """
 
@@ -54,7 +54,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Return the name for `--key`, such as `model_ema.module`."""
+        """The part's name for `--key`, e.g. `model_ema.module`."""
         return ".".join(filter(None, (self.state, self.prefix.rstrip("."))))
 
 
@@ -83,12 +83,12 @@ class Checkpoint:
     def choose(
         self, anchors: Iterable[str], match: Callable[[Weights], Match | None], key: str | None = None
     ) -> tuple[Part, Match] | None:
-        """Find the one part that matches something; parts with equal tensors count as one.
+        """Find the one part that matches; parts with equal tensors count as one.
 
         Args:
             anchors: keys of which every matching part has one.
-            match: returns what a part matches, or None.
-            key: the beginning of the part's name, where a user has chosen it.
+            match: returns the match of a part, or None.
+            key: beginning of the part's name, if the user has chosen it.
 
         Raises:
             InputError: several different parts match, and none is chosen.
@@ -108,14 +108,14 @@ class Checkpoint:
         return next(iter(found.values()), None)
 
     def left_out(self, part: Part) -> int:
-        """Count the tensors that are in no key of the part."""
+        """Count the tensors that are not in the part."""
         return sum(len(weights) for weights in self.states.values()) - len(part.weights)
 
     def largest(self, key: str | None = None) -> Part:
-        """Return the group with the most tensors, to say what is wrong with it.
+        """Return the group with the most tensors, for a message about its faults.
 
         Raises:
-            InputError: there are none under the key.
+            InputError: there are no tensors under the key.
         """
         named = [(name, each) for name, each in self.states.items() if _chosen(name, key)]
         if not named:
@@ -129,8 +129,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read the tensors in a safetensors file, or in a file of `torch.save`.
 
     Raises:
-        InputError: the file is missing, truncated or of another kind (a saved HTML page, say), or holds no
-            tensors by name.
+        InputError: the file is missing, truncated or of another kind (a saved HTML page, say), or holds no tensors
+            by name.
     """
     if not path.is_file():
         raise InputError(f"weights '{path}': there is no such file.")
@@ -162,7 +162,7 @@ def read_weights(path: Path) -> Weights:
 def peeled(weights: Weights) -> Iterator[Weights]:
     """Yield the weights, then repeatedly without the first part of all keys, as long as all keys share that part.
 
-    DataParallel adds `module.`, torch.compile `_orig_mod.`, training frameworks add other names.
+    DataParallel puts `module.` there, torch.compile `_orig_mod.`, training frameworks names of their own.
     """
     while weights:
         yield weights
@@ -173,7 +173,7 @@ def peeled(weights: Weights) -> Iterator[Weights]:
 
 
 def shape_of(tensor: Tensor) -> str:
-    """Return a shape for messages: 64x3x3x3."""
+    """Return the shape of a tensor for messages, e.g. 64x3x3x3."""
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
@@ -209,7 +209,7 @@ def _pickled(path: Path) -> tuple[object, str]:
 
 def _load(path: Path, **options: object) -> object:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a warning about TorchScript, which is refused in the caller
+        warnings.simplefilter("ignore")  # a warning about TorchScript, which the caller refuses
         return torch.load(path, map_location="cpu", **options)  # type: ignore[arg-type]
 
 

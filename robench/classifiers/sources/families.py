@@ -1,9 +1,8 @@
-"""Families of published networks, recognised by the names and shapes in their checkpoints.
+"""Families of published networks, distinguished by the names and shapes in their checkpoints.
 
-Each family is one of robench's architectures: the keys of the backbone are the same, only the last layer has another
-name. The arguments of the architecture are read from the shapes. Some properties change the function and are in no
-checkpoint (the input of a shortcut, the activation, the normalisation): each combination is a variant, and the user
-has to name one.
+The backbone of each family has the same names as one of robench's architectures; only the last layer has another
+name. Arguments of the architecture are read from the shapes. If a checkpoint does not show something that changes the
+function (the input of a shortcut, the activation), each possibility is a variant, and the user must name one.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,8 +25,8 @@ class Variant:
     """One of several functions with the same checkpoint.
 
     Attributes:
-        what: description of the function, with the code that computes it.
-        architecture: robench's name for it, where it is not the family's.
+        what: the function, and publications that use it.
+        architecture: robench's name of the architecture; empty if it is the family's.
         args: arguments of the architecture, besides those from the shapes.
     """
 
@@ -42,13 +41,13 @@ class Family:
 
     Attributes:
         architecture: robench's name of the architecture.
-        last: the last layer's name.
-        marks: keys that all members have; the first family whose marks are all present is taken.
-        args: reads the architecture's arguments from the weights.
+        last: name of the last layer.
+        marks: keys that all members have; the first family that fits is taken.
+        args: reads arguments of the architecture from the weights.
         absent: keys that no member has.
         usual: arguments of a typical member, to find the nearest family of an unknown network.
         unused: a submodule that the forward pass never reads, dropped by name.
-        variants: functions among which the user has to choose, by name; none where the keys say everything.
+        variants: functions among which the user must choose, by name; empty if the keys determine the function.
     """
 
     architecture: str
@@ -66,7 +65,7 @@ class Family:
         return self.marks[0]
 
     def fits(self, weights: Weights) -> bool:
-        """Return whether the keys are those of this family."""
+        """Tell whether the keys are those of this family."""
         return all(mark in weights for mark in self.marks) and not any(key in weights for key in self.absent)
 
 

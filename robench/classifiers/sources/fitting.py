@@ -60,7 +60,7 @@ def fit_part(network: nn.Module, checkpoint: Checkpoint, key: str | None = None)
     """Load the part of a checkpoint whose keys are the network's, strictly.
 
     Returns:
-        What was left out of the checkpoint, for the user; empty where nothing was.
+        A remark for the user on the tensors left out of the checkpoint; empty if none was left out.
 
     Raises:
         InputError: no part fits, or several do and none is chosen.
@@ -77,7 +77,7 @@ def fit_part(network: nn.Module, checkpoint: Checkpoint, key: str | None = None)
 
 
 def said_of(checkpoint: Checkpoint, part: Part, besides: int = 0) -> str:
-    """Say which part of a checkpoint was taken, where tensors were left out; `besides` others were used as well."""
+    """Name the part of a checkpoint that was taken, if tensors were left out; `besides` others were used as well."""
     left = checkpoint.left_out(part) - besides
     where = f"under '{part.name}'" if part.name else "without prefix"
     return f"weights taken from the keys {where}, {left} other tensors left out" if left else ""

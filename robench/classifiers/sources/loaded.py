@@ -37,7 +37,7 @@ class Loaded:
         architecture: name and arguments.
         head: the last layer.
         input: the normalisation that the network applies to images in [0, 1].
-        input_source: where it comes from: "of the card", "of the checkpoint", "of timm", "as said", ...
+        input_source: source of the normalisation: "of the card", "of the checkpoint", "of timm", "as said", ...
         feature_layer: the submodule that gives the penultimate features; None if robench looks for it.
         code: what made the network if robench did not: a digest of the user's code, or a library with its version.
         remark: settings that the user left open and that robench chose; empty if nothing was left open.
@@ -56,5 +56,5 @@ class Loaded:
 
     @property
     def said(self) -> str:
-        """Return what a user should know of it: what was left open, and the normalisation with its source."""
+        """Remark for the user: settings that were left open, and the normalisation with its source."""
         return "; ".join(filter(None, (self.remark, f"images {self.input} ({self.input_source})")))
