@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork, check_logits
+from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork
+from robench.classifiers.outputs import check_logits
 from robench.classifiers.precision import arithmetic
 from robench.errors import InputError
 from robench.numerics.ball import finite
@@ -29,7 +30,7 @@ class CountedNetwork(nn.Module):
             x = x.view_as(x)  # a separate node of the graph, so that the hook sees only this pass's gradient
             x.register_hook(self._passed_back)
         with arithmetic(self.precision, self.network.device):
-            logits = check_logits(self.network.search_module(x), len(x))
+            logits = check_logits(self.network.output(x, search=True), len(x))
         self.forwards += len(x)
         if not finite(logits).all() and finite(x).all():
             raise InputError("the network gives NaN or infinite logits: mend the network first.")

@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from robench.access.microbatches import MicroBatcher
-from robench.classifiers.frozen import FrozenNetwork, check_clean, check_repeatable
+from robench.classifiers.frozen import FrozenNetwork
+from robench.classifiers.outputs import check_alone, check_clean, check_repeatable
+from robench.classifiers.service import Service
 from robench.data.pixels import Images
+from robench.errors import InputError
 from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.numerics.losses import margin
 
@@ -15,6 +18,8 @@ FAULTS = ("", "not finite", "outside [0, 1]", "outside the ball", "not misclassi
 """Possible faults of a claimed success, in the order of checking; 0 is confirmed."""
 TIE = 1e-4
 """Largest lead of the true class, relative to the largest logit, that is within rounding."""
+ALONE = ((0, 1), (1, 2), (2, 3), (3, 5), (5, 10))
+"""Clean examples that are asked again without the others: three single images, two and five images together."""
 CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, NOT_MISCLASSIFIED = range(len(FAULTS))
 
 
@@ -46,11 +51,13 @@ class Judge:
     Attributes:
         forwards: forward passes spent on judging.
         looks_like_probabilities: whether the clean logits are non-negative and sum to 1.
+        place_of_logits: description of where in an answer the logits are; empty if they are the answer.
     """
 
     def __init__(self, network: FrozenNetwork, batcher: MicroBatcher) -> None:
         self.network, self.batcher, self.forwards = network, batcher, 0
         self.looks_like_probabilities = False
+        self.place_of_logits = ""
 
     def predict(self, x: Images) -> Tensor:
         """Return logits (M, K) in float32, on the network's device, for images on any device.
@@ -66,16 +73,42 @@ class Judge:
         """Return the predicted classes (N,) of clean examples.
 
         Raises:
-            InputError: NaN or infinite logits, labels that the network does not know, or answers that change
-                when the question is repeated.
+            InputError: NaN or infinite logits, labels that the network does not know, answers that change when the
+                question is repeated or with the other images of the batch, or hidden changes of the network.
         """
         logits = self.predict(x)
         check_clean(logits, y, ids)
         # Ask again with the same micro-batch, so that only randomness inside the network can change the answers.
         again = x[: self.batcher.forward_size]
         check_repeatable(logits[: len(again)], self.predict(again))
+        if not isinstance(self.network.module, Service):  # every question to a service counts
+            self._check_alone(x, logits)
         self.looks_like_probabilities = bool(((logits >= 0).all() & ((logits.sum(1) - 1).abs() < 1e-4).all()).item())
         return logits.argmax(1)
+
+    def _check_alone(self, x: Images, logits: Tensor) -> None:
+        """Check that the network treats every image alone and does not change itself.
+
+        Rounding depends on the batch, and a network that rounds its activations can enlarge it for single images; so an
+        answer counts as dependent on the batch if most images show it.
+
+        Raises:
+            InputError: the network depends on the batch, takes one size of batches only, or hides changes of itself.
+        """
+        parts = [slice(*ends) for ends in ALONE if ends[1] <= len(x)]
+        try:
+            alone = [self.network.predict(x[part]) for part in parts]
+        except InputError as error:
+            raise InputError(
+                f"the network takes {min(len(x), self.batcher.forward_size)} images at once, but not fewer: give it "
+                f"a dynamic batch size ({error})"
+            ) from error
+        self.forwards += sum(len(each) for each in alone)
+        check_alone([logits[part] for part in parts], alone)
+        self.place_of_logits = self.network.place_of_logits(x[:1])
+        self.forwards += 1
+        if self.network.state is not None:
+            self.network.state.require_visible_changes()
 
     def rule(self, ball: Ball, points: Tensor, y: Tensor) -> JudgeResult:
         """Rule on points (M, C, H, W) claimed to be misclassified inside `ball`; y are the true labels."""

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from robench.access.counted import CountedNetwork
 from robench.access.microbatches import MicroBatcher
-from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork, check_logits
+from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork
+from robench.classifiers.outputs import check_logits
 from robench.classifiers.precision import arithmetic
 from robench.errors import FaultError, InputError
 from robench.numerics.ball import Ball, finite
@@ -234,7 +235,7 @@ class Oracle:
     def _forward(self, x: Tensor, chunk_rows: Tensor, candidate: bool) -> Tensor:
         with arithmetic(self.precision, self.network.device), torch.no_grad():
             logits = self.batcher(
-                lambda part: check_logits(self.network.search_module(part), len(part)), x, differentiates=False
+                lambda part: check_logits(self.network.output(part, search=True), len(part)), x, differentiates=False
             )
         self._look(x, logits, chunk_rows, candidate, self._count(chunk_rows))
         return logits

@@ -44,14 +44,18 @@ class FeatureLayer:
     side: Literal["input", "output"]
     head: Head | None = None
 
-    def read(self, model: nn.Module, x: Tensor) -> tuple[object, Tensor]:
+    def read(self, run: Callable[[Tensor], object], x: Tensor) -> tuple[object, Tensor]:
         """Return the network's answer to images and the images' features (N, D), in one graph.
+
+        Args:
+            run: a pass over the network.
+            x: the images.
 
         Raises:
             InputError: the layer did not run exactly once, or did not give features for each image.
         """
         with _watched([self.module], _taken if self.side == "input" else _given) as calls:
-            answer = model(x)
+            answer = run(x)
         return answer, self.features([seen for _, seen in calls], len(x))
 
     def features(self, seen: list[object], n: int) -> Tensor:

@@ -11,10 +11,12 @@ from robench.classifiers.classifier import Classifier
 from robench.classifiers.features import NO_HEAD, UNKNOWN, Ask, FeatureLayer, Head, find, normalized
 from robench.classifiers.fused import accelerate
 from robench.classifiers.heads import HypersphereHead
+from robench.classifiers.outputs import check_logits, logits_in
 from robench.classifiers.precision import arithmetic
+from robench.classifiers.service import AskError
+from robench.classifiers.state import State, unchanged
 from robench.devices import out_of_memory, sent
 from robench.errors import InputError
-from robench.numerics.ball import finite
 from robench.numerics.losses import InputKind
 from robench.specs.settings import Precision, Search
 
@@ -22,8 +24,6 @@ NO_GRADIENT = (
     "the network gives no gradient for its input: remove no_grad, inference_mode or detach from it, "
     "or run a score-based attack."
 )
-TWICE = 1e-4
-"""Allowed difference between two passes over the same input, relative to the largest logit."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class FrozenNetwork:
         search: how the search runs the network; `plain` also if nothing is faster.
         accelerated_module: the network that the search runs instead of `module`, equal up to rounding
             (`robench.classifiers.fused`); None if nothing is faster.
+        state: puts back what a pass over `module` changes in it, if it was recorded.
     """
 
     module: nn.Module
@@ -47,6 +48,7 @@ class FrozenNetwork:
     layer: FeatureLayer | None = None
     search: Search = "plain"
     accelerated_module: nn.Module | None = None
+    state: State | None = None
 
     @classmethod
     def of(cls, module: nn.Module, device: torch.device) -> "FrozenNetwork":
@@ -100,6 +102,26 @@ class FrozenNetwork:
             return UNKNOWN
         return NO_HEAD if input_kind == "normalized" and self.head is None else ""
 
+    def output(self, x: Tensor, *, search: bool = False) -> object:
+        """Return what the network returns for images on its device, in one pass that may be differentiated.
+
+        The network gets a copy of the images and can write into it. What the pass before changed in the network is put
+        back first; it may be needed until then, for the gradient.
+
+        Args:
+            x: the images.
+            search: whether `search_module` runs, not `module`.
+        """
+        if self.state is not None:
+            self.state()
+        answer: object = (self.search_module if search else self.module)(x.clone())
+        return answer
+
+    def place_of_logits(self, x: Tensor) -> str:
+        """Describe where in an answer the logits are, in one pass; return an empty text if they are the answer."""
+        with torch.no_grad():
+            return logits_in(self.output(sent(x, self.device)))[1]
+
     def predict(self, x: Tensor) -> Tensor:
         """Return the logits (M, K) of images on any device: one float32 pass of `module`, without a gradient.
 
@@ -108,9 +130,9 @@ class FrozenNetwork:
         """
         try:
             with arithmetic("fp32", self.device), torch.no_grad():
-                return check_logits(self.module(sent(x, self.device)), len(x))
-        except (RuntimeError, TypeError, ValueError) as error:
-            if isinstance(error, InputError) or out_of_memory(error):
+                return check_logits(self.output(sent(x, self.device)), len(x))
+        except Exception as error:  # a network may raise any error for images that it cannot take
+            if isinstance(error, InputError | AskError) or out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(
@@ -125,10 +147,10 @@ class FrozenNetwork:
             InputError: features are asked for and not known, or the network does not return logits.
         """
         if input_kind == "logits":
-            logits = check_logits(self.search_module(x), len(x))
+            logits = check_logits(self.output(x, search=True), len(x))
             return logits, logits
         if self.layer is not None:
-            answer, z = self.layer.read(self.module, x)
+            answer, z = self.layer.read(self.output, x)
             logits = check_logits(answer, len(x))
         elif isinstance(self.module, Classifier):
             run = self.search_module if isinstance(self.search_module, Classifier) else self.module
@@ -157,88 +179,8 @@ def frozen_network(network: nn.Module, device: torch.device) -> Iterator[FrozenN
     homes = {tensor.device for tensor in tensors}
     if len(homes) > 1:
         raise InputError(f"the network is spread over {len(homes)} devices: move it to one with model.to(...).")
-    with unchanged(network):
+    with unchanged(network) as copies:
         for parameter in network.parameters():
             parameter.requires_grad_(False)
-        yield FrozenNetwork.of(network.to(device), device)
-
-
-def check_logits(logits: object, n: int) -> Tensor:
-    """Return logits as float32 (N, K), K at least 2.
-
-    Raises:
-        InputError: the network did not return logits.
-    """
-    if not isinstance(logits, Tensor):
-        raise InputError(f"the network returns {type(logits).__name__}, expected a tensor of logits (N, K).")
-    if logits.dim() != 2 or logits.shape[0] != n or logits.shape[1] < 2:
-        raise InputError(f"the network returns shape {tuple(logits.shape)} for {n} images, expected logits ({n}, K).")
-    return logits.float()
-
-
-def check_clean(logits: Tensor, y: Tensor, ids: Tensor) -> None:
-    """Check that the logits (N, K) of clean examples are finite and the labels among the network's classes.
-
-    Raises:
-        InputError: a logit is not finite, or a label is beyond the classes.
-    """
-    bad = ids[~finite(logits).to(ids.device)].tolist()
-    if bad:
-        raise InputError(
-            f"the network returns NaN or infinite logits for {len(bad)} clean examples (ids {bad[:3]}): "
-            "mend the network first."
-        )
-    if len(y) and y.max() >= logits.shape[1]:
-        raise InputError(
-            f"label {int(y.max())} is beyond the network's {logits.shape[1]} classes: "
-            "use the network's own class numbers."
-        )
-
-
-def check_repeatable(first: Tensor, second: Tensor) -> None:
-    """Check that two answers to the same input agree.
-
-    Raises:
-        InputError: the answers differ: a verdict on a random network cannot be judged again.
-    """
-    off = (first - second).abs().max().item()
-    if off > TWICE * max(first.abs().max().item(), 1.0):
-        raise InputError(
-            f"the network answers differently twice on the same input (logits differ by {off:.2g}): "
-            "switch its randomness off, or evaluate a fixed draw of it."
-        )
-
-
-@contextmanager
-def unchanged(network: nn.Module) -> Iterator[None]:
-    """Restore a network after the body, also after an error, whatever the body or the network itself changed.
-
-    Restored are weights and buffers (the same tensors on the same device), `.grad`, `requires_grad` and the training
-    mode of every module. Costs a copy of the weights on the CPU. Inside the body no parameter has a `.grad`.
-    """
-    training = [(module, module.training) for module in network.modules()]
-    parameters = [(each, each.data, each.grad, each.requires_grad) for each in network.parameters()]
-    buffers = [
-        (owner, name, buffer)
-        for owner in network.modules()
-        for name, buffer in owner.named_buffers(recurse=False, remove_duplicate=False)
-    ]
-    tensors = [*(data for _, data, *_ in parameters), *(buffer for *_, buffer in buffers)]
-    copies = [tensor.detach().to("cpu", copy=True) for tensor in tensors]
-    try:
-        for parameter, *_ in parameters:
-            parameter.grad = None  # else the gradient would move with its parameter
-        yield
-    finally:
-        for module, flag in training:
-            module.training = flag
-        for parameter, data, grad, flag in parameters:
-            parameter.data = data
-            parameter.requires_grad_(flag)
-            parameter.grad = grad
-        for owner, name, buffer in buffers:
-            setattr(owner, name, buffer)
-        with torch.no_grad():
-            for tensor, copy in zip(tensors, copies, strict=True):
-                if not torch.equal(tensor.cpu(), copy):  # the network changed its tensor
-                    tensor.copy_(copy)
+        frozen = FrozenNetwork.of(network.to(device), device)
+        yield replace(frozen, state=State(network, copies))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from robench.classifiers import load_card, save_weights
-from robench.classifiers.frozen import TWICE, check_clean, check_repeatable, frozen_network
+from robench.classifiers.frozen import frozen_network
 from robench.classifiers.normalised import Normalised
+from robench.classifiers.outputs import TWICE, check_clean, check_repeatable
 from robench.classifiers.sources import FunctionResult, Loaded, resolve
 from robench.classifiers.sources.function import FUNCTION
 from robench.data import Dataset

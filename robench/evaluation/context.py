@@ -130,6 +130,8 @@ class NetworkContext:
         clean = self.judge.clean(self.split.x, self.split.y, self.split.ids)
         if self.judge.looks_like_probabilities and not self.under_test.service:
             self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
+        if place := self.judge.place_of_logits:
+            self.watcher.notice(f"the network's logits are taken from {place}.")
         return clean
 
     @cached_property

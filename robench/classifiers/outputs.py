@@ -1,0 +1,113 @@
+"""Answers of a network: the logits in them, and the checks of the first answers."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from robench.errors import InputError
+
+TWICE = 1e-4
+"""Allowed difference between two passes over the same input, relative to the largest logit."""
+FARTHEST = 1e4
+"""Logit of a masked class below the largest logit; float32 keeps the other logits, and exp(-1e4) is 0."""
+
+
+def logits_in(answer: object) -> tuple[object, str]:
+    """Return the logits in an answer, and a description of their place, empty if the answer is the logits.
+
+    Networks of other libraries return an object with `.logits`, a mapping with the key `logits`, or a tuple or list
+    that begins with the logits.
+    """
+    if isinstance(answer, Tensor):
+        return answer, ""
+    if isinstance(getattr(answer, "logits", None), Tensor):
+        return answer.logits, f"the attribute 'logits' of its {type(answer).__name__}"  # type: ignore[attr-defined]
+    if isinstance(answer, Mapping) and isinstance(answer.get("logits"), Tensor):
+        return answer["logits"], "the value of 'logits' in its answer"
+    if isinstance(answer, tuple | list) and answer and isinstance(answer[0], Tensor):
+        return answer[0], f"the first of {len(answer)} values in its answer"
+    return answer, ""
+
+
+def check_logits(answer: object, n: int) -> Tensor:
+    """Return logits as float32 (N, K), K at least 2; the logit of a masked class, -inf, becomes finite.
+
+    Raises:
+        InputError: the network did not return logits.
+    """
+    logits, _ = logits_in(answer)
+    if not isinstance(logits, Tensor):
+        raise InputError(
+            f"the network returns {type(logits).__name__}, expected a tensor of logits (N, K), "
+            "an object with .logits, or a tuple that begins with the logits."
+        )
+    if logits.dim() != 2 or logits.shape[0] != n or logits.shape[1] < 2:
+        raise InputError(f"the network returns shape {tuple(logits.shape)} for {n} images, expected logits ({n}, K).")
+    return _unmasked(logits.float())
+
+
+def _unmasked(logits: Tensor) -> Tensor:
+    """Lower masked classes to `FARTHEST` below the largest logit, so that no attack meets an infinity."""
+    masked = logits.detach() == -torch.inf
+    if not masked.any() or masked.all(1).any():
+        return logits
+    lowest = logits.detach().amax(1, keepdim=True) - FARTHEST
+    return torch.where(masked, lowest, logits)
+
+
+def check_clean(logits: Tensor, y: Tensor, ids: Tensor) -> None:
+    """Check that the logits (N, K) of clean examples are finite and the labels among the network's classes.
+
+    Raises:
+        InputError: a logit is not finite, or a label is beyond the classes.
+    """
+    bad = ids[~logits.isfinite().all(1).to(ids.device)].tolist()
+    if bad:
+        raise InputError(
+            f"the network returns NaN or infinite logits for {len(bad)} clean examples (ids {bad[:3]}): "
+            "mend the network first."
+        )
+    if len(y) and y.max() >= logits.shape[1]:
+        raise InputError(
+            f"label {int(y.max())} is beyond the network's {logits.shape[1]} classes: "
+            "use the network's own class numbers."
+        )
+
+
+def check_repeatable(first: Tensor, second: Tensor) -> None:
+    """Check that two answers to the same input agree.
+
+    Raises:
+        InputError: the answers differ: a verdict on a random network cannot be judged again.
+    """
+    off = (first - second).abs().max().item()
+    if off > TWICE * max(first.abs().max().item(), 1.0):
+        raise InputError(
+            f"the network answers differently twice on the same input (logits differ by {off:.2g}): "
+            "switch its randomness off, or evaluate a fixed draw of it."
+        )
+
+
+def check_alone(among: Sequence[Tensor], alone: Sequence[Tensor]) -> None:
+    """Check that answers for images do not depend on the other images of the batch.
+
+    Args:
+        among: logits (M, K) of images, computed in larger batches; one tensor for each group of images.
+        alone: logits (M, K) of the same groups, each computed without the others.
+
+    Raises:
+        InputError: most answers for groups of one size differ: a verdict would depend on the batch size.
+    """
+    different: dict[int, list[bool]] = {}
+    for one, other in zip(among, alone, strict=True):
+        same = (one - other).abs().amax(1) <= TWICE * one.abs().amax(1).clamp_min(1.0)
+        different.setdefault(len(one), []).extend((~same).tolist())
+    if any(sum(each) * 2 > len(each) for each in different.values()):
+        off = max(
+            (one - other).abs().nan_to_num(torch.inf).max().item() for one, other in zip(among, alone, strict=True)
+        )
+        raise InputError(
+            f"the network's answers depend on the other images of the batch (logits differ by {off:.2g}): "
+            "let it treat every image alone, without statistics over the batch."
+        )
