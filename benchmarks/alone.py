@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from robench.devices import usable_cores
 from robench.paths import write_text
 from robench.report import Table, markdown
 
@@ -45,7 +46,7 @@ def machine() -> str:
     """What it ran on, how busy that was, and when."""
     known = Path("/proc/cpuinfo")
     models = [line.split(":")[1].strip() for line in known.read_text().splitlines() if "model name" in line]
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return (
         f"{models[0] if models else platform.processor()}, {cores} of {os.cpu_count()} cores, "
         f"{os.environ.get('OMP_NUM_THREADS', 'all')} threads of torch, no GPU; load of the machine at the end "

@@ -1,6 +1,7 @@
 """Where an evaluation runs: devices by name and in words, ways to them, memory given back."""
 
 import ctypes
+import os
 import platform
 import sys
 from importlib.metadata import version
@@ -35,6 +36,14 @@ def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use: a batch system gives it few of many.
+
+    macOS and Windows cannot tell; there it is the number of cores of the machine.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def release() -> None:

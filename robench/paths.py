@@ -13,6 +13,8 @@ from robench.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent
 TEMPORARY = ".tmp-"
+OPENS_FOLDERS = os.name != "nt"
+"""Whether a folder can be opened, and so synced, like a file: not on Windows."""
 
 NAME = re.compile(r"[A-Za-z0-9_+@-][A-Za-z0-9._+@-]{0,99}")
 """What may become part of a file's name."""
@@ -52,7 +54,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            with temporary.open("rb") as written:
+            with temporary.open("rb+") as written:  # Windows syncs only what it may write
                 os.fsync(written.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
@@ -136,6 +138,8 @@ def require_writable(folder: Path, option: str) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    if not OPENS_FOLDERS:
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

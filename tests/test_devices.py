@@ -1,12 +1,13 @@
 """What is asked of the machine."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from robench.devices import release
+from robench.devices import release, usable_cores
 
 
 def resident():
@@ -24,3 +25,13 @@ def test_what_was_freed_in_small_pieces_goes_back():
     release()
     assert resident() < held - 150
     assert last.sum() == 10_000
+
+
+def test_cores_are_those_of_this_process_or_where_nobody_knows_of_the_machine(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3}, raising=False)
+    assert usable_cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert usable_cores() == 8
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1

@@ -1,6 +1,5 @@
 """Where mini-batches come from: tensors in memory, or image files decoded by worker processes."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from torch.utils.data import DataLoader, Subset
 
 from robench.data import DEFAULT_DIR, Dataset
 from robench.data.split import Split
+from robench.devices import usable_cores
 from robench.errors import InputError
 from robench.specs import Recipe
 from robench.training.augment import AUGMENTS
@@ -75,7 +75,7 @@ class _InFiles:
         yield from DataLoader(
             self.fit,
             batch_sampler=sampler,
-            num_workers=min(WORKERS, len(os.sched_getaffinity(0))),
+            num_workers=min(WORKERS, usable_cores()),
             generator=workers,
             pin_memory=torch.cuda.is_available(),
         )

@@ -1,0 +1,21 @@
+"""Files are written whole on every operating system."""
+
+import os
+
+import pytest
+
+from robench import paths
+
+
+def test_a_folder_is_synced_where_it_can_be_opened(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError("no folder can be opened here")
+
+    with monkeypatch.context() as windows, paths.atomic_path(tmp_path / "file") as temporary:
+        temporary.write_text("whole")
+        windows.setattr(os, "open", refuse)
+        with pytest.raises(PermissionError):
+            paths._sync_folder(tmp_path)
+        windows.setattr(paths, "OPENS_FOLDERS", False)
+        paths._sync_folder(tmp_path)
+    assert (tmp_path / "file").read_text() == "whole"
