@@ -1,6 +1,6 @@
-"""robench: robustness evaluation of trained defenses, every counted example judged again.
+"""robench: evaluate the robustness of trained defenses; every counted example is judged again.
 
-Importing this package is cheap: torch is loaded by the first call that needs it.
+The import is cheap: torch is loaded by the first call that needs it.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The Python interface: evaluate any network, load a registered one."""
+"""The Python interface: evaluate any network, load a registered defense."""
 
 import tempfile
 import warnings
@@ -59,37 +59,37 @@ def evaluate(
     """Attack a network and judge every success.
 
     Args:
-        model: maps images in [0, 1] to logits (N, K); in evaluation mode. It comes back as it was. Or any callable
-            that answers with scores or labels, a remote service perhaps: see `robench.Service`. What it does not
-            show is not asked for: attacks that need more are skipped.
+        model: maps images in [0, 1] to logits (N, K); in evaluation mode; unchanged afterwards. Or any callable
+            that answers with scores or labels, a remote service perhaps: see `robench.Service`. Attacks that need
+            more than a callable shows are skipped.
         x: images in [0, 1], float, (N, C, H, W); array or tensor.
         y: class numbers, integers, (N,).
         eps: the radius, "8/255" or a number.
         norm: "linf" or "l2".
-        battery: which attacks, unless `attacks` names them.
-        attacks: names of declared attacks, or stanzas of your own.
+        battery: named list of attacks, used unless `attacks` is given.
+        attacks: names of declared attacks, or your own stanzas.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
-        seed: of all random draws.
+        seed: seed of all random draws.
         device: "auto", "cpu", "cuda", "cuda:1".
-        precision: of the search; verdicts are always given in float32.
-        search: how the network is run while it is attacked: "plain", "fused" (batch norm folded into the convolutions
-            of robench's own networks), or "compiled" by torch.compile. Verdicts are given on the network as it is.
-        batch_size: of micro-batches; found automatically by default, halved when memory runs out.
+        precision: precision of the search; verdicts are always given in float32.
+        search: form of the network that attacks run: "plain", "fused" (batch norm folded into the convolutions
+            of robench's networks), or "compiled" by torch.compile. Verdicts are given on the original network.
+        batch_size: examples per micro-batch; found automatically by default, halved if memory runs out.
         chunk_size: examples that advance, and are stored, together; by default up to 1024, as their size allows.
-        max_queries: cuts attacks on scores or decisions to so many queries an example.
+        max_queries: largest number of queries per example, for attacks on scores or decisions.
         substitutes: networks by name, on which transfer attacks are crafted.
-        ensemble: craft on the mean of all substitutes' logits, not on each.
-        feature_layer: of `model.named_modules()`, the layer whose output is the penultimate features, for attacks on
-            them; by default they are what the last linear layer takes, where it is found.
+        ensemble: craft on the mean of all substitutes' logits instead of on each.
+        feature_layer: name in `model.named_modules()` of the layer whose output is the penultimate features, for
+            attacks on features; by default robench looks for the last linear layer and takes its input.
         results: a folder that keeps the records, so that the same call resumes; none by default.
-        engine: where chunks are computed: "local", or "ray" for many cores or GPUs.
-        ray_address: of a Ray cluster to join; without it Ray is started here, unless this process has done so.
+        engine: place of computation: "local", or "ray" for many cores or GPUs.
+        ray_address: address of a Ray cluster to join; by default Ray is started here, unless this process has done so.
 
     Returns:
-        verdicts whose `worst_case` comes with an interval and a trust verdict; a warning says where it is broken.
+        Verdicts, whose `worst_case` has an interval and a trust verdict; if the trust is broken, a warning says why.
 
     Raises:
-        InputError: anything is off with the network, the data or the settings; the message says what.
+        InputError: something is wrong with the network, the data or the settings; the message says what.
     """
     split = Split.checked("data", x, y, ids)
     threat = ThreatModel.parse(norm, eps)
@@ -138,21 +138,21 @@ def evaluate_corruptions(
     batch_size: int | None = None,
     results: str | Path | None = None,
 ) -> CorruptionReport:
-    """Accuracy on common corruptions, or under rotations and translations, generated for images of any size.
+    """Measure accuracy on common corruptions, or under rotations and translations, for images of any size.
 
     Args:
-        model: maps images in [0, 1] to logits (N, K); in evaluation mode. It comes back as it was.
+        model: maps images in [0, 1] to logits (N, K); in evaluation mode; unchanged afterwards.
         x: images in [0, 1], float, (N, 1 or 3, H, W); array or tensor.
         y: class numbers, integers, (N,).
-        spatial: the worst of a grid of rotations and translations, instead of the fifteen corruptions.
+        spatial: take the worst of a grid of rotations and translations, instead of the fifteen corruptions.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
-        seed: of all random draws.
+        seed: seed of all random draws.
         device: "auto", "cpu", "cuda", "cuda:1".
-        batch_size: of micro-batches; found automatically by default, halved when memory runs out.
+        batch_size: examples per micro-batch; found automatically by default, halved if memory runs out.
         results: a folder that keeps the verdicts, so that the same call resumes; none by default.
 
     Raises:
-        InputError: anything is off with the network, the data or the settings; the message says what.
+        InputError: something is wrong with the network, the data or the settings; the message says what.
     """
     split = Split.checked("data", x, y, ids)
     settings = Settings(seed, device=device, batch_size=batch_size)
@@ -174,19 +174,19 @@ def evaluate_corruptions(
 def _subject(
     model: nn.Module | Callable[[Tensor], Any], kept: bool, feature_layer: str | None = None
 ) -> NetworkUnderTest:
-    """A network, or whatever answers, with what tells its records apart."""
+    """Describe a network or a callable, with the identity that distinguishes its records."""
     if isinstance(model, nn.Module) and not isinstance(model, Service):
         identity = network_identity(model, feature_layer)
         return NetworkUnderTest(f"data/{type(model).__name__}", identity, lambda: model, feature_layer=feature_layer)
     if not callable(model) or isinstance(model, type):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
     if feature_layer is not None:
-        raise InputError("what can only be asked shows no features: leave feature_layer out.")
+        raise InputError("a callable shows no features: leave feature_layer out.")
     if isinstance(model, Service):
         return NetworkUnderTest(f"data/{model.name}", model.identity(), lambda: model, model)
     if kept:
         raise InputError(
-            "a callable has no weights that tell its records apart: name it and its version, "
+            "a callable has no weights that distinguish its records: name it and its version, "
             "robench.Service(ask, 'vision-api-3')."
         )
     return _subject(Service(model, type(model).__name__), kept)

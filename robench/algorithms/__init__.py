@@ -1,4 +1,4 @@
-"""How attacks work. The algorithm `pgd` is `ALGORITHM` in `pgd.py`; adding one is adding a file."""
+"""Attack algorithms. The algorithm `pgd` is `ALGORITHM` in `pgd.py`; to add one, add a file."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def algorithm_class(name: str) -> type[Algorithm[Any]]:
 
 
 def bind(spec: AttackSpec) -> Algorithm[Any]:
-    """The algorithm of a stanza with the stanza's parameters.
+    """Make the algorithm of a stanza with the stanza's parameters.
 
     Raises:
         InputError: a parameter is missing, unknown or of the wrong kind, or the access differs.

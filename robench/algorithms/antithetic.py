@@ -1,4 +1,4 @@
-"""NES and SPSA: the gradient estimated from pairs of scores, and BIM's steps along it."""
+"""NES and SPSA: estimate the gradient from pairs of scores, and take BIM's steps along it."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -12,25 +12,26 @@ from robench.numerics.losses import margin
 from robench.specs import Access
 
 GROUP = 16
-"""Directions of an example that are drawn together; part of which numbers they are."""
+"""Number of directions of an example that are drawn together; another number would give other directions."""
 BATCHES = 4
-"""Micro-batches of probes that exist at a time."""
+"""Number of micro-batches of probes that exist at a time."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Antithetic(Algorithm[State]):
-    """g = 1 / (2 sigma q) sum_i (J(x + sigma u_i) - J(x - sigma u_i)) u_i, x_{t+1} = Proj(x_t + alpha u(g)).
+    """Steepest ascent along a gradient that is estimated from scores.
 
-    With Gaussian directions u_i it is NES (Ilyas et al., ICML 2018), with Rademacher ones SPSA (Uesato et al.,
+    g = 1 / (2 sigma q) sum_i (J(x + sigma u_i) - J(x - sigma u_i)) u_i, x_{t+1} = Proj(x_t + alpha u(g)).
+    With Gaussian directions u_i it is NES (Ilyas et al., ICML 2018), with Rademacher directions SPSA (Uesato et al.,
     ICML 2018); J = max_{i != y} Z_i - Z_y as in the paper's appendix B.2, the start is the clean point. An
-    iterate is looked at before its gradient is estimated, so a step is 1 + 2 q queries and an example that
-    has been broken costs no probes. Probes are clipped to [0, 1], as a real system would.
+    iterate is queried before its gradient is estimated, so a step takes 1 + 2 q queries and a broken example
+    costs no probes. Probes are clipped to [0, 1], as a real system would do.
 
     Attributes:
         rel_step: alpha / eps.
-        draw: the distribution of the directions, each example's own.
+        draw: distribution of the directions, which are drawn for each example separately.
         directions: q.
-        sigma: how far a probe lies.
+        sigma: distance of a probe from the iterate.
     """
 
     rel_step: Positive
@@ -42,18 +43,18 @@ class Antithetic(Algorithm[State]):
     needs_fp32: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """The iterate and two probes a direction, and the engine's last look."""
+        """Count the iterate and two probes per direction for each step, and the engine's last look."""
         return steps * (1 + 2 * self.directions) + 1, 0
 
     def init(self, task: Task) -> State:
-        """The clean point."""
+        """Start from the clean point."""
         return State(task.x)
 
     def step(self, state: State, t: int, task: Task) -> State:
-        """Look at the iterate; where it stands, a step along the estimated gradient."""
+        """Query the iterate; if it is classified correctly, take a step along the estimated gradient."""
         standing = task.oracle.logits(state.x, candidate=True).argmax(1) == task.y
         x = state.x.clone()
-        # A few examples at a time, whose probes fill the micro-batches.
+        # A few examples at a time, so that their probes fill the micro-batches.
         for rows in standing.nonzero().flatten().split(max(BATCHES * task.oracle.batcher.size // (2 * GROUP), 1)):
             part = task.take(rows)
             climb = part.ball.steepest(self.gradient(state.x[rows], rows, t, part))
@@ -61,7 +62,7 @@ class Antithetic(Algorithm[State]):
         return replace(state, x=x)
 
     def gradient(self, x: Tensor, rows: Tensor, t: int, task: Task) -> Tensor:
-        """The estimate at points x (M, C, H, W) of the active examples `rows`, whose task is given."""
+        """Estimate the gradient at points x (M, C, H, W) of the active examples `rows`, to which `task` belongs."""
         total = torch.zeros_like(x)
         for first in range(0, self.directions, GROUP):
             shape = (min(GROUP, self.directions - first), *x.shape[1:])

@@ -1,4 +1,4 @@
-"""Auto-PGD: projected gradient ascent that sets its own step size."""
+"""Auto-PGD: projected gradient ascent that adapts its step size."""
 
 import dataclasses
 from dataclasses import replace
@@ -14,14 +14,14 @@ from robench.algorithms.gradient import GradientAttack
 from robench.numerics.ball import per_example
 
 PATIENCE = 0.75
-"""rho: fewer increases than this share of a period's steps halve the step size (condition 1)."""
+"""rho: the step size is halved if the objective rises in less than this share of a period's steps (condition 1)."""
 MOMENTUM = 0.75
 """alpha: the weight of the new step against the step before."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Ascent(State):
-    """What Algorithm 1 remembers; images are (N, C, H, W), all else is (N,).
+    """State of Algorithm 1; images are (N, C, H, W), all else is (N,).
 
     Attributes:
         last: the iterate before x.
@@ -31,7 +31,7 @@ class Ascent(State):
         rises: increases of the objective since the last checkpoint.
         checked_value: `best_value` at the last checkpoint.
         halved: whether the last checkpoint halved the step size.
-        target: the class a targeted objective leads to.
+        target: target class of a targeted objective.
     """
 
     last: Tensor
@@ -51,13 +51,13 @@ class APGD(GradientAttack[Ascent]):
     """Algorithm 1 of Croce & Hein 2020b (Reliable evaluation of adversarial robustness, ICML 2020).
 
     x_{t+1} = P(x_t + a (z_{t+1} - x_t) + (1 - a) (x_t - x_{t-1})), z_{t+1} = P(x_t + eta u(grad J(x_t))).
-    At the checkpoints of Sec. 3.1 eta is halved, and the search goes back to its best point, for each
-    example by itself, if (1) the objective rose in too few of the steps since the last checkpoint, or
-    (2) eta was not halved there and the best objective is still the same.
+    At the checkpoints of Sec. 3.1 eta is halved, and the search goes back to its best point, separately for
+    each example, if (1) the objective rose in too few of the steps since the last checkpoint, or
+    (2) eta was not halved at the last checkpoint and the best objective is still the same.
 
     The checkpoints are fractions of the number of steps, so a short run is no prefix of a long one.
-    Each restart of a targeted objective takes the next of the wrong classes in the order of the clean
-    logits, and begins again when all of them have been taken.
+    Each restart of a targeted objective takes the next wrong class in the order of the clean
+    logits, and begins again after the last class.
 
     Attributes:
         objective: J; `dlr` (Eq. 6) and `dlr_targeted` (Eq. 7) do not change under a scaling of the logits.
@@ -69,11 +69,11 @@ class APGD(GradientAttack[Ascent]):
     is_prefix_stable: ClassVar[bool] = False
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """One forward more for the targets."""
+        """Count one more forward, for the targets."""
         return steps + 1 + (self.objective == "dlr_targeted"), steps
 
     def init(self, task: Task) -> Ascent:
-        """A random point of the ball, with the step size 2 eps."""
+        """Start from a random point of the ball, with step size 2 eps."""
         x = task.random_point(0, "start")
         lowest = torch.full_like(x[:, 0, 0, 0], float("-inf"))
         return Ascent(
@@ -91,14 +91,14 @@ class APGD(GradientAttack[Ascent]):
         )
 
     def step(self, state: Ascent, t: int, task: Task) -> Ascent:
-        """Look at x_t, at a checkpoint judge the step size, and take the step."""
+        """Query x_t, adapt the step size at a checkpoint, and take one step."""
         given = (state.target,) if self.objective == "dlr_targeted" else ()
         gradient, value, _ = task.oracle.gradient(state.x, self.loss(task), given=given)
         ascent = _booked(state, gradient, value, t)
         before = [0, *checkpoints(task.steps)]
         if t in before[1:]:
             ascent, gradient = _checked(ascent, gradient, t - before[before.index(t) - 1])
-        # Where the search went back to its best point, `ascent.x` is that point.
+        # If the search went back to its best point, `ascent.x` is that point.
         ball, eta, a = task.ball, per_example(ascent.step_size, gradient), MOMENTUM if t else 1.0
         z = ball.project(ascent.x + eta * ball.steepest(gradient))
         x = ball.project(ascent.x + a * (z - ascent.x) + (1 - a) * (ascent.x - ascent.last))
@@ -106,7 +106,7 @@ class APGD(GradientAttack[Ascent]):
 
 
 def checkpoints(steps: int) -> list[int]:
-    """w_j = ceil(p_j N), p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06) (Sec. 3.1)."""
+    """Return w_j = ceil(p_j N), p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06) (Sec. 3.1)."""
     share, length, found = 22, 22, []
     while share < 100:
         found.append(-(-share * steps // 100))
@@ -116,7 +116,7 @@ def checkpoints(steps: int) -> list[int]:
 
 
 def _booked(ascent: Ascent, gradient: Tensor, value: Tensor, t: int) -> Ascent:
-    """The books after a look at x: is it the best so far, did the objective rise?"""
+    """Update the state after a query of x: the best point so far, and the number of increases."""
     better = value > ascent.best_value
     image = per_example(better, gradient)
     best_value = where(better, value, ascent.best_value)
@@ -132,7 +132,7 @@ def _booked(ascent: Ascent, gradient: Tensor, value: Tensor, t: int) -> Ascent:
 
 
 def _checked(ascent: Ascent, gradient: Tensor, length: int) -> tuple[Ascent, Tensor]:
-    """The verdict of a checkpoint, `length` steps after the one before, on each example's step size."""
+    """Adapt each example's step size at a checkpoint, `length` steps after the previous checkpoint."""
     few = ascent.rises < PATIENCE * length
     stuck = ~ascent.halved & (ascent.best_value == ascent.checked_value)
     halve = few | stuck

@@ -21,9 +21,9 @@ from robench.specs import Norm
 Part = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
 STANDARD: tuple[Part, ...] = ("apgd-ce", "apgd-t", "fab-t", "square")
 TARGETS, ITERATIONS, QUERIES = 9, 100, 5000
-"""Of the standard version: target classes, iterations of APGD and of FAB, queries of Square."""
+"""Settings of the standard version: target classes, iterations of APGD and of FAB, queries of Square."""
 CHECKS = 10
-"""Looks at an example around the attacks: for randomness, range and graph, clean accuracy, and the engine's last."""
+"""Passes of an example around the attacks: for randomness, range and graph, clean accuracy, and the engine's last."""
 NORM_NAMES: dict[Norm, Literal["Linf", "L2"]] = {"linf": "Linf", "l2": "L2"}
 
 
@@ -31,15 +31,15 @@ NORM_NAMES: dict[Norm, Literal["Linf", "L2"]] = {"linf": "Linf", "l2": "L2"}
 class AutoAttack(Algorithm[State]):
     """The standard version of Croce & Hein 2020b, or some of its parts, unchanged.
 
-    It sees the model through the oracle's counters, and what it calls adversarial goes to the judge like any
-    other claim. It draws from torch's global generator, once a batch, so unlike every other algorithm here
+    AutoAttack sees the network through the oracle's counters, and its adversarial examples go to the judge like
+    any other claim. It draws from torch's global generator, once per batch, so unlike all other algorithms here
     its verdicts depend on the batch size, which is therefore a parameter, and on how examples fall into
     chunks. It does not say which example a pass was for: passes are spread evenly over the chunk, and their
-    sum is exact. With fewer than ten classes it aims at all wrong ones.
+    sum is exact. With fewer than ten classes it aims at all wrong classes.
 
     Attributes:
-        parts: attacks in the order in which they run, each on what the ones before left.
-        batch_size: the package's default.
+        parts: attacks in the order in which they run, each on the examples that earlier attacks left.
+        batch_size: examples per batch; the default is the package's.
     """
 
     parts: tuple[Part, ...] = STANDARD
@@ -53,11 +53,11 @@ class AutoAttack(Algorithm[State]):
 
     @property
     def min_classes(self) -> int:
-        """Four, for the targeted DLR loss."""
+        """Smallest number of classes: four, for the targeted DLR loss."""
         return 4 if "apgd-t" in self.parts else 3 if "apgd-dlr" in self.parts else 2
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """Passes for an example that withstands everything."""
+        """Count the passes for an example that survives all attacks."""
         targets = min(TARGETS, classes - 1)
         each: dict[Part, tuple[int, int]] = {
             "apgd-ce": (ITERATIONS + 3, ITERATIONS + 1),
@@ -71,11 +71,11 @@ class AutoAttack(Algorithm[State]):
         return CHECKS + forwards, backwards
 
     def init(self, task: Task) -> State:
-        """The clean point."""
+        """Start from the clean point."""
         return State(task.x)
 
     def step(self, state: State, t: int, task: Task) -> State:
-        """Everything at once; what it calls broken goes to the judge."""
+        """Run all attacks at once; examples that AutoAttack calls broken go to the judge."""
         try:
             x, wrong = self._run(task)
         except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -91,7 +91,7 @@ class AutoAttack(Algorithm[State]):
         return replace(state, x=x)
 
     def _run(self, task: Task) -> tuple[Tensor, Tensor]:
-        """Its points (A, C, H, W), and which it calls misclassified, bool (A,)."""
+        """Return AutoAttack's points (A, C, H, W), and which of them it calls misclassified, bool (A,)."""
         from pyautoattack import AutoAttack as Reference
 
         device, seed = task.x.device, task.random.seed
@@ -109,8 +109,10 @@ class AutoAttack(Algorithm[State]):
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """It warns, by log and otherwise, of what the diagnostics of an evaluation say in better words, and looks
-    for gradients in the forward pass by setting the interpreter's trace, which it does not put back.
+    """Silence the package's warnings and log, and restore the interpreter's trace.
+
+    The diagnostics of an evaluation say the same as the warnings, in better words. The package sets the trace to look
+    for gradients in the forward pass, and does not restore it.
     """
     log, trace = logging.getLogger("auto-attack"), sys.gettrace()
     level = log.level

@@ -1,4 +1,4 @@
-"""What an attack algorithm is: it makes a state and proposes the next one. It decides nothing."""
+"""Interface of attack algorithms: an algorithm makes a state and proposes the next one, and decides nothing."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
@@ -19,16 +19,16 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A step size or another finite number above 0."""
 Count = Annotated[int, Field(gt=0)]
 ObjectiveName = Literal["ce", "ce_scaled", "he_margin", "ce_fn", "margin", "probability_margin"]
-"""What the gradient attacks can ascend, untargeted."""
+"""Untargeted objectives that gradient attacks can ascend."""
 STRICT = ConfigDict(extra="forbid")
-"""For algorithms' parameters: what a stanza misspells is an error."""
+"""Configuration of algorithms' parameters: a misspelled key in a stanza is an error."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What an algorithm carries from step to step; every tensor has a leading example axis.
+    """State that an algorithm carries from step to step; every tensor has a leading example axis.
 
-    `x` is the proposal: the engine keeps it in its bounds and looks at it.
+    `x` is the proposal: the engine keeps `x` in its bounds and checks `x` for success.
     """
 
     x: Tensor
@@ -38,12 +38,12 @@ StateT = TypeVar("StateT", bound=State)
 
 
 def take(state: StateT, rows: Tensor) -> StateT:
-    """The state of some of the examples."""
+    """Return the state of some of the examples."""
     return replace(state, **{field.name: getattr(state, field.name)[rows] for field in fields(state)})
 
 
 def put(state: StateT, rows: Tensor, part: StateT) -> StateT:
-    """The state with some of the examples' replaced."""
+    """Return the state with the parts of some examples replaced."""
     pairs = {field.name: (getattr(state, field.name), getattr(part, field.name)) for field in fields(state)}
     return replace(state, **{name: whole.index_copy(0, rows, new) for name, (whole, new) in pairs.items()})
 
@@ -52,8 +52,8 @@ def put(state: StateT, rows: Tensor, part: StateT) -> StateT:
 class ReferenceExamples:
     """Reference examples x (P, C, H, W) and their labels y (P,): a fixed choice from the whole split.
 
-    They are the same for every chunk, batch and order, so what an algorithm draws from them with an
-    example's own random numbers does not depend on the example's company.
+    They are the same for every chunk, batch and order, so what an algorithm draws from them for an
+    example does not depend on the other examples in the chunk.
     """
 
     x: Tensor
@@ -61,7 +61,7 @@ class ReferenceExamples:
 
     @classmethod
     def of(cls, x: Images, y: Tensor, ids: Tensor, clean: Tensor, size: int = 256) -> "ReferenceExamples":
-        """At most `size` correctly classified examples (clean == y), evenly spread over the sorted ids."""
+        """Choose at most `size` correctly classified examples (clean == y), evenly spread over the sorted ids."""
         correct = (clean == y).nonzero().flatten()
         correct = correct[ids[correct].argsort()]
         spread = torch.linspace(0, len(correct) - 1, min(size, len(correct))).round().long()
@@ -69,7 +69,7 @@ class ReferenceExamples:
         return cls(x[rows], y[rows])
 
     def to(self, device: torch.device) -> "ReferenceExamples":
-        """The pool on a device."""
+        """Return the reference examples on a device."""
         return ReferenceExamples(self.x.to(device), self.y.to(device))
 
 
@@ -80,12 +80,12 @@ class Task:
     Attributes:
         x: clean images in [0, 1], (A, C, H, W).
         y: labels, int64 (A,).
-        ball: the allowed points around them.
-        random: their random numbers.
-        oracle: the model.
-        scale, margin: the constants of an HE head, None without one.
-        steps: how many steps there will be in all.
-        pool: reference examples of the split, for algorithms that see features.
+        ball: the allowed points around the clean images.
+        random: random numbers for each example.
+        oracle: access to the network.
+        scale, margin: the constants of an HE head; None without such a head.
+        steps: total number of steps.
+        references: reference examples of the split, for algorithms that see features.
         crafted: each example's adversarial example from another network, (A, C, H, W), for transfer.
     """
 
@@ -101,13 +101,13 @@ class Task:
     crafted: Tensor | None = None
 
     def objective(self, name: str, scale: float, margin: float) -> Objective:
-        """An objective with the constants of the model's head, or with the given ones where it has none."""
+        """Make an objective with the constants of the network's head; without an HE head, with the given ones."""
         if self.scale is None or self.margin is None:
             return Objective(name, scale, margin)
         return Objective(name, self.scale, self.margin)
 
     def random_point(self, step: int, purpose: str) -> Tensor:
-        """A point drawn uniformly from each example's ball, clipped to [0, 1]."""
+        """Draw a point uniformly from each example's ball, clipped to [0, 1]."""
         draws = self.ball.draws(
             lambda shape: self.random.uniform(shape, step, purpose),
             lambda shape: self.random.normal(shape, step, purpose),
@@ -115,16 +115,16 @@ class Task:
         return self.ball.random_point(*draws)
 
     def target(self) -> tuple[Tensor, int]:
-        """The wrong class that this restart aims at, (A,), and how often all have had their turn.
+        """Return the wrong class that this restart aims at, (A,), and how often all classes have had their turn.
 
-        The first restart takes the most likely by the clean logits, the next the next.
+        The first restart takes the wrong class with the largest clean logit, the second the next class, and so on.
         """
         order = rivals(self.oracle.logits(self.x), self.y).argsort(dim=1, descending=True, stable=True)
         rounds, place = divmod(self.random.restart, order.shape[1] - 1)
         return order[:, place], rounds
 
     def take(self, rows: Tensor) -> "Task":
-        """The task with some of the examples."""
+        """Return the task of some of the examples."""
         crafted = None if self.crafted is None else self.crafted[rows]
         random = self.random.take(rows)
         return replace(self, x=self.x[rows], y=self.y[rows], ball=self.ball.take(rows), random=random, crafted=crafted)
@@ -135,17 +135,17 @@ class Algorithm(ABC, Generic[StateT]):
 
     Class attributes:
         version: raised when a change can alter verdicts; part of a record's hash.
-        access: what it asks of a model.
-        norms: for which it is defined.
-        bounds: who keeps its points inside the ball.
-        is_prefix_stable: whether its first k steps do not depend on how many steps follow; False where they depend on
+        access: access to the network that the algorithm needs.
+        norms: norms for which the algorithm is defined.
+        bounds: part that keeps the points inside the ball.
+        is_prefix_stable: whether the first k steps do not depend on how many steps follow; False if they depend on
             `Task.steps`.
-        needs_fp32: whether it takes small differences of scores, so that its passes run in float32 whatever the
-            precision of the search.
+        needs_fp32: whether the algorithm takes small differences of scores, so that its passes run in float32 whatever
+            the precision of the search.
         checks_own_proposals: whether each step queries every point that it proposes. If False, step t queries what the
             earlier steps proposed, and the engine queries the last proposal.
         example_independent: whether the verdict of an example does not depend on the other examples of the split.
-        batch_random: whether it draws once for all examples of a chunk, so that verdicts depend on the chunk.
+        batch_random: whether numbers are drawn once for all examples of a chunk, so that verdicts depend on the chunk.
     """
 
     version: ClassVar[int] = 1
@@ -160,27 +160,27 @@ class Algorithm(ABC, Generic[StateT]):
 
     @property
     def attack_objective(self) -> Objective | None:
-        """What it differentiates and increases, if that is one of the declared objectives."""
+        """Objective that the algorithm differentiates and increases, if it is a declared one."""
         return None
 
     @property
     def input_kind(self) -> InputKind:
-        """What of a network it works on; `features` needs reference examples, too."""
+        """Part of a network's answer that the algorithm uses; `features` needs reference examples, too."""
         return self.attack_objective.input_kind if self.attack_objective else "logits"
 
     @property
     def min_classes(self) -> int:
-        """Fewer make it undefined."""
+        """Smallest number of classes for which the algorithm is defined."""
         return self.attack_objective.min_classes if self.attack_objective else 2
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """Forwards and backwards of one restart on one example, at most, the engine's last look included."""
+        """Return the most forwards and backwards of one restart on one example, the engine's last look included."""
         return steps + (not self.checks_own_proposals), steps if self.access == "gradient" else 0
 
     @abstractmethod
     def init(self, task: Task) -> StateT:
-        """The state before the first step."""
+        """Return the state before the first step."""
 
     @abstractmethod
     def step(self, state: StateT, t: int, task: Task) -> StateT:
-        """The state after step t = 0, 1, ...; its `x` may lie anywhere if the engine bounds it."""
+        """Return the state after step t = 0, 1, ...; `x` may lie anywhere if the engine keeps the bounds."""

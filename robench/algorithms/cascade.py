@@ -1,4 +1,4 @@
-"""The cascade: AutoAttack's verdict at a fraction of its price, by spending where there is hope."""
+"""The cascade: AutoAttack's verdict at a fraction of the cost, by spending steps on promising examples."""
 
 import dataclasses
 import math
@@ -18,16 +18,16 @@ from robench.numerics.losses import Objective, label_logit, rivals
 
 @dataclasses.dataclass(frozen=True)
 class PairState(State):
-    """What is known of each (example, class) pair, and the lanes: runs of one example side by side.
+    """Results for each (example, class) pair, and the lanes: parallel runs on one example.
 
     Attributes:
-        x: the point with the largest lead of all so far, (A, C, H, W).
-        lanes: where the present runs are, (A, L, C, H, W).
-        target: the class that each of them leads to, (A, L).
-        lead: the largest Z_k - Z_y seen so far, (A, K); minus infinity for the label.
-        tries: runs that led to the class, (A, K).
-        clean: the largest lead at the clean point, (A,).
-        hopeful: whether the search goes on, bool (A,).
+        x: the point with the largest gap of all so far, (A, C, H, W).
+        lanes: points of the present parallel runs, (A, L, C, H, W).
+        target: target class of each parallel run, (A, L).
+        gap: the largest logit gap Z_k - Z_y seen so far, (A, K); minus infinity for the label.
+        tries: number of runs towards the class, (A, K).
+        clean: the largest gap at the clean point, (A,).
+        active: whether the search goes on, bool (A,).
     """
 
     lanes: Tensor
@@ -39,7 +39,7 @@ class PairState(State):
 
 
 class Run(NamedTuple):
-    """Where a step stands: the kind of its runs, how many runs of the kind came before, the step within it."""
+    """Position of a step: the kind of its runs, the number of earlier runs of that kind, the step within the run."""
 
     kind: Literal["opening", "survey", "deep"]
     before: int
@@ -50,30 +50,31 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, config=STRICT)
 class Cascade(Algorithm[PairState]):
-    """Short runs of steepest ascent, each where the ones before have left the most hope.
+    """Short runs of steepest ascent, each towards the class that earlier runs have made the most promising.
 
-    1. Opening: a few steps on the untargeted margin break what is easy.
+    1. Opening: a few steps on the untargeted margin break easy examples.
     2. Survey: a few steps towards each of the likeliest wrong classes (the multi-targeted attack of Gowal et
-       al. 2019, without its restarts); for every pair of example and class the largest lead Z_k - Z_y is kept.
-    3. Deep runs, several of an example side by side, for the rest of the steps: they lead to the classes with
-       the largest leads, discounted by the runs already spent on them, so that a tie of hopes is explored
-       and a clear favourite exploited. All start from fresh random points but the last, which starts from
-       the best point so far. After r deep runs an example is given up if its largest lead is
-       still more than hope / (1 + r / fade) of its lead at the clean point, a ratio that no scaling of the
-       logits changes: what is left of the budget goes where there is hope.
+       al. 2019, without its restarts); for every pair of example and class the largest logit gap Z_k - Z_y is kept.
+    3. Deep runs, several in parallel on each example, for the rest of the steps: they lead to the classes with
+       the largest gaps, discounted by the runs already spent on each class, so that near ties are explored
+       and a clear favourite is exploited. All runs start from fresh random points, except the last, which starts
+       from the best point so far. After r deep runs an example is given up if the ratio of its largest gap to its
+       gap at the clean point is still above hope / (1 + r / fade); no scaling of the logits changes this ratio.
+       The rest of the budget goes to the examples that are left.
 
     Within a run x_{t+1} = P(x_t + eta_t u(grad J(x_t))), eta_t = rate eps (1 + cos(pi i / length)) / 2. No
-    run depends on how many steps there are, so the accuracy at every smaller budget is read from the same
-    one. The constants were chosen on training examples (tools/choose_cascade.py).
+    run depends on the total number of steps, so the accuracy at every smaller budget is read from the same
+    attack. The constants were chosen on training examples (tools/choose_cascade.py).
 
     Attributes:
-        opening, survey, deep: lengths of a run of each kind.
-        targets: how many wrong classes are surveyed.
-        lanes: deep runs side by side.
-        opening_rate, rate, best_rate: the first step of a run in units of eps: of the opening, from a
+        opening, survey, deep: steps in a run of each kind.
+        targets: number of wrong classes in the survey.
+        lanes: number of parallel deep runs on each example.
+        opening_rate, rate, best_rate: first step size of a run in units of eps: in the opening, from a
             random start, from the best point.
-        discount: by which share of itself a lead counts as worse for each run spent on it.
-        hope, fade: when an example is given up.
+        discount: share by which a gap counts as worse for each further run spent on its class.
+        hope: ratio of the clean gap above which an example is given up before the first deep run.
+        fade: number of deep runs after which that ratio is halved.
     """
 
     opening: Count = 10
@@ -93,13 +94,13 @@ class Cascade(Algorithm[PairState]):
     checks_own_proposals: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """The look at the clean point, those of every step, and those at the ends of runs."""
+        """Count the pass at the clean point, the passes of every step, and the passes at the ends of runs."""
         runs = [self._run(t, classes) for t in range(steps)]
         climbs = sum(run.lanes for run in runs)
         return 1 + climbs + sum(run.lanes for run in runs if run.i == run.length - 1), climbs
 
     def init(self, task: Task) -> PairState:
-        """The leads at the clean point."""
+        """Start from the clean point and its gaps."""
         gap = _gaps(task.oracle.logits(task.x), task.y)
         lanes = task.x[:, None].repeat_interleave(self.lanes, 1)
         target = task.y[:, None].repeat_interleave(self.lanes, 1)
@@ -107,7 +108,7 @@ class Cascade(Algorithm[PairState]):
         return PairState(task.x, lanes, target, gap, torch.zeros_like(gap), gap.amax(1), active)
 
     def step(self, state: PairState, t: int, task: Task) -> PairState:
-        """For the hopeful: begin new runs where the last have ended; look, remember, and climb."""
+        """Take one step of the runs of all active examples; begin new runs if the last runs have ended."""
         whole = state
         run = self._run(t, state.gap.shape[1])
         if run.i == 0 and run.kind == "deep":
@@ -122,7 +123,7 @@ class Cascade(Algorithm[PairState]):
         return put(whole, rows, self._climb(pairs, run, rows, part))
 
     def _run(self, t: int, classes: int) -> Run:
-        """The runs that step t belongs to."""
+        """Return the runs to which step t belongs."""
         surveys = min(self.targets, classes - 1)
         if t < self.opening:
             return Run("opening", 0, t, self.opening, 1)
@@ -133,7 +134,7 @@ class Cascade(Algorithm[PairState]):
         return Run("deep", waves * self.lanes, i, self.deep, self.lanes)
 
     def _begin(self, pairs: PairState, run: Run, t: int, task: Task) -> PairState:
-        """Choose each lane's target and start."""
+        """Choose target and start of each parallel run."""
         lanes, target, tries = pairs.lanes.clone(), pairs.target.clone(), pairs.tries
         for lane in range(run.lanes):
             from_best = _is_last_of_deep(lane, run)
@@ -145,7 +146,7 @@ class Cascade(Algorithm[PairState]):
         return replace(pairs, lanes=lanes, target=target, tries=tries)
 
     def _climb(self, pairs: PairState, run: Run, rows: Tensor, task: Task) -> PairState:
-        """A step of every lane, and at the end of a run a look at where it came to."""
+        """Take one step of every parallel run; at the end of a run, also query the last points."""
         of = torch.arange(len(rows), device=rows.device).repeat_interleave(run.lanes)
         ball, target = task.ball.take(of), pairs.target[:, : run.lanes].flatten()
         x = pairs.lanes[:, : run.lanes].flatten(0, 1)
@@ -163,7 +164,7 @@ class Cascade(Algorithm[PairState]):
         return replace(pairs, lanes=lanes)
 
     def _rate(self, lane: int, run: Run) -> float:
-        """The first step of a run in units of eps."""
+        """Return the first step size of a run in units of eps."""
         if run.kind == "opening":
             return self.opening_rate
         return self.best_rate if _is_last_of_deep(lane, run) else self.rate
@@ -178,14 +179,14 @@ def _gaps(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def _most_promising(gap: Tensor, tries: Tensor, discount: float, *, fresh: bool) -> Tensor:
-    """The class with the largest lead (A,), among those never tried or, for what is not `fresh`, tried already."""
-    # Leads are negative while an example stands, so the discount makes them worse.
+    """Return the class with the largest gap (A,), among classes never tried if `fresh`, else among classes tried."""
+    # Gaps are negative while an example is not broken, so the discount makes them worse.
     score = gap if fresh else gap * (1 + discount * (tries - 1))
     return score.masked_fill((tries > 0) if fresh else (tries == 0), float("-inf")).argmax(1)
 
 
 def _remember(pairs: PairState, x: Tensor, logits: Tensor, y: Tensor) -> PairState:
-    """Keep the largest lead of each class over all lanes, and the point of the largest of all."""
+    """Keep the largest gap of each class over all parallel runs, and the point with the largest gap of all."""
     lanes = len(x) // len(y)
     gap = _gaps(logits, y.repeat_interleave(lanes)).unflatten(0, (-1, lanes))
     value, lane = gap.amax(2).max(dim=1)

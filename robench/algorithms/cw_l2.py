@@ -1,4 +1,4 @@
-"""Carlini and Wagner's l2 attack (their other attack under linf, and PGD on the margin, are other things)."""
+"""Carlini and Wagner's l2 attack (not their linf attack, and not PGD on the margin)."""
 
 import dataclasses
 from dataclasses import replace
@@ -16,9 +16,9 @@ from robench.numerics.losses import Objective
 from robench.specs import Norm
 
 SATURATION = 1e-6
-"""Pixels are kept this far from 0 and 1, in units of the half range: atanh(+-1) is infinite."""
+"""Distance of pixels from 0 and 1, in units of the half range, because atanh(+-1) is infinite."""
 ADAM = (0.9, 0.999, 1e-16)
-"""Adam's constants. The usual 1e-8 would freeze nearly saturated pixels, whose slopes are smaller than that."""
+"""Adam's constants. The usual 1e-8 would freeze nearly saturated pixels, whose gradients are smaller."""
 UNBOUNDED = 1e10
 
 
@@ -29,7 +29,7 @@ class BinarySearch(State):
     Attributes:
         w: x = (tanh(w) + 1) / 2.
         m, v: Adam's moments.
-        c, lower, upper: the constant, and what is known of the smallest that succeeds.
+        c, lower, upper: the constant, and bounds of the smallest constant that succeeds.
         won: whether this constant has succeeded.
     """
 
@@ -47,14 +47,14 @@ class CWL2(Algorithm[BinarySearch]):
     """Minimise |x' - x|_2^2 + c f(x'), f = max(Z_y - max_{k != y} Z_k, -kappa) (Carlini & Wagner 2017, Sec. V, f_6).
 
     x' = (tanh(w) + 1) / 2 keeps the pixels in [0, 1]; Adam moves w. Step t is iteration t mod `iterations`
-    of binary search t // `iterations` for the smallest c: each example has its own c, its own verdict on
-    it, and begins anew from its clean point. It is a minimum-norm attack: every iterate is a candidate.
+    of binary search t // `iterations` for the smallest c: each example has a separate c and a verdict on it,
+    and starts again from its clean point. It is a minimum-norm attack: every iterate is a candidate.
 
     Attributes:
-        iterations: of Adam for each c.
+        iterations: iterations of Adam for each c.
         rate: Adam's learning rate.
         c: the first constant; it grows tenfold until it succeeds.
-        kappa: the margin asked for; on cosines nothing beyond 2 can be reached.
+        kappa: the required margin; if logits are cosines, more than 2 is impossible.
     """
 
     iterations: Count = 1000
@@ -66,14 +66,14 @@ class CWL2(Algorithm[BinarySearch]):
     bounds: ClassVar[Bounds] = "none"
 
     def init(self, task: Task) -> BinarySearch:
-        """The clean point as w, and the first constant."""
+        """Start from the clean point as w, with the first constant."""
         w = ((2 * task.x - 1) * (1 - SATURATION)).atanh()
         none, c = torch.zeros_like(w), torch.full_like(w[:, 0, 0, 0], self.c)
         lower, upper = torch.zeros_like(c), torch.full_like(c, UNBOUNDED)
         return BinarySearch(_image(w), w=w, m=none, v=none, c=c, lower=lower, upper=upper, won=c < 0)
 
     def step(self, state: BinarySearch, t: int, task: Task) -> BinarySearch:
-        """One iteration of Adam; after the last one of a constant, the next constant."""
+        """Run one iteration of Adam; after the last iteration for a constant, choose the next constant."""
         search, i = state, t % self.iterations
         ascent, value, logits = task.oracle.gradient(search.x, Objective("margin"))
         won = search.won | ((logits.argmax(1) != task.y) & (value >= self.kappa))
@@ -93,7 +93,7 @@ class CWL2(Algorithm[BinarySearch]):
         return replace(search, x=_image(w), w=w, m=m, v=v)
 
     def _next_constant(self, search: BinarySearch, task: Task) -> BinarySearch:
-        """Halve the interval where an upper end is known, else ten times more."""
+        """Halve the interval if an upper end is known, else multiply the constant by ten."""
         upper = where(search.won, search.c.minimum(search.upper), search.upper)
         lower = where(search.won, search.lower, search.c.maximum(search.lower))
         c = where(upper < UNBOUNDED, (lower + upper) / 2, search.c * 10)

@@ -15,7 +15,7 @@ from robench.numerics.ball import TINY, per_example
 
 @dataclasses.dataclass(frozen=True)
 class BoundaryPath(State):
-    """The iterate x_i, its overshot proposal x (N, C, H, W), and who has crossed the boundary, bool (N,)."""
+    """The iterate x_i, its overshot proposal x (N, C, H, W), and whether the boundary is crossed, bool (N,)."""
 
     iterate: Tensor
     crossed: Tensor
@@ -25,10 +25,10 @@ class BoundaryPath(State):
 class DeepFool(Algorithm[BoundaryPath]):
     """Algorithm 2 of Moosavi-Dezfooli et al. 2016 (DeepFool, CVPR 2016), for p = 2 and for p = infinity (Eq. 11).
 
-    Of all classes k, with f'_k = Z_k - Z_y and gradients w'_k, the one with the smallest |f'_k| / |w'_k|_q is
-    the closest to x_i, and x_{i+1} = x_i + |f'_k| / |w'_k|_q u(w'_k), u the steepest direction, lies on its
-    linearised boundary. The proposal is x + (1 + overshoot) (x_i - x): the overshoot applies to the whole
-    perturbation, once, and carries it across the boundary that the x_i converge to. An example stops at its
+    With f'_k = Z_k - Z_y and gradients w'_k, the class k with the smallest |f'_k| / |w'_k|_q is the closest to
+    x_i, and x_{i+1} = x_i + |f'_k| / |w'_k|_q u(w'_k), u the steepest direction, lies on its linearised
+    boundary. The proposal is x + (1 + overshoot) (x_i - x): the overshoot applies once, to the whole
+    perturbation, and carries it across the boundary to which the x_i converge. An example stops at its
     first misclassified proposal. It is a minimum-norm attack: the proposal is a success under eps if it
     lies inside the ball. Pixels stay in [0, 1].
 
@@ -41,15 +41,15 @@ class DeepFool(Algorithm[BoundaryPath]):
     bounds: ClassVar[Bounds] = "none"
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """The proposal and the iterate, and a backward for each wrong class."""
+        """Count the proposal and the iterate of each step, and a backward for each wrong class."""
         return 2 * steps + 1, steps * (classes - 1)
 
     def init(self, task: Task) -> BoundaryPath:
-        """The clean point."""
+        """Start from the clean point."""
         return BoundaryPath(task.x, iterate=task.x, crossed=torch.zeros_like(task.y, dtype=torch.bool))
 
     def step(self, state: BoundaryPath, t: int, task: Task) -> BoundaryPath:
-        """Stop where the proposal is misclassified; elsewhere on to the nearest linearised boundary."""
+        """Stop if the proposal is misclassified, else step to the nearest linearised boundary."""
         crossed = state.crossed if t == 0 or state.crossed.all() else self._looked(state, task)
         rows = (~crossed).nonzero().flatten()
         if not len(rows):
@@ -68,7 +68,7 @@ class DeepFool(Algorithm[BoundaryPath]):
 
 
 def _nearest_boundary(x: Tensor, rows: Tensor, task: Task) -> Tensor:
-    """The smallest steps that lead to a linearised boundary from points x of some of the examples."""
+    """Return the smallest steps that lead to a linearised boundary from points x of some of the examples."""
     gradients, logit_gaps, _, _ = task.oracle.jacobian(x, rows=rows)
     away = logit_gaps.abs() / task.ball.dual(gradients.flatten(0, 1)).view_as(logit_gaps).clamp_min(TINY)
     length, nearest = away.min(dim=1)

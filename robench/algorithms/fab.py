@@ -30,12 +30,12 @@ class FAB(Algorithm[Boundary]):
     (Eqs. 9, 10). A misclassified x_i first goes back: x_i <- (1 - beta) x + beta x_i.
 
     It is a minimum-norm attack: no step knows eps, and a point is a success if it lies inside the ball.
-    The first run starts from the clean point; further ones from a random point of the ball of half the
-    radius, since what is farther than eps does not count here. Targeted, each restart takes the next
-    wrong class in the order of the clean logits, from the clean point until all have had their turn.
+    The first run starts from the clean point; further runs start from a random point of the ball of half the
+    radius, because points farther than eps do not count here. If targeted, each restart takes the next
+    wrong class in the order of the clean logits, from the clean point until all classes have had their turn.
 
     Attributes:
-        targeted: one class a restart instead of the closest a step: one backward pass instead of K - 1.
+        targeted: aim at one class per restart instead of the closest per step: one backward pass instead of K - 1.
         alpha, eta, beta: as above; the values of the paper.
     """
 
@@ -47,32 +47,32 @@ class FAB(Algorithm[Boundary]):
     bounds: ClassVar[Bounds] = "none"
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """Two looks a step, and a backward for each class that is compared."""
+        """Count two forwards per step, and a backward for each class that is compared."""
         return 2 * steps + 1 + self.targeted, steps * (1 if self.targeted else classes - 1)
 
     def init(self, task: Task) -> Boundary:
-        """The clean point, or a random one where that has been tried."""
+        """Start from the clean point, or from a random point if the clean point has been tried."""
         target, rounds = task.target() if self.targeted else (task.y, task.random.restart)
         start = task.x + (task.random_point(0, "start") - task.x) / 2 if rounds else task.x
         return Boundary(start, target=target)
 
     def step(self, state: Boundary, t: int, task: Task) -> Boundary:
-        """Look; go back towards the clean point if misclassified; then onto the closest boundary and across."""
+        """Query x; if it is misclassified, go back towards the clean point; then cross the closest boundary."""
         crossed = task.oracle.logits(state.x, candidate=True).argmax(1) != task.y
         back = task.x + self.beta * (state.x - task.x)
         x = where(per_example(crossed, back), back, state.x)
-        w, lead = self._closest(x, state.target, task)
-        # Float64 for the clean point's lead: it is the difference of two large sums.
+        w, gap = self._closest(x, state.target, task)
+        # Float64 for the clean point's gap, because it is the difference of two large sums.
         shift = (w.double() * (task.x.double() - x.double())).flatten(1).sum(1)
-        here = onto_hyperplane(x, w, -lead, task.ball.norm)
-        there = onto_hyperplane(task.x, w, -(lead + shift), task.ball.norm)
+        here = onto_hyperplane(x, w, -gap, task.ball.norm)
+        there = onto_hyperplane(task.x, w, -(gap + shift), task.ball.norm)
         near, far = (distance(d, torch.zeros_like(d), task.ball.norm) for d in (here, there))
         a = per_example((near / (near + far).clamp_min(TINY)).clamp_max(self.alpha).to(x.dtype), x)
         x = (1 - a) * (x + self.eta * here) + a * (task.x + self.eta * there)
         return replace(state, x=x.clamp(0, 1))
 
     def _closest(self, x: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tensor]:
-        """The gradient and the value of the lead whose linearised boundary is closest to x."""
+        """Return gradient and value of the logit gap whose linearised boundary is closest to x."""
         classes = target[:, None] if self.targeted else None
         gradients, logit_gaps, _, _ = task.oracle.jacobian(x, classes)
         lengths = task.ball.dual(gradients.flatten(0, 1)).view_as(logit_gaps)

@@ -14,7 +14,7 @@ from robench.numerics.losses import Objective
 
 @dataclasses.dataclass(frozen=True)
 class Approach(State):
-    """The iterate and the features it moves towards, (N, D)."""
+    """The iterate, and the features (N, D) that it moves towards."""
 
     aim: Tensor
 
@@ -23,10 +23,10 @@ class Approach(State):
 class Feature(Algorithm[Approach]):
     """PGD that increases cos(z(x'), z(x_t)) for an example x_t of another class (Lin 2019, Feature attack).
 
-    The original tries a hundred random targets an example; here every restart draws one, and a new start.
-    The targets come from a pool of correctly classified examples that is fixed for the whole split
-    (`ReferenceExamples`), and the draw from the example's own random numbers. Drawing from the examples under attack
-    would make an example's target depend on its chunk, and on who has been broken before.
+    The original tries a hundred random targets per example; here every restart draws one target and a new start.
+    The targets come from correctly classified examples that are fixed for the whole split (`ReferenceExamples`),
+    and each example has separate random numbers. If targets were drawn from the examples under attack, an
+    example's target would depend on its chunk, and on the examples that were broken before.
 
     Attributes:
         rel_step: alpha / eps.
@@ -38,25 +38,25 @@ class Feature(Algorithm[Approach]):
 
     @property
     def attack_objective(self) -> Objective:
-        """The cosine to the target's features."""
+        """Cosine to the target's features."""
         return Objective("feature")
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """One forward more for the target's features."""
+        """Count one more forward, for the target's features."""
         return steps + 2, steps
 
     def init(self, task: Task) -> Approach:
-        """A random point of the ball, and the features of a random example of another class."""
+        """Draw a random point of the ball, and a random example of another class for the features."""
         if task.references is None:
             raise FaultError("the feature attack was given no reference examples.")
         others = task.references.y != task.y[:, None]
         draw = task.random.uniform((), 0, "target")
-        place = (draw * others.sum(1)).long()  # among the others, in the pool's order
+        place = (draw * others.sum(1)).long()  # among the others, in the references' order
         chosen = (others.cumsum(1) > place[:, None]).long().argmax(1)
         return Approach(task.random_point(0, "start"), aim=task.oracle.features(task.references.x[chosen]))
 
     def step(self, state: Approach, t: int, task: Task) -> Approach:
-        """One step of steepest ascent."""
+        """Take one step of steepest ascent."""
         gradient, _, _ = task.oracle.gradient(state.x, self.attack_objective, given=(state.aim,))
         return replace(state, x=state.x + self.rel_step * task.ball.eps * task.ball.steepest(gradient))
 

@@ -1,4 +1,4 @@
-"""What the attacks share that follow the gradient of one of the declared objectives: PGD, MIM, APGD."""
+"""Base of the attacks that follow the gradient of a declared objective: PGD, MIM, APGD."""
 
 from pydantic.dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class GradientAttack(Algorithm[StateT]):
 
     Attributes:
         objective: J; `he_margin` is the adaptive attack on hypersphere embedding (Pang et al. 2020, Eq. 6).
-        scale, margin: s and m of J, for a network whose head has no constants of its own.
+        scale, margin: s and m of J, for a network whose head has no such constants.
     """
 
     objective: ObjectiveName = "ce"
@@ -25,5 +25,5 @@ class GradientAttack(Algorithm[StateT]):
         return Objective(self.objective)
 
     def loss(self, task: Task) -> Objective:
-        """J with the constants of the network's head, or with the given ones where the head has none."""
+        """Return J with the constants of the network's head, or with the given constants if the head has none."""
         return task.objective(self.objective, self.scale, self.margin)

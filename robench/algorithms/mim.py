@@ -19,7 +19,9 @@ class Momentum(State):
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class MIM(GradientAttack[Momentum]):
-    """g_{t+1} = mu g_t + grad J / |grad J|_1, x_{t+1} = Proj(x_t + alpha u(g_{t+1})) (Dong et al. 2018, Eqs. 6, 7).
+    """Momentum iterative method (Dong et al. 2018, Eqs. 6, 7).
+
+    g_{t+1} = mu g_t + grad J / |grad J|_1, x_{t+1} = Proj(x_t + alpha u(g_{t+1})).
 
     Attributes:
         rel_step: alpha / eps.
@@ -30,11 +32,11 @@ class MIM(GradientAttack[Momentum]):
     decay: float = 1.0
 
     def init(self, task: Task) -> Momentum:
-        """The clean point, at rest."""
+        """Start from the clean point, with g = 0."""
         return Momentum(x=task.x, g=zeros_like(task.x))
 
     def step(self, state: Momentum, t: int, task: Task) -> Momentum:
-        """One step along the accumulated gradient."""
+        """Take one step along the accumulated gradient."""
         gradient = task.oracle.gradient(state.x, self.loss(task)).gradient
         # Divided by the largest entry first, so that tiny gradients keep their direction.
         gradient = gradient / per_example(gradient.flatten(1).abs().amax(1).clamp_min(TINY), gradient)

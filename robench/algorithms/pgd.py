@@ -11,25 +11,25 @@ from robench.algorithms.gradient import GradientAttack
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class PGD(GradientAttack[State]):
-    """x_{t+1} = Proj(x_t + alpha u(grad J(x_t))) (Madry et al. 2018), u the steepest direction of the norm.
+    """Projected gradient descent (Madry et al. 2018).
 
-    From a random point it is PGD; from the clean point BIM (Kurakin et al. 2017), and with one step of
-    length eps FGSM (Goodfellow et al. 2015).
+    x_{t+1} = Proj(x_t + alpha u(grad J(x_t))), u the steepest direction of the norm. From a random point it is PGD;
+    from the clean point BIM (Kurakin et al. 2017), and with one step of length eps FGSM (Goodfellow et al. 2015).
 
     Attributes:
         rel_step: alpha / eps.
-        start: where it begins.
+        start: the first point.
     """
 
     rel_step: Positive
     start: Literal["uniform", "clean"] = "uniform"
 
     def init(self, task: Task) -> State:
-        """The clean point or a random one."""
+        """Start from the clean point or from a random point."""
         return State(x=task.x if self.start == "clean" else task.random_point(0, "start"))
 
     def step(self, state: State, t: int, task: Task) -> State:
-        """One step of steepest ascent."""
+        """Take one step of steepest ascent."""
         gradient = task.oracle.gradient(state.x, self.loss(task)).gradient
         return replace(state, x=state.x + self.rel_step * task.ball.eps * task.ball.steepest(gradient))
 

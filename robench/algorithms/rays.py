@@ -15,14 +15,14 @@ from robench.specs import Access, Norm
 
 @dataclasses.dataclass(frozen=True)
 class Rays(State):
-    """Where the search of each example stands; directions are (A, D) of signs, all else is (A,).
+    """State of the search of each example; rays are (A, D) of signs, all else is (A,).
 
     Attributes:
-        best, radius: the best ray, and how far along it the decision changes at most.
+        best, radius: the best ray, and the largest distance along it at which the decision changes.
         tried: the ray under trial.
-        low, high: between which its radius is searched, where it is.
-        searching: whether it is.
-        level, block: the ray is cut into 2^level blocks, of which this one is flipped.
+        low, high: interval in which the radius of `tried` is searched.
+        searching: whether that binary search is running.
+        level, block: number of the flipped block, where a ray is cut into 2^level blocks.
     """
 
     best: Tensor
@@ -40,12 +40,12 @@ class RayS(Algorithm[Rays]):
     """Algorithm 3 of Chen & Gu 2020 (RayS: a ray searching method for hard-label adversarial attack, KDD 2020).
 
     A ray is a vector of signs d; its radius is the linf distance at which x + r d, clipped to [0, 1], changes
-    the decision. A trial flips one block of the best ray (halves, quarters, and so on) and asks at the best
-    radius; only if that is misclassified its own radius is found by binary search. Every step is exactly one
-    query of each example, those of the binary search included, so the number of steps is the budget.
+    the decision. A trial flips one block of the best ray (halves, quarters, and so on) and queries the new ray at the
+    best radius; only if that point is misclassified, the radius of the new ray is found by binary search. Every step is
+    exactly one query of each example, also during the binary search, so the number of steps is the budget.
 
-    After blocks of single pixels the search begins again with the whole ray, where the published code goes on with
-    single pixels; on digits that breaks one or two points more.
+    After blocks of single pixels the search begins again with the whole ray, while the published code goes on with
+    single pixels; on digits this breaks one or two percentage points more.
 
     Attributes:
         tolerance: the l2 length at which the binary search ends, as in the published code.
@@ -60,7 +60,7 @@ class RayS(Algorithm[Rays]):
     checks_own_proposals: ClassVar[bool] = True
 
     def init(self, task: Task) -> Rays:
-        """The ray of ones at the radius of the whole box, not yet asked about; its opposite comes next."""
+        """Start with the ray of ones at the radius of the whole box, not queried yet; its opposite comes next."""
         ones = torch.ones_like(task.x).flatten(1)
         whole, none = torch.ones_like(ones[:, 0]), torch.zeros_like(task.y)
         return Rays(
@@ -69,7 +69,7 @@ class RayS(Algorithm[Rays]):
         )  # fmt: skip
 
     def step(self, state: Rays, t: int, task: Task) -> Rays:
-        """One query: along the tried ray, at the best radius or in the middle of its interval."""
+        """Make one query along the tried ray, at the best radius or in the middle of its interval."""
         searching, middle = state.searching, (state.low + state.high) / 2
         broken = task.oracle.labels(_at(task.x, state.tried, where(searching, middle, state.radius)), candidate=True)
         crossed = broken != task.y
@@ -93,7 +93,7 @@ def _at(x: Tensor, ray: Tensor, radius: Tensor) -> Tensor:
 
 
 def _next(level: Tensor, block: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The block after this one; after the last of single pixels the whole ray again."""
+    """Return the next block; after the last block of single pixels, the whole ray again."""
     length = -(-size // 2**level)
     over = (block + 1) * length >= size
     deepest = 2**level >= size
@@ -102,7 +102,7 @@ def _next(level: Tensor, block: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _flipped(ray: Tensor, level: Tensor, block: Tensor) -> Tensor:
-    """The rays with one of 2^level equal blocks of opposite sign."""
+    """Return the rays with the sign of one of 2^level equal blocks flipped."""
     size = ray.shape[1]
     length = -(-size // 2**level)
     place = torch.arange(size, device=ray.device)[None, :]

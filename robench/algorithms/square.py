@@ -14,7 +14,7 @@ from robench.numerics.losses import margin
 from robench.specs import Access, Norm
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-"""After each of these queries the share of changed pixels is halved, for a budget of 10,000 (paper and its code)."""
+"""Queries after which the share of changed pixels is halved, for a budget of 10,000 (paper and its code)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Square(Algorithm[SquareSearch]):
     """Algorithm 1 of Andriushchenko et al. 2020 (Square attack, ECCV 2020).
 
     Each query changes one square window of the best point so far, chosen at random, and is kept if the
-    margin Z_y - max Z_k falls. For linf the window moves by +-2 eps a channel before the projection
+    margin Z_y - max Z_k falls. For linf the window moves by +-2 eps per channel before the projection
     (Alg. 2), and the start is vertical stripes of +-eps. For l2 a second window gives its budget to the
-    first (Alg. 3), and the start is a grid of bumps; see `_bump`. All draws are the example's own.
+    first (Alg. 3), and the start is a grid of bumps; see `_bump`. Each example has separate random numbers.
 
-    Windows reach every pixel, as the paper says (positions 0 to w - h inclusive); its code and AutoAttack's
+    Windows reach every pixel, as in the paper (positions 0 to w - h inclusive); the paper's code and AutoAttack
     never touch the last row and column, which on small images costs them a few points. `inner` copies that.
 
     The sides of the squares follow the paper's schedule for 10,000 queries whatever the budget, as in
     AutoAttack, so a short run is the beginning of a long one. The engine's look at the last proposal is
-    a query too: `steps` s mean s + 1 queries.
+    a query, too: s steps mean s + 1 queries.
 
     Attributes:
         share: p, the share of pixels that a square covers at first.
@@ -53,12 +53,12 @@ class Square(Algorithm[SquareSearch]):
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
     def init(self, task: Task) -> SquareSearch:
-        """The paper's start, not yet asked about."""
+        """Return the paper's start, not queried yet."""
         start = STARTS[task.ball.norm](task)
         return SquareSearch(start, best=task.x, margin=torch.full_like(task.x[:, 0, 0, 0], float("inf")))
 
     def step(self, state: SquareSearch, t: int, task: Task) -> SquareSearch:
-        """Ask about the proposal, keep it if it is better, and make the next one."""
+        """Query the proposal, keep it if it is better, and make the next one."""
         found = margin(task.oracle.logits(state.x, candidate=True), task.y)
         better = found < state.margin
         best = where(per_example(better, task.x), state.x, state.best)
@@ -66,7 +66,7 @@ class Square(Algorithm[SquareSearch]):
         return SquareSearch(x, best=best, margin=where(better, found, state.margin))
 
     def _covered(self, query: int) -> float:
-        """The share of pixels that the square of a query covers."""
+        """Return the share of pixels that the square of a query covers."""
         return self.share * 0.5 ** sum(query > after for after in HALVINGS)
 
 
@@ -75,13 +75,13 @@ def _signs(uniform: Tensor) -> Tensor:
 
 
 def _stripes(task: Task) -> Tensor:
-    """+-eps, alike along each column of each channel."""
+    """Make the start for linf: +-eps, equal along each column of each channel."""
     _, channels, _, width = task.x.shape
     return task.x + task.ball.eps * _signs(task.random.uniform((channels, 1, width), 0, "start"))
 
 
 def _one_square(best: Tensor, share: float, query: int, task: Task, *, spare: int) -> Tensor:
-    """Alg. 2: a window of the best point moves by +-2 eps, one sign a channel; the engine projects."""
+    """Move a window of the best point by +-2 eps, one sign per channel (Alg. 2); the engine projects."""
     _, channels, height, width = best.shape
     side = min(max(round((share * height * width) ** 0.5), 1), height, width)
     draws = task.random.uniform((2 + channels,), query, "square")
@@ -91,7 +91,7 @@ def _one_square(best: Tensor, share: float, query: int, task: Task, *, spare: in
 
 
 def _two_squares(best: Tensor, share: float, query: int, task: Task, *, spare: int) -> Tensor:
-    """Alg. 3: the perturbation in a window is renewed with the budget of another, which is emptied."""
+    """Renew the perturbation in a window with the budget of another window, which is emptied (Alg. 3)."""
     n, channels, height, width = best.shape
     limit = min(height, width) - (1 - min(height, width) % 2)
     side = min(max(round((share * height * width) ** 0.5), 3) // 2 * 2 + 1, limit)
@@ -119,7 +119,7 @@ def _two_squares(best: Tensor, share: float, query: int, task: Task, *, spare: i
 
 
 def _grid(task: Task) -> Tensor:
-    """Bumps of random sign a channel on a grid of five tiles a side, scaled to length eps."""
+    """Make the start for l2: bumps, of random sign per channel, on a grid of five by five tiles, of length eps."""
     _, channels, height, width = task.x.shape
     side = max(height // 5, 1)
     down, across = range(0, height - side + 1, side), range(0, width - side + 1, side)
@@ -134,7 +134,7 @@ def _grid(task: Task) -> Tensor:
 
 
 def _bump(side: int, like: Tensor) -> Tensor:
-    """The eta of Sec. 3.3: two rectangular bumps of opposite signs, one above the other, of length 1 in all."""
+    """Make eta of Sec. 3.3: two rectangular bumps of opposite signs, one above the other, of total length 1."""
     upper = _rectangles(side // 2, side, like)
     lower = _rectangles(side - side // 2, side, like)
     bump = torch.cat([upper, -lower])
@@ -142,7 +142,7 @@ def _bump(side: int, like: Tensor) -> Tensor:
 
 
 def _rectangles(height: int, width: int, like: Tensor) -> Tensor:
-    """A pyramid of centred rectangles, the k-th of weight 1 / k^2, of length 1."""
+    """Make a pyramid of centred rectangles, the k-th of weight 1 / k^2, of length 1."""
     pyramid = like.new_zeros(height, width)
     row, column = height // 2, width // 2
     for k in range(max(height, width) // 2 + 1):
@@ -151,7 +151,7 @@ def _rectangles(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def _window(draws: Tensor, side: int, height: int, width: int, spare: int) -> tuple[Tensor, Tensor]:
-    """Rows and columns (N, side) of a window placed by two numbers in [0, 1) an example, off `spare` last ones."""
+    """Return rows and columns (N, side) of a window, placed by two numbers in [0, 1), off the `spare` last ones."""
     span = torch.arange(side, device=draws.device)
     top = (draws[:, :1] * max(height - side + 1 - spare, 1)).long()
     left = (draws[:, 1:] * max(width - side + 1 - spare, 1)).long()
@@ -159,13 +159,13 @@ def _window(draws: Tensor, side: int, height: int, width: int, spare: int) -> tu
 
 
 def _mask(places: Tensor, size: int) -> Tensor:
-    """Which of `size` places are in the window, bool (N, size)."""
+    """Return whether each of `size` places is in the window, bool (N, size)."""
     at = torch.arange(size, device=places.device)
     return (at >= places[:, :1]) & (at <= places[:, -1:])
 
 
 def _length(x: Tensor, over: tuple[int, ...] = (2, 3)) -> Tensor:
-    """The l2 norm of each channel, or over the given axes, which stay as ones."""
+    """Return the l2 norm of each channel, or over the given axes, which are kept with size 1."""
     return x.square().sum(over, keepdim=True).sqrt()
 
 

@@ -1,4 +1,4 @@
-"""Transfer: examples that were crafted on other networks, asked about once."""
+"""Transfer: query examples once that were crafted on other networks."""
 
 from typing import ClassVar
 
@@ -12,17 +12,17 @@ from robench.specs import Access
 
 @dataclass(frozen=True, config=STRICT)
 class Transfer(Algorithm[State]):
-    """Papernot et al. 2016 (Transferability in machine learning); paper, appendix C.4.
+    """Transfer attack (Papernot et al. 2016, Transferability in machine learning; paper, appendix C.4).
 
     `robench.evaluation.transfer` crafts the examples: the last iterates of a white-box attack on the substitute,
-    whether or not they fooled it. They are the same for every target. Those of minimum-norm attacks may lie outside
-    the ball, where they count for nothing.
+    whether or not they fooled it. The examples are the same for every target. Examples of minimum-norm attacks may lie
+    outside the ball, where they do not count.
 
     Attributes:
-        attack: with which they are crafted, a stanza's name.
-        substitutes: on which networks, by name; of several, on the mean of their logits.
-        networks: the digests of their identities.
-        crafted: the digest of all that they depend on.
+        attack: name of the stanza that crafts the examples.
+        substitutes: names of the networks on which the examples are crafted; if several, on the mean of their logits.
+        networks: digests of the networks' identities.
+        crafted: digest of everything on which the examples depend.
     """
 
     attack: str
@@ -36,13 +36,13 @@ class Transfer(Algorithm[State]):
     checks_own_proposals: ClassVar[bool] = True
 
     def init(self, task: Task) -> State:
-        """The crafted examples."""
+        """Start from the crafted examples."""
         if task.crafted is None:
             raise InputError("a transfer attack needs substitutes: name them with --substitute or further --model.")
         return State(task.crafted)
 
     def step(self, state: State, t: int, task: Task) -> State:
-        """Ask."""
+        """Query the crafted examples."""
         task.oracle.labels(state.x, candidate=True)
         return state
 

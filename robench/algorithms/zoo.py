@@ -18,7 +18,7 @@ BETA = (0.9, 0.999, 1e-8)
 
 @dataclasses.dataclass(frozen=True)
 class Moments(State):
-    """The iterate, and Adam's moments and count of updates of each of its coordinates, all (A, D)."""
+    """The iterate, and Adam's moments and number of updates for each coordinate, all (A, D)."""
 
     m: Tensor
     v: Tensor
@@ -27,19 +27,19 @@ class Moments(State):
 
 @dataclass(frozen=True, config=STRICT)
 class ZOO(Algorithm[Moments]):
-    """One random coordinate an update, for each example its own: central difference, then Adam (Chen et al. 2017).
+    """Update one random coordinate of each example per step: central difference, then Adam (Chen et al. 2017).
 
     The derivative of f(x) = max(Z_y - max_{k != y} Z_k, 0), the C&W objective, along coordinate i is
-    (f(x + sigma e_i) - f(x - sigma e_i)) / (2 sigma) (Eq. 6); the coordinate moves by Adam with moments of its
-    own (Alg. 2), inside the ball. Where f falls below 0 the example is broken, so the maximum is never felt.
-    The original minimises the l2 distance with a penalty; here the ball takes the penalty's place, so that
-    all attacks are judged alike. Both probes are candidates, so an update is two queries, not three.
+    (f(x + sigma e_i) - f(x - sigma e_i)) / (2 sigma) (Eq. 6); the coordinate moves by Adam, with moments for each
+    coordinate (Alg. 2), inside the ball. If f falls below 0 the example is broken, so the maximum has no effect.
+    The original minimises the l2 distance with a penalty; here the ball replaces the penalty, so that
+    all attacks are judged alike. Both probes are candidates, so an update takes two queries, not three.
 
     Attributes:
-        sigma: how far a probe lies.
+        sigma: distance of a probe from the iterate.
         rate: Adam's learning rate.
-        block: coordinates are squares of so many pixels a side of one channel (the attack-space dimension
-            reduction of Sec. 3.3, with the nearest neighbour for the upscaling); 1 means pixels.
+        block: side in pixels of a coordinate, which is a square of one channel (the attack-space dimension
+            reduction of Sec. 3.3, with the nearest neighbour for the upscaling); 1 means single pixels.
     """
 
     sigma: Positive = 1e-4
@@ -52,18 +52,18 @@ class ZOO(Algorithm[Moments]):
     needs_fp32: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
-        """Two probes an update."""
+        """Count two probes per update."""
         return 2 * steps, 0
 
     def init(self, task: Task) -> Moments:
-        """The clean point, at rest."""
+        """Start from the clean point, with all moments 0."""
         channels, height, width = task.x.shape[1:]
         size = channels * -(-height // self.block) * -(-width // self.block)
         none = task.x.new_zeros(len(task.x), size)
         return Moments(task.x, m=none, v=none, updates=none)
 
     def step(self, state: Moments, t: int, task: Task) -> Moments:
-        """One coordinate of each example."""
+        """Update one coordinate of each example."""
         size = state.m.shape[1]
         i = (task.random.uniform((), t, "coordinate") * size).long().clamp_max(size - 1)[:, None]
         along = self._along(i, state.x)
@@ -82,7 +82,7 @@ class ZOO(Algorithm[Moments]):
         )
 
     def derivative(self, x: Tensor, along: Tensor, task: Task) -> Tensor:
-        """Of the margin at x in the directions `along` (A, C, H, W), (A,); clipped probes lie closer together."""
+        """Measure the margin's derivative (A,) along directions (A, C, H, W); clipped probes lie closer together."""
         rows = torch.arange(len(x), device=x.device)
         ahead, behind = (x + self.sigma * along).clamp(0, 1), (x - self.sigma * along).clamp(0, 1)
         logits = task.oracle.logits(torch.cat([ahead, behind]), rows.repeat(2), candidate=True)
@@ -91,7 +91,7 @@ class ZOO(Algorithm[Moments]):
         return where(apart > 0, (value[0] - value[1]) / apart.clamp_min(self.sigma / 2), 0.0)
 
     def _along(self, i: Tensor, x: Tensor) -> Tensor:
-        """The coordinate's pixels as ones, like x."""
+        """Return the coordinate's pixels as ones, in the shape of x."""
         channels, height, width = x.shape[1:]
         across, down = -(-width // self.block), -(-height // self.block)
         grid = torch.zeros(len(x), channels * down * across, dtype=x.dtype, device=x.device).scatter(1, i, 1.0)

@@ -22,7 +22,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
-        # The card declares mean and std, they are not learned: so both stay out of the state_dict.
+        # The card declares mean and std, which are not learned, so they stay out of the state_dict.
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 

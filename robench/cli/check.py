@@ -92,7 +92,7 @@ def check(
         if update and baseline is None and (foreign := [card.name for card, *_ in subjects if "@" in card.name]):
             raise InputError(f"{foreign[0]} is not registered: name the file of its baseline with --baseline.")
 
-        # Everything above answers at once; torch is loaded only now.
+        # Errors above are reported at once; torch is loaded only now.
         from robench.check.fresh import GateRequest, candidates, judge, require_power
         from robench.evaluation.request import Settings
         from robench.store import Store

@@ -144,7 +144,7 @@ def evaluate(
         require_writable(folder / "raw", "--results")
     require_file_place("--json", None if quiet else json_file)
 
-    # Everything above answers at once; torch is loaded only now.
+    # Errors above are reported at once; torch is loaded only now.
     from robench.cli.evaluate_run import EvalRun
     from robench.evaluation.budget import cap_queries
     from robench.evaluation.request import NetworkUnderTest, Settings

@@ -35,7 +35,7 @@ class Mean(nn.Module):
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.training = self.networks.training = False  # members keep theirs: training mode is rejected
+        self.training = self.networks.training = False  # members in training mode are rejected
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean logits (N, K)."""

@@ -162,7 +162,7 @@ def read_weights(path: Path) -> Weights:
 def peeled(weights: Weights) -> Iterator[Weights]:
     """Yield the weights, then repeatedly without the first part of all keys, as long as all keys share that part.
 
-    DataParallel puts `module.` there, torch.compile `_orig_mod.`, training frameworks names of their own.
+    DataParallel adds `module.`, torch.compile `_orig_mod.`, training frameworks add other names.
     """
     while weights:
         yield weights

@@ -43,7 +43,7 @@ def resolve(spec: NetworkSpec) -> Loaded:
 
 
 def usual_input(declared: Architecture, made: nn.Module | None = None) -> Input | None:
-    """Return the normalisation that a library's network expects; None where the library does not say."""
+    """Return the normalisation that a library's network expects; None if the library does not say."""
     name = str(declared.args.get("name", ""))
     if declared.name == "timm":
         known = getattr(made, "pretrained_cfg", None) or _library("timm").get_pretrained_cfg(name)
