@@ -22,18 +22,37 @@ class Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        InputError: the file is missing or unreadable.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read '{path}': {error.strerror}.") from error
+
+
+def parse_toml(path: Path, content: bytes) -> dict[str, Any]:
+    """Parse the content of a TOML file.
+
+    Raises:
+        InputError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' is not valid TOML: {error}.") from error
+
+
 def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file.
+    """Read and parse a TOML file.
 
     Raises:
         InputError: the file is missing, unreadable or not TOML.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"'{path}' is not valid TOML: {error}.") from error
+    return parse_toml(path, read_bytes(path))
 
 
 def read_stanzas(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

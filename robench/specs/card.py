@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr
 
 from robench.errors import InputError
 from robench.paths import data_root
-from robench.specs.base import Declared, build, file_sha256, read_toml
+from robench.specs.base import Declared, build, file_sha256, parse_toml, read_bytes
 from robench.specs.threat import Norm
 
 CARD = "card.toml"
@@ -192,10 +192,19 @@ def read_card(path: Path) -> Card:
     """Read `card.toml`, or the one in a folder.
 
     Raises:
-        InputError: missing, malformed, or of another dataset than its folder says.
+        InputError: missing or malformed.
     """
     path = path / CARD if path.is_dir() else path
-    card = build(Card, read_toml(path), f"card '{path}'")
+    return parse_card(path, read_bytes(path))
+
+
+def parse_card(path: Path, content: bytes) -> Card:
+    """Parse the content of the `card.toml` at `path`.
+
+    Raises:
+        InputError: malformed.
+    """
+    card = build(Card, parse_toml(path, content), f"card '{path}'")
     card._folder = path.resolve().parent
     if len(card.input.mean) != len(card.input.std):
         raise InputError(f"card '{path}', key 'input.std': expected {len(card.input.mean)} values, one a channel.")

@@ -1,51 +1,17 @@
-"""Finding declared things by name: cards, attacks, batteries."""
+"""The declared attacks and batteries, found by name."""
 
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from robench.errors import InputError, unknown
-from robench.paths import TEMPORARY, data_root
+from robench.paths import data_root
 from robench.specs.attack import AttackSpec, Battery
 from robench.specs.base import build, read_stanzas
-from robench.specs.card import CARD, Card, read_card
 from robench.specs.corruption import CORRUPTIONS
 from robench.specs.diagnostic import DIAGNOSTICS
 
-EMBEDDED = "digits"
-"""The dataset that needs no download; a bare model name means one of its defenses."""
 BATTERIES = "batteries.toml"
-
-
-def list_models() -> list[str]:
-    """The names of all registered defenses, `<dataset>/<name>`, sorted."""
-    root = data_root() / "models"
-    folders = [card.parent for card in root.glob(f"*/*/{CARD}")]
-    return sorted(f"{each.parent.name}/{each.name}" for each in folders if not each.name.startswith(TEMPORARY))
-
-
-def catalogue_order(name: str) -> tuple[str, bool, str]:
-    """Sort key of defenses: by dataset, the standardly trained network first."""
-    dataset, _, model = name.rpartition("/")
-    return dataset, model != "standard", model
-
-
-def find_card(name: str) -> Card:
-    """A card by `name` (embedded dataset), `dataset/name`, or the path of a card or its folder.
-
-    Raises:
-        InputError: no such card, or a malformed one.
-    """
-    full = name if "/" in name else f"{EMBEDDED}/{name}"
-    registered = data_root() / "models" / full / CARD
-    if registered.is_file() and full in list_models():
-        card = read_card(registered)
-        if card.label != registered.parent.parent.name:
-            raise InputError(f"card '{registered}', key 'dataset': expected '{registered.parent.parent.name}'.")
-        return card
-    if name.endswith(".toml") or (Path(name) / CARD).is_file():
-        return read_card(Path(name))
-    raise unknown("model", name, sorted(list_models(), key=lambda each: not each.startswith(f"{EMBEDDED}/")))
 
 
 @cache
