@@ -34,7 +34,7 @@ MALFORMED = (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError, 
 """Errors that NumPy raises for an invalid header."""
 
 SAMPLE, FEWEST, Z = 1000, 100, 4.0
-"""Number of images that are compared, least number for which they are, and standard errors by which they must agree."""
+"""Number of images to compare, fewest images that can be compared, and standard errors by which they must agree."""
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]

@@ -22,7 +22,7 @@ from robench.paths import atomic_path
 CACHE = "ROBENCH_CACHE"
 """The environment variable that names another folder for the cache."""
 VERSION = 1
-"""Raised when an image can come out differently."""
+"""Version of the cache, raised when an image can come out differently."""
 AHEAD = 64
 """Number of images that a thread decodes at a time."""
 

@@ -47,7 +47,7 @@ class Split:
         if not len(images):
             raise InputError(f"'{name}' has no examples: give at least one.")
         if len(labels) != len(images):
-            raise InputError(f"'{name}' has {len(images)} images but {len(labels)} labels: give one label an image.")
+            raise InputError(f"'{name}' has {len(images)} images but {len(labels)} labels: give one label per image.")
         numbers = _ids(name, ids, len(images))
         return cls(name, images, labels, numbers, sha256_of(images, labels, numbers))
 
@@ -180,7 +180,7 @@ def _ids(name: str, ids: Any, n: int) -> Tensor:
         return torch.arange(n)
     numbers = _integers(name, "ids", _tensor(name, "ids", ids))
     if numbers.shape != (n,):
-        raise InputError(f"'{name}': ids have shape {tuple(numbers.shape)}, expected ({n},): one an image.")
+        raise InputError(f"'{name}': ids have shape {tuple(numbers.shape)}, expected ({n},): one per image.")
     if numbers.min() < 0 or len(numbers.unique()) != n:
         raise InputError(f"'{name}': ids must be different numbers from 0: they key the random draws.")
     return numbers

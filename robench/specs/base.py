@@ -1,4 +1,4 @@
-"""Reading declared things: TOML in, checked models out, one sentence when something is off."""
+"""Reading of declared things: TOML in, checked models out, one sentence if something is wrong."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Declared(BaseModel):
-    """A frozen, closed model: unknown keys are errors."""
+    """Base of everything that a file declares: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,10 +56,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_stanzas(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The stanzas of a TOML file in order, each with its name, also as its key `name`.
+    """Yield the stanzas of a TOML file in order, each with its name, which is also its key `name`.
 
     Raises:
-        InputError: as `read_toml`; or a key stands outside every stanza, or names the stanza again.
+        InputError: as `read_toml`; or a key stands outside every stanza, or a stanza has a key `name`.
     """
     for name, stanza in read_toml(path).items():
         if not isinstance(stanza, dict):
@@ -70,10 +70,10 @@ def read_stanzas(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def build(kind: type[Model], data: Mapping[str, Any], where: str) -> Model:
-    """Check `data` against `kind`.
+    """Build a checked model of `kind` from `data`.
 
     Raises:
-        InputError: names the place, the first key that is wrong, and what is expected there.
+        InputError: a key is wrong; the message names the place, the first such key, and what is expected.
     """
     try:
         return kind.model_validate(dict(data))
@@ -85,10 +85,10 @@ def build(kind: type[Model], data: Mapping[str, Any], where: str) -> Model:
 
 
 def fraction(text: str) -> float:
-    """The value of '3/31' or '0.25'; exact as far as float64 goes.
+    """Return the value of '3/31' or '0.25', the nearest float64.
 
     Raises:
-        ValueError: not a number or a fraction.
+        ValueError: the text is not a number or a fraction.
     """
     above, *below = text.replace(" ", "").split("/", 1)
     try:
@@ -98,15 +98,15 @@ def fraction(text: str) -> float:
 
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-"""A value's canonical JSON: sorted keys, no blanks."""
+"""Writes a value as canonical JSON: sorted keys, no blanks."""
 
 
 def digest(data: Any) -> str:
-    """The sha256 of a value's canonical JSON, in hex: the name of everything that can change a verdict."""
+    """Return the SHA-256 of a value's canonical JSON, in hex; identities are compared by it."""
     return hashlib.sha256(canonical(data).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -33,7 +33,7 @@ def _attacks() -> dict[str, AttackSpec]:
 
 
 def _with_base(stanza: dict[str, Any], stanzas: dict[str, tuple[Path, dict[str, Any]]], where: str) -> dict[str, Any]:
-    """A stanza that names a `base` takes from it what it does not say itself, parameter by parameter."""
+    """Return a stanza completed, parameter by parameter, from the stanza that it names as `base`."""
     name = stanza.get("base")
     if name is None:
         return stanza
@@ -46,7 +46,7 @@ def _with_base(stanza: dict[str, Any], stanzas: dict[str, tuple[Path, dict[str, 
         raise InputError(f"{where}, key 'base': '{name}' has a base itself; name '{base['base']}'.")
     merged = {**base, **{key: value for key, value in stanza.items() if key != "base"}}
     params = [each.get("params", {}) for each in (base, stanza)]
-    if all(isinstance(each, dict) for each in params):  # else `merged` says what is wrong
+    if all(isinstance(each, dict) for each in params):  # else the check of `merged` names the fault
         merged["params"] = {**params[0], **params[1]}
     return merged
 
@@ -69,7 +69,7 @@ def _batteries() -> dict[str, Battery]:
 
 
 def _reach(batteries: dict[str, Battery], battery: Battery) -> set[str]:
-    """The names of all batteries that one includes, directly or through others."""
+    """Return the names of all batteries that one includes, directly or through others."""
     seen: set[str] = set()
     todo = list(battery.includes)
     while todo:
@@ -81,20 +81,20 @@ def _reach(batteries: dict[str, Battery], battery: Battery) -> set[str]:
 
 
 def list_attacks() -> list[str]:
-    """The names of all declared attacks, in the order of their files."""
+    """Return the names of all declared attacks, in the order of their files."""
     return list(_attacks())
 
 
 def list_batteries() -> list[str]:
-    """The names of all declared batteries."""
+    """Return the names of all declared batteries."""
     return list(_batteries())
 
 
 def find_attack(name: str) -> AttackSpec:
-    """An attack by name.
+    """Find an attack by name.
 
     Raises:
-        InputError: no such attack, with the nearest names.
+        InputError: unknown attack; the message names the nearest.
     """
     try:
         return _attacks()[name]
@@ -103,10 +103,10 @@ def find_attack(name: str) -> AttackSpec:
 
 
 def find_battery(name: str) -> Battery:
-    """A battery by name.
+    """Find a battery by name.
 
     Raises:
-        InputError: no such battery, with the nearest names.
+        InputError: unknown battery; the message names the nearest.
     """
     try:
         return _batteries()[name]
@@ -115,7 +115,7 @@ def find_battery(name: str) -> Battery:
 
 
 def battery_attacks(name: str) -> list[AttackSpec]:
-    """The attacks of a battery in their declared order, each once."""
+    """Return the attacks of a battery in their declared order, each once."""
     battery = find_battery(name)
     names: list[str] = []
     for included in battery.includes:
