@@ -73,7 +73,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     if options.large:
-        generate.is_small = lambda x: False
+        generate.is_small = lambda x: False  # type: ignore[attr-defined]
     pixels = photographs(options.images)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(255).contiguous()
     columns = ["imagecorruptions, ms an image", "robench, ms an image", "ratio"]

@@ -80,7 +80,7 @@ def resnet() -> nn.Module:
 def cases(examples: int) -> Iterator[tuple[str, nn.Module, torch.Tensor, torch.Tensor, float]]:
     """Name, network, images, labels and eps."""
     split = find_dataset("digits").load("test", limit=examples)
-    yield "digits/pgdat", robench.load_model("pgdat"), split.x, split.y, 0.2
+    yield "digits/pgdat", robench.load_model("pgdat"), split.x[:], split.y, 0.2
     model, x = resnet(), torch.rand(max(examples // 9, 1), 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         y = model(x).argmax(1)

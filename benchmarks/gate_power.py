@@ -27,7 +27,7 @@ from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Sett
 from robench.evaluation.run import evaluate
 from robench.numerics.stats import wilson
 from robench.report import Table, markdown
-from robench.reproduce import Workshop
+from robench.reproduce import ReproductionRun
 from robench.specs import Card, battery_attacks, find_card
 from robench.store import Record, Store
 
@@ -133,9 +133,9 @@ def noise(runs: Runs) -> Table:
 
 def trained_again(count: int, store: Store, trained: Path) -> Runs:
     """PGD-AT with several training seeds: other networks, not noise of the gate."""
-    shop = Workshop("digits", store.results, trained, torch.device("cpu"), None, print)
-    cards = [shop.card("pgdat")]
-    cards += [shop.derived("pgdat", f"pgdat-seed{seed}", {"recipe.seed": seed}) for seed in range(1, count)]
+    made = ReproductionRun("digits", store.results, trained, torch.device("cpu"), None, print)
+    cards = [made.card("pgdat")]
+    cards += [made.derived("pgdat", f"pgdat-seed{seed}", {"recipe.seed": seed}) for seed in range(1, count)]
     return {"pgdat": [run(card, 0, store) for card in cards]}
 
 

@@ -11,6 +11,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from robench.report import Table, markdown
 from robench.specs import find_attack, find_card
 from robench.store import Store
 
-WAYS = {
+WAYS: dict[str, Callable[[], Executor]] = {
     "one process, one thread": lambda: Local("cpu"),
     "Ray, one worker": lambda: Ray("cpu", workers=1),
     "Ray, two workers": lambda: Ray("cpu", workers=2),

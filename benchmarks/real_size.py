@@ -42,7 +42,7 @@ from robench.specs import find_card
 CARDS = {"WRN-34-10": "cifar10/pgdat", "ResNet-50": "imagenet/freeat_resnet50"}
 """Only their architecture, input and dataset are used."""
 IMAGES = {"WRN-34-10": (16, 64), "ResNet-50": (4, 16)}
-PASSES = {"WRN-34-10": (32, 64, 128), "ResNet-50": (16, 32, 64)}
+PASSES: dict[str, tuple[int, ...]] = {"WRN-34-10": (32, 64, 128), "ResNet-50": (16, 32, 64)}
 COLUMNS = [
     "images", "attacks", "robust %", "forwards", "backwards", "forwards in all", "seconds", "peak GB", "GB before",
     "micro-batch",
@@ -135,8 +135,8 @@ def one_pass(name: str, count: int, limited: bool) -> dict[str, str]:
 def tables(run: Callable[..., dict[str, str]]) -> list[Table]:
     """Both, each cell from a process of its own."""
     first = Table("The battery `quick`", "network", COLUMNS)
-    for name, counts in IMAGES.items():
-        for count in counts:
+    for name, sizes in IMAGES.items():
+        for count in sizes:
             first.add(f"{name}, {count}", run(name, count))
     first.notes.append(
         "Forwards and backwards are the attacks'; forwards in all count the clean passes, the judge's and those of the "

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from benchmarks.peers.environments import CACHE, PEERS, ROOT, environment, missing
 
@@ -38,7 +39,7 @@ def elsewhere(env: Path) -> int:
     """Make the peers' environment, run this module in it, and return its exit code."""
     print(f"Not installed here: {', '.join(missing())}. Going on in {env}.", file=sys.stderr)
     python = environment(env, "--editable", f"{ROOT}[peers]")
-    command = [python, "-m", "benchmarks.conformance.peers", *sys.argv[1:], "--here"]
+    command = [str(python), "-m", "benchmarks.conformance.peers", *sys.argv[1:], "--here"]
     return subprocess.run(command, check=False, cwd=ROOT).returncode
 
 
@@ -53,7 +54,7 @@ def compare(options: argparse.Namespace) -> Iterator[tuple[str, bool]]:
     torch.set_num_threads(1)
     absent = missing()
     modules = ["nearest_with_robench", *(module for name, (module, _) in PEERS.items() if name not in absent)]
-    peers = [importlib.import_module(f"benchmarks.peers.{module}") for module in modules]
+    peers: list[Any] = [importlib.import_module(f"benchmarks.peers.{module}") for module in modules]
     named = [f"{package} {version(package)}" for name, (_, package) in PEERS.items() if name not in absent]
     asked = [f"--limit {options.limit}" if options.limit else "", f"--limit-cw {options.limit_cw}"]
     command = " ".join(["python -m benchmarks.conformance.peers --model", *options.model, *filter(None, asked)])

@@ -70,7 +70,7 @@ class Case:
     def of(cls, name: str, limit: int | None) -> "Case":
         """The first examples of the digits test split that are classified correctly."""
         split = find_dataset("digits").load("test").limit(limit)
-        return cls(load_model(name), split.x, split.y, split.ids, len(split)).right()
+        return cls(load_model(name), split.x[:], split.y, split.ids, len(split)).right()
 
     @property
     def eps(self) -> float:

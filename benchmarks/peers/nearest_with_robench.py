@@ -11,7 +11,7 @@ from benchmarks.peers.case import Attack, Case
 from benchmarks.peers.with_robench import ATTACKS as BOUNDED
 from benchmarks.peers.with_robench import MINIMAL, NAME, declared
 from robench import algorithms
-from robench.access.judge import NOT_MISCLASSIFIED, Judge, Ruling
+from robench.access.judge import NOT_MISCLASSIFIED, Judge, JudgeResult
 from robench.access.microbatches import MicroBatcher
 from robench.classifiers.frozen import FrozenNetwork, frozen_network
 from robench.engine.loop import Chunk, Job, attack_chunk
@@ -30,7 +30,7 @@ class Hindsight(Judge):
         super().__init__(frozen, batcher)
         self.nearest: dict[bytes, tuple[float, Tensor]] = {}
 
-    def rule(self, ball: Ball, points: Tensor, y: Tensor) -> Ruling:
+    def rule(self, ball: Ball, points: Tensor, y: Tensor) -> JudgeResult:
         """Rule as always, remember, and say that rounding may have decided, which no algorithm is blamed for."""
         ruling = super().rule(ball, points, y)
         for row in ruling.confirmed.nonzero().flatten().tolist():

@@ -60,7 +60,7 @@ class Scene:
     def sample(self, n: int, folder: Path) -> Path:
         """An archive of n examples, every class in proportion, or of all if there are fewer."""
         part, path = self.split.sample(min(n, len(self.split)), 0), folder / f"{n}.npz"
-        x, y = part.images(part.ids), part.y
+        x, y = part.images(part.ids.numpy()), part.y
         if self.random:
             with torch.no_grad():
                 y = load_card(self.card)(torch.from_numpy(x)).argmax(1)

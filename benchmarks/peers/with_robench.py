@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ MINIMAL = ("deepfool", "cw-l2")
 
 def declared(attack: str, effort: Effort) -> AttackSpec:
     """The stanza, as long as asked for; in AutoAttack's place the battery `fast`."""
-    changed = {
+    changed: dict[str, tuple[str, dict[str, Any]]] = {
         "autoattack": ("cascade", {}),
         "square": ("square", {"steps": effort.queries - 1}),  # a last look at the last proposal
         "spsa": ("spsa-80", {"steps": effort.spsa_steps}),

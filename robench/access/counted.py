@@ -1,4 +1,4 @@
-"""A network as other libraries want it, counted."""
+"""A network in the form that other libraries need, with its passes counted."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from robench.specs.settings import Precision
 
 
 class CountedNetwork(nn.Module):
-    """Images to logits; counts the examples that pass through, forwards and backwards, and zero gradients."""
+    """Map images to logits; count the examples of forward and backward passes, and zero gradients."""
 
     def __init__(self, network: FrozenNetwork, precision: Precision) -> None:
         super().__init__()
@@ -19,14 +19,14 @@ class CountedNetwork(nn.Module):
         self.forwards = self.backwards = self.flat = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (M, K).
+        """Return logits (M, K).
 
         Raises:
             InputError: the network returns NaN, infinity or a wrong shape, or is not differentiable.
         """
         wanted = torch.is_grad_enabled() and x.requires_grad
         if wanted:
-            x = x.view_as(x)  # a place of its own in the graph, so that the hook sees this pass's gradient alone
+            x = x.view_as(x)  # a separate node of the graph, so that the hook sees only this pass's gradient
             x.register_hook(self._passed_back)
         with arithmetic(self.precision, self.network.device):
             logits = check_logits(self.network.search_module(x), len(x))

@@ -1,4 +1,4 @@
-"""The last word on every success: a fresh float32 forward pass of the stored point."""
+"""Decide finally about every success, by a fresh float32 forward pass of the stored point."""
 
 from dataclasses import dataclass
 
@@ -12,21 +12,21 @@ from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.numerics.losses import margin
 
 FAULTS = ("", "not finite", "outside [0, 1]", "outside the ball", "not misclassified")
-"""What can be wrong with a claimed success, in the order in which it is looked for; 0 is confirmed."""
+"""Possible faults of a claimed success, in the order of checking; 0 is confirmed."""
 TIE = 1e-4
-"""A lead of the true class below this, relative to the largest logit, is within rounding."""
+"""Largest lead of the true class, relative to the largest logit, that is within rounding."""
 CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, NOT_MISCLASSIFIED = range(len(FAULTS))
 
 
 @dataclass(frozen=True)
 class JudgeResult:
-    """The judge's word on some points.
+    """The judge's decision about some points.
 
     Attributes:
         fault: an index into `FAULTS` for each point, int64 (M,).
-        prediction: the class of each point, int64 (M,); -1 where the point is not finite.
-        distance: to the clean example in the ball's norm, float64 (M,).
-        tied: not misclassified, but so closely that rounding may decide, bool (M,).
+        prediction: the class of each point, int64 (M,); -1 if the point is not finite.
+        distance: distance to the clean example in the ball's norm, float64 (M,).
+        tied: whether a point is not misclassified, but so closely that rounding may decide, bool (M,).
     """
 
     fault: Tensor
@@ -36,15 +36,15 @@ class JudgeResult:
 
     @property
     def confirmed(self) -> Tensor:
-        """Which points are successes, bool (M,)."""
+        """Mask of the points that are successes, bool (M,)."""
         return self.fault == CONFIRMED
 
 
 class Judge:
-    """Rules on claimed successes, and on the clean examples, in float32 whatever the search used.
+    """Rule on claimed successes and on clean examples, in float32 whatever the search used.
 
     Attributes:
-        forwards: passes spent on judging.
+        forwards: forward passes spent on judging.
         looks_like_probabilities: whether the clean logits are non-negative and sum to 1.
     """
 
@@ -53,25 +53,25 @@ class Judge:
         self.looks_like_probabilities = False
 
     def predict(self, x: Images) -> Tensor:
-        """Logits (M, K) in float32, on the network's device wherever x is.
+        """Return logits (M, K) in float32, on the network's device, for images on any device.
 
         Raises:
-            InputError: the network cannot take such images, or returns something else than logits.
+            InputError: the network cannot take such images, or does not return logits.
         """
         logits = self.batcher(self.network.predict, x, differentiates=False)
         self.forwards += len(x)
         return logits
 
     def clean(self, x: Images, y: Tensor, ids: Tensor) -> Tensor:
-        """Predicted classes (N,) of clean examples.
+        """Return the predicted classes (N,) of clean examples.
 
         Raises:
-            InputError: NaN or infinite logits, labels the network does not know, or answers that change
+            InputError: NaN or infinite logits, labels that the network does not know, or answers that change
                 when the question is repeated.
         """
         logits = self.predict(x)
         check_clean(logits, y, ids)
-        # Ask again with the same company, so that only the network's own randomness can show.
+        # Ask again with the same micro-batch, so that only randomness inside the network can change the answers.
         again = x[: self.batcher.forward_size]
         check_repeatable(logits[: len(again)], self.predict(again))
         self.looks_like_probabilities = bool(((logits >= 0).all() & ((logits.sum(1) - 1).abs() < 1e-4).all()).item())

@@ -16,28 +16,28 @@ from robench.errors import InputError
 Result = TypeVar("Result", Tensor, tuple[Tensor, ...])
 
 AUTO = {"cpu": 128, "cuda": 512}
-"""Micro-batch sizes to start from."""
+"""Initial micro-batch sizes, by kind of device."""
 ROOM = 2**26
-"""Bytes that the graph of a micro-batch should hold on a CPU."""
+"""Largest number of bytes that the graph of a fitted micro-batch should hold on a CPU."""
 LEAST = 16
-"""But not fewer examples than that. Of five networks, from 7,000 to four billion multiply-adds an image, none is more
-than a few percent faster with a larger micro-batch (`results/benchmarks/throughput.md`)."""
+"""Smallest number of examples in a fitted micro-batch. Of five networks, from 7,000 to four billion multiply-adds per
+image, none is more than a few percent faster with a larger micro-batch (`results/benchmarks/throughput.md`)."""
 GRAPH = 2**31
-"""Bytes that a graph may hold on a CPU. A GPU says when its memory is used up; Linux promises a CPU more than there
-is and then kills the process. Larger micro-batches are no faster there."""
+"""Largest number of bytes that a graph may hold on a CPU. A GPU reports that its memory is full; Linux promises more
+memory than there is and then kills the process. Larger micro-batches are no faster on a CPU."""
 UNWATCHED = "support saved tensor hooks"
-"""What torch says when a network differentiates with torch.func, whose graphs nobody can look into."""
+"""Part of torch's error if a network differentiates with torch.func, whose graphs cannot be measured."""
 
 
 class MicroBatcher:
-    """Calls a function on micro-batches of the leading axis and joins what comes back.
+    """Call a function on micro-batches of the leading axis and join the outputs.
 
-    When memory runs out the sizes are halved, for good, and the micro-batch is done again.
+    If memory runs out, the sizes are halved for good and the micro-batch is computed again.
 
     Attributes:
-        size: of a micro-batch.
-        forward_size: of one that is only passed forwards, which needs far less memory.
-        graph: bytes that the graph of more than one example may hold, if that is limited.
+        size: examples per micro-batch.
+        forward_size: examples per micro-batch without a backward pass, which needs far less memory.
+        graph: bytes that the graph of more than one example may hold; None for no limit.
         halved: whether memory ran out.
     """
 
@@ -50,37 +50,38 @@ class MicroBatcher:
 
     @classmethod
     def auto(cls, device: torch.device) -> "MicroBatcher":
-        """A packer with the usual size for a device."""
+        """Make a batcher with the usual size for a device."""
         size = AUTO.get(device.type, 128)
         return cls(size, 2 * size, GRAPH if device.type == "cpu" else None)
 
     @classmethod
     def of(cls, size: int | None, device: torch.device) -> "MicroBatcher":
-        """A packer with the size asked for, or with the usual one."""
+        """Make a batcher with the size asked for, or with the usual one."""
         batcher = cls(size) if size else cls.auto(device)
         batcher.asked = size
         return batcher
 
     def on(self, device: torch.device) -> "MicroBatcher":
-        """A fresh one for another process: of the size asked for, on a CPU of the one that fits if that is known."""
+        """Make a batcher for another process, with the size asked for; on a CPU, with the fitted size if known."""
         found = MicroBatcher.of(self.asked, device)
         if found.graph and self.graph:
             found.size, found.forward_size = self.size, self.forward_size
         return found
 
     def cautious(self) -> "MicroBatcher":
-        """Itself, with small passes forwards until `fit` knows better, if it is free to choose."""
+        """Return this batcher; if no size was asked for, forward passes stay small until `fit` measures the network."""
         if self.graph:
             self.forward_size = 2 * LEAST
         return self
 
     def fit(self, function: Callable[[Tensor], object], pair: Tensor) -> None:
-        """Cut micro-batches, to a power of two of at least `LEAST` examples, so that what a graph holds beside the
-        weights is at most `ROOM` bytes. What cannot be measured, because the network gives no gradient or hides how it
-        comes by it, stays as it is.
+        """Fit the size of micro-batches to the network.
+
+        The size becomes a power of two, at least `LEAST`, such that the graph holds at most `ROOM` bytes beside the
+        weights. If that cannot be measured, because the network gives no gradient or hides its graph, the size stays.
 
         Args:
-            function: a forward pass with a way back.
+            function: a forward pass that can be differentiated.
             pair: two examples that the network takes, on its device.
         """
         size = self.size
@@ -96,12 +97,12 @@ class MicroBatcher:
         self.forward_size = self.forward_size if self.halved else 2 * self.size
 
     def __call__(self, function: Callable[..., Result], *tensors: Images, differentiates: bool = True) -> Result:
-        """`function(*micro-batches)` over tensors of equal leading length, outputs concatenated.
+        """Call `function(*micro-batches)` over tensors of equal leading length, and concatenate the outputs.
 
         Args:
-            function: what is called.
-            tensors: its arguments; images may be bytes, of which a micro-batch is made floats.
-            differentiates: whether it passes backwards, too.
+            function: the function to call.
+            tensors: arguments of the function; images may be bytes, which become floats one micro-batch at a time.
+            differentiates: whether the function makes a backward pass, too.
 
         Raises:
             InputError: memory runs out even for a single example.
@@ -126,7 +127,7 @@ class MicroBatcher:
         return _join(done)
 
     def _bounded(self, examples: int) -> AbstractContextManager[object]:
-        """Ends a forward pass whose graph grows too large; a single example may have what it needs."""
+        """Stop a forward pass whose graph grows too large; a single example has no limit."""
         return _Bounded(self.graph) if self.graph and examples > 1 else nullcontext()
 
     def _halve(self, size: int, differentiates: bool) -> None:
@@ -144,10 +145,10 @@ class MicroBatcher:
 
 
 class _Bounded(saved_tensors_hooks):
-    """Counts what the passes inside keep for the way back, weights included, each storage once.
+    """Count the bytes that passes inside keep for the backward pass, weights included, each storage once.
 
     Raises:
-        OutOfMemoryError: it is more than `limit` bytes.
+        OutOfMemoryError: the passes keep more than `limit` bytes.
     """
 
     def __init__(self, limit: float) -> None:
@@ -162,11 +163,11 @@ class _Bounded(saved_tensors_hooks):
         self.held[place] = size
         if self.total > self.limit:
             raise torch.OutOfMemoryError(f"out of memory: the graph holds more than {self.limit:,} bytes")
-        return tensor.detach()  # as it is, an output would hold the node that holds it, for ever
+        return tensor.detach()  # else an output would hold the node that holds it, for ever
 
 
 def _weight(function: Callable[[Tensor], object], x: Tensor, limit: float) -> int:
-    """Bytes that a pass keeps for the way back, if they are within a limit."""
+    """Return the bytes that a pass keeps for the backward pass, if they are within a limit."""
     counted = _Bounded(limit)
     with counted:
         function(x.detach())

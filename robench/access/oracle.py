@@ -1,4 +1,4 @@
-"""The only way an algorithm touches a model: metered, limited, watched."""
+"""The only access of an algorithm to a network: counted, limited, watched."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ from robench.specs import Access
 from robench.specs.settings import Precision
 
 Bounds = Literal["engine", "own", "none"]
-"""Who keeps an algorithm's points inside the ball: the engine projects them, the algorithm promises it,
-or nobody (minimum-norm attacks, for which a point outside is merely not a success)."""
+"""Part that keeps an algorithm's points inside the ball: the engine, which projects them; the algorithm itself (own);
+or none (minimum-norm attacks, for which a point outside is merely not a success)."""
 
 ALLOWED: dict[Access, tuple[Access, ...]] = {
     "gradient": ("gradient", "score", "decision", "transfer"),
@@ -30,7 +30,7 @@ ALLOWED: dict[Access, tuple[Access, ...]] = {
 
 
 class GradientResult(NamedTuple):
-    """An objective at some points: its gradient (M, C, H, W), value (M,), and the logits (M, K) of the same pass."""
+    """Objective at some points: gradient (M, C, H, W), value (M,), and the logits (M, K) of the same pass."""
 
     gradient: Tensor
     value: Tensor
@@ -38,9 +38,9 @@ class GradientResult(NamedTuple):
 
 
 class Jacobian(NamedTuple):
-    """The leads Z_k - Z_y of classes k over the label, (M, J), and their gradients (M, J, C, H, W).
+    """Logit gaps Z_k - Z_y of classes k to the label, (M, J), and their gradients (M, J, C, H, W).
 
-    A lead is negative while the label wins; `classes` are the k (M, J), `logits` (M, K) those of the same pass.
+    A gap is negative while the label wins; `classes` are the k (M, J), `logits` (M, K) those of the same pass.
     """
 
     gradients: Tensor
@@ -50,7 +50,7 @@ class Jacobian(NamedTuple):
 
 
 class Oracle:
-    """Answers an algorithm's questions about the active examples of a chunk.
+    """Answer an algorithm's questions about the active examples of a chunk.
 
     Every forward and backward pass is counted for its example. A point passed as a candidate that is
     misclassified and inside the ball is remembered with its query count, for the judge to rule on.
@@ -58,17 +58,17 @@ class Oracle:
     Attributes:
         active: positions in the chunk of the examples still under attack, int64 (A,).
         forwards, backwards: passes spent on each example of the chunk, int64 (N,).
-        found: examples of the chunk with a candidate waiting for the judge, bool (N,).
-        points: those candidates, (N, C, H, W).
-        queries: forwards of an example up to and including its candidate, int64 (N,); where a call asks
+        found: mask of the examples with a candidate that waits for the judge, bool (N,).
+        points: these candidates, (N, C, H, W).
+        queries: forwards of an example up to and including its candidate, int64 (N,); if a call asks
             about several points of one example, they count in their order.
-        watching: whether candidates are looked for (off before the end when only the last iterate counts).
-        step: of the engine, for messages.
-        slopes, flat: gradients that were asked for, and those that were exactly zero.
-        lent_out: whether another library's attack had the network.
-        first, nearest: the margin Z_y - max Z_i of an example's first candidate and the smallest of all, float32
-            (N,); infinite where none was looked at, and for minimum-norm attacks, whose points lie anywhere.
-        slipped: examples misclassified while nobody was watching, bool (N,).
+        watching: whether candidates are looked for (off before the end if only the last iterate counts).
+        step: step of the engine, for messages.
+        slopes, flat: number of gradients that were asked for, and of those that were exactly zero.
+        external: whether another library's attack used the network.
+        first, nearest: margin Z_y - max Z_i of an example's first candidate, and smallest margin of all its candidates,
+            float32 (N,); infinite without a candidate, and for minimum-norm attacks, whose points lie anywhere.
+        missed_success: mask of the examples misclassified while `watching` was off, bool (N,).
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Oracle:
         self.missed_success = torch.zeros_like(self.found)
 
     def logits(self, x: Tensor, rows: Tensor | None = None, *, candidate: bool = False) -> Tensor:
-        """Logits (M, K) of points x (M, C, H, W).
+        """Return the logits (M, K) of points x (M, C, H, W).
 
         Args:
             x: the points.
-            rows: which active example each point belongs to, (M,); one each, in order, by default.
+            rows: the active example of each point, (M,); by default one point for each example, in order.
             candidate: whether the points are proposals.
 
         Raises:
@@ -112,12 +112,12 @@ class Oracle:
         return self._forward(x, self._chunk_rows(rows), candidate)
 
     def labels(self, x: Tensor, rows: Tensor | None = None, *, candidate: bool = False) -> Tensor:
-        """Predicted classes (M,), all that a decision-based attack sees."""
+        """Return predicted classes (M,), all that a decision-based attack sees."""
         self._require("decision")
         return self._forward(x, self._chunk_rows(rows), candidate).argmax(1)
 
     def features(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Penultimate features (M, D) of points x, which are no candidates: they may show other examples.
+        """Return the penultimate features (M, D) of points x, which are no candidates: they may be other examples.
 
         Raises:
             FaultError: the attack declared less than gradient access.
@@ -137,13 +137,13 @@ class Oracle:
         given: tuple[Tensor, ...] = (),
         candidate: bool = True,
     ) -> GradientResult:
-        """An objective and its gradient at points x. The forward pass doubles as a look at the points.
+        """Return an objective and its gradient at points x; the forward pass also looks for successes.
 
         Args:
             x: the points.
-            objective: what is differentiated.
-            rows: which active example each point belongs to, (M,); one each, in order, by default.
-            given: what else the objective needs of each point (targets, say), each with leading axis M.
+            objective: the function that is differentiated.
+            rows: the active example of each point, (M,); by default one point for each example, in order.
+            given: further tensors that the objective needs (targets, say), each with leading axis M.
             candidate: whether the points are proposals.
 
         Raises:
@@ -162,12 +162,12 @@ class Oracle:
     def jacobian(
         self, x: Tensor, classes: Tensor | None = None, rows: Tensor | None = None, *, candidate: bool = True
     ) -> Jacobian:
-        """The leads of classes (M, J) over the label, and their gradients: one forward, J backwards a point.
+        """Return logit gaps of classes (M, J) to the label, and their gradients: one forward, J backwards per point.
 
         Args:
             x: the points.
-            classes: whose leads; all wrong ones by default.
-            rows: which active example each point belongs to, (M,); one each, in order, by default.
+            classes: the classes whose gaps are wanted; by default all wrong classes.
+            rows: the active example of each point, (M,); by default one point for each example, in order.
             candidate: whether the points are proposals.
 
         Raises:
@@ -183,21 +183,21 @@ class Oracle:
         return answer
 
     def submit(self, x: Tensor, rows: Tensor | None = None) -> None:
-        """Hand points to the judge as successes without looking; for algorithms that keep their own books."""
+        """Hand points to the judge as successes without a check, for algorithms that check their points themselves."""
         if self.watching:
             chunk_rows = self._chunk_rows(rows)
             self._remember(x, chunk_rows, self.forwards[chunk_rows])
 
     @contextmanager
     def counted_network(self) -> Iterator[CountedNetwork]:
-        """The network itself, counted, for another library's attack; afterwards its passes are booked.
+        """Provide the network, with its passes counted, for another library's attack.
 
-        Such an attack does not say which example a pass is for, so they are spread evenly over the active ones.
+        Such an attack does not say which example a pass is for, so passes are spread evenly over the active examples.
         """
         self._require("gradient")
         counted_network = CountedNetwork(self.network, self.precision)
         try:
-            # The passes back, too, shall have the arithmetic; only the network's own runs under autocast.
+            # Backward passes, too, need this arithmetic; only the network itself runs under autocast.
             with arithmetic("tf32" if self.precision == "tf32" else "fp32", self.network.device):
                 yield counted_network
         finally:
@@ -217,11 +217,11 @@ class Oracle:
         self.active = self.active[rows]
 
     def pending(self) -> Tensor:
-        """Positions in the chunk of the examples whose candidates wait for the judge."""
+        """Return the positions in the chunk of the examples whose candidates wait for the judge."""
         return self.found.nonzero().flatten()
 
     def clear_pending(self) -> None:
-        """Forget the waiting candidates: the judge has ruled."""
+        """Forget the pending candidates, after the judge has ruled."""
         self.found.zero_()
 
     def _chunk_rows(self, rows: Tensor | None) -> Tensor:
@@ -242,7 +242,7 @@ class Oracle:
     def _differentiated(
         self, x: Tensor, gradient: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool, backwards: int
     ) -> None:
-        """Book a differentiation, look at its points and check its gradients."""
+        """Count a differentiation, look at its points and check its gradients."""
         numbers = self._count(chunk_rows, backwards)
         self._look(x, logits, chunk_rows, candidate, numbers)
         self._require_finite(gradient, "gradients", x, chunk_rows)
@@ -250,7 +250,7 @@ class Oracle:
         self.flat += int((~gradient.flatten(1).any(1)).sum())
 
     def _count(self, chunk_rows: Tensor, backwards: int = 0) -> Tensor:
-        """Book one forward and so many backwards a point; the number of each point's query, (M,)."""
+        """Count one forward and some backwards for each point; return the number of each point's query, (M,)."""
         numbers = self.forwards[chunk_rows] + _occurrence(chunk_rows)
         self.forwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
         self.backwards.index_add_(0, chunk_rows, torch.full_like(chunk_rows, backwards))
@@ -295,7 +295,7 @@ class Oracle:
             self._remember(x[wrong], chunk_rows[wrong], numbers[wrong])
 
     def _require_finite(self, values: Tensor, what: str, x: Tensor, chunk_rows: Tensor) -> None:
-        """NaN answers to finite questions are the network's fault."""
+        """Check that finite points get finite answers; NaN is a fault of the network."""
         bad = ~finite(values)
         if bad.any() and (bad := bad & finite(x)).any():
             named = self.ids[chunk_rows[bad]].unique().tolist()
@@ -305,7 +305,7 @@ class Oracle:
             )
 
     def _remember(self, x: Tensor, chunk_rows: Tensor, numbers: Tensor) -> None:
-        # Of several points of one example the first is kept.
+        # If one example has several points, the first is kept.
         first = torch.full_like(self.y, len(x))
         first.scatter_reduce_(0, chunk_rows, torch.arange(len(x), device=x.device), "amin")
         rows = ((first < len(x)) & ~self.found).nonzero().flatten()
@@ -324,7 +324,7 @@ def _gradient(values: Tensor, x: Tensor, *, keep: bool = False) -> Tensor:
 
 
 def _occurrence(rows: Tensor) -> Tensor:
-    """1 for the first point of an example, 2 for its second, and so on, (M,)."""
+    """Number the points of each example: 1 for the first point, 2 for the second, and so on, (M,)."""
     ordered, order = rows.sort(stable=True)
     places = torch.arange(len(rows), device=rows.device) - torch.searchsorted(ordered, ordered)
     return torch.empty_like(rows).scatter_(0, order, places + 1)

@@ -12,7 +12,7 @@ from robench.specs import Architecture, Card, Head, Input
 
 
 class Classifier(nn.Module):
-    """Maps images in [0, 1] to logits; attacks see this whole."""
+    """Map images in [0, 1] to logits; attacks see the whole network."""
 
     mean: Tensor
     std: Tensor
@@ -22,7 +22,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
-        # Declared by the card, not learned: they stay out of the state_dict.
+        # The card declares mean and std, they are not learned: so both stay out of the state_dict.
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
@@ -32,12 +32,12 @@ class Classifier(nn.Module):
         return self.head
 
     def features(self, x: Tensor) -> Tensor:
-        """Penultimate features, (N, D)."""
+        """Return the penultimate features, (N, D)."""
         z: Tensor = self.backbone(normalise(x, self.mean, self.std))
         return z
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) in [0, 1] to logits (N, K)."""
+        """Map images (N, C, H, W) in [0, 1] to logits (N, K)."""
         logits: Tensor = self.head(self.features(x))
         return logits
 
@@ -59,10 +59,10 @@ def assemble(
     Args:
         declared: the backbone.
         head: the last layer.
-        given: normalisation.
-        shape: of an image, channels first.
-        classes: how many.
-        where: it was declared, for messages.
+        given: the normalisation of the input.
+        shape: shape of an image, channels first.
+        classes: number of classes.
+        where: place of the declaration, for messages.
 
     Raises:
         InputError: names `where` and the key that does not fit.

@@ -1,4 +1,4 @@
-"""Penultimate features of any network: where they are, and a pass over the network that shows them."""
+"""Penultimate features of any network: find their layer, and read them during a forward pass."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -15,28 +15,28 @@ from robench.classifiers.normalised import Normalised
 from robench.errors import InputError, unknown
 
 Head = nn.Linear | nn.Conv2d | LinearHead | HypersphereHead
-"""Last layers that robench knows; a convolution where it is one of a 1x1 map, or of the whole map."""
+"""Last layers that robench knows; a convolution counts if its kernel covers the whole map (1x1 on a 1x1 map, say)."""
 Ask = Callable[[Tensor], Tensor]
-"""From images to float32 logits (N, K), in one pass over the network."""
+"""Function from images to float32 logits (N, K), in one pass over the network."""
 LIKE = 1e-3
-"""A layer is the linear map of its weight if it gives that map's values up to this, relative to the largest."""
+"""Allowed difference between a layer's output and the linear map of its weight, relative to the largest output."""
 MEND = "name another with --feature-layer (in Python feature_layer=)"
 UNKNOWN = (
-    "the last layer is none that robench knows, so its features are not either: "
+    "robench does not know the kind of the last layer, so it cannot find the features: "
     "name the layer that gives them with --feature-layer (in Python feature_layer=)"
 )
-NO_HEAD = "no layer that robench knows makes the logits of these features, so normalised ones have none"
+NO_HEAD = "robench knows no layer that maps these features to the logits, so normalised features have no logits"
 
 
 @dataclass(frozen=True)
 class FeatureLayer:
-    """Where a network's penultimate features are.
+    """Layer whose input or output is a network's penultimate features.
 
     Attributes:
-        name: of the layer, for messages.
+        name: name of the layer, for messages.
         module: the layer.
-        side: whether they are what it takes or what it gives.
-        head: what makes the logits of them; None where it is no map that robench knows.
+        side: whether the features are the layer's input or its output.
+        head: the layer that maps the features to the logits; None if robench does not know that map.
     """
 
     name: str
@@ -45,23 +45,23 @@ class FeatureLayer:
     head: Head | None = None
 
     def read(self, model: nn.Module, x: Tensor) -> tuple[object, Tensor]:
-        """The network's answer to images, and their features (N, D), part of the same graph.
+        """Return the network's answer to images and the images' features (N, D), in one graph.
 
         Raises:
-            InputError: the layer was not run exactly once, or gave no features of each image.
+            InputError: the layer did not run exactly once, or did not give features for each image.
         """
         with _watched([self.module], _taken if self.side == "input" else _given) as calls:
             answer = model(x)
         return answer, self.features([seen for _, seen in calls], len(x))
 
     def features(self, seen: list[object], n: int) -> Tensor:
-        """The features (N, D) among what a pass over n images showed.
+        """Return the features (N, D) that a pass over n images showed.
 
         Raises:
-            InputError: there are none.
+            InputError: the layer did not run exactly once, or did not give features for each image.
         """
         if len(seen) != 1:
-            hint = " (of nn.DataParallel give the .module)" if len(seen) > 1 else ""
+            hint = " (instead of nn.DataParallel give its .module)" if len(seen) > 1 else ""
             raise InputError(
                 f"the feature layer '{self.name}' runs {len(seen)} times in a pass over the network, not once{hint}: "
                 f"{MEND}."
@@ -76,13 +76,13 @@ class FeatureLayer:
 
 
 def layer_of(model: nn.Module, name: str) -> nn.Module:
-    """The submodule of that name, as the network's owner knows it.
+    """Return the submodule of that name, as the user's network names it.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such submodule.
     """
     if not isinstance(name, str):
-        raise InputError(f"feature_layer is a {type(name).__name__}, expected a name out of model.named_modules().")
+        raise InputError(f"feature_layer is a {type(name).__name__}, expected a name from model.named_modules().")
     inner = model.network if isinstance(model, Normalised) else model
     layers: dict[str, nn.Module] = dict(inner.named_modules(remove_duplicate=False))
     if not name or name not in layers:
@@ -91,16 +91,16 @@ def layer_of(model: nn.Module, name: str) -> nn.Module:
 
 
 def find(model: nn.Module, name: str | None, ask: Ask, x: Tensor) -> FeatureLayer | None:
-    """Where the features are: what the layer of that name gives; without a name, what the last layer takes.
+    """Find the features: the output of the named layer; without a name, the input of the last layer.
 
-    The last layer is the last of the kinds in `Head` whose outputs are the logits, or from whose outputs alone the
-    logits follow (through a softmax, say). There may be none.
+    The last layer is the last one of the kinds in `Head` whose output is the logits, or whose output alone determines
+    the logits (through a softmax, say). If there is none, the answer is None.
 
     Args:
-        model: the network that `ask` asks.
-        name: of a layer, or None.
-        ask: used one to three times.
-        x: an image to look at, (1, C, H, W).
+        model: the network behind `ask`.
+        name: name of a layer, or None.
+        ask: called one to three times.
+        x: an image to try, (1, C, H, W).
 
     Raises:
         InputError: there is no layer of that name, or it gives no features.
@@ -121,21 +121,21 @@ def find(model: nn.Module, name: str | None, ask: Ask, x: Tensor) -> FeatureLaye
 
 
 def _read_again(layer: FeatureLayer, ask: Ask, x: Tensor) -> FeatureLayer | None:
-    """The layer, if it is seen in every pass; what was compiled may hide it from the second on."""
+    """Return the layer if a second pass shows it too; a compiled network may hide it from the second pass on."""
     with _watched([layer.module], _taken) as calls:
         ask(x)
     return layer if len(calls) == 1 else None
 
 
 def normalized(head: Head, z: Tensor) -> Tensor:
-    """The logits (N, K) that a head would give features with normalisation: without a bias where it is linear."""
+    """Return the logits (N, K) that a head gives for normalised features; a linear head is used without its bias."""
     if isinstance(head, LinearHead | HypersphereHead):
         return head.normalized(z)
     return F.linear(F.normalize(z, dim=1), head.weight.flatten(1))
 
 
 class _Call(NamedTuple):
-    """A possible last layer, what it took (1, D) and what it gave (1, K, ...)."""
+    """A possible last layer with its input (1, D) and its output (1, K, ...)."""
 
     module: Any
     taken: Tensor
@@ -143,7 +143,7 @@ class _Call(NamedTuple):
 
     @property
     def head(self) -> Head | None:
-        """The layer, if it did nothing but what its weight says."""
+        """The layer, if its output is the linear map of its weight; else None."""
         module: Head = self.module
         if isinstance(module, LinearHead | HypersphereHead):
             return module
@@ -155,12 +155,12 @@ class _Call(NamedTuple):
 
 
 def _last(calls: list[_Call], logits: Tensor, ask: Ask, x: Tensor) -> _Call | None:
-    """Of layers in the order in which they ran, once each, the one that makes the logits."""
+    """Find the layer that makes the logits among layers that ran once each, given in running order."""
     fit = [call for call in calls if call.given.flatten(1).shape == logits.shape]
     same = [call for call in fit if torch.equal(call.given.flatten(1).float(), logits)]
     if same or not fit:
         return same[-1] if same else None
-    # If another image gets these logits as soon as this layer gives what it gave, all else does not matter.
+    # If another image gets the same logits as soon as this layer repeats its output, the logits depend on it alone.
     with fit[-1].module.register_forward_hook(lambda *_: fit[-1].given):
         return fit[-1] if torch.equal(ask(1 - x), logits) else None
 
@@ -169,7 +169,7 @@ def _last(calls: list[_Call], logits: Tensor, ask: Ask, x: Tensor) -> _Call | No
 def _watched(
     modules: Iterable[nn.Module], look: Callable[[object, object], Any]
 ) -> Iterator[list[tuple[nn.Module, Any]]]:
-    """What modules show while the body runs, in the order in which they ran; the hooks go with it."""
+    """Record what modules take and give while the body runs, in running order; remove the hooks afterwards."""
     calls: list[tuple[nn.Module, Any]] = []
 
     def hook(module: nn.Module) -> Callable[..., None]:
@@ -185,7 +185,7 @@ def _watched(
 
 
 def _copy(value: object) -> object:
-    # What comes after may change it in place (a ReLU often does); gradients pass through a copy.
+    # A later layer may change the tensor in place (a ReLU often does); gradients pass through a copy.
     return value.clone() if isinstance(value, Tensor) else value
 
 
@@ -198,7 +198,7 @@ def _given(taken: object, given: object) -> object:
 
 
 def _both(taken: object, given: object) -> tuple[Tensor, Tensor] | None:
-    """What a possible last layer took, flattened, and gave: one value a class, which keeps large maps out."""
+    """Copy a possible last layer's flattened input and its output; None unless it gives one value per class."""
     if not isinstance(taken, Tensor) or not isinstance(given, Tensor):
         return None
     if taken.dim() < 2 or given.dim() < 2 or given.numel() != given.shape[0] * given.shape[1]:

@@ -1,4 +1,4 @@
-"""The network under attack, frozen, with what an evaluation must know of it."""
+"""The network under attack, frozen, with the facts that an evaluation needs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ NO_GRADIENT = (
     "or run a score-based attack."
 )
 TWICE = 1e-4
-"""Two passes over the same input may differ by this much, relative to the largest logit."""
+"""Allowed difference between two passes over the same input, relative to the largest logit."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class FrozenNetwork:
 
     Attributes:
         module: maps images in [0, 1] to logits (N, K).
-        device: where it lives.
+        device: device of the network.
         scale, margin: the constants of an HE head, or None for any other network.
-        layer: where its penultimate features are, if it was looked into.
-        search: how the search runs it; plain, too, where nothing is faster.
-        accelerated_module: what the search runs instead of `module`, equal up to rounding
-            (`robench.classifiers.fused`); None where nothing is faster.
+        layer: the layer that shows the penultimate features, if it was looked for.
+        search: how the search runs the network; `plain` also if nothing is faster.
+        accelerated_module: the network that the search runs instead of `module`, equal up to rounding
+            (`robench.classifiers.fused`); None if nothing is faster.
     """
 
     module: nn.Module
@@ -50,19 +50,19 @@ class FrozenNetwork:
 
     @classmethod
     def of(cls, module: nn.Module, device: torch.device) -> "FrozenNetwork":
-        """Wrap a network; the constants come from its head if it is one of ours."""
+        """Wrap a network; scale and margin come from the HE head of a `Classifier`."""
         head = module.head if isinstance(module, Classifier) else None
         if isinstance(head, HypersphereHead):
             return cls(module, device, head.scale, head.margin)
         return cls(module, device)
 
     def with_features(self, name: str | None, ask: Ask, x: Tensor) -> "FrozenNetwork":
-        """The same with its features: those of a named layer, else its own where it is one of ours, else what is found.
+        """Return a copy that knows its features: those of the named layer, of a `Classifier`, or of the layer found.
 
         Args:
-            name: of the layer that gives the features, or None.
-            ask: from images to logits in one pass over this network.
-            x: an image to look at, (1, C, H, W).
+            name: name of the layer that gives the features, or None.
+            ask: maps images to logits in one pass over this network.
+            x: an image to try, (1, C, H, W).
 
         Raises:
             InputError: there is no layer of that name, or it gives no features.
@@ -72,39 +72,39 @@ class FrozenNetwork:
         return replace(self, layer=find(self.module, name, ask, x), search="plain", accelerated_module=None)
 
     def accelerated(self, search: Search, precision: Precision) -> "FrozenNetwork":
-        """The same with the network that the search runs, where one is faster."""
+        """Return a copy with a faster network for the search, if there is one."""
         found = accelerate(self.module, search, precision, self.device)
         return replace(self, search="plain" if found is None else search, accelerated_module=found)
 
     @property
     def search_module(self) -> nn.Module:
-        """The network as the search runs it; verdicts are given on `module`."""
+        """The network that the search runs; verdicts are given on `module`."""
         return self.module if self.accelerated_module is None else self.accelerated_module
 
     @property
     def head(self) -> Head | None:
-        """What makes the logits of its features, if that is known."""
+        """The layer that maps the features to the logits, if it is known."""
         if self.layer is not None:
             return self.layer.head
         return self.module.head if isinstance(self.module, Classifier) else None
 
     @property
     def normalizes_features(self) -> bool:
-        """Whether its own logits are those of normalised features."""
+        """Tell whether the network's logits are those of normalised features."""
         head = self.head
         return isinstance(head, HypersphereHead) and head.fn
 
     def why_hidden(self, input_kind: InputKind) -> str:
-        """Why an objective would not see what it wants of it, or nothing."""
+        """Return why an objective cannot see its kind of input, or an empty text if it can."""
         if input_kind != "logits" and self.layer is None and not isinstance(self.module, Classifier):
             return UNKNOWN
         return NO_HEAD if input_kind == "normalized" and self.head is None else ""
 
     def predict(self, x: Tensor) -> Tensor:
-        """Logits (M, K) of images on any device: one pass of the network as it is, in float32, without a gradient.
+        """Return the logits (M, K) of images on any device: one float32 pass of `module`, without a gradient.
 
         Raises:
-            InputError: the network cannot take such images, or returns something else than logits.
+            InputError: the network cannot take such images, or does not return logits.
         """
         try:
             with arithmetic("fp32", self.device), torch.no_grad():
@@ -119,10 +119,10 @@ class FrozenNetwork:
             ) from error
 
     def answer(self, x: Tensor, input_kind: InputKind) -> tuple[Tensor, Tensor]:
-        """The logits (N, K) that decide, and what an objective sees.
+        """Return the logits (N, K) that decide about success, and the input of an objective.
 
         Raises:
-            InputError: features are asked for and not known, or the network returns no logits.
+            InputError: features are asked for and not known, or the network does not return logits.
         """
         if input_kind == "logits":
             logits = check_logits(self.search_module(x), len(x))
@@ -145,11 +145,11 @@ class FrozenNetwork:
 
 @contextmanager
 def frozen_network(network: nn.Module, device: torch.device) -> Iterator[FrozenNetwork]:
-    """Lend a network to an evaluation; it comes back as it was, also after an error (`unchanged`).
+    """Freeze a network for an evaluation and restore it afterwards, also after an error (`unchanged`).
 
     Raises:
         InputError: the network is in training mode, where dropout and batch norm change its answers, or
-            it is spread over several devices.
+            the network is spread over several devices.
     """
     if any(module.training for module in network.modules()):
         raise InputError("the network is in training mode: call model.eval() before evaluating it.")
@@ -164,10 +164,10 @@ def frozen_network(network: nn.Module, device: torch.device) -> Iterator[FrozenN
 
 
 def check_logits(logits: object, n: int) -> Tensor:
-    """Logits as float32 (N, K), K at least 2.
+    """Return logits as float32 (N, K), K at least 2.
 
     Raises:
-        InputError: the network returned something else.
+        InputError: the network did not return logits.
     """
     if not isinstance(logits, Tensor):
         raise InputError(f"the network returns {type(logits).__name__}, expected a tensor of logits (N, K).")
@@ -177,10 +177,10 @@ def check_logits(logits: object, n: int) -> Tensor:
 
 
 def check_clean(logits: Tensor, y: Tensor, ids: Tensor) -> None:
-    """Logits (N, K) of clean examples must be finite, and their labels among the network's classes.
+    """Check that the logits (N, K) of clean examples are finite and the labels among the network's classes.
 
     Raises:
-        InputError: they are not.
+        InputError: a logit is not finite, or a label is beyond the classes.
     """
     bad = ids[~finite(logits).to(ids.device)].tolist()
     if bad:
@@ -196,10 +196,10 @@ def check_clean(logits: Tensor, y: Tensor, ids: Tensor) -> None:
 
 
 def check_repeatable(first: Tensor, second: Tensor) -> None:
-    """Two answers to the same input must agree.
+    """Check that two answers to the same input agree.
 
     Raises:
-        InputError: they do not: a verdict on a network that rolls dice cannot be re-judged.
+        InputError: the answers differ: a verdict on a random network cannot be judged again.
     """
     off = (first - second).abs().max().item()
     if off > TWICE * max(first.abs().max().item(), 1.0):
@@ -211,10 +211,10 @@ def check_repeatable(first: Tensor, second: Tensor) -> None:
 
 @contextmanager
 def unchanged(network: nn.Module) -> Iterator[None]:
-    """Whatever the body does to a network, or the network to itself, it comes out as it went in, also after an error.
+    """Restore a network after the body, also after an error, whatever the body or the network itself changed.
 
-    That is its weights and buffers, the very tensors on the device where they were, `.grad`, which parameters ask for
-    one, and which modules train. Costs a copy of the weights on the CPU. Meanwhile no parameter has a `.grad`.
+    Restored are weights and buffers (the same tensors on the same device), `.grad`, `requires_grad` and the training
+    mode of every module. Costs a copy of the weights on the CPU. Inside the body no parameter has a `.grad`.
     """
     training = [(module, module.training) for module in network.modules()]
     parameters = [(each, each.data, each.grad, each.requires_grad) for each in network.parameters()]
@@ -227,7 +227,7 @@ def unchanged(network: nn.Module) -> Iterator[None]:
     copies = [tensor.detach().to("cpu", copy=True) for tensor in tensors]
     try:
         for parameter, *_ in parameters:
-            parameter.grad = None  # else it would move with its parameter
+            parameter.grad = None  # else the gradient would move with its parameter
         yield
     finally:
         for module, flag in training:
@@ -240,5 +240,5 @@ def unchanged(network: nn.Module) -> Iterator[None]:
             setattr(owner, name, buffer)
         with torch.no_grad():
             for tensor, copy in zip(tensors, copies, strict=True):
-                if not torch.equal(tensor.cpu(), copy):  # the network wrote into itself
+                if not torch.equal(tensor.cpu(), copy):  # the network changed its tensor
                     tensor.copy_(copy)

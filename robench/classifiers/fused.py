@@ -1,4 +1,4 @@
-"""The network as the search runs it: the same function, computed faster; the judge keeps the network as it is."""
+"""Faster networks for the search, which compute the same function; the judge uses the original network."""
 
 import time
 from typing import TypeGuard, cast
@@ -16,22 +16,22 @@ from robench.specs.settings import Precision, Search
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 TRUSTED = ("torch.nn.modules.", "torchvision.", "robench.classifiers.")
-"""Whose layers do in a trace what they do."""
+"""Module prefixes that torch.fx traces faithfully."""
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def accelerate(model: nn.Module, search: Search, precision: Precision, device: torch.device) -> nn.Module | None:
-    """A network in evaluation mode that computes the same up to rounding, or None where none is faster.
+    """Return a network in evaluation mode that computes the same up to rounding, or None if none is faster.
 
-    Batch norm is folded into networks of robench only, for others' code can do what a trace would miss; and not where
-    somebody listens to their layers or has replaced one, or its forward pass. Without batch norm channels last does not
-    pay. What is folded has weights of its own; the head is shared.
+    Batch norm is folded in networks of robench only, because a trace can miss parts of other code; networks with
+    hooks, replaced layers or a replaced forward pass are left out. Without batch norm, channels last does not pay.
+    A folded network has separate weights but shares the head.
 
     Args:
         model: maps images in [0, 1] to logits.
-        search: how it is to be run.
-        precision: of its passes.
-        device: where the network lives.
+        search: how the search runs the network.
+        precision: precision of the passes.
+        device: device of the network.
     """
     if search == "plain":
         return None
@@ -45,17 +45,17 @@ def accelerate(model: nn.Module, search: Search, precision: Precision, device: t
 
 
 def warm_up(model: nn.Module, x: Tensor) -> float:
-    """Seconds that torch.compile takes: it works in the first pass forwards, and in the first with a way back.
+    """Return the seconds that torch.compile takes, during the first forward and the first backward pass.
 
     Args:
-        model: compiled.
-        x: two images that it takes, or more: one alone would be a case of its own.
+        model: a compiled network.
+        x: two or more images of its shape: torch.compile treats a single image as a special case.
 
     Raises:
-        InputError: it cannot be compiled here.
+        InputError: the network cannot be compiled here.
     """
     begin = time.perf_counter()
-    from torch._dynamo.exc import TorchDynamoException  # most of a second, for those who compile
+    from torch._dynamo.exc import TorchDynamoException  # takes most of a second: only if compiling
     from torch._inductor.exc import InductorError
 
     try:
@@ -64,16 +64,16 @@ def warm_up(model: nn.Module, x: Tensor) -> float:
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             logits = model(x)
-            if logits.requires_grad:  # else there is nothing but scores to be had
+            if logits.requires_grad:  # else the network has no gradient, only scores
                 logits.sum().backward(inputs=[x])
     except (TorchDynamoException, InductorError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".:")
-        raise InputError(f"torch.compile cannot take the network ({reason}): leave --search compiled out.") from error
+        raise InputError(f"torch.compile fails on the network ({reason}): leave --search compiled out.") from error
     return time.perf_counter() - begin
 
 
 def _of_robench(model: nn.Module) -> TypeGuard[Classifier]:
-    """Whether the network is code of robench and torch, and nothing but that."""
+    """Return whether the network consists only of unchanged code of robench, torch and torchvision."""
     if type(model) is not Classifier or not type(model.backbone).__module__.startswith(f"{architectures.__name__}."):
         return False
     return not any(
@@ -88,12 +88,12 @@ def _fused(model: Classifier, precision: Precision, device: torch.device) -> Cla
     if not any(isinstance(module, NORMS) for module in model.backbone.modules()):
         return None
     try:
-        with arithmetic("fp32", device):  # lest the weights are folded in TF32
+        with arithmetic("fp32", device):  # so that the weights are not folded in TF32
             backbone = fuse(model.backbone).eval()
-    except (TraceError, RuntimeError, TypeError):  # what torch says where code looks at values: there is no trace
+    except (TraceError, RuntimeError, TypeError):  # torch's answers to code that depends on values
         return None
     backbone.requires_grad_(False)
-    if device.type == "cpu" or precision != "fp32":  # where a GPU's tensor cores want it, and every CPU
+    if device.type == "cpu" or precision != "fp32":  # every CPU, and GPUs that use tensor cores
         backbone = backbone.to(memory_format=torch.channels_last)
     return _with_backbone(model, backbone)
 

@@ -1,6 +1,6 @@
-"""Last layers: from penultimate features (N, D) to logits (N, K).
+"""Last layers, which map penultimate features (N, D) to logits (N, K).
 
-A head says in `scale` and `margin` which constants its objectives use; the logits themselves are
+A head's attributes `scale` and `margin` are the constants that objectives use; the logits themselves are
 never scaled, so predictions are those of the paper's Eq. (5).
 """
 
@@ -14,18 +14,18 @@ from robench.errors import InputError
 from robench.specs import Head
 
 CLAMP = 1e-6
-"""Keeps cosines this far from +-1 before arccos, whose gradient is infinite there."""
+"""Distance that cosines keep from +-1 before arccos, whose gradient is infinite there."""
 
 
 class Constants(Protocol):
-    """What objectives need of a head."""
+    """Constants of a head that objectives need."""
 
     scale: float
     margin: float
 
 
 class LinearHead(nn.Module):
-    """W^T z + b (Eq. 1)."""
+    """Linear layer, W^T z + b (Eq. 1)."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
@@ -35,11 +35,11 @@ class LinearHead(nn.Module):
         self.scale, self.margin = 1.0, 0.0
 
     def forward(self, z: Tensor) -> Tensor:
-        """Features (N, D) to logits (N, K)."""
+        """Map features (N, D) to logits (N, K)."""
         return F.linear(z, self.weight, self.bias)
 
     def normalized(self, z: Tensor) -> Tensor:
-        """The logits W^T z/|z| of an attack with feature normalisation (paper, Sec. 3.3 and Table 7)."""
+        """Return the logits W^T z/|z| for attacks with feature normalisation (paper, Sec. 3.3 and Table 7)."""
         return F.linear(F.normalize(z, dim=1), self.weight)
 
 
@@ -60,7 +60,7 @@ class HypersphereHead(nn.Module):
         self.scale, self.margin = spec.scale, spec.margin
 
     def forward(self, z: Tensor) -> Tensor:
-        """Features (N, D) to logits (N, K)."""
+        """Map features (N, D) to logits (N, K)."""
         z = F.normalize(z, dim=1) if self.fn else z
         weight = F.normalize(self.weight, dim=1) if self.wn else self.weight
         logits = F.linear(z, weight)
@@ -69,11 +69,11 @@ class HypersphereHead(nn.Module):
         return logits
 
     def normalized(self, z: Tensor) -> Tensor:
-        """The logits with feature normalisation, whether or not the head has it."""
+        """Return the logits with feature normalisation, also if the head has none."""
         logits: Tensor = self(F.normalize(z, dim=1))
         return logits
 
 
 def make_head(spec: Head, features: int, classes: int) -> LinearHead | HypersphereHead:
-    """The head a card declares."""
+    """Build the head that a card declares."""
     return LinearHead(features, classes) if spec.kind == "linear" else HypersphereHead(features, classes, spec)

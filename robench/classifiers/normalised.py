@@ -1,4 +1,4 @@
-"""Normalisation put before a network that expects it."""
+"""Normalisation before a network that expects normalised images."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from robench.specs import Input
 
 
 def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Images (N, C, H, W) by constants (C, 1, 1) or (1, 1, 1).
+    """Normalise images (N, C, H, W) with constants (C, 1, 1) or (1, 1, 1).
 
     Raises:
-        ValueError: the images have another number of channels; grey ones would silently become coloured.
+        ValueError: the images have another number of channels; grey images would silently become coloured.
     """
     if len(mean) not in (1, x.shape[1]):
         raise ValueError(f"images of {x.shape[1]} channels, normalised by {len(mean)} values")
@@ -20,11 +20,11 @@ def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 class Normalised(nn.Module):
-    """A network that expects normalised images, made to take images in [0, 1].
+    """Take images in [0, 1] and pass them, normalised, to a network that expects normalised images.
 
     Args:
         network: maps normalised images to logits.
-        mean, std: one value a channel, or one for all.
+        mean, std: one value per channel, or one value for all channels.
     """
 
     mean: Tensor
@@ -37,11 +37,11 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images in [0, 1] (N, C, H, W) to logits (N, K)."""
+        """Map images (N, C, H, W) in [0, 1] to logits (N, K)."""
         logits: Tensor = self.network(normalise(x, self.mean, self.std))
         return logits
 
 
 def normalised(network: nn.Module, given: Input) -> nn.Module:
-    """The network itself where nothing is to be normalised, else with its normalisation."""
+    """Put the normalisation before a network; return the network itself if there is nothing to normalise."""
     return network if given == Input() else Normalised(network, given.mean, given.std)

@@ -1,4 +1,4 @@
-"""Which arithmetic a forward pass uses."""
+"""Arithmetic of a forward pass: float32, TF32 or bfloat16."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ KNOBS = (
     torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
     torch.backends.mkldnn.conv,  # type: ignore[attr-defined]
 )
-"""Where torch keeps the arithmetic of float32 products and convolutions; a GPU's convolutions default to TF32."""
+"""Settings of torch for float32 products and convolutions; convolutions on a GPU default to TF32."""
 
 
 @contextmanager
 def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Run the body in full float32, with TF32 matrix units, or under bfloat16 autocast; then as before."""
+    """Run the body in full float32, with TF32 matrix units, or under bfloat16 autocast; then restore the settings."""
     before = [knob.fp32_precision for knob in KNOBS]
     gpu = "tf32" if precision == "tf32" else "ieee"
     try:

@@ -1,4 +1,4 @@
-"""A card for a network that was trained elsewhere, tried before it is written."""
+"""Write a card for a network that was trained elsewhere, after trying the network."""
 
 import os
 import shutil
@@ -29,15 +29,15 @@ from robench.specs import (
 )
 
 TRIED = 2
-"""On how many images a network is tried."""
+"""Number of images on which a network is tried."""
 CPU = torch.device("cpu")
 
 
 def samples(data: Dataset, data_dir: Path | None = None) -> tuple[Split, str]:
-    """A few examples to try a network on: the dataset's; noise of their size, and why, where it is not here.
+    """Return a few examples of the dataset to try a network on; if the dataset is missing, noise and the reason.
 
     Raises:
-        InputError: data of one's own is damaged.
+        InputError: the user's data cannot be read.
     """
     try:
         return data.load("test", data_dir, limit=TRIED), ""
@@ -49,20 +49,20 @@ def samples(data: Dataset, data_dir: Path | None = None) -> tuple[Split, str]:
 
 
 def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, name: str, about: str, out: Path) -> Card:
-    """Write `OUT/<dataset>/<name>/` with card, weights and the code of a function: all of it, or nothing.
+    """Write `OUT/<dataset>/<name>/` with card, weights and the code of a function, completely or not at all.
 
     Args:
-        network: what to write a card for.
-        data: what it classifies.
-        dataset: the same as on the command line.
-        tried: examples that it must be able to take.
-        name: of the defense.
-        about: one line.
+        network: the network that gets a card.
+        data: the dataset that the network classifies.
+        dataset: the same dataset, as written on the command line.
+        tried: examples that the network must be able to take.
+        name: name of the defense.
+        about: one line about the defense.
         out: the registry, or any folder.
 
     Raises:
-        InputError: the network cannot be made, does not go with the data, or has no such feature layer; the card
-            would not give it back; the name cannot be a folder's, or something is there already.
+        InputError: the network cannot be made, does not fit the data, or has no such feature layer; the card
+            would not rebuild the network; the name is no valid folder name, or the folder exists already.
     """
     require_name(name, "--name")
     folder = out.resolve() / dataset_label(dataset) / name
@@ -81,15 +81,15 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
 
 
 def _inner(made: nn.Module) -> nn.Module:
-    """The network without the normalisation before it."""
+    """Return the network without the normalisation before it."""
     return made.network if isinstance(made, Normalised) else made
 
 
 def _try(loaded: Loaded, data: Dataset, tried: Split) -> Tensor:
-    """The logits (N, K) of a few examples.
+    """Try the network on a few examples and return their logits (N, K).
 
     Raises:
-        InputError: they are none, there are too few classes, or the layer gives no features.
+        InputError: the network gives no usable logits or another number of classes, or the layer gives no features.
     """
     with frozen_network(loaded.network, CPU) as network:
         x = tried.x[:]
@@ -97,7 +97,7 @@ def _try(loaded: Loaded, data: Dataset, tried: Split) -> Tensor:
         if data.classes not in (None, logits.shape[1]):
             raise InputError(
                 f"the network gives {logits.shape[1]} classes, but '{data.name}' has {data.classes}: "
-                "name with --dataset what it classifies."
+                "name the dataset that it classifies with --dataset."
             )
         check_clean(logits, tried.y, tried.ids)
         check_repeatable(logits, network.predict(x))
@@ -117,11 +117,11 @@ def _with_code(declared: Architecture, function: FunctionResult, folder: Path) -
 
 
 def _seen_from(folder: Path, dataset: str) -> str:
-    """A dataset's name; the place of one's own data as the card's folder sees it."""
+    """Return a dataset's name; for user data, with its path relative to the card's folder."""
     kind, colon, place = dataset.partition(":")
     if not colon:
         return kind
-    there = Path(place).absolute()  # `..` leads elsewhere out of a folder that is a link
+    there = Path(place).absolute()  # if a folder is a link, `..` from it leads elsewhere
     return f"{kind}:{Path(os.path.relpath(there.parent.resolve() / there.name, folder)).as_posix()}"
 
 
@@ -139,10 +139,10 @@ def _text(dataset: str, about: str, sha256: str, loaded: Loaded, architecture: A
 
 
 def _try_card(temporary: Path, folder: Path, tried: Split, logits: Tensor) -> None:
-    """The card gives the very network it is written for.
+    """Check that the card rebuilds the network for which it is written.
 
     Raises:
-        InputError: it does not load, or gives other logits.
+        InputError: the card does not load, or its network gives other logits.
     """
     try:
         with frozen_network(load_card(read_card(temporary)), CPU) as network:
@@ -153,5 +153,5 @@ def _try_card(temporary: Path, folder: Path, tried: Split, logits: Tensor) -> No
     if again.shape != logits.shape or (again - logits).abs().max() > TWICE * max(logits.abs().max().item(), 1.0):
         raise InputError(
             f"the card would give other logits than '{folder.name}', so it was not written: "
-            "what is no weight must be the same each time the network is made."
+            "everything but the weights must be the same each time the network is made."
         )

@@ -1,4 +1,4 @@
-"""A network that can only be asked: any callable from images to scores or labels, a remote service for example."""
+"""Networks that only answer queries: any callable from images to scores or labels, for example a remote service."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,26 +13,26 @@ from robench.paths import require_name
 from robench.specs import Access
 
 SCORES, LABELS = 2, 1
-"""Dimensions of an answer."""
+"""Number of dimensions of an answer."""
 
 
 class AskError(Exception):
-    """The callable raised: its own error is the cause, which nobody here may take for one of ours."""
+    """Error of the user's callable, which is the cause; wrapped so that it is not taken for an error of robench."""
 
 
 class Service(nn.Module):
-    """Images in, scores or labels out, every image counted, and no gradient.
+    """Ask a callable for scores or labels of images, and count every image; there is no gradient.
 
-    What is asked at a time is `batch_size` of the evaluation at most. Errors of the callable pass through as
-    they are: retries are its own affair. Finished chunks are kept, so the same call goes on after one.
+    One call gets at most the evaluation's `batch_size` images. Errors of the callable pass through unchanged:
+    retries are the callable's task. Finished chunks are kept, so the same evaluation can continue after an error.
 
     Args:
         ask: takes images in [0, 1], a float32 tensor (M, C, H, W) on the CPU; returns scores (M, K), the
             larger the likelier, or labels (M,), integers; tensors, arrays or lists.
-        name: tells it apart in records; another version of the service needs another name.
-        classes: how many classes it knows; needed only where it returns labels.
-        log: a file that gets a line a call, the number of images, before the call is made: the count
-            survives an interruption, and is taken up again.
+        name: distinguishes the service in records; another version of the service needs another name.
+        classes: number of classes; needed only if the callable returns labels.
+        log: a file that gets one line per call, the number of images, before the call is made: the count
+            survives an interruption and continues.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Service(nn.Module):
         require_name(name, "the name of a service")
         if not callable(ask):
             raise InputError(f"service '{name}' is a {type(ask).__name__}, expected a callable.")
-        # In a tuple: a network that is asked from afar is no part of this one, and stays where it is.
+        # In a tuple: a callable that is a network must not become a submodule, and stays on its device.
         self.asked, self.name, self.classes = (ask,), name, classes
         self.log = None if log is None else Path(log)
         self.sent = 0 if self.log is None else _total(self.log)
@@ -50,14 +50,14 @@ class Service(nn.Module):
         self.eval()
 
     def identity(self) -> dict[str, Any]:
-        """What tells its records apart."""
+        """Return the fields that distinguish the service in records."""
         return {"service": self.name}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (M, K); of labels, 1 for the class and 0 for all others.
+        """Return scores (M, K); labels become 1 for the class and 0 for all others.
 
         Raises:
-            InputError: the answer is neither scores nor labels of as many images, or its kind has changed.
+            InputError: the answer is neither scores nor labels for all images, or its kind has changed.
         """
         self._count(len(x))
         try:
@@ -77,7 +77,7 @@ class Service(nn.Module):
                 "expected scores (M, K) or labels (M,)."
             )
         if self.access not in (None, kind):
-            raise InputError(f"service '{self.name}' answers now with scores, now with labels: let it do one.")
+            raise InputError(f"service '{self.name}' mixes scores and labels in its answers: let it give one kind.")
         self.access = kind
         return answer.float() if kind == "score" else self._one_hot(answer)
 
@@ -99,10 +99,10 @@ class Service(nn.Module):
 
 
 def _total(log: Path) -> int:
-    """What a log adds up to.
+    """Return the number of images in a log.
 
     Raises:
-        InputError: it cannot be read or written, or is something else.
+        InputError: the log cannot be read or written, or holds something else.
     """
     try:
         log.parent.mkdir(parents=True, exist_ok=True)

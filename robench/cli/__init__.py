@@ -1,6 +1,6 @@
-"""Arguments and screens only: what a command does lives below."""
+"""Command line: arguments and screens only; the packages below do the work."""
 
-from robench.cli import (  # noqa: F401  (they register their commands)
+from robench.cli import (  # noqa: F401  (importing them registers their commands)
     card,
     catalogue,
     check,

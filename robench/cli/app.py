@@ -38,14 +38,14 @@ def main(
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Robustness evaluation of trained defenses: every counted example is judged again."""
+    """Evaluate the robustness of trained defenses; every counted example is judged again."""
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     try:
         code = app(arguments, standalone_mode=False)
-    except SystemExit:  # how the argument parser ends when its reader has left (a closed pipe)
+    except SystemExit:  # raised by the argument parser if the output pipe is closed
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
         return 0
     except (KeyboardInterrupt, typer.Abort):
@@ -55,11 +55,11 @@ def run(arguments: list[str]) -> int:
         return _say(f"{said}: see `robench --help`.", 2)
     except RobenchError as error:
         return _say(str(error), error.exit_code)
-    except Exception as error:  # noqa: BLE001  (the last line of defence: it is shown whole)
+    except Exception as error:  # noqa: BLE001  (last resort: the error is shown in full)
         traceback.print_exc()
         return _say(f"internal fault ({type(error).__name__}); please report it with the lines above.", INTERNAL)
     if code == INTERRUPTED:
-        return _say("interrupted: what was finished is kept; the same command goes on from there.", INTERRUPTED)
+        return _say("interrupted: what was finished is kept; the same command continues from there.", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -26,7 +26,7 @@ from robench.cli.screens import errors
 from robench.errors import InputError
 from robench.paths import data_root
 
-card_app = typer.Typer(help="Cards, by which networks are rebuilt from a folder.", no_args_is_help=True)
+card_app = typer.Typer(help="Write cards, from which networks are rebuilt.", no_args_is_help=True)
 app.add_typer(card_app, name="card")
 
 
@@ -35,11 +35,11 @@ def init(
     model: Annotated[
         str,
         typer.Option(
-            help="file.py:make_model, a file of weights of a known kind, timm:NAME, torchvision:NAME, or a card "
-            "with other --weights."
+            help="Network: file.py:make_model, a file of weights of a known kind, timm:NAME, torchvision:NAME, or a "
+            "card with other --weights."
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="What it classifies: a known dataset, or npz:FILE and the like.")],
+    dataset: Annotated[str, typer.Option(help="Dataset that the network classifies, e.g. cifar10 or npz:FILE.")],
     weights: Weights = None,
     mean: Mean = None,
     std: Std = None,
@@ -50,16 +50,17 @@ def init(
     feature_layer: FeatureLayer = None,
     variant: Variant = None,
     key: Key = None,
-    name: Annotated[str | None, typer.Option(help="Of the defense.  [default: the file's]")] = None,
-    about: Annotated[str, typer.Option(help="One line on it.")] = "trained elsewhere",
-    out: Annotated[Path, typer.Option(help="Writes OUT/<dataset>/<name>/; models/ of a checkout is the registry.")] = (
+    name: Annotated[str | None, typer.Option(help="Name of the defense.  [default: the file's name]")] = None,
+    about: Annotated[str, typer.Option(help="One line about the defense.")] = "trained elsewhere",
+    out: Annotated[Path, typer.Option(help="Folder for <dataset>/<name>/; models/ of a checkout is the registry.")] = (
         Path("models")
     ),
     data_dir: DataDir = None,
 ) -> None:
-    """Write card, weights and code of a network that was trained elsewhere, once it is tried on two images.
+    """Write a card for a network that was trained elsewhere.
 
-    In the registry (--out is models/ of a checkout) it goes by <dataset>/<name>, anywhere else by its path.
+    The network is tried on two images; then card, weights and code are written to one folder. In the registry (--out
+    is models/ of a checkout) the name of the defense is <dataset>/<name>, elsewhere the path of its folder.
     """
     from robench.data import find_dataset
 

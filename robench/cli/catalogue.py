@@ -1,4 +1,4 @@
-"""`robench list` and `robench show`: what is declared. Never imports torch."""
+"""`robench list` and `robench show`: everything that is declared, without importing torch."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,8 @@ from robench.cli.app import app
 from robench.cli.screens import output, show
 from robench.report import Table
 
-listing = typer.Typer(no_args_is_help=True, help="List what is declared.")
-showing = typer.Typer(no_args_is_help=True, help="Show one declared thing in full.")
+listing = typer.Typer(no_args_is_help=True, help="List declared defenses, attacks and more.")
+showing = typer.Typer(no_args_is_help=True, help="Show one defense, attack or battery in full.")
 app.add_typer(listing, name="list")
 app.add_typer(showing, name="show")
 
@@ -32,7 +32,7 @@ def _list(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
 
 @listing.command("models")
 def list_models(as_json: AsJson = False) -> None:
-    """Registered defenses."""
+    """List registered defenses."""
     from robench.specs import find_card
     from robench.specs import list_models as names
 
@@ -52,7 +52,7 @@ def list_models(as_json: AsJson = False) -> None:
 
 @listing.command("attacks")
 def list_attacks(as_json: AsJson = False) -> None:
-    """Declared attacks."""
+    """List declared attacks."""
     from robench.specs import find_attack
     from robench.specs import list_attacks as names
 
@@ -63,7 +63,7 @@ def list_attacks(as_json: AsJson = False) -> None:
 
 @listing.command("batteries")
 def list_batteries(as_json: AsJson = False) -> None:
-    """Named lists of attacks."""
+    """List batteries, which are named lists of attacks."""
     from robench.specs import battery_attacks, find_battery
     from robench.specs import list_batteries as names
 
@@ -73,7 +73,7 @@ def list_batteries(as_json: AsJson = False) -> None:
 
 @listing.command("datasets")
 def list_datasets(as_json: AsJson = False) -> None:
-    """Known datasets."""
+    """List known datasets."""
     from robench.data import DATASETS
 
     rows = (
@@ -91,7 +91,7 @@ def list_datasets(as_json: AsJson = False) -> None:
 
 @listing.command("tables")
 def list_tables(as_json: AsJson = False) -> None:
-    """What `robench report` can make."""
+    """List the tables that `robench report` can make."""
     from robench.report.by_name import about
 
     _list("tables", ({"name": name, "about": text} for name, text in about().items()), as_json)
@@ -99,7 +99,7 @@ def list_tables(as_json: AsJson = False) -> None:
 
 @showing.command("model")
 def show_model(name: str) -> None:
-    """A defense: its card and its published verdicts."""
+    """Show a defense: its card and its published verdicts."""
     from robench.report import load, robustness, select
     from robench.specs import CARD, find_card
 
@@ -114,7 +114,7 @@ def show_model(name: str) -> None:
 
 @showing.command("attack")
 def show_attack(name: str) -> None:
-    """An attack: its stanza in full."""
+    """Show an attack: its stanza in full."""
     from robench.specs import find_attack
 
     typer.echo(json.dumps(find_attack(name).model_dump(), indent=2))
@@ -122,7 +122,7 @@ def show_attack(name: str) -> None:
 
 @showing.command("battery")
 def show_battery(name: str) -> None:
-    """A battery: its attacks in order."""
+    """Show a battery: its attacks in order."""
     from robench.specs import battery_attacks, find_battery
     from robench.specs.corruption import corruptions, extra_corruptions, find_corruption
 

@@ -49,12 +49,14 @@ def check(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A defense, or the path of its card. Repeatable.  [default: the baseline's]"),
+        typer.Option(help="A defense, or the path of its card. Repeatable.  [default: all defenses of the baseline]"),
     ] = None,
-    battery: Annotated[list[str] | None, typer.Option(help="Which attacks. Repeatable.  [default: quick]")] = None,
-    attack: Annotated[list[str] | None, typer.Option(help="One attack, instead or on top. Repeatable.")] = None,
-    max_drop: Annotated[float, typer.Option(help="Points of accuracy that a cell may lose.")] = 1.0,
-    alpha: Annotated[float, typer.Option(help="Chance of a false alarm, over all cells together.")] = 0.05,
+    battery: Annotated[list[str] | None, typer.Option(help="Battery of attacks. Repeatable.  [default: quick]")] = None,
+    attack: Annotated[
+        list[str] | None, typer.Option(help="One attack, instead of a battery or in addition. Repeatable.")
+    ] = None,
+    max_drop: Annotated[float, typer.Option(help="Largest drop that a cell may show, in points of accuracy.")] = 1.0,
+    alpha: Annotated[float, typer.Option(help="Probability of a false alarm over all cells together.")] = 0.05,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Make the fresh verdicts the baseline, and show what changes.")
@@ -62,7 +64,7 @@ def check(
     norm: Norm = None,
     eps: Eps = None,
     limit: Limit = None,
-    seed: Annotated[int, typer.Option(help="Of all random draws; the baseline's may be another.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random draws; the baseline may have another.")] = 0,
     precision: Annotated[
         Precision, typer.Option(help="Arithmetic of the search; the judge always uses fp32.")
     ] = "fp32",
@@ -70,10 +72,10 @@ def check(
     device: Device = "auto",
     data_dir: DataDir = None,
     results: Annotated[
-        Path | None, typer.Option(help="Keep records here and reuse what is there; all is computed by default.")
+        Path | None, typer.Option(help="Keep records in this folder and reuse them; by default all are computed.")
     ] = None,
 ) -> None:
-    """Evaluate defenses as they are now against published records; exit 1 on a significant drop."""
+    """Compare fresh verdicts with published records; exit 1 on a significant drop."""
     _require_sane(max_drop, alpha, data_dir)
     specs = select_attacks(battery, attack, BATTERY)
     if not specs:
@@ -121,7 +123,7 @@ def _require_sane(max_drop: float, alpha: float, data_dir: Path | None) -> None:
 
 
 def _models(held: Baseline) -> list[str]:
-    """The defenses of a baseline, all of them registered."""
+    """Return the defenses of a baseline, all of them registered."""
     held.require_records()
     names = {record.header.model for records in held.records.values() for record in records}
     for name in sorted(names - {*list_models()}):
@@ -130,7 +132,7 @@ def _models(held: Baseline) -> list[str]:
 
 
 def _show(verdict: "GateResult", max_drop: float, alpha: float, junit: Path | None, *, accepted: bool) -> None:
-    """On the screen, as JUnit XML, and under GitHub Actions as annotations and in the step's summary."""
+    """Show the verdict on the screen, as JUnit XML, and under GitHub Actions as annotations and step summary."""
     table = gate_table(verdict.cell_results, max_drop, alpha, verdict.commands, accepted=accepted)
     table.notes += verdict.notes
     if verdict.cell_results:
@@ -142,15 +144,15 @@ def _show(verdict: "GateResult", max_drop: float, alpha: float, junit: Path | No
             typer.echo(line)
         try:
             add_summary(os.environ, table)
-        except InputError as fault:  # the verdict stands without it
+        except InputError as fault:  # the verdict stands without the summary
             errors().print(str(fault), markup=False)
 
 
 def _require_all(held: Baseline, candidate: "Candidate") -> None:
-    """Be sure that nothing of a baseline file is dropped without a comparison.
+    """Check that no record of a baseline file is dropped without a comparison.
 
     Raises:
-        InputError: it has attacks on an older network that are not asked for now.
+        InputError: the file has attacks on an older network that are not asked for now.
     """
     names = [spec.name for spec in candidate.request.attacks]
     if lost := held.lost(candidate.card.name, digest(candidate.card.identity()), names):
@@ -161,7 +163,7 @@ def _require_all(held: Baseline, candidate: "Candidate") -> None:
 
 
 def _update(held: Baseline, candidates: "Iterable[Candidate]", verdict: "GateResult") -> None:
-    """Make the fresh verdicts the baseline, and say what did not compare and what changed."""
+    """Make the fresh verdicts the baseline; print what could not be compared and what changed."""
     for each in candidates:
         for problem in each.match.problems():
             typer.echo(f"{problem}.")
@@ -170,7 +172,7 @@ def _update(held: Baseline, candidates: "Iterable[Candidate]", verdict: "GateRes
 
 @contextmanager
 def _refusals(junit: Path | None) -> Iterator[None]:
-    """A gate that cannot judge says so wherever its verdict is looked for."""
+    """Report an error of the gate in every place where a verdict is expected."""
     try:
         yield
     except RobenchError as refusal:
@@ -184,7 +186,7 @@ def _refusals(junit: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _folder(results: Path | None) -> Iterator[Path]:
-    """Where the fresh records are kept: for this command only, unless there is a folder for them."""
+    """Provide a folder for the fresh records: the given one, or a temporary one for this command."""
     if results is not None:
         yield results
         return

@@ -1,4 +1,4 @@
-"""The part of `robench eval` that looks at corrupted images."""
+"""The part of `robench eval` that evaluates on corrupted images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 Kind = Literal["generated", "published", "extra", "spatial"]
-"""Which corrupted images."""
+"""Kinds of corrupted images."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ORIGINS = get_args(Origin)
 
 
 def wanted(batteries: Sequence[str]) -> list[Kind]:
-    """Which corrupted images the batteries ask for."""
+    """List the kinds of corrupted images that the batteries ask for."""
     asked = {find_battery(name).corruptions for name in batteries}
     return [kind for kind in KINDS if kind in asked]
 
@@ -36,7 +36,7 @@ def corruption_plan(
     settings: "Settings",
     results: Path,
 ) -> Planned:
-    """A line of `--dry-run`: one pass for each corruption, severity, view and example that is not stored."""
+    """Make a line of `--dry-run`: one pass for each corruption, severity, view and example that is not stored."""
     from robench.evaluation.corruptions import missing
 
     source = source_of(split, kind, data_dir)
@@ -58,10 +58,10 @@ def corrupt(
     settings: "Settings",
     results: Path,
 ) -> dict[Kind, list[Corrupted]]:
-    """Evaluate a defense on corrupted images; what was published and what is generated stay apart.
+    """Evaluate a defense on corrupted images; results on published and on generated images stay apart.
 
     Raises:
-        InputError: the published set is not there or damaged.
+        InputError: the published set is missing or damaged.
     """
     from robench.evaluation.corruptions import evaluate
 
@@ -76,7 +76,7 @@ def corrupt(
 
 
 def source_of(split: "Split", kind: Kind, data_dir: Path | None) -> "Source":
-    """Which corrupted images of a split are taken: the published ones if they are asked for and there."""
+    """Choose the corrupted images of a split: the published ones if they are asked for and present."""
     from robench.data import find_corrupted
     from robench.evaluation.corruptions import Generated, Published, RotatedTranslated
 

@@ -13,9 +13,9 @@ from robench.cli.screens import output, show
 @app.command("diff")
 def diff(
     first: Annotated[str, typer.Argument(metavar="A", help="A defense, a file of records, or a results folder.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
-    format_: Annotated[Format | None, typer.Option("--format", help="By default the screen.")] = None,
-    battery: Annotated[str | None, typer.Option(help="Only its attacks; all that both have by default.")] = None,
+    second: Annotated[str, typer.Argument(metavar="B", help="The one to compare with.")],
+    format_: Annotated[Format | None, typer.Option("--format", help="Output format; by default the screen.")] = None,
+    battery: Annotated[str | None, typer.Option(help="Only attacks of this battery; by default all.")] = None,
     results: Results = None,
 ) -> None:
     """Compare stored verdicts of two defenses or two runs, example by example."""

@@ -1,4 +1,4 @@
-"""What `--dry-run` shows: cost and time of each attack, and a cheaper battery."""
+"""Output of `--dry-run`: cost and time of each attack, and a cheaper battery."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,18 +8,18 @@ from robench.report import Table
 from robench.store.outcome import Planned
 
 CHEAPER = "fast"
-"""The battery that comes to the same verdict for the least."""
+"""Battery that reaches the same verdict at the lowest cost."""
 COLUMNS = ["source", "forwards", "backwards", "at most", "time"]
 
 
 def show_plans(plans: dict[str, list[Planned]], cheaper: dict[str, list[Planned]]) -> None:
-    """One table a defense."""
+    """Show one table per defense."""
     for name, rows in plans.items():
         show(_table(name, rows, cheaper.get(name, [])), output())
 
 
 def plans_json(plans: dict[str, list[Planned]], cheaper: dict[str, list[Planned]]) -> dict[str, Any]:
-    """The same for programs; seconds are null where nothing is known of the speed."""
+    """Return the plans as JSON values; seconds are null if the speed is unknown."""
     return {
         "schema": 2,
         "plans": {name: [asdict(row) for row in rows] for name, rows in plans.items()},
@@ -28,7 +28,7 @@ def plans_json(plans: dict[str, list[Planned]], cheaper: dict[str, list[Planned]
 
 
 def span(seconds: float) -> str:
-    """A time as people say it."""
+    """Write a time for people: seconds, minutes or hours."""
     if seconds < 100:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
@@ -42,8 +42,8 @@ def _table(model: str, rows: list[Planned], cheaper: list[Planned]) -> Table:
     spent, instead = _seconds(rows), _seconds(cheaper)
     if spent is not None:
         table.notes.append(
-            "Expected from a run on one micro-batch in this process and from what the attacks took elsewhere; "
-            "the clean pass and the diagnostics come on top."
+            "Expected from one micro-batch, measured now, and from what the attacks took elsewhere; "
+            "the clean pass and the diagnostics are not included."
         )
         if cheaper and instead is not None and instead < spent:
             table.notes.append(f"Cheaper: --battery {CHEAPER}, about {span(instead)} instead of {span(spent)}.")
@@ -74,6 +74,6 @@ def _total(rows: list[Planned]) -> dict[str, str]:
 
 
 def _seconds(rows: list[Planned]) -> float | None:
-    """Of all together; None where one is not known."""
+    """Return the seconds of all rows together; None if one is unknown."""
     known = [row.seconds for row in rows if row.seconds is not None]
     return sum(known) if len(known) == len(rows) else None

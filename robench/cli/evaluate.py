@@ -55,13 +55,15 @@ def evaluate(
             "timm:NAME or torchvision:NAME. Repeatable."
         ),
     ],
-    battery: Annotated[list[str] | None, typer.Option(help="A list of attacks. Repeatable.  [default: paper]")] = None,
+    battery: Annotated[
+        list[str] | None, typer.Option(help="Named list of attacks. Repeatable.  [default: paper]")
+    ] = None,
     attack: Annotated[
-        list[str] | None, typer.Option(help="One attack, instead of a battery or on top of it. Repeatable.")
+        list[str] | None, typer.Option(help="One attack, instead of a battery or in addition. Repeatable.")
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Its test split, or folder:DIR, npz:FILE, parquet:FILE; by default the card's dataset."),
+        typer.Option(help="Dataset (its test split), folder:DIR, npz:FILE or parquet:FILE; by default the card's."),
     ] = None,
     data_dir: DataDir = None,
     weights: Weights = None,
@@ -75,19 +77,19 @@ def evaluate(
     variant: Variant = None,
     key: Key = None,
     substitute: Annotated[
-        list[str] | None, typer.Option(help="For transfer: craft on this defense, not on each --model. Repeatable.")
+        list[str] | None, typer.Option(help="For transfer: craft on this defense instead of each --model. Repeatable.")
     ] = None,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="For transfer: craft on the mean of all substitutes' logits.")
     ] = False,
     max_queries: Annotated[
-        int | None, typer.Option(help="Most queries of one example, for attacks on scores or decisions.")
+        int | None, typer.Option(help="Largest number of queries per example, for attacks on scores or decisions.")
     ] = None,
     norm: Norm = None,
     eps: Eps = None,
     limit: Limit = None,
     sample: Annotated[
-        int | None, typer.Option(help="Evaluate only N examples, every class in proportion, chosen by --seed.")
+        int | None, typer.Option(help="Evaluate only N examples, drawn by --seed, with all classes in proportion.")
     ] = None,
     example: Annotated[
         list[int] | None, typer.Option(help="Evaluate only the example with this id. Repeatable.")
@@ -101,12 +103,12 @@ def evaluate(
     search: Annotated[
         Search,
         typer.Option(
-            help="How attacks run the network: plain; fused, with batch norm folded into the convolutions of robench's "
-            "own architectures; or compiled by torch. The judge always runs the plain network."
+            help="Form of the network that attacks run: plain; fused, with batch norm folded into the convolutions of "
+            "robench's architectures; or compiled by torch. The judge always runs the plain network."
         ),
     ] = "fused",
     engine: Annotated[
-        Engine, typer.Option(help="Where chunks are computed: here, or on many cores or GPUs.")
+        Engine, typer.Option(help="Compute in this process, or with Ray on many cores or GPUs.")
     ] = "local",
     ray_address: Annotated[
         str | None, typer.Option(help="Ray cluster to join, host:port or auto; by default Ray is started here.")
@@ -119,7 +121,7 @@ def evaluate(
         bool, typer.Option("--dry-run", help="Show what would be computed and how long it takes, and stop.")
     ] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write verdicts as JSON; - for standard output.")
+        Path | None, typer.Option("--json", help="Write verdicts as JSON to this file; - for standard output.")
     ] = None,
 ) -> None:
     """Run attacks on defenses and show robust accuracies, worst case first."""

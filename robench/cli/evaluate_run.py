@@ -1,4 +1,4 @@
-"""Everything that `robench eval` does once its arguments are checked: evaluate or plan each network, and show it."""
+"""The run of `robench eval` after its arguments are checked: evaluate or plan each network, and show the result."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ Task = tuple[NetworkUnderTest, Dataset, ThreatModel]
 
 @dataclass
 class EvalRun:
-    """What all networks of one command share, and the evaluations made so far."""
+    """Settings that all networks of one command share, and the evaluations made so far."""
 
     attacks: tuple[AttackSpec, ...]
     substitutes: tuple[NetworkUnderTest, ...]

@@ -1,4 +1,4 @@
-"""`robench verify` and `robench doctor`."""
+"""`robench verify`, `robench download` and `robench doctor`."""
 
 import platform
 import shutil
@@ -23,7 +23,7 @@ FAILED = 1
 
 @app.command("verify")
 def verify(model: Models = None, results: Results = None) -> None:
-    """Judge stored adversarial examples again, from disk; exit 1 if one does not hold."""
+    """Judge stored adversarial examples again, from disk; exit 1 if one fails."""
     from robench.evaluation.verify import verify as run
     from robench.paths import default_results
     from robench.specs import find_card
@@ -50,10 +50,10 @@ def verify(model: Models = None, results: Results = None) -> None:
 
 @app.command("download")
 def download(
-    dataset: Annotated[Literal["cifar10", "cifar100"], typer.Argument(help="Which one.")],
-    data_dir: Annotated[Path, typer.Option(help="Where it is put.")] = Path("data"),
+    dataset: Annotated[Literal["cifar10", "cifar100"], typer.Argument(help="Dataset to fetch.")],
+    data_dir: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
 ) -> None:
-    """Fetch a published dataset; its checksums are checked."""
+    """Fetch a published dataset and check its checksums."""
     from robench.data import find_dataset
 
     require_writable(data_dir, "--data-dir")
@@ -66,7 +66,7 @@ def doctor(
     data_dir: DataDir = None,
     results: Results = None,
 ) -> None:
-    """Versions, devices, data and models found, and what is missing."""
+    """Show versions, devices, data and models, and what is missing."""
     import torch
 
     from robench.data import CORRUPTED, DATASETS

@@ -12,7 +12,7 @@ from robench.specs import Head, Input, NetworkSpec
 from robench.specs.base import build
 
 NONE = "none"
-"""In place of a mean: the network takes images as they are."""
+"""Value of --mean for a network that takes images as they are."""
 HEADS: dict[str, dict[str, Any]] = {
     "he": {"fn": True, "wn": True, "angular": "cos", "margin": 0.2},
     "mhe": {"fn": True, "wn": True, "angular": "arccos", "margin": 0.1},
@@ -20,9 +20,9 @@ HEADS: dict[str, dict[str, Any]] = {
     "fn": {"fn": True, "wn": False, "angular": "cos", "scale": 1.0},
     "wn": {"fn": False, "wn": True, "angular": "cos", "scale": 1.0},
 }
-"""What each head of hypersphere embedding normalises, with the paper's m on CIFAR-10 (Pang et al. 2020, Sec. 4).
+"""Settings of each head of hypersphere embedding, with the paper's m on CIFAR-10 (Pang et al. 2020, Sec. 4).
 
-Where both are normalised the logits are cosines or angles, and the scale has to be given.
+If both features and weights are normalised, the logits are cosines or angles, and the user must give the scale.
 """
 
 Weights = Annotated[
@@ -34,7 +34,9 @@ Mean = Annotated[
 ]
 Std = Annotated[str | None, typer.Option(help="Per-channel standard deviation, e.g. 0.2,0.2,0.2.")]
 HeadName = Literal["linear", "he", "fn", "wn", "fnwn", "mhe"]
-HeadKind = Annotated[HeadName | None, typer.Option("--head", help="Last layer of recognised weights.")]
+HeadKind = Annotated[
+    HeadName | None, typer.Option("--head", help="Last layer of recognised weights; all but linear normalise.")
+]
 Scale = Annotated[float | None, typer.Option(help="Scale s of a hypersphere-embedding head, 15 in the paper.")]
 Margin = Annotated[
     float | None, typer.Option(help="Margin m of a hypersphere-embedding head.  [default: 0.2 with he, 0.1 with mhe]")
@@ -43,17 +45,17 @@ Angular = Annotated[
     Literal["cos", "arccos"] | None, typer.Option(help="Logits of --head he or fnwn: cosines, or minus the angles.")
 ]
 FeatureLayer = Annotated[
-    str | None, typer.Option(help="Layer whose output is the penultimate features; by default it is looked for.")
+    str | None, typer.Option(help="Layer whose output is the penultimate features; by default robench looks for it.")
 ]
 Variant = Annotated[
-    str | None, typer.Option(help="Which of several functions with the same checkpoint, raw-shortcut say.")
+    str | None, typer.Option(help="Function to take if several have the same checkpoint, e.g. raw-shortcut.")
 ]
-Key = Annotated[str | None, typer.Option(help="Part of the checkpoint to take, model_ema say, where it holds several.")]
+Key = Annotated[str | None, typer.Option(help="Part to take if a checkpoint holds several networks, e.g. model_ema.")]
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """Everything that the command line says of a network besides its name."""
+    """All options that describe a network, apart from its name."""
 
     weights: Path | None = None
     mean: str | None = None
@@ -68,7 +70,7 @@ class NetworkOptions:
 
 
 def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
-    """Describe each network by what the options say of it.
+    """Describe each network by the options on the command line.
 
     Raises:
         InputError: an option contradicts another.
@@ -82,7 +84,7 @@ def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
     ]
     for network in found:
         if last is not None and network.kind != "checkpoint":
-            raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own.")
+            raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own head.")
         if said.variant is not None and network.kind != "checkpoint":
             raise InputError(f"--variant is for recognised weights, --model w.pt; '{network.name}' has none.")
     return found
@@ -99,7 +101,7 @@ def _input(mean: str | None, std: str | None) -> Input | None:
         raise InputError("--mean and --std belong together: give both.")
     means, stds = _numbers("--mean", mean), _numbers("--std", std)
     if len(means) != len(stds):
-        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give as many.")
+        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give the same number.")
     if not all(isfinite(each) for each in (*means, *stds)) or min(stds) <= 0:
         raise InputError(f"--mean {mean} and --std {std}: give finite numbers, each std above 0.")
     if max(means) > 1:
@@ -111,7 +113,7 @@ def _head(said: NetworkOptions) -> Head | None:
     if said.head in (None, "linear"):
         if any(each is not None for each in (said.scale, said.margin, said.angular)):
             raise InputError(
-                "--scale, --margin and --angular are hypersphere embedding's: add --head he, or leave them out."
+                "--scale, --margin and --angular belong to hypersphere embedding: add --head he, or leave them out."
             )
         return None if said.head is None else Head()
     assert said.head is not None
@@ -127,4 +129,4 @@ def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
-        raise InputError(f"{option} '{text}': give numbers with commas between, 0.49,0.48,0.45, or none.") from None
+        raise InputError(f"{option} '{text}': give numbers with commas, e.g. 0.49,0.48,0.45, or none.") from None

@@ -9,24 +9,24 @@ from robench.errors import InputError
 from robench.specs import Norm as NormName
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder of downloaded datasets.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
 Norm = Annotated[
     NormName | None, typer.Option(case_sensitive=False, help="Norm of the perturbation; by default the dataset's.")
 ]
-Eps = Annotated[str | None, typer.Option(help="Radius, like 8/255 or 0.031; by default the dataset's.")]
+Eps = Annotated[str | None, typer.Option(help="Radius of the perturbation, e.g. 8/255; by default the dataset's.")]
 Limit = Annotated[int | None, typer.Option(help="Evaluate only the first N examples.")]
 BatchSize = Annotated[
-    str, typer.Option(help="Examples in one pass of the network: N, or auto for a size that suits the network.")
+    str, typer.Option(help="Examples per forward pass: N, or auto for a size that suits the network.")
 ]
 Results = Annotated[Path | None, typer.Option(help="Folder of records.  [default: results]")]
-Models = Annotated[list[str] | None, typer.Option("--model", help="Only this defense. Repeatable.")]
+Models = Annotated[list[str] | None, typer.Option("--model", help="Take only this defense. Repeatable.")]
 
 
 def batch_size_of(text: str) -> int | None:
-    """Examples of a micro-batch; None for auto.
+    """Return the number of examples per micro-batch; None for auto.
 
     Raises:
-        InputError: neither auto nor a positive number.
+        InputError: the text is neither auto nor a positive number.
     """
     if text == "auto":
         return None
@@ -36,10 +36,10 @@ def batch_size_of(text: str) -> int | None:
 
 
 def require_folder(option: str, folder: Path | None) -> None:
-    """Check that a folder, if one is given, is there.
+    """Check that a folder, if one is given, exists.
 
     Raises:
-        InputError: it is no folder.
+        InputError: there is no such folder.
     """
     if folder is not None and not folder.is_dir():
         raise InputError(f"{option} '{folder}' is not a folder.")
@@ -49,7 +49,7 @@ def require_file_place(option: str, file: Path | None) -> None:
     """Check that a file, if one is given, can be written before anything is computed.
 
     Raises:
-        InputError: it is a folder, or its folder cannot be written.
+        InputError: the path is a folder, or its folder cannot be written.
     """
     from robench.paths import require_writable
 

@@ -1,4 +1,4 @@
-"""`robench report` and `robench publish`: tables and the page, from stored verdicts. Never imports torch."""
+"""`robench report`, `leaderboard` and `publish`: tables and the page from stored verdicts, without torch."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -32,30 +32,31 @@ SUFFIXES: dict[str, Format] = {".md": "md", ".csv": "csv", ".tex": "latex", ".ht
 @app.command("report")
 def report(
     tables: Annotated[
-        list[str] | None, typer.Argument(help="Which tables: robustness, table2, ...; by default the main ones.")
+        list[str] | None, typer.Argument(help="Tables to make: robustness, table2, ...; by default the main ones.")
     ] = None,
     model: Models = None,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="By default the screen; html without TABLES is a page.")
+        Format | None,
+        typer.Option("--format", help="Output format, by default for the screen; html without TABLES makes one page."),
     ] = None,
-    battery: Annotated[str | None, typer.Option(help="Only its attacks; all by default.")] = None,
+    battery: Annotated[str | None, typer.Option(help="Only attacks of this battery; by default all.")] = None,
     against: Annotated[
-        Literal["paper"] | None, typer.Option(help="Show published value and difference beside each cell.")
+        Literal["paper"] | None, typer.Option(help="Show the published value and the difference beside each cell.")
     ] = None,
     intervals: Annotated[
-        bool, typer.Option("--intervals", help="Show 95% Wilson intervals, in the paper's tables too.")
+        bool, typer.Option("--intervals", help="Show 95% Wilson intervals also in the paper's tables.")
     ] = False,
-    dataset: Annotated[str, typer.Option(help="Whose defenses the paper's tables show.")] = EMBEDDED,
+    dataset: Annotated[str, typer.Option(help="Dataset whose defenses the paper's tables show.")] = EMBEDDED,
     everything: Annotated[
         bool, typer.Option("--all", help="Write every table as Markdown and CSV below RESULTS/tables.")
     ] = False,
     results: Results = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where downloaded datasets lie, for the clean images of a page.")
+        Path | None, typer.Option(help="Folder of downloaded datasets, for the clean images of a page.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
 ) -> None:
-    """Make tables, or a page with everything, from stored verdicts, without running anything."""
+    """Make tables, or a page with everything, from stored verdicts."""
     if everything:
         others = (tables, model, format_, battery, against, intervals, data_dir, out, dataset != EMBEDDED)
         _write_everything(results, asked=any(others))
@@ -87,7 +88,7 @@ def report(
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without Python's search for garbage: of 10,000 records there is none, and it takes a quarter of the time."""
+    """Pause garbage collection: 10,000 records give no garbage, and looking for it takes a quarter of the time."""
     gc.disable()
     try:
         yield
@@ -96,7 +97,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _page(records: "Sequence[Record]", selection: "Selection", data_dir: Path | None) -> str:
-    """Everything on one page; datasets are opened only where records hold adversarial points."""
+    """Render everything on one page; datasets are opened only if records hold adversarial points."""
     from robench.report.page import page_data, render
 
     return render(page_data(records, selection, lambda dataset, ids: find_dataset(dataset).images(ids, data_dir)))
@@ -111,7 +112,7 @@ def _write(text: str, out: Path | None) -> None:
 
 
 def _write_everything(results: Path | None, *, asked: bool) -> None:
-    """Every committed table of every dataset with published records."""
+    """Write every committed table of every dataset with published records."""
     from robench.report.everything import datasets, everything
     from robench.report.write import remove_others, write_table
 
@@ -136,7 +137,10 @@ def leaderboard(
     results: Results = None,
     out: Annotated[Path | None, typer.Option(help="The CSV file.  [default: RESULTS/leaderboard.csv]")] = None,
 ) -> None:
-    """Rank all defenses with published records; writes CSV, and the table of the README.md beside it."""
+    """Rank all defenses with published records.
+
+    Writes a CSV file, and the table in the README.md beside it.
+    """
     from robench.report.leaderboard import leaderboard as make
     from robench.report.leaderboard import short, write_leaderboard
 
@@ -153,7 +157,7 @@ def leaderboard(
 
 @app.command("publish")
 def publish(model: Models = None, results: Results = None) -> None:
-    """Turn raw records into published ones: results/<dataset>/<model>.jsonl."""
+    """Turn raw records into published records: results/<dataset>/<model>.jsonl."""
     from robench.report.publish import publish as run
 
     models = [find_card(name).name for name in model] if model else None

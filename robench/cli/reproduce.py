@@ -15,19 +15,19 @@ from robench.specs import EMBEDDED
 
 NAMES = ("table2", "table3", "table4", "table5", "table6", "table7", "table8", "ablation", "appendix-table1",
          "appendix-table2", "transfer", "fig2", "fig3", "seeds")  # fmt: skip
-"""Of what can be reproduced, written here so that help needs no torch."""
+"""Names of tables and figures that can be reproduced, written here so that help needs no torch."""
 
 
 @app.command("reproduce")
 def reproduce(
     targets: Annotated[list[str], typer.Argument(help=f"Tables and figures: {', '.join(NAMES)}.")],
-    dataset: Annotated[str, typer.Option(help="Whose defenses.")] = EMBEDDED,
-    results: Annotated[Path | None, typer.Option(help="Where tables are written.  [default: results]")] = None,
-    trained: Annotated[Path, typer.Option(help="Where derived defenses are kept.")] = Path("trained"),
+    dataset: Annotated[str, typer.Option(help="Dataset whose defenses are measured.")] = EMBEDDED,
+    results: Annotated[Path | None, typer.Option(help="Folder for tables and figures.  [default: results]")] = None,
+    trained: Annotated[Path, typer.Option(help="Folder for derived defenses.")] = Path("trained"),
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Measure the paper's tables and figures; trains what is missing and reuses what is there."""
+    """Measure the paper's tables and figures; train what is missing, reuse what exists."""
     find_dataset(dataset)
     folder = results or default_results()
     require_writable(folder / "tables", "--results")

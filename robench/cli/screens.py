@@ -1,4 +1,4 @@
-"""What people see: consoles, plain and live progress, tables that fit the screen."""
+"""Output for people: consoles, plain and live progress, tables that fit the screen."""
 
 import sys
 from types import TracebackType
@@ -10,16 +10,16 @@ from robench.report import Table, plain, terminal
 from robench.store.outcome import ORIGIN, Result
 
 PIPE_WIDTH = 10_000
-"""Nothing is cut where nobody looks at a screen."""
+"""Width of output to a pipe, wide enough that nothing is cut."""
 
 
 def output() -> Console:
-    """Standard output: rich on a terminal, plain and uncut in a pipe."""
+    """Open standard output: rich on a terminal, plain and uncut in a pipe."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def errors() -> Console:
-    """Standard error, for progress and notices."""
+    """Open standard error, for progress and notices."""
     return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 
@@ -27,9 +27,9 @@ def show(table: Table, console: Console, *, wrap: bool = False) -> None:
     """Print a table and its notes: cut into blocks that fit a terminal, plain and whole in a pipe.
 
     Args:
-        table: what to print.
-        console: where.
-        wrap: wrap long cells, for prose, rather than cut the table.
+        table: the table to print.
+        console: the console to print on.
+        wrap: wrap long cells, for prose, instead of cutting the table into blocks.
     """
     if not console.is_terminal:
         console.print(plain(table), markup=False, end="")
@@ -42,7 +42,7 @@ def show(table: Table, console: Console, *, wrap: bool = False) -> None:
 
 
 class Screen:
-    """Shows how an evaluation goes: a live bar on a terminal, one line an attack in a pipe."""
+    """Show the progress of an evaluation: a live bar on a terminal, one line per attack in a pipe."""
 
     def __init__(self, console: Console, model: str) -> None:
         self.console, self.model = console, model
@@ -73,25 +73,25 @@ class Screen:
             self.bar.stop()
 
     def notice(self, text: str) -> None:
-        """Something the user should know about the network."""
+        """Print what the user should know about the network."""
         self.console.print(f"{self.model}: note: {text}", markup=False)
 
     def waiting(self, name: str) -> None:
-        """Another process is making this record."""
+        """Print that another process is making this record."""
         self.console.print(f"{self.model} {name}: another run is computing it, waiting for its result")
 
     def started(self, name: str, examples: int, steps: int) -> None:
-        """An attack begins."""
+        """Show that an attack begins."""
         if self.bar:
             self.task = self.bar.add_task(f"{self.model} {name}", total=1.0, robust="...")
 
     def advanced(self, done: float, robust_accuracy: float) -> None:
-        """A step is over."""
+        """Show the progress after a step."""
         if self.bar and self.task is not None:
             self.bar.update(self.task, completed=done, robust=f"{robust_accuracy:.1f}%")
 
     def finished(self, result: Result) -> None:
-        """A verdict on every example is there."""
+        """Print the result of an attack on all examples."""
         if self.bar and self.task is not None:
             self.bar.remove_task(self.task)
             self.task = None

@@ -1,4 +1,4 @@
-"""From names on the command line to attacks, defenses, data and threat models. Never imports torch."""
+"""Find attacks, defenses, data and threat models by names on the command line, without importing torch."""
 
 from collections.abc import Sequence
 
@@ -34,19 +34,19 @@ def select_defense(
 def select_data(
     network: NetworkSpec, dataset: str | None, norm: str | None, eps: str | None
 ) -> tuple[Dataset, ThreatModel]:
-    """Find data and threat model for a user's network; unless a card names the data, the user has to.
+    """Find data and threat model for a user's network; if no card names the data, the user must.
 
     Raises:
         InputError: the data is not named, or there is no such dataset or threat model.
     """
     if dataset is None and network.kind != "card":
-        raise InputError(f"--model {network.name} does not say its data: add --dataset, npz:FILE say.")
+        raise InputError(f"--model {network.name} does not say its data: add --dataset, e.g. npz:FILE.")
     data = find_dataset(dataset) if dataset else dataset_of(find_card(network.name))
     return data, _threat(data, norm, eps)
 
 
 def select_substitutes(specs: Sequence[AttackSpec], named: list[str] | None, models: Sequence[Card]) -> list[Card]:
-    """List the defenses on which transfer attacks are crafted; none where no attack is a transfer attack.
+    """List the defenses on which transfer attacks are crafted; none if no attack is a transfer attack.
 
     Raises:
         InputError: substitutes without transfer attacks, or transfer attacks without substitutes.
@@ -64,7 +64,7 @@ def select_substitutes(specs: Sequence[AttackSpec], named: list[str] | None, mod
 
 
 def _threat(data: Dataset, norm: str | None, eps: str | None) -> ThreatModel:
-    """Take what is asked for, else the dataset's usual threat model."""
+    """Return the threat model that is asked for, else the dataset's usual one."""
     usual = data.threat
     if eps is None and (usual is None or (norm in NORMS and norm != usual.norm)):
         raise InputError(f"'{data.name}' has no default eps{f' for {norm}' if norm else ''}: give one with --eps.")

@@ -21,14 +21,14 @@ def train(
     model: Annotated[
         list[str] | None, typer.Option(help="A registered defense, or the path of a card.toml. Repeatable.")
     ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every registered defense, or those of --dataset.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Train all registered defenses, or those of --dataset.")] = False,
     dataset: Annotated[str | None, typer.Option(help="With --all: only the defenses of this dataset.")] = None,
-    out: Annotated[Path, typer.Option(help="Writes OUT/<dataset>/<name>/.")] = Path("trained"),
-    resume: Annotated[bool, typer.Option(help="Go on after the last finished epoch.")] = True,
+    out: Annotated[Path, typer.Option(help="Folder for <dataset>/<name>/.")] = Path("trained"),
+    resume: Annotated[bool, typer.Option(help="Continue after the last finished epoch.")] = True,
     device: Device = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """Retrain what cards declare; interrupted, the same command goes on.
+    """Retrain what cards declare; after an interruption the same command goes on.
 
     On several GPUs: torchrun --nproc-per-node N -m robench train --model NAME
     """
@@ -69,7 +69,7 @@ def _names(model: list[str] | None, everything: bool, dataset: str | None) -> li
 
 
 class _Lines:
-    """One line an epoch with the time that is left; on a terminal a bar below them."""
+    """Print one line per epoch with the remaining time; on a terminal also a bar."""
 
     def __init__(self, name: str, epochs: int, speaks: bool) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -1,1 +1,1 @@
-"""One attack on chunks of examples, in this process or on workers. Importing this loads neither torch nor Ray."""
+"""Run one attack on chunks of examples, in this process or on workers. The import loads neither torch nor Ray."""

@@ -26,15 +26,15 @@ from robench.specs.settings import Precision
 from robench.store import Rows
 
 VERSION = 1
-"""Raised when a change to the engine, the judge, the oracle, the losses or the noise can alter verdicts."""
+"""Version, raised when a change to the engine, the judge, the oracle, the losses or the noise can alter verdicts."""
 LATE = 0.1
 """An attack that makes more than this share of its gain in the last quarter of its steps has not converged."""
 OnStep = Callable[[int, int, int], None]
-"""Called with the restart, the step and the number of examples still under attack."""
+"""Callback that gets the restart, the step and the number of examples still under attack."""
 
 
 class CraftedExamples:
-    """Adversarial examples of other networks, by the ids of their clean examples.
+    """Adversarial examples crafted on other networks, found by the ids of their clean examples.
 
     Args:
         ids: int64 (N,).
@@ -46,14 +46,14 @@ class CraftedExamples:
         self.points = points
 
     def of(self, ids: Tensor) -> Tensor:
-        """Those of some examples, on their device."""
+        """Return the points crafted from some examples, on the device of `ids`."""
         at = torch.tensor([self.place[i] for i in ids.tolist()], dtype=torch.int64)
         return self.points[at].to(ids.device)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done to every chunk alike."""
+    """Work of an attack, the same for every chunk."""
 
     network: FrozenNetwork
     algorithm: Algorithm[Any]
@@ -80,17 +80,17 @@ class Chunk:
         return len(self.x)
 
     def take(self, rows: Tensor) -> "Chunk":
-        """Some of the examples."""
+        """Return some of the examples."""
         return Chunk(self.x[rows], self.y[rows], self.ids[rows], self.clean[rows])
 
     def to(self, device: torch.device) -> "Chunk":
-        """The chunk on a device."""
+        """Return the chunk on a device."""
         return Chunk(*(sent(each, device) for each in (self.x, self.y, self.ids, self.clean)))
 
 
 @dataclass
 class AttackState:
-    """The books of a chunk while it is attacked; every tensor is (N,) but `points`."""
+    """Results of a chunk so far, while it is attacked; every tensor is (N,) except `points`."""
 
     broken: Tensor
     first_fault: Tensor
@@ -104,9 +104,14 @@ class AttackState:
 
 
 class Finished(NamedTuple):
-    """A chunk after its attack: one row an example in the chunk's order, how often each fault of the algorithm
-    was seen, what the diagnostics count (see `_Assault.measures`), and where the attack ended on the correctly
-    classified examples, (A, C, H, W); of those that left early, where they were broken.
+    """Result of an attack on a chunk.
+
+    Attributes:
+        rows: one row per example, in the chunk's order.
+        faults: how often each fault of the algorithm was seen.
+        measures: counts for the diagnostics (see `AttackRun.measures`).
+        final_points: last iterates of the correctly classified examples, (A, C, H, W); of broken examples, the
+            points that broke them.
     """
 
     rows: Rows
@@ -121,7 +126,7 @@ def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> Finis
     Raises:
         InputError: the network returns NaN or infinity, or has no gradient where one is needed.
     """
-    release()  # what the probe, or the chunk before this one, needed
+    release()  # memory of the probe or of the previous chunk
     alive = (chunk.clean == chunk.y).nonzero().flatten()
     attacked = chunk.take(alive)
     run = AttackRun(job, attacked, judge, on_step)
@@ -162,12 +167,12 @@ class AttackRun:
         self.margin_at_75pct = self.oracle.nearest
 
     def measures(self) -> Counter[str]:
-        """Counts for the diagnostics, to be added up over chunks.
+        """Return counts for the diagnostics, to be added up over chunks.
 
-        `slopes` and `flat`: gradients, and zero ones; `opaque`: chunks attacked by another library; `claims`:
-        points that the judge ruled on; `survivors`; `slipped`: survivors misclassified while only the last iterate
-        counted; `followed` and `gaining`: survivors whose margin was followed, and those for whom the last quarter
-        of the last restart's steps brought more than a tenth of the whole gain.
+        `slopes`: gradients; `flat`: zero gradients; `opaque`: chunks attacked by another library; `claims`: points
+        that the judge ruled on; `survivors`: examples not broken; `slipped`: survivors misclassified while only the
+        last iterate counted; `followed`: survivors whose margin was followed; `gaining`: followed survivors for which
+        the last quarter of the last restart's steps brought more than a tenth of the whole gain.
         """
         oracle, robust = self.oracle, ~self.attack_state.broken
         followed = robust & oracle.nearest.isfinite() & self.margin_at_75pct.isfinite()
@@ -193,8 +198,10 @@ class AttackRun:
             self._run_restart(restart, self._task(restart, rows))
 
     def _run_restart(self, restart: int, task: Task) -> None:
-        """All steps of one restart. A success is booked under the number of steps that it took: those before
-        step t, whose iterate step t looks at, or step t as well where it looks at its own proposals.
+        """Run all steps of one restart.
+
+        A success is recorded under the number of steps that it took: the steps before step t, because step t checks
+        their iterate; if step t checks its own proposals, step t counts as well.
         """
         any_counts = self.job.spec.success == "any"
         own_proposals_checked = self.algorithm.checks_own_proposals and any_counts
@@ -220,7 +227,7 @@ class AttackRun:
         self.final_points[self.oracle.active] = state.x
 
     def _judge_pending(self, restart: int, t: int, state: State, task: Task) -> tuple[State, Task]:
-        """Let the judge rule on waiting candidates; what is confirmed leaves."""
+        """Let the judge rule on pending candidates; confirmed examples leave."""
         rows = self.oracle.pending()
         if not len(rows):
             return state, task
@@ -243,7 +250,7 @@ class AttackRun:
         return take(state, stay), task.take(stay)
 
     def _record_faults(self, rows: Tensor, judged: JudgeResult, t: int) -> None:
-        """Book what the judge did not confirm; rounding and reduced precision may be honestly mistaken."""
+        """Record candidates that the judge did not confirm; errors of rounding and reduced precision are no faults."""
         rounding = judged.tied if self.job.precision == "fp32" else judged.fault == NOT_MISCLASSIFIED
         blamed = (judged.fault != CONFIRMED) & ~rounding
         fresh = rows[blamed & (self.attack_state.first_fault[rows] < 0)]
@@ -274,7 +281,7 @@ class AttackRun:
 
 
 def _rows(job: Job, chunk: Chunk, alive: Tensor, run: AttackRun) -> Rows:
-    """The attacked examples' books, set into the whole chunk's rows."""
+    """Write the results of the attacked examples into rows for the whole chunk."""
     attack_state, oracle, where = run.attack_state, run.oracle, alive.cpu().numpy()
 
     def spread(values: Tensor, rest: Tensor | float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How the search is made ready for a network: compiled if asked for, and so many examples at a time as suit it."""
+"""Prepare the search for a network: compile it if requested, and choose the size of micro-batches and chunks."""
 
 from typing import Any
 
@@ -13,24 +13,24 @@ from robench.data.pixels import Images
 from robench.specs.settings import Precision
 
 CHUNK = 1024
-"""Examples that advance together: enough for full micro-batches, few enough to lose little."""
+"""Largest number of examples that advance together: enough for full micro-batches, few enough to lose little."""
 SPACE = 2**21
-"""Bytes that their images may take: an attack keeps a dozen arrays of that size."""
+"""Bytes that the images of a chunk may take; an attack keeps a dozen arrays of that size."""
 
 
 def make_ready(judge: Judge, x: Images, precision: Precision) -> float:
-    """Compile what is to be compiled, and cut the micro-batches to the network if they are free to choose.
+    """Compile the network if requested, and fit the micro-batches to the network if the user did not set their size.
 
-    On a CPU that is to what graphs weigh: a property of the network, not of what else the machine does, so the same
-    command packs alike every time.
+    On a CPU the size depends on the memory of the graph: a property of the network, not of the load on the machine,
+    so the same command makes the same micro-batches every time.
 
     Args:
-        judge: has seen that the network takes such images; its packer is changed, the passes are booked.
-        x: images, of which the first is shown, alone and as a pair.
-        precision: of the search.
+        judge: judge that has run the network on such images; its batcher is changed, its passes are counted.
+        x: images, of which only the first is used, alone and as a pair.
+        precision: precision of the search.
 
     Returns:
-        seconds that torch.compile took.
+        Seconds that torch.compile took.
 
     Raises:
         InputError: the network cannot be compiled.
@@ -48,7 +48,7 @@ def make_ready(judge: Judge, x: Images, precision: Precision) -> float:
 
 
 def chunk_for(x: Images, batcher: MicroBatcher, algorithm: Algorithm[Any]) -> int:
-    """How many examples like those of x advance together: full micro-batches rather than little memory."""
+    """Return how many examples like those of x advance together; full micro-batches come before low memory."""
     if algorithm.batch_random:
         return CHUNK
     return min(max(SPACE // (4 * x[:1].numel()), 2 * batcher.size), CHUNK)

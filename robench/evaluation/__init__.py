@@ -1,1 +1,1 @@
-"""An evaluation: what is asked for, what is missing, and computing it."""
+"""Evaluation: the request, the records that are missing, and their computation."""

@@ -1,4 +1,4 @@
-"""Black-box attacks within a number of queries."""
+"""Limit black-box attacks to a number of queries."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from robench.specs import COUNTED, AttackSpec, digest
 
 
 def cap_queries(specs: Sequence[AttackSpec], queries: int) -> list[AttackSpec]:
-    """The attacks, those on scores or decisions cut to as many steps as so many queries of an example allow.
+    """Shorten attacks on scores or decisions to the steps that a number of queries per example allows.
 
-    What is cut is the beginning of the longer run, and is read from it where it is stored. Of attacks that
-    are cut to the same, the first is kept.
+    A shortened attack is the beginning of the longer run, and is read from that run if its record exists. If
+    several attacks become equal, the first is kept.
 
     Raises:
         InputError: an attack cannot make one step.

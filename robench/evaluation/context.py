@@ -1,4 +1,4 @@
-"""A network on a split under a threat model: loaded, and asked, only when something must be computed."""
+"""A network on a split under a threat model, loaded and run only when something must be computed."""
 
 import time
 from contextlib import ExitStack
@@ -25,16 +25,16 @@ from robench.specs import Access, AttackSpec
 
 
 class NetworkContext:
-    """The network of a request on its device, and what must be known of it before an attack.
+    """The network of a request on its device, and the facts about it that an attack needs.
 
     Args:
         request: network, examples, threat model, settings.
         watcher: gets notices about the network.
-        device: where the network goes.
-        stack: gives the network back when it is closed.
+        device: device for the network.
+        stack: restores the network when the stack is closed.
 
     Attributes:
-        compiling: seconds that torch.compile took and no record has counted yet.
+        compiling: seconds that torch.compile took and that no record has counted yet.
     """
 
     def __init__(self, request: EvaluationRequest, watcher: Watcher, device: torch.device, stack: ExitStack) -> None:
@@ -45,7 +45,7 @@ class NetworkContext:
         self.compiling = 0.0
 
     def refusal(self, spec: AttackSpec) -> str:
-        """Why an attack does not apply, or nothing."""
+        """Return why an attack does not apply, or an empty text."""
         kind = bind(spec)
         if self.threat.norm not in kind.norms:
             return f"{spec.algorithm} is not defined for {self.threat.norm}"
@@ -56,7 +56,7 @@ class NetworkContext:
         return "" if kind.input_kind == "logits" else self._blind(spec, kind)
 
     def _blind(self, spec: AttackSpec, kind: Algorithm[Any]) -> str:
-        """Why an attack on features does not apply, or nothing."""
+        """Return why an attack on features does not apply, or an empty text."""
         if reason := self.seen.why_hidden(kind.input_kind):
             return reason
         if kind.input_kind == "normalized" and self.seen.normalizes_features:
@@ -66,12 +66,12 @@ class NetworkContext:
         return ""
 
     def take_compiling(self) -> float:
-        """The seconds that torch.compile took, which whoever takes them counts."""
+        """Return the uncounted seconds of torch.compile and reset them; the caller counts them."""
         seconds, self.compiling = self.compiling, 0.0
         return seconds
 
     def job(self, spec: AttackSpec, crafted: CraftedExamples | None, *, keep_adversarial: bool) -> Job:
-        """What an attack does to every chunk."""
+        """Describe an attack's work on every chunk."""
         algorithm = bind(spec)
         return Job(
             self.network if algorithm.input_kind == "logits" else self.seen,
@@ -87,7 +87,7 @@ class NetworkContext:
         )
 
     def chunk(self, at: Tensor) -> Chunk:
-        """The examples at some positions of the split, on the network's device."""
+        """Return the examples at some positions of the split, on the network's device."""
         x, y, ids = (sent(each[at], self.device) for each in (self.split.x, self.split.y, self.split.ids))
         return Chunk(x, y, ids, self.clean[at.to(self.device)])
 
@@ -100,13 +100,13 @@ class NetworkContext:
         network = self.stack.enter_context(frozen_network(self.under_test.load(), self.device))
         begin = time.perf_counter()
         network = network.accelerated(settings.search, settings.precision)
-        if settings.search == "compiled":  # most of it is loading the compiler
+        if settings.search == "compiled":  # mostly the time to load the compiler
             self.compiling = time.perf_counter() - begin
         return network
 
     @cached_property
     def batcher(self) -> MicroBatcher:
-        """For micro-batches that suit the network, which has shown that it takes such images."""
+        """Micro-batches of a size that suits the network, found by running the network on images of the split."""
         if self.under_test.service is None:
             self.compiling += make_ready(self.judge, self.split.x, self.settings.precision)
         if self.compiling:
@@ -120,13 +120,13 @@ class NetworkContext:
 
     @cached_property
     def judge(self) -> Judge:
-        """For the clean pass."""
+        """Judge for the clean pass."""
         batcher = MicroBatcher.of(self.settings.batch_size, self.device)
         return Judge(self.network, batcher if self.under_test.service else batcher.cautious())
 
     @cached_property
     def clean(self) -> Tensor:
-        """The classes of the clean examples."""
+        """The predicted classes of the clean examples, int64 (N,)."""
         clean = self.judge.clean(self.split.x, self.split.y, self.split.ids)
         if self.judge.looks_like_probabilities and not self.under_test.service:
             self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
@@ -139,14 +139,14 @@ class NetworkContext:
 
     @cached_property
     def probe(self) -> Probe | None:
-        """Of the first correctly classified examples, if there are any."""
+        """Probe on the first correctly classified examples, if there are any."""
         rows = self.correct[:EXAMPLES]
         return Probe(self.network, self.chunk(rows), self.threat, self.batcher) if len(rows) else None
 
     @cached_property
     def speed_probe(self) -> SpeedProbe:
-        """Of the first micro-batch."""
-        self.judge.predict(self.split.x[:1])  # says what is wrong with images that the network cannot take
+        """Speed of the network, measured on the first micro-batch."""
+        self.judge.predict(self.split.x[:1])  # raises a clear error if the network cannot take the images
         few = self.split.limit(min(self.batcher.size, len(self.split)))
         clean = self.judge.predict(few.x).argmax(1)
         x, y, ids = (each[:].to(self.device) for each in (few.x, few.y, few.ids))
@@ -154,12 +154,12 @@ class NetworkContext:
 
     @cached_property
     def classes(self) -> int:
-        """How many the network knows."""
+        """Number of classes of the network."""
         return self.judge.predict(self.split.x[:1]).shape[1]
 
     @cached_property
     def shown(self) -> Access:
-        """What the network shows: all, or for a service what its first answers were."""
+        """Access that the network gives: gradients; for a service, the kind of its first answers."""
         service = self.under_test.service
         if service is None:
             return "gradient"

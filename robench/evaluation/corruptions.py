@@ -1,4 +1,4 @@
-"""Networks on corrupted images: which verdicts are needed, which exist, and the making of those that do not."""
+"""Evaluate networks on corrupted images: find the verdicts that exist, and compute those that are missing."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -28,21 +28,21 @@ from robench.store import Column
 from robench.store.corrupted import CLEAN, RAW, Corrupted, Origin, hashed, path_of, read_lines, write_lines
 
 BLOCK = 1024
-"""Examples that are corrupted together."""
+"""Number of examples that are corrupted together."""
 Say = Callable[[str], None]
 Images = Callable[[torch.Tensor], torch.Tensor]
-"""From rows (M,) of a split to corrupted images of its examples (M, C, H, W)."""
+"""Function from rows (M,) of a split to corrupted images of its examples (M, C, H, W)."""
 
 
 class Source(Protocol):
     """Corrupted images of a split.
 
     Attributes:
-        origin: who made them.
-        corruptions: their names, in the paper's order.
-        severities: of each; 0 alone where there are no degrees.
-        count: how many views of an example there are.
-        rule: what a reader of the numbers must know of how they were made, one sentence, or nothing.
+        origin: origin of the images, generated here or published.
+        corruptions: names of the corruptions, in the paper's order.
+        severities: severities of each corruption; only 0 if there are no degrees.
+        count: number of views of each example.
+        rule: one sentence on how the images were made, for readers of the numbers; may be empty.
     """
 
     origin: Origin
@@ -52,14 +52,14 @@ class Source(Protocol):
     rule: str
 
     def identity(self, corruption: str) -> dict[str, Any]:
-        """What of them can change a verdict, beside the split."""
+        """Return everything about the images that can change a verdict, apart from the split."""
 
     def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
-        """The split's examples, corrupted in one way or in several: a verdict holds under all of them."""
+        """Yield one or several views of the split's corrupted examples; a verdict must hold under all views."""
 
 
 class Generated:
-    """Corrupted here (`robench.corruptions`), in the fifteen ways that tables average over or in those named."""
+    """Images corrupted here (`robench.corruptions`): the fifteen corruptions that tables average, or those named."""
 
     origin: Origin = "generated"
     severities: Sequence[int] = SEVERITIES
@@ -70,19 +70,19 @@ class Generated:
         self.rule = rule(tuple(split.x.shape))
 
     def identity(self, corruption: str) -> dict[str, Any]:
-        """The version of the generator, and the constants."""
+        """Return the version of the generator, and the constants."""
         return {
             "version": VERSION,
             "constants": find_corruption(corruption).model_dump(mode="json", include={"small", "large"}),
         }
 
     def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
-        """Every example with its own random numbers."""
+        """Yield one view, in which every example has separate random numbers."""
         yield lambda rows: corrupt(split.x[rows], corruption, severity, split.ids[rows], seed)
 
 
 class RotatedTranslated:
-    """Rotated and translated here (`robench.corruptions.spatial`): the worst of a grid."""
+    """Images rotated and translated here (`robench.corruptions.spatial`): the worst of a grid counts."""
 
     origin: Origin = "generated"
     corruptions: Sequence[str] = (spatial.NAME,)
@@ -91,11 +91,11 @@ class RotatedTranslated:
     rule = spatial.RULE
 
     def identity(self, corruption: str) -> dict[str, Any]:
-        """The version of the code, and the grid."""
+        """Return the version of the code, and the grid."""
         return {"version": spatial.VERSION, **spatial.CONSTANTS}
 
     def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
-        """Every view of the grid; nothing is drawn."""
+        """Yield every view of the grid; nothing is random."""
         for view in spatial.grid():
             yield partial(_moved, split, view)
 
@@ -105,7 +105,7 @@ def _moved(split: Split, view: spatial.View, rows: torch.Tensor) -> torch.Tensor
 
 
 class Published:
-    """CIFAR-10-C or ImageNet-C, as its authors publish it; of the files only those of the first `limit` examples."""
+    """CIFAR-10-C or ImageNet-C, as its authors publish it; only files of the first `limit` examples are hashed."""
 
     origin: Origin = "published"
     severities: Sequence[int] = SEVERITIES
@@ -118,11 +118,11 @@ class Published:
         self.corruptions: Sequence[str] = [name for name in corruptions() if name in found.corruptions]
 
     def identity(self, corruption: str) -> dict[str, Any]:
-        """The set's name and what its files hold."""
+        """Return the set's name and a fingerprint of its files."""
         return {"set": self.found.name, "files": self.files(corruption)}
 
     def views(self, split: Split, corruption: str, severity: int, seed: int) -> Iterator[Images]:
-        """The set's images of the split's examples.
+        """Yield one view: the set's images of the split's examples.
 
         Raises:
             InputError: the set is damaged, or holds other examples.
@@ -143,13 +143,13 @@ def evaluate(
     results: Path,
     say: Say = lambda text: None,
 ) -> list[Corrupted]:
-    """Verdicts under every corruption and severity, computing only what is missing.
+    """Return verdicts under every corruption and severity; only missing verdicts are computed.
 
-    The corruption `clean` is the clean split. What is finished is on disk after each corruption, so an
-    interrupted run goes on.
+    The corruption `clean` is the clean split. Verdicts are written to disk after each corruption, so an
+    interrupted run can continue.
 
     Raises:
-        InputError: the network or the images are not fit to be evaluated.
+        InputError: the network or the images cannot be evaluated.
     """
     path = path_of(results / RAW, split.name, under_test.model)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,7 @@ def evaluate(
 
 
 def missing(under_test: NetworkUnderTest, split: Split, source: Source, settings: Settings, results: Path) -> int:
-    """How many corruptions and severities would have to be computed, the clean split counted as one."""
+    """Count the corruptions and severities that must still be computed; the clean split counts as one."""
     with ExitStack() as stack:
         run = CorruptionRun(under_test, split, source, settings, stack)
         there = {line.hash for root in (results, results / RAW)
@@ -197,7 +197,7 @@ class CorruptionRun:
         self.batcher = batcher if under_test.service else batcher.cautious()
 
     def identity(self, corruption: str, severity: int) -> dict[str, Any]:
-        """All that can change the verdicts."""
+        """Return everything that can change the verdicts."""
         images = {} if corruption == CLEAN else self.source.identity(corruption)
         return {
             "model": self.under_test.identity,
@@ -210,7 +210,7 @@ class CorruptionRun:
         }
 
     def line(self, identity: dict[str, Any]) -> Corrupted:
-        """One corruption at one severity, computed."""
+        """Compute the verdicts for one corruption at one severity."""
         begin = perf_counter()
         corruption, severity = identity["corruption"], identity["severity"]
         correct = self._correct(corruption, severity)
@@ -251,7 +251,7 @@ class CorruptionRun:
         return verdicts
 
     def _right(self, judge: Judge, images: Images, rows: torch.Tensor, what: str) -> torch.Tensor:
-        """Which of some examples are classified correctly, bool (M,)."""
+        """Return whether each of some examples is classified correctly, bool (M,)."""
         logits = judge.predict(images(rows)).cpu()
         bad = self.split.ids[rows[~finite(logits)]].tolist()
         if bad:

@@ -1,4 +1,4 @@
-"""What an attack will cost: passes as it took them elsewhere, seconds as a short run on this network takes them."""
+"""Forecast the cost of an attack: passes from other networks, seconds from a short run on this network."""
 
 import math
 import time
@@ -24,31 +24,31 @@ from robench.specs import AttackSpec, ThreatModel, digest, find_attack
 from robench.store import Record
 
 PILOT = "pgd-20"
-"""The attack that is run on a micro-batch, and by whose survivors defenses are compared."""
+"""Attack that is run on one micro-batch; defenses are compared by the examples that survive it."""
 ROUNDS = 3
-"""Passes that are timed; the median counts."""
+"""Number of timed passes; the median counts."""
 PATIENCE = 20.0
-"""Seconds that the pilot may take; what is slower is not attacked, and every example counted as robust."""
+"""Seconds that the pilot may take; if the network is slower, every example counts as robust."""
 FEWEST = 8
-"""Examples below which the survivors of a pilot say nothing."""
+"""Smallest number of examples from which the share of survivors is estimated."""
 POINTS = 4
-"""Defenses that must have met an attack before the cost is taken from them."""
+"""Smallest number of defenses with a record of an attack from which its cost is fitted."""
 BROKEN = 4
-"""Steps after which an example that falls has fallen, where nothing is known of an attack."""
+"""Steps within which an example that does not survive is broken: a prior, used if nothing is known of an attack."""
 PRIOR = 1.0
-"""How many defenses that counts for."""
+"""Weight of this prior in the fit, in defenses."""
 
 
 @dataclass(frozen=True)
 class SpeedProbe:
-    """What a short run on one micro-batch showed.
+    """Measurements of a short run on one micro-batch.
 
     Attributes:
         clean: share of the examples that are classified correctly.
-        survivors: share of those that withstand `PILOT`; 1 where that would take too long.
-        forward, backward: seconds of an example's pass in a full micro-batch; the oracle's share is with the forward.
-        alone: seconds of both for an example that is alone in its micro-batch.
-        tried: how many examples `PILOT` was run on.
+        survivors: share of the correctly classified examples that survive `PILOT`; 1 if `PILOT` would take too long.
+        forward, backward: seconds per example for one pass in a full micro-batch; `forward` includes the oracle's work.
+        alone: forward plus backward seconds at batch size 1.
+        tried: number of examples on which `PILOT` was run.
     """
 
     clean: float
@@ -60,13 +60,13 @@ class SpeedProbe:
 
     @classmethod
     def of(cls, network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher) -> "SpeedProbe":
-        """Time and attack a few examples, at most a micro-batch.
+        """Time and attack a few examples, at most one micro-batch.
 
         Args:
-            victim: the network.
+            network: the network.
             chunk: examples with their clean predictions.
             threat: norm and eps.
-            packer: whose micro-batches are timed.
+            batcher: makes the micro-batches that are timed.
         """
         spec, rows = find_attack(PILOT), (chunk.clean == chunk.y).nonzero().flatten()
         forward, backward, alone = _passes(network, chunk, threat, batcher)
@@ -78,10 +78,10 @@ class SpeedProbe:
         return cls(len(rows) / len(chunk), survivors, forward, backward, alone, len(few))
 
     def seconds(self, forwards: float, backwards: float, steps: int, correct: float) -> float:
-        """Of so many passes in so many steps on so many correctly classified examples.
+        """Return the seconds for a number of passes and steps on a number of correctly classified examples.
 
-        As long as any example lasts, a step's last micro-batch is hardly filled and takes as long as that of one alone;
-        that any lasts is as likely as the pilot's survivors say, by Laplace's rule of succession where it saw none.
+        While any example survives, the last micro-batch of a step is almost empty and takes as long as one example
+        alone. The probability of that follows from the pilot's survivors, by Laplace's rule of succession.
         """
         one = (self.survivors * self.tried + 1) / (self.tried + 2)
         lasts = 1 - math.exp(correct * math.log1p(-one))
@@ -91,11 +91,11 @@ class SpeedProbe:
 
 
 class CostHistory:
-    """What attacks took on published defenses, by how many examples survived `PILOT` there.
+    """Passes that attacks took on published defenses, by the share of examples that survived `PILOT`.
 
     Args:
-        records: published ones.
-        without: a network whose own records are left out, so that a forecast never knows what it foretells.
+        records: published records.
+        without: a network whose records are left out, so that its forecast never uses its own results.
     """
 
     def __init__(self, records: Iterable[Record], without: str = "") -> None:
@@ -116,10 +116,10 @@ class CostHistory:
                     self.points[digest(header.attack.identity())].append(point)
 
     def passes(self, spec: AttackSpec, survivors: float, classes: int) -> tuple[float, float]:
-        """Forwards and backwards of a correctly classified example, on average.
+        """Return the mean forward and backward passes per correctly classified example.
 
-        A line through what other defenses took, never above what the attack can take at most; where too few met it,
-        survivors take the most, and the others fall after a few steps.
+        They lie on a line fitted to other defenses, capped at the largest cost of the attack. If too few defenses have
+        a record, survivors take the largest cost and the other examples break after a few steps.
         """
         most = np.array(bind(spec).cost(spec.steps, classes), dtype=float) * spec.restarts
         known = np.array(self.points.get(digest(spec.identity()), []))
@@ -127,7 +127,7 @@ class CostHistory:
         if len(known) < POINTS:
             found = survivors * most + (1 - survivors) * early
         else:
-            # Far below what was seen nothing bears the line but the expectation that examples fall early.
+            # Outside the observed range the fit falls back to a prior: examples break early.
             shares, passes = np.append(known[:, 0], 0.0), np.vstack([known[:, 1:], early])
             weights = np.append(np.ones(len(known)), PRIOR)[:, None]
             line, *_ = np.linalg.lstsq(weights * np.stack([1 - shares, shares], 1), weights * passes, rcond=None)
@@ -139,7 +139,7 @@ class CostHistory:
 def _passes(
     network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher
 ) -> tuple[float, float, float]:
-    """Seconds of an example's forward pass, with what the oracle does around it, of the one back, and of both alone."""
+    """Return seconds per example: forward pass with the oracle's work, backward pass, and both at batch size 1."""
     judge, x = Judge(network, batcher), chunk.x
     oracle = Oracle(
         network,
@@ -158,7 +158,7 @@ def _passes(
             loss = F.cross_entropy(network.answer(part, "logits")[0], y, reduction="sum")
         return torch.autograd.grad(loss, part)[0]
 
-    whole = _seconds(lambda: oracle.gradient(x, Objective("ce")), x)  # first, for it says what a network lacks
+    whole = _seconds(lambda: oracle.gradient(x, Objective("ce")), x)  # first: its errors name what a network lacks
     backward = max(_seconds(lambda: batcher(back, x, chunk.y), x) - _seconds(lambda: judge.predict(x), x), 0.0)
     first = torch.zeros(1, dtype=torch.int64, device=x.device)
     alone = _seconds(lambda: oracle.gradient(x[:1], Objective("ce"), first), x)
@@ -166,7 +166,7 @@ def _passes(
 
 
 def _seconds(work: Callable[[], object], x: Tensor) -> float:
-    """Of work on images, the median of some rounds after one to warm up."""
+    """Return the median seconds of some rounds of work on images, after one round to warm up."""
     taken = []
     for _ in range(1 + ROUNDS):
         begin = time.perf_counter()
@@ -180,7 +180,7 @@ def _seconds(work: Callable[[], object], x: Tensor) -> float:
 def _survivors(
     network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher, spec: AttackSpec
 ) -> float:
-    """The share of some correctly classified examples that an attack leaves."""
+    """Return the share of correctly classified examples that survive an attack."""
     job = Job(network, bind(spec), spec, threat, 0, "fp32", batcher)
     rows = attack_chunk(job, chunk, Judge(network, batcher), lambda *_: None).rows
     return float(rows.robust.mean())

@@ -22,24 +22,24 @@ from robench.specs import AttackSpec, ThreatModel
 from robench.store import Rows, percent
 
 EXAMPLES = 32
-"""Correctly classified examples that are probed, the first of the split."""
+"""Number of correctly classified examples that are probed, the first of the split."""
 SMALL = 0.01
-"""The step, in units of eps, after which the loss should have changed as the gradient says."""
+"""Step, in units of eps, after which the loss should have changed as the gradient predicts."""
 LEAST = 1e-4
-"""But no smaller: float32 would not see the change."""
+"""Smallest length of that step, because float32 would not resolve a smaller change."""
 AGREES = (0.25, 4.0)
-"""By which factor the change may differ; a kink within the step is no fault."""
+"""Allowed range of actual over predicted change, wide enough for a kink within the step."""
 
 SHORT = 10
-"""Fewer steps cannot show that an attack has converged."""
+"""Smallest number of steps that can show that an attack has converged."""
 
 
 class Probe:
-    """Ten steps of BIM under several eps and objectives, and a step along the gradient, on a few examples.
+    """Run BIM for ten steps under several eps and objectives, and one step along the gradient, on a few examples.
 
     Attributes:
-        forwards: passes that were spent, the judge's among them.
-        found: indicators by the names of `attacks/diagnostics.toml`.
+        forwards: forward passes that were spent, including the judge's.
+        found: indicators under the names of `attacks/diagnostics.toml`.
     """
 
     def __init__(self, network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher) -> None:
@@ -57,11 +57,11 @@ class Probe:
         self.found = {name: round(value, 6) for name, value in self.found.items()}
 
     def _outside(self) -> AbstractContextManager[None]:
-        """A network may give NaN outside the ball; what cannot be measured there is left out."""
+        """Leave out an indicator that cannot be measured: a network may give NaN outside the ball."""
         return suppress(InputError)
 
     def _unlimited(self) -> float:
-        """The eps that allows every image."""
+        """Return the eps that allows every image."""
         return P_NORMS[self.threat.norm].whole_box(tuple(self.chunk.x.shape[1:]))
 
     def _accuracy(self, objective: str, eps: float) -> float:
@@ -76,11 +76,11 @@ class Probe:
         return percent(rows.robust)
 
     def _unpredictive(self) -> float:
-        """The share of examples whose margin does not follow its gradient; zero gradients predict nothing."""
+        """Return the share of examples whose margin does not follow its gradient; zero gradients predict nothing."""
         chunk, ball = self.chunk, Ball(self.chunk.x, self.threat.norm, self.threat.eps)
         rules = {"access": "gradient", "bounds": "none", "batcher": self.batcher, "precision": "fp32"}
         oracle = Oracle(self.network, ball, chunk.y, chunk.ids, **rules)  # type: ignore[arg-type]
-        # From the middle of the box, so that the step stays inside.
+        # Moved towards the middle of the box, so that the step stays inside.
         x = 0.5 + 0.9 * (chunk.x - 0.5)
         objective, step = Objective("margin"), max(SMALL * self.threat.eps, LEAST)
         slope = oracle.gradient(x, objective, candidate=False)
@@ -99,7 +99,7 @@ class Probe:
 
 
 class _Calls(TorchFunctionMode):
-    """Remembers calls of autograd, by whatever name they were imported."""
+    """Record calls of autograd, under whatever name they were imported."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,11 +118,11 @@ def _autograd_calls() -> Iterator[list[Any]]:
 
 
 def indicators(counts: Mapping[str, int], faults: Mapping[str, int], spec: AttackSpec) -> dict[str, float]:
-    """Shares by the names of the diagnostics; one that could not be measured is left out.
+    """Return shares under the names of the diagnostics; a share that could not be measured is left out.
 
     Args:
-        counts: as `robench.engine.loop` counts them, summed over chunks.
-        faults: how often the judge refused a claim, by reason.
+        counts: counts of `robench.engine.loop`, summed over chunks.
+        faults: number of claims that the judge refused, by reason.
         spec: the attack.
     """
     found: dict[str, float] = {}
@@ -140,14 +140,14 @@ def indicators(counts: Mapping[str, int], faults: Mapping[str, int], spec: Attac
 
 
 def of_prefix(longer: Mapping[str, float], rows: Rows, steps: int) -> dict[str, float]:
-    """The indicators of an attack that is read from a longer run.
+    """Return the indicators of an attack that is read from a longer run.
 
-    How far it had converged is not guessed from its gains, but seen in what the later steps broke.
+    Convergence is not estimated from gains, but measured by the examples that the later steps broke.
 
     Args:
-        longer: of the longer run.
-        rows: the longer run's.
-        steps: of the shorter.
+        longer: indicators of the longer run.
+        rows: rows of the longer run.
+        steps: steps of the shorter attack.
     """
     found = {name: value for name, value in longer.items() if name != "unfinished"}
     if "too-short" in found:

@@ -1,4 +1,4 @@
-"""How far an evaluation is: finished chunks, the share of the work, the running robust accuracy."""
+"""Progress of an evaluation: finished chunks, the share of the work, the running robust accuracy."""
 
 import warnings
 from collections import Counter
@@ -12,42 +12,42 @@ from robench.store.outcome import Result
 
 
 class Watcher(Protocol):
-    """Hears how an evaluation goes."""
+    """Receive the progress of an evaluation."""
 
     def notice(self, text: str) -> None:
-        """Something the user should know about the network."""
+        """Report what the user should know about the network."""
 
     def waiting(self, name: str) -> None:
-        """Another process is making this record."""
+        """Report that another process is making this record."""
 
     def started(self, name: str, examples: int, steps: int) -> None:
-        """An attack begins: correctly classified examples, steps at most for each."""
+        """Report that an attack begins: correctly classified examples, largest number of steps for each."""
 
     def advanced(self, done: float, robust_accuracy: float) -> None:
-        """A step is over: share of the work done at most, running robust accuracy in percent."""
+        """Report a step: share done of the largest possible work, running robust accuracy in percent."""
 
     def finished(self, result: Result) -> None:
-        """A verdict on every example is there."""
+        """Report that every example has a verdict."""
 
 
 class Quiet:
     """A watcher that only warns."""
 
     def notice(self, text: str) -> None:
-        """As a Python warning."""
+        """Give a Python warning."""
         warnings.warn(text, stacklevel=2)
 
     def waiting(self, name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def started(self, name: str, examples: int, steps: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advanced(self, done: float, robust_accuracy: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def finished(self, result: Result) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @dataclass
@@ -92,14 +92,14 @@ def tally(parts: Iterable[tuple[Rows, dict[str, Any]]]) -> Tally:
         total.faults.update(cost["faults"])
         total.measures.update(cost.get("measures", {}))
         for said, values in (("device", total.devices), ("search", total.searches)):
-            values.update([cost[said]] if said in cost else [])  # older chunks do not say
+            values.update([cost[said]] if said in cost else [])  # older chunks lack them
     return total
 
 
 class Progress:
-    """Turns steps of chunks into the share of the work and the running robust accuracy.
+    """Turn steps of chunks into the share of the work and the running robust accuracy.
 
-    Several chunks may be under way; each is known by its position.
+    Several chunks may be under way; each is identified by its position.
     """
 
     def __init__(self, watcher: Watcher, before: Tally, n: int, spec: AttackSpec) -> None:
@@ -107,14 +107,14 @@ class Progress:
         self.examples, self.robust = len(before.ids), before.robust
         self.sizes: dict[int, int] = {}
         self.under_way: dict[int, tuple[float, int]] = {}
-        """The share done and the examples still robust of each chunk that has said so."""
+        """Share done and number of examples still robust, for each chunk that has reported a step."""
 
     def chunk_started(self, position: int, examples: int) -> None:
         self.sizes[position] = examples
 
     def step(self, position: int, restart: int, t: int, active: int) -> None:
         if position not in self.sizes:
-            return  # late news of a chunk that is finished
+            return  # a late report of a finished chunk
         share = (restart * self.spec.steps + t) / (self.spec.restarts * self.spec.steps)
         self.under_way[position] = (share, active)
         self._tell()

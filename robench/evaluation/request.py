@@ -1,4 +1,4 @@
-"""What an evaluation is asked for: a network and how to run it."""
+"""Request for an evaluation: a network, attacks, and how to run them."""
 
 import hashlib
 from collections.abc import Callable
@@ -22,29 +22,29 @@ from robench.specs.settings import PRECISIONS, SEARCHES, Precision, Search
 
 @dataclass(frozen=True)
 class NetworkUnderTest:
-    """A network to evaluate: its name, what of it can change a verdict, and how to get it."""
+    """A network to evaluate: its name, its identity (all that can change a verdict), and a function that loads it."""
 
     model: str
     identity: dict[str, Any]
     load: Callable[[], nn.Module]
     service: Service | None = None
-    """The network itself, where it can only be asked."""
+    """The network itself, if it only answers queries."""
     feature_layer: str | None = None
-    """The layer that gives its penultimate features, where that was said."""
+    """The layer that gives the penultimate features, if the user or the card names one."""
     remark: str = ""
-    """What was not said of a network of one's own, and how it was therefore read."""
+    """Settings of a user's network that the user left open and that robench chose."""
 
     @classmethod
     def of_card(cls, card: Card) -> "NetworkUnderTest":
-        """A registered defense."""
+        """Take a registered defense."""
         return cls(card.name, card.identity(), lambda: load_card(card), feature_layer=card.feature_layer)
 
     @classmethod
     def of_user(cls, spec: NetworkSpec, dataset: str) -> "NetworkUnderTest":
-        """A network of your own; its weights, and what was said of it, are part of its name.
+        """Take a user's network; its name contains a digest of its weights and settings.
 
         Raises:
-            InputError: it cannot be made, the weights do not fit, or it has no such layer.
+            InputError: the network cannot be made, the weights do not fit, or there is no such feature layer.
         """
         require_name(spec.label, f"the name of '{spec.name}'")
         ready = resolve(spec)
@@ -61,17 +61,17 @@ class NetworkUnderTest:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run; only `seed` and `precision` can change a verdict."""
+    """Settings of a run; only `seed` and `precision` can change a verdict."""
 
     seed: int = 0
     precision: Precision = "fp32"
     device: str = "auto"
     batch_size: int | None = None
     chunk_size: int | None = None
-    """Examples that advance, and are stored, together; None for what suits where they are computed."""
+    """Number of examples that advance, and are stored, together; None for a size that suits the executor."""
     save_adversarial: bool = False
     search: Search = "fused"
-    """How the network is run while it is attacked; every verdict is given on the network as it is."""
+    """Form of the network that attacks run; every verdict is given on the original network."""
 
     def __post_init__(self) -> None:
         if self.search not in SEARCHES:
@@ -116,7 +116,7 @@ class EvaluationRequest:
         return self.split.name
 
     def attack_identity(self, spec: AttackSpec) -> dict[str, Any]:
-        """Return whatever can change what an attack finds, apart from the network."""
+        """Return everything that can change the result of an attack, apart from the network."""
         algorithm = bind(spec)
         return {
             "engine": VERSION,
@@ -129,18 +129,19 @@ class EvaluationRequest:
 
 
 def _plain(value: object) -> bool:
-    """Whether a value's text tells all of it."""
+    """Return whether a value is fully described by its text."""
     if isinstance(value, tuple | list):
         return all(_plain(each) for each in value)
     return isinstance(value, bool | int | float | str | None)
 
 
 def network_identity(model: nn.Module, feature_layer: str | None = None) -> dict[str, Any]:
-    """What of an arbitrary network can change a verdict: its structure, parameters, buffers and plain attributes;
-    the layer that gives its features, too, where one is named.
+    """Return everything in an arbitrary network that can change a verdict.
+
+    That is its structure, parameters, buffers and plain attributes, and the feature layer if one is named.
 
     Raises:
-        InputError: it is no network, or has no such layer.
+        InputError: `model` is no network, or has no such layer.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")

@@ -1,4 +1,4 @@
-"""An evaluation: which records are needed, which exist, and the making of those that do not."""
+"""Run an evaluation: find the records that exist, and compute those that are missing."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,16 +31,16 @@ from robench.store.outcome import Outcome, Planned, Result, Skipped
 def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executor: Executor | None = None) -> Outcome:
     """Run the attacks of a request, computing only what is missing; without an executor, in this process.
 
-    A transfer attack is run once for each substitute, on crafted examples; missing ones are crafted first.
+    A transfer attack is run once for each substitute, on crafted examples; missing examples are crafted first.
 
     Raises:
-        InputError: the network, the data or the settings are not fit to be evaluated.
+        InputError: the network, the data or the settings cannot be evaluated.
     """
     outcome, made = Outcome(), {}
     with ExitStack() as stack:
         run = EvaluationRun(request, store, watcher, stack, executor)
         applicable, outcome.skipped = run.sort_out(run.crafter.expand(request.attacks))
-        # Of each family the longest attack first: the shorter ones are read from its record.
+        # The longest attack of each family first: the shorter attacks are read from its record.
         families = [spec.family_identity() for spec in applicable]
         for spec in sorted(applicable, key=lambda spec: (families.index(spec.family_identity()), -spec.steps)):
             made[spec.name] = run.result(spec)
@@ -53,7 +53,7 @@ def skipped(request: EvaluationRequest, store: Store, watcher: Watcher) -> list[
     """List the attacks that `evaluate` would skip, each with its reason; no attack is run.
 
     Raises:
-        InputError: the network, the data or the settings are not fit to be evaluated.
+        InputError: the network, the data or the settings cannot be evaluated.
     """
     with ExitStack() as stack:
         return EvaluationRun(request, store, watcher, stack).sort_out(request.attacks)[1]
@@ -63,8 +63,8 @@ def plan(request: EvaluationRequest, store: Store, history: CostHistory | None =
     """Forecast what `evaluate` would compute, after a short run on one micro-batch; nothing is stored.
 
     Args:
-        request: what would be evaluated.
-        store: where finished records are looked for.
+        request: the evaluation to forecast.
+        store: holds finished records.
         history: passes that the attacks took on published defenses; without it, only upper bounds are given.
     """
     with ExitStack() as stack:
@@ -91,13 +91,13 @@ class EvaluationRun:
         self.crafter = TransferCrafter(request, store.raw / request.dataset / FOLDER, device)
 
     def sort_out(self, specs: Sequence[AttackSpec]) -> tuple[list[AttackSpec], list[Skipped]]:
-        """The attacks that apply, and those that do not."""
+        """Split attacks into those that apply and those that do not, with the reason."""
         reasons = [(spec, self.context.refusal(spec)) for spec in specs]
         skipped = [Skipped(spec.name, reason) for spec, reason in reasons if reason]
         return [spec for spec, reason in reasons if not reason], skipped
 
     def result(self, spec: AttackSpec) -> Result:
-        """The record of an attack: found, cut from a longer one, or made."""
+        """Return the record of an attack: found, cut from a longer record, or computed."""
         header = self._header(spec)
         with self._locked(header):
             path = self.store.find(header)
@@ -110,7 +110,7 @@ class EvaluationRun:
             return self._compute(header)
 
     def source(self, spec: AttackSpec) -> str:
-        """Where the verdicts of an attack would come from as things stand."""
+        """Return the source of an attack's verdicts, given the records that exist now."""
         header = self._header(spec)
         if self.store.find(header):
             return "stored"
@@ -119,7 +119,7 @@ class EvaluationRun:
         return "compute"
 
     def planned(self, spec: AttackSpec, specs: Sequence[AttackSpec], history: CostHistory | None) -> Planned:
-        """What an attack among others would cost as things stand."""
+        """Forecast the cost of one attack among others, given the records that exist now."""
         source = self.source(spec)
         kin = (each for each in specs if each.family_identity() == spec.family_identity())
         longer = next((each for each in kin if each.steps > spec.steps), None)
@@ -165,7 +165,7 @@ class EvaluationRun:
         )
 
     def _cut(self, path: Path, header: Header) -> Result:
-        """Read an attack from a longer one of its family."""
+        """Read an attack from a longer attack of its family."""
         longer, whole = read(path)
         rows = whole.after(header.attack.steps)
         if not header.has_adversarial:
@@ -183,9 +183,9 @@ class EvaluationRun:
         before = tally(chunks.read())
         done = before.ids
         todo = [position for position, i in enumerate(self.split.ids.tolist()) if i not in done]
-        # Before the first pass, so that workers who are not there do not cost one.
+        # Before the first pass, so that no pass is lost if workers are missing.
         self.executor.join()
-        # Before the attack, so that a network that cannot be probed does not cost one.
+        # Before the attack, so that no attack is lost if the network cannot be probed.
         probe = self.context.probe if header.attack.access == "gradient" else None
         self.watcher.started(header.attack.name, len(self.context.correct), header.attack.steps)
         progress = Progress(self.watcher, before, len(self.split), header.attack)
@@ -202,7 +202,7 @@ class EvaluationRun:
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
         found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
-        if self.request.under_test.service is None:  # what is never differentiated may give probabilities
+        if self.request.under_test.service is None:  # a service may give probabilities: it has no gradients
             found["probabilities"] = float(self.context.judge.looks_like_probabilities)
         else:
             found["shown"] = 1.0 + COUNTED.index(self.context.shown)
@@ -223,7 +223,7 @@ class EvaluationRun:
         )  # fmt: skip
 
     def _cut_up(self, todo: list[int], size: int, progress: Progress) -> Iterator[tuple[int, Chunk]]:
-        """The examples at some positions of the split, in chunks of nearly equal size, each made when it is wanted."""
+        """Yield the examples at some positions of the split in chunks of nearly equal size, made one by one."""
         parts = -(-len(todo) // size)
         for positions in np.array_split(np.array(todo, dtype=np.int64), parts) if parts else []:
             chunk = self.context.chunk(torch.from_numpy(positions))
@@ -246,7 +246,7 @@ class EvaluationRun:
 
 
 def _prefix_closed(spec: AttackSpec) -> bool:
-    """Whether a longer run of its family holds the attack: the stanza and the algorithm must agree."""
+    """Return whether a longer run of its family contains the attack: stanza and algorithm must both allow it."""
     return spec.is_prefix_closed and bind(spec).is_prefix_stable
 
 

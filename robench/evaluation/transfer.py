@@ -1,4 +1,4 @@
-"""Adversarial examples of substitutes: crafted once, kept, shown to every target."""
+"""Adversarial examples of substitutes: crafted once, stored, tried on every target."""
 
 import hashlib
 import json
@@ -35,15 +35,15 @@ class Mean(nn.Module):
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.training = self.networks.training = False  # not theirs: who trains is refused
+        self.training = self.networks.training = False  # members keep theirs: training mode is rejected
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K)."""
+        """Return the mean logits (N, K)."""
         return torch.stack([network(x) for network in self.networks]).mean(0)
 
 
 def as_ensemble(substitutes: Sequence[NetworkUnderTest]) -> NetworkUnderTest:
-    """Several substitutes as one, attacked through the mean of their logits (Liu et al., ICLR 2017)."""
+    """Combine several substitutes into one, attacked through the mean of their logits (Liu et al., ICLR 2017)."""
     names = "+".join(each.model for each in substitutes)
     return NetworkUnderTest(
         names, {"mean": [each.identity for each in substitutes]}, lambda: Mean([s.load() for s in substitutes])
@@ -51,12 +51,12 @@ def as_ensemble(substitutes: Sequence[NetworkUnderTest]) -> NetworkUnderTest:
 
 
 class TransferCrafter:
-    """Craft the examples of a request's transfer attacks on its substitutes; what was crafted before is read.
+    """Craft the examples of a request's transfer attacks on its substitutes; examples crafted before are read.
 
     Args:
-        request: whose split, threat model, seed and substitutes are used.
-        folder: where crafted examples are kept, one safetensors file each.
-        device: where they are crafted.
+        request: gives split, threat model, seed and substitutes.
+        folder: folder for crafted examples, one safetensors file for each attack and substitute.
+        device: device for crafting.
     """
 
     def __init__(self, request: EvaluationRequest, folder: Path, device: torch.device) -> None:
@@ -88,7 +88,7 @@ class TransferCrafter:
         return found
 
     def crafted(self, spec: AttackSpec) -> CraftedExamples | None:
-        """The examples of an expanded attack, made where they are missing; None for other attacks."""
+        """Return the examples of an expanded attack, crafted if they are missing; None for other attacks."""
         wanted = spec.params.get("crafted")
         for each in self.request.substitutes if spec.algorithm == ALGORITHM else ():
             source = self._source(spec)
@@ -98,10 +98,10 @@ class TransferCrafter:
         return None
 
     def _source(self, spec: AttackSpec) -> AttackSpec:
-        """The attack that crafts: one restart, and no early stop.
+        """Return the attack that crafts: one restart, and no early stop.
 
         Raises:
-            InputError: it is no white-box attack, or not defined for the norm.
+            InputError: the attack is no white-box attack, or not defined for the norm.
         """
         bind(spec)
         source = find_attack(spec.params["attack"])
@@ -113,7 +113,7 @@ class TransferCrafter:
         return source.model_copy(update={"success": "last", "restarts": 1})
 
     def _identity(self, source: AttackSpec, substitute: NetworkUnderTest) -> dict[str, Any]:
-        """All that the examples depend on."""
+        """Return everything on which the crafted examples depend."""
         return {
             "substitute": substitute.identity,
             **self.request.attack_identity(source),
@@ -132,7 +132,7 @@ class TransferCrafter:
         return _read(path, digest(depends))
 
     def _craft(self, source: AttackSpec, substitute: NetworkUnderTest) -> Tensor:
-        """The last iterates (N, C, H, W) for all examples, right or wrong on the substitute, on the CPU."""
+        """Return the last iterates (N, C, H, W) on the CPU, for all examples, right or wrong on the substitute."""
         settings = self.settings
         with ExitStack() as stack:
             network = stack.enter_context(frozen_network(substitute.load(), self.device))

@@ -1,4 +1,4 @@
-"""Stored adversarial examples, judged again from disk: nothing of the run that made them is reused."""
+"""Judge stored adversarial examples again from disk; nothing of the run that made them is reused."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from robench.store import Header, Rows, Store, read, read_header
 
 @dataclass(frozen=True)
 class Verification:
-    """What became of one record.
+    """Result of checking one record.
 
     Attributes:
-        header: of the record.
-        examples: stored adversarial examples.
-        confirmed: those that hold.
-        faults: the reasons of the others, and rows that contradict themselves, counted.
-        reason: why nothing could be checked, or nothing.
+        header: header of the record.
+        examples: number of stored adversarial examples.
+        confirmed: number of examples that are confirmed.
+        faults: number of other examples and of contradictory rows, by reason.
+        reason: why nothing could be checked; empty if something was checked.
     """
 
     header: Header
@@ -42,7 +42,7 @@ def verify(results: Path, cards: list[Card] | None = None) -> list[Verification]
 
     Args:
         results: the folder of the records.
-        cards: only the records of these defenses; without them, those of all registered ones.
+        cards: defenses whose records are judged; None for all registered defenses.
 
     Raises:
         InputError: a damaged record, or a card or data that cannot be loaded.
@@ -62,10 +62,10 @@ def _verify(path: Path, card: Card | None) -> Verification:
         return Verification(header, 0, 0, {}, reason)
     data = _dataset(header, card)
     if data is None:
-        return Verification(header, 0, 0, {}, "of data of one's own that its card does not name")
+        return Verification(header, 0, 0, {}, "made with user data that its card does not name")
     split = data.load("test")
     if split.sha256 != header.identity["data"]["sha256"]:
-        return Verification(header, 0, 0, {}, "of other data than the dataset's")
+        return Verification(header, 0, 0, {}, "made with other data than the dataset's")
     broken = np.flatnonzero(rows.clean & ~rows.robust)
     positions = {int(i): place for place, i in enumerate(split.ids.tolist())}
     at = torch.tensor([positions[int(i)] for i in rows.id[broken]], dtype=torch.int64)
@@ -76,32 +76,32 @@ def _verify(path: Path, card: Card | None) -> Verification:
         with frozen_network(load_card(card), device) as network:
             ball = Ball(clean, header.threat.norm, header.threat.eps)
             ruling = Judge(network, MicroBatcher.auto(device)).rule(ball, points, y)
-        # A GPU's near-tie may fall on the other side here: neither confirmed nor a fault.
+        # A near-tie on a GPU may be decided differently here: neither confirmed nor a fault.
         faults.update(FAULTS[code] for code in ruling.fault[~ruling.tied].tolist() if code)
         return Verification(header, len(broken), int(ruling.confirmed.sum()), dict(faults))
     return Verification(header, 0, 0, dict(faults))
 
 
 def _hindrance(header: Header, card: Card | None) -> str:
-    """Why a record's points cannot be judged again, or nothing."""
+    """Return why a record's points cannot be judged again, or an empty text."""
     if not header.has_adversarial:
         return "stored without points: run with --save-adversarial"
     if card is None:
         return "not a registered defense: name its card with --model"
     if digest(card.identity()) != header.model_identity:
-        return "of other weights than the card's"
+        return "made with other weights than the card's"
     return ""
 
 
 def _dataset(header: Header, card: Card) -> Dataset | None:
-    """A record's dataset, by name or from its card; None where neither knows it."""
+    """Find a record's dataset by name or from its card; None if neither names it."""
     if header.dataset in DATASETS:
         return DATASETS[header.dataset]
     return dataset_of(card) if card.label == header.dataset else None
 
 
 def _contradictions(rows: Rows, header: Header) -> Counter[str]:
-    """Rows that say one thing in one column and another in the next."""
+    """Count rows whose columns contradict each other, by reason."""
     limit = header.attack.steps
     return Counter(
         {

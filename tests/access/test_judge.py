@@ -13,6 +13,7 @@ from robench.classifiers.frozen import frozen_network
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.numerics.ball import Ball, finite, in_box
 from robench.specs import AttackSpec, ThreatModel
+from robench.specs.settings import Precision
 from tests.support.networks import CPU
 
 THREAT = ThreatModel.parse("linf", "0.1")
@@ -51,7 +52,7 @@ class Returns(Claims):
         return replace(state, x=self.points.expand_as(task.x))
 
 
-def attack(algorithm: Algorithm, x: float = 0.45, spec: AttackSpec = SPEC, precision: str = "fp32"):
+def attack(algorithm: Algorithm, x: float = 0.45, spec: AttackSpec = SPEC, precision: Precision = "fp32"):
     images = torch.full((3, 1, 2, 2), x)
     y = torch.tensor([0, 0, 1])  # the third is misclassified clean
     with frozen_network(Threshold().eval(), CPU) as frozen:

@@ -18,10 +18,10 @@ from robench.numerics.losses import dlr, margin, targeted_dlr, wrong_classes
 from robench.specs import find_attack
 from tests.support.networks import CPU, toy
 from tests.support.optima import Pieces, Planes, among, exact, grey, linear, nearest
-from tests.support.runs import Counting, attack
+from tests.support.runs import Counting, attack, survives
 
 NORMS = ["linf", "l2"]
-FAST_CW = {"iterations": 300, "steps": 2700}
+FAST_CW = {"iterations": 100, "steps": 900}
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -78,24 +78,18 @@ def test_piecewise_linear_optimum_within_two_percent(name, norm, params, corner)
     assert ratio.max() < 1.02
 
 
+@pytest.mark.parametrize("places", [2, pytest.param(6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("norm", "factor"), [("linf", 1.05), ("l2", 1.5)])
-def test_square_succeeds_a_little_beyond_the_optimum(norm, factor):
+def test_square_succeeds_a_little_beyond_the_optimum(norm, factor, places):
     """Under l2 its windows are at least three pixels wide, so it cannot shape the optimum of a random plane."""
     x = 0.5 + 0.05 * (2 * torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) - 1)
     model, x, y = among(x, k=3)
     spec, optimum = find_attack("square"), exact(model, x, y, norm)
-    for place in range(6):
+    short = spec.model_copy(update={"steps": 100})
+    for place in range(places):
         one = slice(place, place + 1)
-        beyond, below = factor * float(optimum[place]), 0.999 * float(optimum[place])
-        assert (
-            robench.evaluate(model, x[one], y[one], attacks=[spec], norm=norm, eps=beyond).worst_case.robust_accuracy
-            == 0
-        )
-        short = spec.model_copy(update={"steps": 100})
-        assert (
-            robench.evaluate(model, x[one], y[one], attacks=[short], norm=norm, eps=below).worst_case.robust_accuracy
-            == 100
-        )
+        assert not survives(model, x[one], y[one], spec, norm, factor * float(optimum[place]))
+        assert survives(model, x[one], y[one], short, norm, 0.999 * float(optimum[place]))
 
 
 def test_square_reaches_the_last_row_and_column_unless_told_not_to():
@@ -111,34 +105,28 @@ def test_apgd_reaches_the_optimum_on_a_linear_network(name, norm):
     # Cross-entropy heads for all classes at once, so with more than two it need not reach the nearest.
     model, x, y = linear(k=2 if name == "apgd-ce" else 5)
     optimum = exact(model, x, y, norm)
-    for factor, survive in ((0.999, True), (1.01, False)):
+    for factor, right in ((0.999, True), (1.01, False)):
         for place in range(3):
             one = slice(place, place + 1)
-            verdict = robench.evaluate(
-                model, x[one], y[one], attacks=[name], norm=norm, eps=factor * float(optimum[place])
-            )[name]
-            assert (verdict.robust_accuracy == 100.0) is survive
+            assert survives(model, x[one], y[one], find_attack(name), norm, factor * float(optimum[place])) is right
 
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("how", [{}, {"scale": 15.0}, {"shift": -50.0}], ids=["s1", "s15", "negative"])
-def test_cascade_reaches_the_optimum_on_a_linear_network(norm, how):
+@pytest.mark.parametrize("places", [2, pytest.param(6, marks=pytest.mark.slow)])
+def test_cascade_reaches_the_optimum_on_a_linear_network(norm, how, places):
     model, x, y = linear(**how)
-    optimum = exact(model, x, y, norm)
-    for factor, survive in ((0.999, True), (1.01, False)):
-        for place in range(6):
+    spec, optimum = find_attack("cascade"), exact(model, x, y, norm)
+    for factor, right in ((0.999, True), (1.01, False)):
+        for place in range(places):
             one = slice(place, place + 1)
-            verdict = robench.evaluate(
-                model, x[one], y[one], attacks=["cascade"], norm=norm, eps=factor * float(optimum[place])
-            )["cascade"]
-            assert (verdict.robust_accuracy == 100.0) is survive
+            assert survives(model, x[one], y[one], spec, norm, factor * float(optimum[place])) is right
 
 
-def test_a_cascade_is_stronger_than_its_opening_and_gives_up_what_is_hopeless(digits):
+@pytest.mark.parametrize("n", [40, pytest.param(150, marks=pytest.mark.slow)])
+def test_a_cascade_is_stronger_than_its_opening_and_gives_up_what_is_hopeless(digits, n):
     model = load_model("pgdat_he")
-    report = robench.evaluate(
-        model, digits.x[:150], digits.y[:150], ids=digits.ids[:150], attacks=["cascade"], eps="0.2"
-    )
+    report = robench.evaluate(model, digits.x[:n], digits.y[:n], ids=digits.ids[:n], attacks=["cascade"], eps="0.2")
     verdict = report["cascade"]
     accuracies = [verdict.accuracy_after(steps) for steps in (10, 73, 150, verdict.result.record.header.attack.steps)]
     assert accuracies == sorted(accuracies, reverse=True)
@@ -174,9 +162,10 @@ def test_apgd_is_never_cut_from_a_longer_run():
 NEW = ["apgd-ce", "apgd-dlr", "apgd-t", "deepfool", "fab", "fab-t", "square", "cw-l2", "feature-attack"]
 
 
+@pytest.mark.parametrize("n", [16, pytest.param(96, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NEW)
-def test_verdicts_depend_neither_on_batch_order_nor_chunks(name):
-    model, split = toy()
+def test_verdicts_depend_neither_on_batch_order_nor_chunks(name, n):
+    model, split = toy(n=n)
     spec = find_attack(name)
     short = {"steps": min(spec.steps, 40), "restarts": min(spec.restarts, 2)}
     spec = spec.model_copy(update=short)
@@ -184,7 +173,7 @@ def test_verdicts_depend_neither_on_batch_order_nor_chunks(name):
     shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(5))
     with frozen_network(model, CPU) as frozen:
         base = attack(frozen, split, spec, norm=norm, threat=eps)
-        for how in ({"batch_size": 1}, {"batch_size": 7}, {"order": shuffled, "chunk_size": 17}):
+        for how in ({"batch_size": 1}, {"batch_size": 7}, {"order": shuffled, "chunk_size": n // 5}):
             rows = attack(frozen, split, spec, norm=norm, threat=eps, **how)
             assert (rows.robust != base.robust).sum() <= 1, how
     assert base.valid.all()
@@ -228,7 +217,8 @@ class Counted(Classifier):
         return super().features(x)
 
 
-def test_cw_moves_saturated_pixels():
+@pytest.mark.parametrize("length", [FAST_CW, pytest.param({}, marks=pytest.mark.slow)], ids=["short", "as declared"])
+def test_cw_moves_saturated_pixels(length):
     x = torch.cat([torch.zeros(4, 1, 2, 2), torch.ones(4, 1, 2, 2)])
     sign = torch.ones(8).index_fill(0, torch.arange(4, 8), -1.0)
     for half in (slice(0, 4), slice(4, 8)):
@@ -236,7 +226,7 @@ def test_cw_moves_saturated_pixels():
         model = Planes(w, torch.tensor([0.0, -0.5 if half.start == 0 else 3.5])).eval()
         y = torch.zeros(4, dtype=torch.long)
         assert (model(x[half]).argmax(1) == y).all()
-        found = nearest(model, x[half], y, "cw-l2", "l2")
+        found = nearest(model, x[half], y, "cw-l2", "l2", **length)
         torch.testing.assert_close(found, torch.full_like(found, 0.25), rtol=0.02, atol=0)
 
 
@@ -294,8 +284,8 @@ def test_projection_onto_a_hyperplane_out_of_reach_goes_as_far_as_the_box(norm):
 
 
 def project(x, w, change, norm):
-    images = (torch.tensor(v, dtype=torch.float32).view(1, 1, 1, -1) for v in (x, w))
-    return onto_hyperplane(*images, torch.tensor([change]), norm).flatten().double().numpy()
+    image, normal = (torch.tensor(v, dtype=torch.float32).view(1, 1, 1, -1) for v in (x, w))
+    return onto_hyperplane(image, normal, torch.tensor([change]), norm).flatten().double().numpy()
 
 
 def size(d, norm):

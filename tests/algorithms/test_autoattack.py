@@ -15,34 +15,42 @@ from tests.support.networks import CPU
 from tests.support.runs import attack
 
 
+@pytest.fixture(scope="module", params=["apgd-ce", pytest.param("fab-t", marks=pytest.mark.slow)])
+def part(request):
+    """The name of one of AutoAttack's parts: random starts, and, slower, random targets too."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def fab(digits):
-    return robench.evaluate(
-        load_model("pgdat"), digits.x[:30], digits.y[:30], ids=digits.ids[:30], attacks=["reference-fab-t"], eps="0.2"
-    )["reference-fab-t"].result.record
+def record(part, digits):
+    """What robench keeps of that part."""
+    return verdicts(part, digits)
 
 
-def test_verdicts_are_those_of_the_package_itself(fab, digits):
+def verdicts(part, digits):
+    name, few = f"reference-{part}", digits.limit(30)
+    report = robench.evaluate(load_model("pgdat"), few.x, few.y, ids=few.ids, attacks=[name], eps="0.2")
+    return report[name].result.record
+
+
+def test_verdicts_are_those_of_the_package_itself(part, record, digits):
     from pyautoattack import AutoAttack
 
     model, x, y = load_model("pgdat"), digits.x[:30], digits.y[:30]
     correct = model(x).argmax(1) == y
     reference = AutoAttack(model, norm="Linf", eps=0.2, seed=0, device="cpu", version="standard")
-    reference.attacks_to_run = ["fab-t"]
+    reference.attacks_to_run = [part]
     _, predicted = reference.run_standard_evaluation(x[correct], y[correct], batch_size=250)
-    assert (fab.robust[correct.numpy()] == (predicted == y[correct]).numpy()).all()
-    assert 0 < fab.robust.sum() < correct.sum()
+    assert (record.robust[correct.numpy()] == (predicted == y[correct]).numpy()).all()
+    assert 0 < record.robust.sum() < correct.sum()
 
 
-def test_the_global_generator_is_left_alone_and_does_not_matter(fab, digits):
-    model = load_model("pgdat")
+def test_the_global_generator_is_left_alone_and_does_not_matter(part, record, digits):
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
-    again = robench.evaluate(
-        model, digits.x[:30], digits.y[:30], ids=digits.ids[:30], attacks=["reference-fab-t"], eps="0.2"
-    )["reference-fab-t"].result.record
+    again = verdicts(part, digits)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert (again.robust == fab.robust).all()
+    assert (again.robust == record.robust).all()
 
 
 def test_cost_is_an_upper_bound(digits, pgdat):
@@ -84,9 +92,10 @@ def test_nan_logits_end_in_a_sentence(digits):
 def test_few_classes_mean_fewer_targets_or_a_skip():
     for classes, skipped in ((5, False), (3, True)):
         weight = torch.randn(classes, 16, generator=torch.Generator().manual_seed(0))
-        model = nn.Sequential(nn.Flatten(), nn.Linear(16, classes, bias=False)).eval()
+        last = nn.Linear(16, classes, bias=False)
         with torch.no_grad():
-            model[1].weight.copy_(weight)
+            last.weight.copy_(weight)
+        model = nn.Sequential(nn.Flatten(), last).eval()
         x = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(1))
         report = robench.evaluate(model, x, model(x).argmax(1), attacks=["reference-apgd-t"], eps=0.05)
         assert bool(report.skipped) is skipped

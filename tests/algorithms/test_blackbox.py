@@ -1,6 +1,8 @@
 """Attacks that see scores or decisions only: their estimates, their queries, their successes."""
 
 from collections import Counter
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +18,12 @@ from robench.classifiers import load_model
 from robench.classifiers.frozen import frozen_network
 from robench.errors import FaultError
 from robench.numerics.ball import Ball
-from robench.numerics.losses import Objective
+from robench.numerics.losses import Objective, margin
 from robench.numerics.randomness import ExampleRandom
 from robench.specs import find_attack
 from tests.support.networks import CPU
 from tests.support.optima import exact, grey, linear
-from tests.support.runs import Counting, attack
+from tests.support.runs import Counting, attack, survives
 
 SCORES = ["nes-20", "spsa-20", "zoo", "square"]
 
@@ -64,7 +66,8 @@ def test_estimates_are_unbiased_within_their_standard_error(name, which, digits)
         y = model(x).argmax(1)
         task = task_on(frozen, x, y, "gradient")
         true = task.oracle.gradient(x, Objective("margin")).gradient.flatten(1)
-        algorithm, rows = bind(find_attack(name)), torch.arange(len(x))
+        algorithm: Any = bind(find_attack(name))
+        rows = torch.arange(len(x))
         estimates = torch.stack([algorithm.gradient(x, rows, t, task).flatten(1) for t in range(40)])
     error = estimates.std(0) / 40**0.5
     # Each coordinate's deviation, in standard errors: a standard normal number if the estimate is unbiased.
@@ -81,27 +84,44 @@ def smooth(pixels):
     return model, grey(3, half=0.2)
 
 
-ROUNDING = 2e-3
-"""What float32 logits leave of a difference over 2e-4."""
+UNIT = 2.0**-24
+"""Unit roundoff of float32."""
+PASS = 8
+"""Rounding of a forward pass, in unit roundoffs of the largest logit. The longest sums have 576 terms: in eight lanes
+or more a random walk of 72 roundings, which ends about 8 away. Measured against float64 on all 540 images: 2 to 6
+for the registered networks, with and without vector instructions.
+"""
 
 
-@pytest.mark.parametrize(
-    ("which", "sigma", "within"),
-    [("quadratic", 1e-3, 1e-3), ("smooth", 1e-3, 1e-3), ("pgdat", 1e-4, ROUNDING)],
-)
-def test_zoo_measures_the_true_derivative(which, sigma, within, digits):
+@pytest.mark.parametrize(("which", "sigma"), [("quadratic", 1e-3), ("smooth", 1e-3), ("pgdat", 1e-4)])
+def test_zoo_measures_the_true_derivative(which, sigma, digits):
+    # The central difference (m(x + s e) - m(x - s e)) / 2s of the margin m of float32 logits z is off by no more than
+    # - rounding: two logits in each of two probes, each off by PASS * UNIT * max |z|, over their distance 2s;
+    # - truncation: the central difference of exact logits less the exact derivative, which is s^2 / 6 times the third
+    #   derivative where m is smooth, and the share of a kink between the probes where it is not; both from the same
+    #   network in float64.
     (quadratic, x), (pgdat, images) = networks(digits)
     model, x = {"quadratic": (quadratic, x), "pgdat": (pgdat, images), "smooth": smooth(18)}[which]
-    algorithm = bind(find_attack("zoo").model_copy(update={"params": {"sigma": sigma}}))
-    with frozen_network(model, CPU) as frozen:
-        y = model(x).argmax(1)
+    algorithm: Any = bind(find_attack("zoo").model_copy(update={"params": {"sigma": sigma}}))
+    with torch.no_grad():
+        logits = model(x)
+    y, twin = logits.argmax(1), deepcopy(model).double()
+    exact_x = x.double().requires_grad_()
+    (true,) = torch.autograd.grad(margin(twin(exact_x), y).sum(), exact_x)
+    rounding = 4 * PASS * UNIT * float(logits.abs().max()) / (2 * sigma)
+    assert rounding < 0.05 * float(true.abs().max()), "the bound must be small beside what is measured"
+    with frozen_network(model, CPU) as frozen, torch.no_grad():
         task = task_on(frozen, x, y, "gradient")
-        true = -task.oracle.gradient(x, Objective("margin")).gradient.flatten(1)
         for i in range(18):
             along = torch.zeros_like(x).flatten(1)
             along[:, i] = 1
-            found = algorithm.derivative(x, along.view_as(x), task)
-            assert (found - true[:, i]).abs().max() <= within * max(float(true.abs().max()), 1.0)
+            along = along.view_as(x)
+            ahead, behind = ((x + sign * sigma * along).double() for sign in (1, -1))
+            apart = (ahead - behind).flatten(1).amax(1)
+            central = (margin(twin(ahead), y) - margin(twin(behind), y)) / apart
+            slope = true.flatten(1)[:, i]
+            error = (algorithm.derivative(x, along, task) - slope).abs()
+            assert (error <= rounding + (central - slope).abs()).all()
 
 
 def test_zoo_in_blocks_moves_whole_blocks(digits):
@@ -118,7 +138,7 @@ def test_zoo_in_blocks_moves_whole_blocks(digits):
 
 
 def test_directions_do_not_depend_on_the_batch(digits):
-    algorithm = bind(find_attack("spsa-20"))
+    algorithm: Any = bind(find_attack("spsa-20"))
     with frozen_network(load_model("pgdat"), CPU) as frozen:
         x, y = digits.x[:8], digits.y[:8]
         whole = task_on(frozen, x, y)
@@ -178,8 +198,9 @@ def test_probes_stay_in_the_box(digits):
     assert outside["values"] == 0
 
 
-def test_a_short_run_is_read_from_a_long_one_verdict_by_verdict(digits):
-    model, x, y, ids = load_model("pgdat"), digits.x[:60], digits.y[:60], digits.ids[:60]
+@pytest.mark.parametrize("n", [15, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_short_run_is_read_from_a_long_one_verdict_by_verdict(digits, n):
+    model, x, y, ids = load_model("pgdat"), digits.x[:n], digits.y[:n], digits.ids[:n]
     long = find_attack("spsa-80").model_copy(update={"name": "long", "steps": 8})
     short = long.model_copy(update={"name": "short", "steps": 2})
     both = robench.evaluate(model, x, y, ids=ids, attacks=[short, long], eps="0.3")
@@ -189,15 +210,15 @@ def test_a_short_run_is_read_from_a_long_one_verdict_by_verdict(digits):
     assert alone["short"].result.record.robust.sum() > 0
 
 
-def test_rays_succeeds_a_little_beyond_the_optimum_of_a_linear_network():
+@pytest.mark.parametrize("places", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_rays_succeeds_a_little_beyond_the_optimum_of_a_linear_network(places):
     model, x, y = linear(k=2, half=0.3)
     optimum = exact(model, x, y, "linf")
-    for place in range(3):
+    for place in range(places):
         one, best = slice(place, place + 1), float(optimum[place])
-        for factor, survive in ((1.05, False), (0.999, True)):
+        for factor, right in ((1.05, False), (0.999, True)):
             spec = find_attack("rays").model_copy(update={"steps": 3000, "params": {"tolerance": 1e-4}})
-            report = robench.evaluate(model, x[one], y[one], attacks=[spec], eps=factor * best)
-            assert (report.worst_case.robust_accuracy == 100.0) is survive
+            assert survives(model, x[one], y[one], spec, "linf", factor * best) is right
 
 
 def test_rays_reaches_small_radii_on_many_pixels():
@@ -216,8 +237,7 @@ def test_rays_reaches_small_radii_on_many_pixels():
     spec = find_attack("rays").model_copy(update={"steps": 2000})
     for one in (2, 3):  # the optima of the others are shorter than the tolerance can tell
         part = slice(one, one + 1)
-        report = robench.evaluate(model, x[part], y[part], attacks=[spec], eps=1.05 * float(optimum[one]))
-        assert report.worst_case.robust_accuracy == 0.0, one
+        assert not survives(model, x[part], y[part], spec, "linf", 1.05 * float(optimum[one])), one
 
 
 @pytest.mark.parametrize("size", [9, 64, 768, 784, 3072])

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from math import sqrt
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,10 @@ from robench.classifiers import architecture, list_architectures, load_card, mak
 from robench.errors import InputError
 from robench.specs import read_card
 
-LIGHT = {"wide_resnet": {"depth": 10, "widen_factor": 1}, "torchvision_resnet": {"name": "resnet18"}}
+LIGHT: dict[str, dict[str, Any]] = {
+    "wide_resnet": {"depth": 10, "widen_factor": 1},
+    "torchvision_resnet": {"name": "resnet18"},
+}
 """Arguments for architectures that need some."""
 
 CARD = """

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,6 +220,8 @@ def test_objects_beside_the_tensors_are_not_built(tmp_path):
 class Harm:
     """A pickle that would run code."""
 
+    place: str
+
     def __reduce__(self):
         return Path.touch, (Path(Harm.place),)
 
@@ -280,7 +283,7 @@ def drop(*keys):
     return lambda state: {key: value for key, value in state.items() if key not in keys}
 
 
-FOREIGN = {
+FOREIGN: dict[str, Any] = {
     "a key is missing": (
         foreign.wide_resnet, drop("block2.layer.0.conv2.weight"), "1 missing (block2.layer.0.conv2.weight)"
     ),
@@ -383,7 +386,7 @@ def test_the_only_weights_in_a_file_are_found(tmp_path):
 
 NO_WEIGHTS = {
     "a Git LFS pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "Git LFS"),
-    "Python": (lambda path: path.write_text("import torch\n"), "none of torch.save"),
+    "Python": (lambda path: path.write_text("import torch\n"), "not from torch.save"),
     "arrays": (lambda path: torch.save({"a": np.ones(2)}, path), "hold no tensors by name, only a: save"),
     "a whole network": (
         lambda path: torch.save(torch.nn.Linear(2, 2), path),

@@ -1,6 +1,7 @@
 """Penultimate features of anyone's network: found, or named."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_a_network_of_ones_own_gets_the_verdicts_of_the_same_network_in_the_regi
 
 
 def test_robenchs_own_heads_are_found_inside_another_network(digits):
-    ours = load_model("pgdat_he")
+    ours: Any = load_model("pgdat_he")
     layer, z = found(nn.Sequential(nn.Identity(), ours).eval(), x=digits.x[:8])
     assert layer.head is ours.head
     assert torch.equal(z, ours.features(digits.x[:8]))
@@ -209,7 +210,7 @@ def test_a_named_layer_comes_before_the_features_of_robenchs_own_networks():
 
 
 def test_what_is_changed_in_place_afterwards_is_seen_as_it_was():
-    model = Own(functional)
+    model: Any = Own(functional)
     assert torch.equal(found(model, "body.1")[1], F.linear(X.flatten(1), model.body[1].weight, model.body[1].bias))
 
 
@@ -222,7 +223,7 @@ def test_gradients_pass_through_the_features():
 
 
 def test_a_normalised_network_has_the_names_its_owner_knows():
-    model = Normalised(Own(functional), [0.5], [0.5]).eval()
+    model: Any = Normalised(Own(functional), [0.5], [0.5]).eval()
     assert torch.equal(found(model, "body")[1], model.network.body((X - 0.5) / 0.5))
     with pytest.raises(InputError, match=r"unknown feature layer 'network\.body'"):
         evaluate(model, feature_layer="network.body")

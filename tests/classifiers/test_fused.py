@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,6 @@ from robench.classifiers.precision import arithmetic
 from robench.data import find_dataset
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input
-from tests.support.shell import shell
 from tests.support.toys import stopped_after_a_chunk
 
 CPU = torch.device("cpu")
@@ -86,7 +86,7 @@ def test_the_network_stays_as_it_was():
     with frozen_network(network, CPU) as frozen:
         fast = frozen.accelerated("fused", "fp32")
         assert fast.search_module is not network
-        assert fast.model is network
+        assert fast.module is network
         slope(fast.search_module, images())
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items())
     assert all(each.requires_grad and each.grad is None for each in network.parameters())
@@ -214,7 +214,7 @@ def test_a_search_that_is_wrong_breaks_nothing():
         job = Job(misled, bind(spec), spec, ThreatModel.parse("linf", "0.001"), 0, "fp32", batcher)
         judge = Judge(misled, batcher)
         clean = judge.clean(split.x, split.y, split.ids)
-        finished = attack_chunk(job, Chunk(split.x, split.y, split.ids, clean), judge, lambda *_: None)
+        finished = attack_chunk(job, Chunk(split.x[:], split.y, split.ids, clean), judge, lambda *_: None)
     assert torch.equal(torch.from_numpy(finished.rows.robust), clean == split.y)
     assert finished.faults["not misclassified"] > 0
 
@@ -238,7 +238,8 @@ def test_a_record_says_how_its_network_was_searched(tmp_path):
         y = network(x).argmax(1)
     options = {"eps": 0.01, "results": tmp_path, "device": "cpu"}
     found = {}
-    for attacks, search in ((["cw-linf-100"], "fused"), (["cw-linf-20"], "plain"), (["mim-20"], "plain")):
+    asked: list[tuple[list[str], Any]] = [(["cw-linf-100"], "fused"), (["cw-linf-20"], "plain"), (["mim-20"], "plain")]
+    for attacks, search in asked:
         evaluation = robench.evaluate(network, x, y, attacks=attacks, search=search, **options)
         found[attacks[0]] = evaluation.results[0].record.header.search
     assert found == {"cw-linf-100": "fused", "cw-linf-20": "fused", "mim-20": "plain"}
@@ -255,12 +256,12 @@ def test_a_record_made_in_two_ways_says_both(tmp_path, monkeypatch):
     assert header.search == "fused and plain"
 
 
-def test_one_sentence_where_there_is_no_such_search():
-    said = shell("eval", "--model", "pgdat", "--search", "fast")
-    assert said.returncode == 2
-    assert "--search': 'fast' is not one of 'plain', 'fused', 'compiled'" in said.stderr
+def test_one_sentence_where_there_is_no_such_search(cli):
+    said = cli("eval", "--model", "pgdat", "--search", "fast")
+    assert said.code == 2
+    assert "--search': 'fast' is not one of 'plain', 'fused', 'compiled'" in said.sentence
     with pytest.raises(InputError, match="unknown search"):
-        robench.evaluate(robench.load_model("pgdat"), torch.rand(2, 1, 8, 8), [0, 1], eps=0.1, search="fast")
+        robench.evaluate(robench.load_model("pgdat"), torch.rand(2, 1, 8, 8), [0, 1], eps=0.1, search="fast")  # type: ignore[arg-type]
 
 
 def test_a_service_is_not_compiled():

@@ -1,6 +1,7 @@
 """Heads and classifiers: hypersphere embedding as the paper defines it."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_no_bias_with_he_and_a_bias_without():
 
 
 def test_registered_he_model_gives_cosines(digits):
-    model = load_model("pgdat_he")
+    model: Any = load_model("pgdat_he")
     with torch.no_grad():
         z, logits = model.features(digits.x), model(digits.x)
     assert logits.abs().max() <= 1 + 1e-6
@@ -60,7 +61,7 @@ def test_registered_he_model_gives_cosines(digits):
 
 
 def test_normalisation_is_inside_the_network(digits):
-    model = load_model("pgdat")
+    model: Any = load_model("pgdat")
     x = digits.x[:8]
     with torch.no_grad():
         torch.testing.assert_close(model.features(x), model.backbone((x - 0.3055) / 0.3761))
@@ -81,7 +82,7 @@ def test_evaluation_leaves_the_model_as_it_was(name, digits):
 
 
 def test_the_model_comes_back_after_an_error(digits):
-    model = load_model("pgdat")
+    model: Any = load_model("pgdat")
     with torch.no_grad():
         model.head.bias[0] = float("nan")
     flags = [p.requires_grad for p in model.parameters()]

@@ -148,7 +148,7 @@ def test_from_the_command_line(cli, data):
         ((), "add --dataset"),
         (("--dataset", "digits", "--mean", "a", "--std", "1"), "numbers with commas"),
         (("--dataset", "digits", "--mean", "0.5"), "belong together"),
-        (("--dataset", "digits", "--mean", "0.5", "--std", "1,1"), "give as many"),
+        (("--dataset", "digits", "--mean", "0.5", "--std", "1,1"), "the same number"),
         (("--dataset", "digits", "--mean", "125", "--std", "63"), "divide --mean and --std by 255"),
         (("--dataset", "digits", "--mean", "0.5", "--std", "0"), "above 0"),
         (("--dataset", "digits", "--weights", "nowhere.pt"), "no such file"),

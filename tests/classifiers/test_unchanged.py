@@ -28,6 +28,7 @@ class Moody(Own):
 
     def __init__(self, last=None):
         super().__init__(last)
+        self.passes: torch.Tensor
         self.register_buffer("passes", torch.zeros(()))
         self.norm = nn.BatchNorm1d(12)
         self.body[1].weight.requires_grad_(False)

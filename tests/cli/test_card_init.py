@@ -290,7 +290,7 @@ def test_points_of_a_card_on_data_of_ones_own_are_judged_again(cli, place, digit
     assert int(examples) == int(confirmed) > 0
     assert faults == "none"
     assert cli(*ours, "--dataset", f"npz:{place / 'nines.npz'}").code == 0
-    assert "of data of one's own that its card does not name" in cli("verify", "--model", folder, *where).out
+    assert "made with user data that its card does not name" in cli("verify", "--model", folder, *where).out
 
 
 def test_a_card_on_data_of_ones_own_in_the_registry(cli, place, checkout, monkeypatch):

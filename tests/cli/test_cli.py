@@ -1,10 +1,6 @@
-"""The command line as a user meets it: what is declared, wrong usage, pipes, signals, training."""
+"""The command line as a user meets it: what is declared, wrong usage, pipes."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from importlib.util import find_spec
 
 import pytest
@@ -13,8 +9,7 @@ from robench.algorithms.pgd import PGD
 from robench.data import DATASETS
 from robench.report import FORMATS
 from robench.specs import battery_attacks, find_attack, list_attacks, list_batteries, list_models
-from tests.support.cards import copy_card
-from tests.support.shell import EVAL, PYTHON, SMALL, shell
+from tests.support.shell import EVAL, SMALL
 
 # ---- list, show, doctor ----
 
@@ -56,36 +51,6 @@ def test_doctor_names_versions_device_data_and_models(cli, tmp_path):
     for words in ("python", "torch", "cpu", "gpu", "checksum holds", *list_models(), str(tmp_path)):
         assert words in said.out
     assert "PROBLEM" not in said.out
-
-
-def test_what_needs_no_network_does_not_import_torch(results, cli):
-    assert cli("publish", "--results", results).code == 0
-    commands = [
-        ["list", "models"],
-        ["list", "attacks"],
-        ["list", "batteries"],
-        ["list", "datasets"],
-        ["show", "model", "pgdat"],
-        ["report", "--results", str(results)],
-        ["report", "--format", "html", "--results", str(results)],
-        ["publish", "--results", str(results)],
-        ["diff", "pgdat", "pgdat_he"],
-        ["check", "--model", "nobody"],
-        ["check", "--max-drop", "-1"],
-        ["eval", "--model", "nobody"],
-        ["eval", "--model", "pgdat", "--eps", "8"],
-        ["--help"],
-    ]
-    code = (
-        "import json, sys\nfrom robench.cli import run\n"
-        "for command in json.loads(sys.argv[1]):\n"
-        "    run(command)\n"
-        "    if 'torch' in sys.modules: sys.exit(f'{command} imports torch')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 # ---- Wrong usage ----
@@ -166,7 +131,7 @@ def test_an_internal_fault_is_shown_whole_and_exits_4(cli, tmp_path, monkeypatch
     assert said.err.splitlines()[-1].startswith("robench: internal fault (ZeroDivisionError)")
 
 
-# ---- Pipes, processes, signals ----
+# ---- Pipes ----
 
 PLAIN = [
     ["list", "attacks"],
@@ -186,88 +151,3 @@ def test_no_colour_codes_in_a_pipe(cli, results, arguments):
     said = cli(*(results if argument == "RESULTS" else argument for argument in arguments))
     assert said.out + said.err
     assert "\x1b" not in said.out + said.err
-
-
-def test_a_process_evaluates_and_writes_plain_text(tmp_path):
-    done = shell(*EVAL, "--results", tmp_path)
-    assert done.returncode == 0
-    assert "worst case" in done.stdout
-    assert "pgd-20" in done.stderr
-    assert "\x1b" not in done.stdout + done.stderr
-
-
-def test_a_process_ends_a_mistake_with_one_line_and_2():
-    done = shell("eval", "--model", "pgdta")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("robench: unknown model 'pgdta': did you mean digits/pgdat, digits/pgdat_")
-    assert done.stderr.count("\n") == 1
-
-
-def test_a_reader_that_leaves_early_is_no_failure():
-    with subprocess.Popen([*PYTHON, "list", "attacks"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        error = process.stderr.read()
-        process.wait(timeout=30)
-    assert (process.returncode, error) == (0, b"")
-
-
-def heed_ctrl_c():
-    """As in a terminal: a job in the background inherits that Ctrl-C is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def test_ctrl_c_exits_130_and_keeps_finished_attacks(cli, tmp_path):
-    options = ("--model", "pgdat", "--limit", "100", "--results", str(tmp_path))
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command = [*PYTHON, "eval", *options, "--attack", "mim-20", "--attack", "adaptive-pgd-500"]
-    with subprocess.Popen(command, **pipes, preexec_fn=heed_ctrl_c) as process:  # noqa: PLW1509
-        assert "mim-20" in process.stderr.readline()
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert not list(tmp_path.rglob("adaptive-pgd-500-*.parquet"))
-    again = json.loads(cli("eval", *options, "--attack", "mim-20", "--json", "-").out)
-    assert again["results"][0]["forwards"] == 0
-    assert error.startswith("robench: interrupted: what was finished is kept")
-    assert error.count("\n") == 1
-
-
-# ---- train ----
-
-ONE_EPOCH = [("epochs = 30", "epochs = 1")]
-
-
-def test_a_trained_card_can_be_evaluated(cli, tmp_path):
-    card = copy_card(tmp_path / "mine", *ONE_EPOCH, model="standard")
-    said = cli("train", "--model", card, "--out", tmp_path / "trained")
-    assert said.code == 0
-    made = tmp_path / "trained" / "digits" / "mine" / "card.toml"
-    assert f"robench eval --model {made}" in said.out
-    assert "epoch   1/1" in said.err
-    said = cli("eval", "--model", made, "--attack", "fgsm", "--limit", 20, "--results", tmp_path, "--json", "-")
-    assert json.loads(said.out)["results"][0]["model"].startswith("digits/mine")
-
-
-def test_training_twice_gives_the_same_weights(cli, tmp_path):
-    card = copy_card(tmp_path / "mine", *ONE_EPOCH, model="standard")
-    weights = []
-    for out in (tmp_path / "a", tmp_path / "b"):
-        assert cli("train", "--model", card, "--out", out).code == 0
-        weights.append((out / "digits" / "mine" / "weights.safetensors").read_bytes())
-    assert weights[0] == weights[1]
-
-
-def test_a_loss_that_explodes_names_the_mend(cli, tmp_path):
-    card = copy_card(tmp_path / "mine", *ONE_EPOCH, ("lr = 0.1", "lr = 1e9"), model="standard")
-    said = cli("train", "--model", card, "--out", tmp_path / "trained")
-    assert said.code == 2
-    assert "recipe.lr" in said.last
-
-
-def test_train_into_a_file_names_its_own_option(cli, tmp_path):
-    (tmp_path / "file").touch()
-    said = cli("train", "--model", "pgdat", "--out", tmp_path / "file")
-    assert said.code == 2
-    assert str(tmp_path / "file") in said.sentence
-    assert "--out" in said.sentence

@@ -3,6 +3,8 @@
 The numbers are those of the list of faults.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -82,7 +84,7 @@ def test_networks(cli, tmp_path, what):
     assert words in refused(cli, tmp_path, text)
 
 
-DATA = {
+DATA: dict[str, tuple[dict[str, Any], str]] = {
     "6: below 0": ({"x": X - 0.5}, "pixels lie in [-0."),
     "6: floats up to 255": ({"x": X * 255}, "divide by 255"),
     "6: integers that are no bytes": ({"x": (X * 255).astype(np.int64)}, "divide by 255"),

@@ -1,4 +1,4 @@
-"""The corruptions against the published definitions, which tests/support/published_corruptions.py evaluates independently."""
+"""The corruptions against the published definitions, evaluated anew in `tests/support/published_corruptions.py`."""
 
 from functools import cache
 

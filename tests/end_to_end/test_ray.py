@@ -155,8 +155,17 @@ def test_workers_search_as_this_process_does(second, tmp_path):
     model, x = assemble(declared, Head(), Input(), (3, 32, 32), 10, "the test").eval(), torch.rand(40, 3, 32, 32)
     y = model(x).argmax(1)
     for engine in ("local", "ray"):
-        options = {"attacks": ["pgd-20"], "device": "cpu", "engine": engine, "chunk_size": 10}
-        found = robench.evaluate(model, x, y, eps=0.002, results=tmp_path / engine, **options)
+        found = robench.evaluate(
+            model,
+            x,
+            y,
+            eps=0.002,
+            attacks=["pgd-20"],
+            device="cpu",
+            results=tmp_path / engine,
+            engine=engine,
+            chunk_size=10,
+        )
         assert found.results[0].record.header.search == "fused"
     assert 0 < same(tmp_path / "local", tmp_path / "ray")["pgd-20"]["robust"].count("True") < 40
 
@@ -299,7 +308,7 @@ def test_other_faults_of_workers_are_shown_whole(second):
 
 def test_what_cannot_travel_is_refused(second):
     toy = Toy()
-    with socket.socket() as toy.line:
+    with socket.socket() as toy.line:  # type: ignore[assignment]
         assert "cannot be sent to workers" in refusal(toy, engine="ray")
     assert "engine='ray'" in refusal(robench.Service(Toy(), "toy"), engine="ray")
     assert "connected to Ray already" in refusal(engine="ray", ray_address="auto")

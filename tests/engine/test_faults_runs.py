@@ -5,26 +5,18 @@ The numbers are those of the list of faults.
 
 import json
 import resource
-import signal
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Thread
 
 import pyarrow.parquet as pq
 import pytest
 import torch
-from filelock import FileLock
 
 from robench.algorithms.mim import MIM
 from robench.algorithms.pgd import PGD
-from robench.cli import run
-from robench.paths import data_root
 from robench.store import read
 from tests.support.records import raw_record
-from tests.support.shell import EVAL, SMALL
+from tests.support.shell import EVAL
 from tests.support.toys import Interrupted, Toy, X, evaluate, interrupted, refusal
 
 # ---- 7: too few classes ----
@@ -133,49 +125,6 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_no_verdict(room, error
     assert verdicts.results[0].forwards == calm.results[0].forwards
 
 
-GREEDY = """
-import resource, sys, torch
-sys.path.insert(0, sys.argv[1])
-from tests.support.toys import Toy, evaluate
-from robench.devices import out_of_memory
-
-torch.set_num_threads(1)
-KEPT = 2**21 if sys.argv[2] == "limited" else 1
-
-def greedy(logits, x):
-    return logits + 0 * x.flatten(1)[:, :1].expand(-1, KEPT).exp().mean(1, keepdim=True)  # 8 MB an image
-
-model = Toy(greedy)
-evaluate()  # whatever is loaded on the way is loaded now
-if sys.argv[2] == "limited":
-    pages = int(open("/proc/self/statm").read().split()[0])
-    limit = pages * resource.getpagesize() + 90 * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    try:
-        model(torch.zeros(12, 1, 4, 4).requires_grad_())
-        sys.exit("twelve images do fit")
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-record = evaluate(model, batch_size=12, chunk_size=12).results[0].record
-print(record.robust.tolist(), record.step.tolist())
-"""
-"""Twelve images under a PGD whose micro-batch would need more than the allocator gives."""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit on memory that the allocator meets")
-def test_an_allocator_that_gives_no_more_changes_no_verdict():
-    said = {}
-    for how in ("limited", "free"):
-        command = [sys.executable, "-c", GREEDY, str(data_root()), how]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        said[how] = done.stdout
-    assert said["limited"] == said["free"]
-    assert "True" in said["free"]
-    assert "False" in said["free"]
-
-
 def test_out_of_memory_at_one_example_says_so():
     text = refusal(Small(0))
     assert "out of memory with a single example" in text
@@ -242,39 +191,6 @@ def test_a_disk_that_fills_up_on_the_way_is_one_sentence_and_leaves_no_scraps(cl
 
 
 # ---- 13: locks ----
-
-
-def lock_of(record):
-    return record.parent / ".locks" / f"{record.stem[-16:]}.lock"
-
-
-def test_the_lock_of_a_dead_process_is_free(cli, results):
-    record = raw_record(results)
-    code = f"import filelock, os; filelock.FileLock({str(lock_of(record))!r}).acquire(); os.kill(os.getpid(), 9)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-    assert lock_of(record).is_file()
-    record.unlink()
-    said = cli(*SMALL, "--results", results)
-    assert said.code == 0
-    assert "waiting" not in said.err
-    assert record.is_file()
-
-
-def test_a_run_waits_for_another_and_takes_its_result(results, tmp_path, capsys):
-    record, out = raw_record(results), tmp_path / "out.json"
-    aside = record.rename(tmp_path / record.name)
-    command = [*map(str, SMALL), "--results", str(results), "--json", str(out)]
-    run_ = Thread(target=run, args=(command,))
-    with FileLock(lock_of(record)):
-        run_.start()
-        heard, deadline = "", time.monotonic() + 20
-        while "waiting" not in heard and time.monotonic() < deadline:
-            time.sleep(0.02)
-            heard += capsys.readouterr().err
-        aside.rename(record)
-    run_.join(20)
-    assert "pgd-20: another run is computing it, waiting for its result" in heard
-    assert [row["forwards"] for row in json.loads(out.read_text())["results"]] == [0, 0]
 
 
 # ---- 19: Ctrl-C ----

@@ -27,16 +27,19 @@ def test_the_algorithms_that_say_so_are_tested():
     assert set(list_algorithms()) - set(examples()) == {"apgd", "autoattack", "feature", "transfer"}
 
 
+@pytest.mark.parametrize(
+    ("n", "shorts"), [(20, SHORT[::3]), pytest.param(60, SHORT, marks=pytest.mark.slow)], ids=["some", "all"]
+)
 @pytest.mark.parametrize("name", examples())
-def test_a_run_of_its_own_gives_the_verdicts_read_from_a_longer_one(name, digits):
+def test_a_run_of_its_own_gives_the_verdicts_read_from_a_longer_one(name, n, shorts, digits):
     spec = examples()[name]
     norm, eps = ("linf", "0.25") if "linf" in bind(spec).norms else ("l2", "1.5")
     steps = LONG.get(name, min(spec.steps, 20))
-    few = digits.limit(60)
+    few = digits.limit(n)
     with frozen_network(load_model("pgdat"), CPU) as frozen:
         whole = attack(frozen, few, spec.model_copy(update={"steps": steps}), threat=eps, norm=norm)
-        assert 0 < whole.robust.sum() < 60
-        for short in (s for s in SHORT if s < steps):
+        assert 0 < whole.robust.sum() < n
+        for short in (s for s in shorts if s < steps):
             own = attack(frozen, few, spec.model_copy(update={"steps": short}), threat=eps, norm=norm)
             read = whole.after(short)
             for column in ("robust", "step", "queries", "prediction"):

@@ -5,6 +5,7 @@ The numbers are those of the list of faults.
 
 import hashlib
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -279,6 +280,7 @@ def test_a_set_without_a_correct_example_still_has_accuracies():
 
 
 def test_what_is_no_network_is_named():
-    for model in ("a name", Toy, None):
+    nothing: list[Any] = ["a name", Toy, None]
+    for model in nothing:
         with pytest.raises(InputError, match=r"torch\.nn\.Module or a callable"):
             robench.evaluate(model, X, Y, eps=0.1)

@@ -205,18 +205,18 @@ def test_any_white_box_attack_crafts(digits, attack):
 
 def test_an_attack_of_another_norm_does_not_craft(digits):
     spec = find_attack("transfer-pgd-20").model_copy(update={"name": "mine", "params": {"attack": "cw-l2"}})
-    few, options = digits.limit(5), {"eps": 0.1, "substitutes": {"pgdat": load_model("pgdat")}}
+    few, substitutes = digits.limit(5), {"pgdat": load_model("pgdat")}
     with pytest.raises(InputError, match="not defined for linf"):
-        robench.evaluate(load_model("alp"), few.x, few.y, attacks=[spec], **options)
+        robench.evaluate(load_model("alp"), few.x, few.y, attacks=[spec], eps=0.1, substitutes=substitutes)
 
 
 @pytest.mark.parametrize("attack", ["square", "nes-20", "rays"])
 def test_only_white_box_attacks_craft(digits, attack):
     spec = find_attack("transfer-pgd-20")
     spec = spec.model_copy(update={"name": "mine", "params": {"attack": attack}})
-    few, options = digits.limit(5), {"eps": 0.1, "substitutes": {"pgdat": load_model("pgdat")}}
+    few, substitutes = digits.limit(5), {"pgdat": load_model("pgdat")}
     with pytest.raises(InputError, match="no white-box attack; name one"):
-        robench.evaluate(load_model("alp"), few.x, few.y, attacks=[spec], **options)
+        robench.evaluate(load_model("alp"), few.x, few.y, attacks=[spec], eps=0.1, substitutes=substitutes)
 
 
 def test_damaged_points_are_named(digits, tmp_path):

@@ -1,23 +1,14 @@
 """Every format of a table, letter by letter, with all that must be escaped."""
 
-import shutil
-import subprocess
-
 import pytest
 
-from robench.paths import data_root
-from robench.report import FORMATS, Estimate, Table, latex_document, plain
-from robench.report.paper import PAPER_TABLES, VerdictSource, View, paper_table
+from robench.report import FORMATS, plain
+from tests.support.tables import awkward_table
 
 
 @pytest.fixture
 def table():
-    made = Table("A & B: 100% <sure>", "de_fense", ["clean", "x^2 {y}", "p"], ["Notes ~ with `code` & 5 % ± 1."])
-    made.add("pgdat_he", {"clean": "90.00", "x^2 {y}": Estimate(73.89, (70.04, 77.41)), "p": "<0.001"})
-    made.add("a|b", {"clean": "95.50*", "x^2 {y}": Estimate(73.80, (69.99, 77.40))})
-    made.add("$c$", {"clean": "95.50"})
-    made.graded = ["clean", "x^2 {y}"]
-    return made
+    return awkward_table()
 
 
 GOLDEN = {
@@ -82,16 +73,3 @@ def test_a_table_in_every_format(table, name):
 def test_nothing_is_best_where_all_are_equal(table):
     table.rows = {name: {"clean": "90.00"} for name in table.rows}
     assert "**" not in FORMATS["md"](table)
-
-
-@pytest.mark.skipif(
-    shutil.which("pdflatex") is None, reason="pdflatex (Debian's texlive-latex-recommended) is not here"
-)
-def test_every_table_compiles_as_it_is(table, tmp_path):
-    source, view = VerdictSource("digits", data_root() / "results", published=True), View(against=True, intervals=True)
-    text = latex_document([table, *(paper_table(name, source, view) for name in PAPER_TABLES)])
-    (tmp_path / "tables.tex").write_text(text, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "tables.pdf").stat().st_size > 10_000

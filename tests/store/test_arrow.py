@@ -1,8 +1,5 @@
 """Columns through Arrow and Parquet: the same afterwards, and without pandas."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,19 +45,3 @@ def test_a_part_of_a_column():
 @pytest.mark.parametrize("values", [["a", "b"], [1, None], [True, None], [[1], [2]]])
 def test_what_is_no_column_of_ours_is_objects(values):
     assert as_column(pa.chunked_array([values])).dtype == object
-
-
-ALONE = """
-import sys, torch, robench
-x = torch.rand(4, 1, 8, 8)
-robench.evaluate(robench.load_model("pgdat"), x, [0, 1, 2, 3], eps=0.1, attacks=["pgd-20"], results=sys.argv[1])
-robench.evaluate(robench.load_model("pgdat"), x, [0, 1, 2, 3], eps=0.1, attacks=["pgd-20"], results=sys.argv[1])
-print("pandas" in sys.modules)
-"""
-
-
-def test_an_evaluation_needs_no_pandas(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ALONE, tmp_path], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout == "False\n"

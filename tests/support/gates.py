@@ -1,6 +1,9 @@
 """What tests of the gate share: baselines that are edited as a careful forger would, and damaged weights."""
 
 import json
+import re
+import shlex
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from tests.support.cards import copy_card
 
 MAIN = ("pgdat", "pgdat_he", "alp", "alp_he", "trades", "trades_he")
 QUICK = ("fgsm", "pgd-20", "mim-20", "scaled-pgd-20", "adaptive-pgd-20")
+SMALL = ("check", "--model", "pgdat", "--attack", "fgsm", "--attack", "pgd-20", "--limit", 60)
+"""A gate of two attacks on sixty examples."""
 PUBLISHED = data_root() / "results" / "digits"
 
 
@@ -120,3 +125,15 @@ FIELDS = {
     "dataset": (both("data", name="numbers"), "dataset is numbers there and digits here"),
 }
 """Fields of an identity: how to change them consistently, and what the gate then says."""
+
+
+def lost_ids(junit, name):
+    """The examples that a cell lost, as its test case in a JUnit file lists them."""
+    case = next(case for case in ET.parse(junit).iter("testcase") if case.get("name") == name)
+    listed = re.search(r"lost \d+: ([\d, ]+)", "".join(case.itertext()))[1]
+    return [int(each) for each in listed.split(",")]
+
+
+def reproduction(out):
+    """The command that the gate prints, without its program."""
+    return shlex.split(re.search(r"`robench (eval [^`]*)`", out)[1])

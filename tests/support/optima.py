@@ -9,7 +9,7 @@ from robench.access.oracle import Oracle
 from robench.classifiers.frozen import frozen_network
 from robench.numerics.ball import Ball, distance
 from robench.numerics.randomness import ExampleRandom
-from robench.specs import AttackSpec, find_attack
+from robench.specs import AttackSpec, Norm, find_attack
 from tests.support.networks import CPU
 
 
@@ -76,7 +76,7 @@ class Nearest(Oracle):
             self.near.scatter_reduce_(0, chunk_rows, away, "amin")
 
 
-def nearest(model: nn.Module, x: Tensor, y: Tensor, attack: str | AttackSpec, norm: str, **params) -> Tensor:
+def nearest(model: nn.Module, x: Tensor, y: Tensor, attack: str | AttackSpec, norm: Norm, **params) -> Tensor:
     """The smallest distance (N,) at which a minimum-norm attack finds each example misclassified."""
     spec = find_attack(attack) if isinstance(attack, str) else attack
     steps = params.pop("steps", spec.steps)

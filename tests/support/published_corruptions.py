@@ -97,7 +97,7 @@ def impulse_noise(images, c, rng):
 
 def glass_blur(image, c, rng):
     """With the scripts' own assignment, which goes through views."""
-    x = np.uint8(gaussian(image / 255, sigma=c[0], channel_axis=-1) * 255)
+    x = (gaussian(image / 255, sigma=c[0], channel_axis=-1) * 255).astype(np.uint8)
     reach = int(c[1])
     for _ in range(int(c[2])):
         for h in range(32 - reach, reach, -1):
@@ -120,7 +120,8 @@ def line_blur(image, radius, sigma, angle):
 
 
 def motion_blur(image, c, rng):
-    return line_blur(image.astype(float), *c, rng.uniform(-45, 45))
+    radius, sigma = c
+    return line_blur(image.astype(float), radius, sigma, rng.uniform(-45, 45))
 
 
 def snow(image, c, rng):

@@ -1,5 +1,7 @@
 """Records with planted numbers of queries."""
 
+from typing import Any
+
 import numpy as np
 
 from robench.algorithms import bind
@@ -14,7 +16,7 @@ def planted(attack="square", first=FIRST, model="digits/pgdat", kept=True):
     """A record whose examples were first broken after so many queries (0: misclassified clean, None: never)."""
     spec, n = find_attack(attack), len(first)
     params = vars(bind(spec))
-    identity = {
+    identity: dict[str, Any] = {
         "model": find_card(model).identity(),
         "data": {"name": "digits", "n": n},
         "attack": {**spec.identity(), "params": params, "version": 1},

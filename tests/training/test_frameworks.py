@@ -1,207 +1,44 @@
-"""Frameworks against Table 1 of the paper, written anew in NumPy in float64; the appendix's lemmas as properties."""
+"""Frameworks against Table 1 of the paper: what is minimised, what is increased, FreeAT and FastAT."""
 
 from copy import deepcopy
-from math import prod
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from robench.classifiers import Classifier, HypersphereHead, LinearHead
-from robench.classifiers.heads import make_head
 from robench.errors import InputError
-from robench.numerics.ball import Ball
-from robench.numerics.losses import cross_entropy, log_odds
-from robench.specs import Head, Recipe, find_card
+from robench.specs import Head, find_card
 from robench.training.frameworks import list_frameworks, make_framework
-from robench.training.frameworks.trades import divergence
-from robench.training.net import Net
-from robench.training.perturb import Perturber
+from tests.support.table1 import (
+    CLASSES,
+    EPS,
+    HEADS,
+    SHAPE,
+    Given,
+    ce,
+    images,
+    kl,
+    logits,
+    maximised,
+    minimised,
+    network,
+    perturber,
+    pgd,
+    projected,
+    recipe,
+    slope_of_weights,
+    softmax,
+    unit,
+    watched,
+    weights,
+)
 
-CPU = torch.device("cpu")
-MEAN, STD, SHAPE, FEATURES, CLASSES, EPS = 0.3, 0.6, (1, 3, 3), 5, 4, 0.15
-HEADS = {  # scales at which float32 still tells the gradients of confident examples from rounding
-    "linear": Head(),
-    "he": Head(kind="he", scale=6, margin=0.2),
-    "m_he": Head(kind="he", angular="arccos", scale=4, margin=0.1),
-    "fn": Head(kind="he", wn=False),
-    "wn": Head(kind="he", fn=False),
-    "fn_wn": Head(kind="he", scale=6),
-}
-PAPER = {"alpha": 0.5, "weight": 0.5, "beta": 6.0}
 CASES = [
     ("standard", {}), ("pgd_at", {}), ("fast_at", {}), ("alp", {}), ("alp", {"alpha": 0.2, "weight": 3.0}),
     ("trades", {}), ("trades", {"beta": 1.5}),
 ]  # fmt: skip
 heads = pytest.mark.parametrize("spec", HEADS.values(), ids=HEADS)
-
-
-class Linear(nn.Module):
-    """Features A x + c."""
-
-    def __init__(self):
-        super().__init__()
-        self.map = nn.Linear(prod(SHAPE), FEATURES)
-        self.features = FEATURES
-
-    def forward(self, x):
-        return self.map(x.flatten(1))
-
-
-class Seen(nn.Module):
-    """Passes images on to a network and remembers them."""
-
-    def __init__(self, module):
-        super().__init__()
-        self.module, self.points = module, []
-
-    def forward(self, x):
-        self.points.append(x.detach().clone())
-        return self.module(x)
-
-
-class Given:
-    """In place of PGD: hands out fixed images and keeps what it was asked to increase."""
-
-    steps, train_mode = 1, False
-
-    def __init__(self, points):
-        self.points = points
-
-    def __call__(self, net, x, loss):
-        self.loss = loss
-        return self.points
-
-
-def images(n=6, seed=1):
-    """Images that touch both ends of [0, 1], and labels."""
-    draws = torch.Generator().manual_seed(seed)
-    x = (torch.rand(n, *SHAPE, generator=draws) * 1.4 - 0.2).clamp(0, 1)
-    return x, torch.randint(CLASSES, (n,), generator=draws)
-
-
-def network(spec, backbone=Linear, seed=0):
-    torch.manual_seed(seed)
-    inner = backbone()
-    return Classifier(inner, make_head(spec, inner.features, CLASSES), [MEAN], [STD]).train()
-
-
-def watched(model):
-    seen = Seen(model)
-    return Net(model, seen, "fp32", CPU), seen.points
-
-
-def recipe(framework, norm="linf", **changes):
-    one = {"steps": 1, "rel_step": "5/4"} if framework == "fast_at" else {"steps": 4, "rel_step": "1/3"}
-    changes = {**one, "eps": str(EPS), "norm": norm, "epochs": 1, "batch_size": 6, "lr": 0.1, **changes}
-    return Recipe(framework=framework, **changes)
-
-
-def perturber(declared, seed=7):
-    return Perturber.of(declared, torch.Generator().manual_seed(seed))
-
-
-# ---- The paper's formulas in NumPy ----
-
-
-def weights(model):
-    return {key: value.double().numpy().copy() for key, value in model.state_dict().items()}
-
-
-def unit(v):
-    return v / np.sqrt((v**2).sum(1, keepdims=True))
-
-
-def logits(w, spec, x):
-    """W^T z + b, or the paper's Eq. (5) and Sec. 3.5."""
-    z = ((np.asarray(x, float).reshape(len(x), -1) - MEAN) / STD) @ w["backbone.map.weight"].T + w["backbone.map.bias"]
-    if spec.kind == "linear":
-        return z @ w["head.weight"].T + w["head.bias"]
-    out = (unit(z) if spec.fn else z) @ (unit(w["head.weight"]) if spec.wn else w["head.weight"]).T
-    return -np.arccos(out) if spec.angular == "arccos" else out
-
-
-def softmax(z):
-    e = np.exp(z - z.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
-
-
-def ce(z, y, s, m):
-    """Eq. (6) of each example."""
-    return -np.log(softmax(s * (z - m * np.eye(CLASSES)[y]))[np.arange(len(y)), y])
-
-
-def kl(clean, adversarial, s):
-    p, q = softmax(s * clean), softmax(s * adversarial)
-    return (p * np.log(p / q)).sum(1)
-
-
-def minimised(framework, args, w, spec, y, x, points):
-    """L_T."""
-    c, s, m = {**PAPER, **args}, spec.scale, spec.margin
-    clean, adversarial = logits(w, spec, x), logits(w, spec, points)
-    if framework == "standard":
-        return ce(clean, y, s, m).mean()
-    if framework == "alp":
-        pairing = ((clean - adversarial) ** 2).sum() / clean.size
-        both = c["alpha"] * ce(clean, y, s, m).mean() + (1 - c["alpha"]) * ce(adversarial, y, s, m).mean()
-        return both + c["weight"] * pairing
-    if framework == "trades":
-        return ce(clean, y, s, m).mean() + c["beta"] * kl(clean, adversarial, s).mean()
-    return ce(adversarial, y, s, m).mean()
-
-
-def maximised(framework, w, spec, y, x, points):
-    """L_A of each example: the margin is not in it."""
-    if framework == "trades":
-        return kl(logits(w, spec, x), logits(w, spec, points), spec.scale)
-    return ce(logits(w, spec, points), y, spec.scale, 0.0)
-
-
-def projected(points, x, norm):
-    delta = points - x
-    if norm == "linf":
-        return np.clip(x + np.clip(delta, -EPS, EPS), 0, 1)
-    length = np.sqrt((delta**2).sum((1, 2, 3), keepdims=True))
-    return np.clip(x + delta * EPS / np.maximum(EPS, length), 0, 1)
-
-
-def slopes(loss, points, h=1e-6):
-    """The gradient of each example's loss by central differences."""
-    out = np.zeros_like(points)
-    for at in np.ndindex(*SHAPE):
-        step = np.zeros((1, *SHAPE))
-        step[0, *at] = h
-        out[:, *at] = (loss(points + step) - loss(points - step)) / (2 * h)
-    return out
-
-
-def pgd(loss, x, declared, seed=7):
-    """Projected steepest ascent from a uniform point; the draws are those of a torch generator."""
-    draws, rel = torch.Generator().manual_seed(seed), float(np.divide(*map(float, declared.rel_step.split("/"))))
-    if declared.norm == "linf":
-        start = (2 * torch.rand(x.shape, generator=draws).double().numpy() - 1) * EPS
-    else:
-        radius = torch.rand(len(x), generator=draws).double().numpy() ** (1 / prod(SHAPE)) * EPS
-        start = torch.randn(x.shape, generator=draws).double().numpy()
-        start *= (radius / np.sqrt((start**2).sum((1, 2, 3))))[:, None, None, None]
-    points = np.clip(x + start, 0, 1)
-    for _ in range(declared.steps):
-        g = slopes(loss, points)
-        up = np.sign(g) if declared.norm == "linf" else g / np.sqrt((g**2).sum((1, 2, 3), keepdims=True))
-        points = projected(points + rel * EPS * up, x, declared.norm)
-    return points
-
-
-def slope_of_weights(loss, w, along, h=1e-6):
-    """The derivative of a function of the weights along a direction."""
-    up, down = ({key: w[key] + sign * h * along[key] for key in w} for sign in (1, -1))
-    return (loss(up) - loss(down)) / (2 * h)
-
-
-# ---- Table 1 ----
 
 
 def test_every_framework_is_compared():
@@ -222,8 +59,8 @@ def test_training_objective_at_the_points_of_its_pgd(framework, args, norm, spec
     (loss,) = make_framework(framework, args).losses(net, x, y, perturber(declared))
     inputs = {"standard": [clean], "alp": [clean, points], "trades": [clean, points]}.get(framework, [points])
     assert len(seen) == len(inputs)
-    for have, wanted in zip(seen, inputs, strict=True):
-        np.testing.assert_allclose(have.numpy(), wanted, atol=2e-6)
+    for have, asked in zip(seen, inputs, strict=True):
+        np.testing.assert_allclose(have.numpy(), asked, atol=2e-6)
 
     def wanted(changed):
         return minimised(framework, args, changed, spec, labels, clean, points)
@@ -360,127 +197,3 @@ def test_wrong_arguments_are_refused_with_their_key(name, args, key):
 def test_unknown_framework_is_refused_with_the_nearest():
     with pytest.raises(InputError, match="unknown framework 'trade': did you mean trades"):
         make_framework("trade")
-
-
-# ---- Batch norm while perturbing ----
-
-
-class Normed(nn.Sequential):
-    def __init__(self):
-        super().__init__(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten())
-        self.features = 27
-
-
-def statistics(model):
-    return {name: buffer.clone() for name, buffer in model.named_buffers() if "backbone" in name}
-
-
-@pytest.mark.parametrize("mode", ["eval", "train"])
-def test_batch_norm_while_perturbing(mode):
-    """In evaluation mode no statistic moves and the points are those of the frozen network."""
-    model, (x, y), declared = network(Head(), Normed), images(), recipe("pgd_at", perturb_mode=mode)
-    with torch.no_grad():
-        model(x)  # statistics of its own, unlike any batch's
-    twin, before = deepcopy(model), statistics(model)
-    points = perturber(declared)(Net(model, model, "fp32", CPU), x, lambda z: F.cross_entropy(z, y, reduction="none"))
-    same = [torch.equal(before[name], now) for name, now in statistics(model).items()]
-    assert all(same) if mode == "eval" else not any(same)
-    assert all(module.training for module in model.modules())
-    assert all(parameter.grad is None for parameter in model.parameters())
-    twin.train(mode == "train")
-    at = Ball(x, "linf", EPS).random_point(torch.rand(x.shape, generator=torch.Generator().manual_seed(7)))
-    for _ in range(declared.steps):
-        at.requires_grad_()
-        (up,) = torch.autograd.grad(F.cross_entropy(twin(at), y, reduction="sum"), at)
-        at = torch.clamp(torch.minimum(torch.maximum(at.detach() + EPS / 3 * up.sign(), x - EPS), x + EPS), 0, 1)
-    torch.testing.assert_close(points, at, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("mode", ["eval", "train"])
-@pytest.mark.parametrize(
-    ("framework", "updates", "looks"), [("pgd_at", 1, 4), ("fast_at", 1, 1), ("alp", 2, 4), ("trades", 2, 5)]
-)
-def test_passes_that_batch_norm_counts(framework, updates, looks, mode):
-    model, (x, y) = network(Head(), Normed), images()
-    losses = make_framework(framework).losses(
-        Net(model, model, "fp32", CPU), x, y, perturber(recipe(framework, perturb_mode=mode))
-    )
-    list(losses)
-    assert model.backbone[1].num_batches_tracked == updates + (looks if mode == "train" else 0)
-
-
-# ---- The appendix's lemmas ----
-
-
-@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
-def test_lemma_1_steepest_ascent_gains_eps_times_the_dual_norm(norm, dual):
-    draws = np.random.default_rng(1)
-    g = draws.standard_normal((400, *SHAPE)) * 10 ** draws.uniform(-12, 6, (400, 1, 1, 1))
-    g[draws.random(g.shape) < 0.3] = 0
-    g[0] = 0
-    eps = float(draws.uniform(0.001, 5))
-    flat = g.reshape(400, -1)
-    best = eps * (np.abs(flat) ** dual).sum(1) ** (1 / dual)
-    up = Ball(torch.zeros(400, *SHAPE, dtype=torch.float64), norm, eps).steepest(torch.from_numpy(g)).numpy()
-    up, length = up.reshape(400, -1), {"linf": np.inf, "l2": 2}[norm]
-    assert np.linalg.norm(up, length, axis=1).max() <= 1 + 1e-12
-    np.testing.assert_allclose(eps * (up * flat).sum(1), best, rtol=1e-12)
-    for spread in (1e-3, 0.1, 1.0, 10.0):  # no other point of the ball gains more
-        other = up + spread * draws.standard_normal((50, *up.shape))
-        other /= np.maximum(1, np.linalg.norm(other, length, axis=2, keepdims=True))
-        assert (eps * (other * flat).sum(2) <= best * (1 + 1e-12)).all()
-
-
-@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
-def test_lemma_1_holds_to_first_order_for_a_network(norm, dual):
-    """L(x + t U) = L(x) + t |gradient|_q + O(t^2): a tenth of t leaves a hundredth of the error."""
-    model, (x, y) = network(HEADS["he"]).double(), images()
-    x = x.double().requires_grad_()
-    loss = cross_entropy(HEADS["he"].scale * model(x), y)
-    (g,) = torch.autograd.grad(loss.sum(), x)
-    errors = []
-    for t in (1e-3, 1e-4):
-        moved = cross_entropy(HEADS["he"].scale * model(x + t * Ball(x, norm, t).steepest(g)), y)
-        errors.append((moved - loss - t * g.flatten(1).norm(dual, dim=1)).detach().abs())
-    assert (errors[0] < 1e-2).all()
-    assert (errors[1] < errors[0] / 50).all()
-
-
-class Curved(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.map, self.features = nn.Linear(prod(SHAPE), FEATURES), FEATURES
-
-    def forward(self, x):
-        return torch.tanh(self.map(x.flatten(1)))
-
-
-@heads
-@pytest.mark.parametrize("seed", range(8))
-def test_lemma_2_gradient_of_cross_entropy_is_a_sum_over_pairs(spec, seed):
-    """Of soft labels f(x), which TRADES ascends, and of a hard label; W_ij z' is the difference of two logits."""
-    model, s = network(spec, Curved, seed).double(), spec.scale
-    assert isinstance(model.head, LinearHead if spec.kind == "linear" else HypersphereHead)
-    x, y = images(3, seed)
-    clean, moved = model(x.double()).detach(), images(3, seed + 100)[0].double().requires_grad_()
-    z = model(moved)
-    f, g = torch.softmax(s * clean, 1), torch.softmax(s * z, 1).detach()
-    slope = torch.stack(
-        [torch.autograd.grad(s * z[:, i].sum(), moved, retain_graph=True)[0] for i in range(CLASSES)], 1
-    )
-    soft, hard = torch.zeros_like(moved), torch.zeros_like(moved)
-    for n in range(3):
-        for i in range(CLASSES):
-            for j in range(CLASSES):
-                pair = slope[n, i] - slope[n, j]
-                soft[n] -= f[n, i] * g[n, j] * pair if i != j else 0
-                hard[n] -= g[n, j] * pair if i == y[n] and j != i else 0
-
-    def gradient(loss):
-        return torch.autograd.grad(loss.sum(), moved, retain_graph=True)[0]
-
-    torch.testing.assert_close(gradient(-(f * F.log_softmax(s * z, 1)).sum(1)), soft, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(gradient(divergence(clean, z, s)), soft, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(gradient(cross_entropy(s * z, y)), hard, rtol=1e-9, atol=1e-12)
-    odds = gradient(log_odds(s * z, y)) * (1 - g[torch.arange(3), y])[:, None, None, None]
-    torch.testing.assert_close(odds, hard, rtol=1e-9, atol=1e-12)

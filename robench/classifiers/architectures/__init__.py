@@ -1,4 +1,4 @@
-"""Backbones. The architecture `wide_resnet` is `BACKBONE` in `wide_resnet.py`; adding one is adding a file."""
+"""Backbones. The architecture `wide_resnet` is `BACKBONE` in `wide_resnet.py`; to add one, add a file."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +18,8 @@ def list_architectures() -> list[str]:
 def architecture(name: str) -> Callable[..., Any]:
     """Find a backbone by name: called with `shape=(C, H, W)` and a card's arguments, it returns a module.
 
-    The module maps images (N, C, H, W) to penultimate features (N, D) and says D in its attribute `features`.
-    Normalisation and head are not part of it.
+    The module maps images (N, C, H, W) to penultimate features (N, D) and has D as its attribute `features`.
+    Normalisation and head are not part of the module.
 
     Raises:
         InputError: no such architecture.

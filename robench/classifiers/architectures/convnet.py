@@ -4,14 +4,14 @@ from torch import Tensor, nn
 
 
 class ConvNet(nn.Module):
-    """3x3 convolutions and a fully connected layer, each followed by ReLU: images to features.
+    """3x3 convolutions and a fully connected layer, each followed by ReLU, from images to features.
 
     Args:
         shape: channels, height and width of an image.
         channels: output channels of each convolution.
-        strides: of each convolution.
+        strides: stride of each convolution.
         features: width of the penultimate layer.
-        batch_norm: after each convolution; without it, deep ones do not start to learn under attack.
+        batch_norm: batch norm after each convolution; without it, deep networks do not start to learn under attack.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ConvNet(nn.Module):
         self.features = features
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) to features (N, D)."""
+        """Map images (N, C, H, W) to features (N, D)."""
         z: Tensor = self.project(self.body(x))
         return z
 

@@ -1,8 +1,8 @@
 """PreAct ResNets in the form that DeepMind published (Gowal et al. 2020; Rebuffi et al. 2021; Rade et al. 2021).
 
-Where a block changes the resolution or the width, its shortcut is a 3x3 convolution of the raw input. Convolutions of
-stride 2 pad only below and on the right. Submodules are named as in the published code; normalisation and activation
-are in no checkpoint.
+If a block changes the resolution or the width, its shortcut is a 3x3 convolution of the raw input. Convolutions of
+stride 2 pad only below and on the right. Submodules are named as in the published code; a checkpoint shows neither
+normalisation nor activation.
 """
 
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Block(nn.Module):
         self.stride, self.activation = stride, activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, width, H, W) to (N, out, H / stride, W / stride)."""
         active = ACTIVATIONS[self.activation]
         z = active(self.batchnorm_0(x))
         shortcut = x if self.shortcut is None else self.shortcut(padded(x, self.stride))
@@ -68,7 +68,7 @@ class DeepMindPreActResNet(nn.Module):
         self.features, self.activation = 512, activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) to features (N, D)."""
+        """Map images (N, C, H, W) to features (N, D)."""
         z = self.layer_3(self.layer_2(self.layer_1(self.layer_0(self.conv_2d(x)))))
         features: Tensor = ACTIVATIONS[self.activation](self.batchnorm(z)).mean((2, 3))
         return features

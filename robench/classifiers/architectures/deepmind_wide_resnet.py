@@ -2,7 +2,7 @@
 
 The function differs from `wide_resnet` in two ways: the activation is SiLU or ReLU, and a convolution of stride 2 pads
 only below and on the right, as TensorFlow's "same" does. Submodules are named as in the published code, so its
-checkpoints fit by name; the normalisation is in no checkpoint, and nor is the activation.
+checkpoints fit by name; a checkpoint shows neither normalisation nor activation.
 """
 
 from typing import Literal
@@ -32,7 +32,7 @@ def require_activation(activation: object) -> None:
 class Block(nn.Module):
     """Pre-activation block: (batch norm, activation, 3x3 convolution) twice.
 
-    Where the width changes, the shortcut is a 1x1 convolution of the activated input; else it is the input itself.
+    If the width changes, the shortcut is a 1x1 convolution of the activated input; else it is the input itself.
     """
 
     def __init__(self, width: int, out: int, stride: int, activation: Activation) -> None:
@@ -45,7 +45,7 @@ class Block(nn.Module):
         self.stride, self.activation = stride, activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, width, H, W) to (N, out, H / stride, W / stride)."""
         active = ACTIVATIONS[self.activation]
         z = active(self.batchnorm_0(x))
         shortcut = x if self.shortcut is None else self.shortcut(z)
@@ -63,7 +63,7 @@ class Group(nn.Module):
         self.block = nn.Sequential(first, *(Block(out, out, 1, activation) for _ in range(1, blocks)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, width, H, W) to (N, out, H / stride, W / stride)."""
         z: Tensor = self.block(x)
         return z
 
@@ -100,7 +100,7 @@ class DeepMindWideResNet(nn.Module):
         self.features, self.activation = wide, activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) to features (N, D)."""
+        """Map images (N, C, H, W) to features (N, D)."""
         z: Tensor = ACTIVATIONS[self.activation](self.batchnorm(self.layer(self.init_conv(x))))
         return z.mean((2, 3))
 

@@ -38,7 +38,7 @@ class FlexibleWideResNet(nn.Module):
         self.features = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) to features (N, D)."""
+        """Map images (N, C, H, W) to features (N, D)."""
         z = self.stem_conv(x)
         for group in self.blocks:
             z = group(z)

@@ -1,4 +1,4 @@
-"""PreAct ResNets for small images in the forms whose checkpoints do not tell them apart.
+"""PreAct ResNets for small images, in several forms with the same names of layers.
 
 He et al.: Identity Mappings in Deep Residual Networks, ECCV 2016. `preact_resnet18` is the form with an activated
 shortcut and a batch norm before the pooling. Other published code keeps the names of all layers and convolves the
@@ -31,7 +31,7 @@ class Block(nn.Module):
         self.shortcut_of = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, width, H, W) to (N, out, H / stride, W / stride)."""
         z = F.relu(self.bn1(x))
         shortcut = x
         if self.shortcut is not None:
@@ -71,7 +71,7 @@ class PreActResNet(nn.Module):
         self.features = 512
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) to features (N, D)."""
+        """Map images (N, C, H, W) to features (N, D)."""
         z: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(self.conv1(x)))))
         return (z if self.bn is None else F.relu(self.bn(z))).mean((2, 3))
 

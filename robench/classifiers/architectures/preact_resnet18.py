@@ -1,7 +1,7 @@
 """PreAct ResNet-18 for small images (He et al.: Identity Mappings in Deep Residual Networks, ECCV 2016).
 
-Submodules are named as in the widespread CIFAR code; `bn` before the pooling is that of the fast adversarial
-training family. Initialisation is PyTorch's own, as there.
+Submodules are named as in the widespread CIFAR code; `bn` before the pooling follows the fast adversarial
+training family. The initialisation is PyTorch's default, as in that family.
 """
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 class Block(nn.Module):
     """Pre-activation block: (batch norm, ReLU, 3x3 convolution) twice.
 
-    Where the width changes, the shortcut is a 1x1 convolution of the activated input; else it is the input itself.
+    If the width changes, the shortcut is a 1x1 convolution of the activated input; else it is the input itself.
     """
 
     def __init__(self, width: int, out: int) -> None:
@@ -24,7 +24,7 @@ class Block(nn.Module):
         self.shortcut = nn.Sequential(nn.Conv2d(width, out, 1, stride, bias=False)) if width != out else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, out, H, W), or half as high and wide where the width changes."""
+        """Map (N, width, H, W) to (N, out, H, W); if the width changes, height and width of the map are halved."""
         z = F.relu(self.bn1(x))
         shortcut = x if self.shortcut is None else self.shortcut(z)
         out: Tensor = shortcut + self.conv2(F.relu(self.bn2(self.conv1(z))))
@@ -49,7 +49,7 @@ class PreActResNet18(nn.Module):
         self.features = 512
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) to features (N, D)."""
+        """Map images (N, C, H, W) to features (N, D)."""
         z = self.layer4(self.layer3(self.layer2(self.layer1(self.conv1(x)))))
         return F.relu(self.bn(z)).mean((2, 3))
 

@@ -38,7 +38,7 @@ class Block(nn.Module):
         self.expansion = expansion
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, expansion * planes, H / stride, W / stride)."""
+        """Map (N, width, H, W) to (N, expansion * planes, H / stride, W / stride)."""
         z = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         if self.expansion == BOTTLENECK:
             z = self.bn3(self.conv3(F.relu(z)))
@@ -70,7 +70,7 @@ class ResNet(nn.Module):
         self.features = 512 * expansion
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) to features (N, D)."""
+        """Map images (N, C, H, W) to features (N, D)."""
         z = F.relu(self.bn1(self.conv1(x)))
         features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(z)))).mean((2, 3))
         return features

@@ -1,6 +1,6 @@
 """ResNet-18 for small images (He et al.: Deep Residual Learning for Image Recognition, CVPR 2016).
 
-The form common on CIFAR: a 3x3 stem and no max pooling. Submodules are named, and weights initialised, as there.
+The form common on CIFAR: a 3x3 stem and no max pooling. Submodule names and initialisation follow the common code.
 """
 
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ class Block(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(width, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, out, H, W), or half as high and wide where the width changes."""
+        """Map (N, width, H, W) to (N, out, H, W); if the width changes, height and width of the map are halved."""
         z = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.shortcut(x) + self.bn2(self.conv2(z)))
 
@@ -45,7 +45,7 @@ class ResNet18(nn.Module):
         self.features = 512
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) to features (N, D)."""
+        """Map images (N, C, H, W) to features (N, D)."""
         z = F.relu(self.bn1(self.conv1(x)))
         features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(z)))).mean((2, 3))
         return features

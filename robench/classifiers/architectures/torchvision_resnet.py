@@ -12,8 +12,8 @@ from torch import nn
 class TorchvisionResNet(nn.Sequential):
     """A ResNet of torchvision without its last layer `fc`, freshly initialised; maps (N, C, H, W) to (N, D).
 
-    Its children run in the order in which torchvision declares them, under torchvision's names, so its checkpoints
-    fit by name. The stem takes the channels of the images, also where they are not three.
+    Its children keep torchvision's order and names, so torchvision's checkpoints fit by name. The stem takes as many
+    channels as the images have, also if that is not three.
 
     Args:
         shape: channels, height and width of an image.

@@ -1,7 +1,7 @@
 """Wide residual networks (Zagoruyko & Komodakis: Wide Residual Networks, BMVC 2016).
 
 Submodules are named as in the TRADES family, so its checkpoints fit by name. That family also builds a `sub_block1`
-which its forward pass never reads; it is not built here.
+that its forward pass never reads; `sub_block1` is not built here.
 """
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 class Block(nn.Module):
     """Pre-activation block: (batch norm, ReLU, 3x3 convolution) twice.
 
-    Where the width changes, the shortcut is a 1x1 convolution of the activated input; else it is the input itself.
+    If the width changes, the shortcut is a 1x1 convolution of the activated input; else it is the input itself.
     """
 
     def __init__(self, width: int, out: int, stride: int, drop_rate: float) -> None:
@@ -24,7 +24,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(drop_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, width, H, W) to (N, out, H / stride, W / stride)."""
         z = F.relu(self.bn1(x))
         shortcut = x if self.convShortcut is None else self.convShortcut(z)
         z = self.dropout(F.relu(self.bn2(self.conv1(z))))
@@ -41,7 +41,7 @@ class Group(nn.Module):
         self.layer = nn.Sequential(first, *(Block(out, out, 1, drop_rate) for _ in range(1, blocks)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, width, H, W) to (N, out, H / stride, W / stride)."""
         z: Tensor = self.layer(x)
         return z
 
@@ -78,7 +78,7 @@ class WideResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) to features (N, D)."""
+        """Map images (N, C, H, W) to features (N, D)."""
         z = self.block3(self.block2(self.block1(self.conv1(x))))
         return F.relu(self.bn1(z)).mean((2, 3))
 

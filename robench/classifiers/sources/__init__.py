@@ -1,4 +1,4 @@
-"""Where a network comes from: one module for each source, each with `resolve(spec) -> Loaded`."""
+"""Sources of networks: one module for each source, each with `resolve(spec) -> Loaded`."""
 
 from collections.abc import Callable
 
@@ -20,9 +20,9 @@ SOURCES: dict[Kind, Callable[[NetworkSpec], Loaded]] = {
 def resolve(spec: NetworkSpec) -> Loaded:
     """Load the network that a user names.
 
-    A Python file that is named runs, once; weights are read without running anything.
+    A Python file runs once, if the user names one; weights are read without running code.
 
     Raises:
-        InputError: the network cannot be made, or the weights are of another network.
+        InputError: the network cannot be made, or the weights do not fit it.
     """
     return SOURCES[spec.kind](spec)

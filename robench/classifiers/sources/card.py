@@ -17,7 +17,7 @@ from robench.specs import Card, NetworkSpec, file_sha256, find_card
 
 
 def load_model(name: str) -> nn.Module:
-    """A registered defense in evaluation mode, its weights checked against the card.
+    """Load a registered defense in evaluation mode; check its weights against the card.
 
     Raises:
         InputError: unknown name, no weights, wrong checksum, or keys or shapes that do not fit.
@@ -26,7 +26,7 @@ def load_model(name: str) -> nn.Module:
 
 
 def load_card(card: Card) -> nn.Module:
-    """The network of a card with its weights, in evaluation mode."""
+    """Load the network of a card with its weights, in evaluation mode."""
     card.require_weights()
     actual = file_sha256(card.weights)
     if actual != card.sha256:
@@ -41,11 +41,11 @@ def resolve(spec: NetworkSpec) -> Loaded:
     """Load a card's network with other weights than the card's.
 
     Raises:
-        InputError: no such card, no weights, or weights that do not fit; an option says again what the card says.
+        InputError: no such card, no weights, or weights that do not fit; an option repeats what the card declares.
     """
     if spec.weights is None:
         raise InputError(
-            f"--model {spec.name} is a card, and the card says all but --weights: leave --mean, --std and "
+            f"--model {spec.name} is a card, which declares everything but other --weights: leave --mean, --std and "
             "--feature-layer out."
         )
     if spec.input is not None or spec.feature_layer is not None:
@@ -54,7 +54,7 @@ def resolve(spec: NetworkSpec) -> Loaded:
 
 
 def restore(card: Card, checkpoint: Checkpoint, key: str | None = None) -> Loaded:
-    """Build the network that a card declares, with weights from any place.
+    """Build the network that a card declares, with the given weights.
 
     Raises:
         InputError: the network cannot be made, or the weights do not fit it.
@@ -85,8 +85,8 @@ def _in_our_terms(card: Card, checkpoint: Checkpoint, key: str | None) -> tuple[
     """Rename a checkpoint's weights for a card, which declares the network and its normalisation.
 
     Raises:
-        InputError: the weights are of no known network, bring another normalisation than the card's, or neither
-            they nor the card say how images are normalised.
+        InputError: the weights are of no known network or bring another normalisation than the card's, or neither
+            weights nor card say how images are normalised.
     """
     if (part := native(checkpoint, key)) is not None:
         return part.weights, said_of(checkpoint, part)
@@ -105,7 +105,7 @@ def _in_our_terms(card: Card, checkpoint: Checkpoint, key: str | None) -> tuple[
 
 
 def _sizes(card: Card, weights: Weights) -> tuple[tuple[int, int, int], int]:
-    """Return shape of an image and number of classes: the dataset's; for a user's data, what the weights tell."""
+    """Return the shape of an image and the number of classes, of the dataset or, for user data, of the weights."""
     stem = next((key for key, value in weights.items() if key.startswith(BACKBONE) and value.dim() == CONV), None)
     if is_user_data(card.dataset) and stem is not None:
         return (weights[stem].shape[1], *USUAL_SIZE), len(weights[f"{HEAD}weight"])

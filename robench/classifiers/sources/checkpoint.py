@@ -1,4 +1,4 @@
-"""Weights from a file, in any usual wrapping; nothing in the file is run."""
+"""Read weights from a file in any usual wrapping, without running code from the file."""
 
 import re
 import warnings
@@ -19,23 +19,23 @@ Weights = dict[str, Tensor]
 """A state_dict."""
 Match = TypeVar("Match")
 DEPTH = 8
-"""How many mappings inside each other are searched."""
+"""Largest depth of nested mappings that is searched."""
 BLANK = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before a text."""
+"""Bytes that may come before a text."""
 NO_WEIGHTS = {
     b"<": "an HTML page, a failed download",
     b"version https://git-lfs": "a Git LFS pointer, not what it points to (git lfs pull)",
 }
-"""What a file is instead, by how it begins."""
+"""Kinds of files that hold no weights, by their first bytes."""
 TRAINING_ONLY = frozenset(
     (
         *("attacker", "criterion", "ema", "ema_model", "loss", "loss_fn", "model_ema"),
         *("n_averaged", "optimizer", "scheduler", "swa_model", "teacher"),
     )
 )
-"""First parts of keys beside a network that only its training needs."""
+"""First parts of keys, beside a network's keys, that only training needs."""
 SHOWN = 5
-"""How many keys or parts a message names."""
+"""Number of keys or parts that a message names."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Part:
     """A group of tensors in a checkpoint whose keys share a prefix.
 
     Attributes:
-        state: keys of the mappings around it, joined by dots, `model_ema` say; empty where there are none.
-        prefix: the prefix, `module.` say; empty where there is none.
+        state: keys of the mappings around the group, joined by dots, e.g. `model_ema`; empty if there are none.
+        prefix: the prefix, e.g. `module.`; empty if there is none.
         weights: the tensors, by their keys without the prefix.
     """
 
@@ -54,7 +54,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Return what a user calls it with `--key`: `model_ema.module`."""
+        """The part's name for `--key`, e.g. `model_ema.module`."""
         return ".".join(filter(None, (self.state, self.prefix.rstrip("."))))
 
 
@@ -83,12 +83,12 @@ class Checkpoint:
     def choose(
         self, anchors: Iterable[str], match: Callable[[Weights], Match | None], key: str | None = None
     ) -> tuple[Part, Match] | None:
-        """Find the one part that matches something; parts with equal tensors count as one.
+        """Find the one part that matches; parts with equal tensors count as one.
 
         Args:
             anchors: keys of which every matching part has one.
-            match: what a part matches; None where it matches nothing.
-            key: the beginning of the part's name, where a user has chosen it.
+            match: returns the match of a part, or None.
+            key: beginning of the part's name, if the user has chosen it.
 
         Raises:
             InputError: several different parts match, and none is chosen.
@@ -108,14 +108,14 @@ class Checkpoint:
         return next(iter(found.values()), None)
 
     def left_out(self, part: Part) -> int:
-        """Count the tensors that are in no key of the part."""
+        """Count the tensors that are not in the part."""
         return sum(len(weights) for weights in self.states.values()) - len(part.weights)
 
     def largest(self, key: str | None = None) -> Part:
-        """Return the group with the most tensors, to say what is wrong with it.
+        """Return the group with the most tensors, for a message about its faults.
 
         Raises:
-            InputError: there are none under the key.
+            InputError: there are no tensors under the key.
         """
         named = [(name, each) for name, each in self.states.items() if _chosen(name, key)]
         if not named:
@@ -126,11 +126,11 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read the tensors in a safetensors file, or in one of `torch.save`.
+    """Read the tensors in a safetensors file, or in a file of `torch.save`.
 
     Raises:
-        InputError: the file is not there, truncated, something else under that name (a saved HTML page, say), or
-            holds no tensors by name.
+        InputError: the file is missing, truncated or of another kind (a saved HTML page, say), or holds no tensors
+            by name.
     """
     if not path.is_file():
         raise InputError(f"weights '{path}': there is no such file.")
@@ -160,7 +160,7 @@ def read_weights(path: Path) -> Weights:
 
 
 def peeled(weights: Weights) -> Iterator[Weights]:
-    """Yield the weights, then without what stands before the first dot of every key, if that is the same, and so on.
+    """Yield the weights, then repeatedly without the first part of all keys, as long as all keys share that part.
 
     DataParallel puts `module.` there, torch.compile `_orig_mod.`, training frameworks names of their own.
     """
@@ -173,7 +173,7 @@ def peeled(weights: Weights) -> Iterator[Weights]:
 
 
 def shape_of(tensor: Tensor) -> str:
-    """Return a shape for messages: 64x3x3x3."""
+    """Return the shape of a tensor for messages, e.g. 64x3x3x3."""
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
@@ -195,7 +195,7 @@ def _pickled(path: Path) -> tuple[object, str]:
         if not (kind := re.search(r"GLOBAL (\S+) was not an allowed", said)):
             if "Weights only load failed" in said:
                 raise InputError(
-                    f"weights '{path}': the file is none of torch.save; save model.state_dict()."
+                    f"weights '{path}': the file is not from torch.save; save model.state_dict()."
                 ) from error
             first = (said or type(error).__name__).splitlines()[0]
             raise InputError(f"weights '{path}' cannot be read ({first}): fetch or train it again.") from error
@@ -209,7 +209,7 @@ def _pickled(path: Path) -> tuple[object, str]:
 
 def _load(path: Path, **options: object) -> object:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of TorchScript, which is refused in a sentence
+        warnings.simplefilter("ignore")  # a warning about TorchScript, which the caller refuses
         return torch.load(path, map_location="cpu", **options)  # type: ignore[arg-type]
 
 

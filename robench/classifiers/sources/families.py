@@ -1,8 +1,8 @@
-"""Families of published networks, told apart by the names and shapes in their checkpoints.
+"""Families of published networks, distinguished by the names and shapes in their checkpoints.
 
-The backbone of each family has the same names as one of robench's architectures; only the last layer is called
-differently. Arguments of the architecture are read from the shapes. Whatever changes the function and is in no
-checkpoint (the input of a shortcut, the activation, the normalisation) is a variant, which a user has to name.
+The backbone of each family has the same names as one of robench's architectures; only the last layer has another
+name. Arguments of the architecture are read from the shapes. If a checkpoint does not show something that changes the
+function (the input of a shortcut, the activation), each possibility is a variant, and the user must name one.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,8 +25,8 @@ class Variant:
     """One of several functions with the same checkpoint.
 
     Attributes:
-        what: what it computes, and whose code does so.
-        architecture: robench's name for it, where it is not the family's.
+        what: the function, and publications that use it.
+        architecture: robench's name of the architecture; empty if it is the family's.
         args: arguments of the architecture, besides those from the shapes.
     """
 
@@ -37,17 +37,17 @@ class Variant:
 
 @dataclass(frozen=True)
 class Family:
-    """Networks that name their layers alike.
+    """Networks that share the names of their layers.
 
     Attributes:
-        architecture: robench's name for it.
+        architecture: robench's name of the architecture.
         last: name of the last layer.
-        marks: keys that all of them have; of the families whose marks are there, the first is taken.
+        marks: keys that all members have; the first family that fits is taken.
         args: reads arguments of the architecture from the weights.
-        absent: keys that none of them has.
-        usual: arguments of a typical one, to say what an unknown network is near to.
+        absent: keys that no member has.
+        usual: arguments of a typical member, to find the nearest family of an unknown network.
         unused: a submodule that the forward pass never reads, dropped by name.
-        variants: functions among which the user has to choose, by name; none where the keys say everything.
+        variants: functions among which the user must choose, by name; empty if the keys determine the function.
     """
 
     architecture: str
@@ -105,7 +105,7 @@ def _resnet_depth(weights: Weights) -> dict[str, Any]:
 
 
 def _torchvision(weights: Weights) -> dict[str, Any]:
-    """Find the ResNet of torchvision with these shapes; stem and last layer may differ with the images and classes."""
+    """Find the ResNet of torchvision with these shapes; stem and last layer may differ, as images and classes do."""
     shapes = {key: value.shape for key, value in weights.items() if _telling(key)}
     for name in models.list_models(models, include=["resnet*", "resnext*", "wide_resnet*"]):
         if _shapes(name) == shapes:
@@ -211,7 +211,7 @@ FAMILIES = (
         absent=("layer1.0.conv3.weight",),
         args=_none,
     ),
-    Family(  # torchvision, and timm's of the same names
+    Family(  # torchvision, and timm's networks of the same names
         "torchvision_resnet",
         last="fc",
         marks=("conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight", "fc.weight"),

@@ -1,4 +1,4 @@
-"""Weights into networks and out of them: strictly, with one sentence when something does not fit."""
+"""Load weights into networks and save them: strictly, with one sentence if something does not fit."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,17 +14,17 @@ from robench.paths import atomic_path
 from robench.specs import file_sha256
 
 NAMED = 3
-"""How many offending keys a message names."""
+"""Number of offending keys that a message names."""
 
 
 def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], str] = str) -> None:
     """Load weights strictly.
 
     Args:
-        model: what they go into.
-        weights: by the model's keys.
-        where: they come from, for messages.
-        name: what a key is called there.
+        model: the network that gets the weights.
+        weights: tensors under the network's keys.
+        where: source of the weights, for messages.
+        name: maps a key to its name in that source, for messages.
 
     Raises:
         InputError: names the first missing, unexpected or misshapen keys.
@@ -60,7 +60,7 @@ def fit_part(network: nn.Module, checkpoint: Checkpoint, key: str | None = None)
     """Load the part of a checkpoint whose keys are the network's, strictly.
 
     Returns:
-        What was left out of the checkpoint, for the user; empty where nothing was.
+        A remark for the user on the tensors left out of the checkpoint; empty if none was left out.
 
     Raises:
         InputError: no part fits, or several do and none is chosen.
@@ -77,7 +77,7 @@ def fit_part(network: nn.Module, checkpoint: Checkpoint, key: str | None = None)
 
 
 def said_of(checkpoint: Checkpoint, part: Part, besides: int = 0) -> str:
-    """Say which part of a checkpoint was taken, where tensors were left out; `besides` others were used as well."""
+    """Name the part of a checkpoint that was taken, if tensors were left out; `besides` others were used as well."""
     left = checkpoint.left_out(part) - besides
     where = f"under '{part.name}'" if part.name else "without prefix"
     return f"weights taken from the keys {where}, {left} other tensors left out" if left else ""

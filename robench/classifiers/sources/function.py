@@ -54,7 +54,7 @@ def make(declared: Architecture, folder: Path) -> FunctionResult:
 
     Args:
         declared: `function`, with file, function and sha256 of the code.
-        folder: the card's.
+        folder: the card's folder.
 
     Raises:
         InputError: the function cannot be run, or its code is not what the card was written for.
@@ -65,7 +65,7 @@ def make(declared: Architecture, folder: Path) -> FunctionResult:
             raise InputError(f"architecture 'function' needs the text '{key}' in its args.")
     named = Path(str(said["file"]))
     file = folder / named
-    # Naming a card runs code out of its own folder only.
+    # A card may run code from its folder only.
     if named.is_absolute() or ".." in named.parts or not file.resolve().is_relative_to(folder.resolve()):
         raise InputError(
             f"architecture 'function', key 'file': '{named}' is not below '{folder}': put it there, beside its card."
@@ -101,7 +101,7 @@ def run_function(file: Path, function: str) -> FunctionResult:
             network = _made(file, function, name)
         except InputError:
             raise
-        except (Exception, SystemExit) as error:  # whatever goes wrong in it is the file's own matter
+        except (Exception, SystemExit) as error:  # any error in the file is for the user to mend
             what = "ends the program" if isinstance(error, SystemExit) else "fails"
             raise InputError(f"--model {name}: '{file}' {what} ({type(error).__name__}: {error}): mend it.") from error
         return FunctionResult(network, file.parent, tuple(sorted({file, *imported()})))

@@ -62,7 +62,7 @@ def make(declared: Architecture, checkpoint: Checkpoint | None) -> nn.Module:
 
     Args:
         declared: `timm` or `torchvision`, with the network's name.
-        checkpoint: weights that will be loaded, for the number of classes; None for the library's pretrained ones.
+        checkpoint: weights that will be loaded, to know the number of classes; None for the pretrained weights.
 
     Raises:
         InputError: the library is not installed, or cannot make the network.
@@ -77,7 +77,7 @@ def make(declared: Architecture, checkpoint: Checkpoint | None) -> nn.Module:
             network = maker(name, False, num_classes=rows)
     except InputError:
         raise
-    except Exception as error:  # an unknown name, a failed download: each library has errors of its own
+    except Exception as error:  # an unknown name, a failed download: each library raises other errors
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{declared.name} cannot make '{name}' ({said}): name another, or if it cannot be fetched give --weights."
@@ -86,7 +86,7 @@ def make(declared: Architecture, checkpoint: Checkpoint | None) -> nn.Module:
 
 
 def _rows(network: nn.Module, checkpoint: Checkpoint) -> int:
-    """Return the number of classes of a checkpoint if it is another than the network's; 0 else."""
+    """Return the number of classes of a checkpoint if the network has another number, else 0."""
     last = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     key = f"{last[-1]}.weight" if last else ""
     rows = {len(part.weights[key]) for part in checkpoint.parts(key)} if key else set()

@@ -1,4 +1,4 @@
-"""What every source of networks gives: a network, and what a card would say of it."""
+"""Result of every source of networks: a network, and its description in the terms of a card."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +37,10 @@ class Loaded:
         architecture: name and arguments.
         head: the last layer.
         input: the normalisation that the network applies to images in [0, 1].
-        input_source: where it comes from: "of the card", "of the checkpoint", "of timm", "as said", ...
-        feature_layer: the submodule that gives the penultimate features; None where it is looked for.
+        input_source: source of the normalisation: "of the card", "of the checkpoint", "of timm", "as said", ...
+        feature_layer: the submodule that gives the penultimate features; None if robench looks for it.
         code: what made the network if robench did not: a digest of the user's code, or a library with its version.
-        remark: what the user did not say, and how it was therefore read; empty where nothing was left open.
+        remark: settings that the user left open and that robench chose; empty if nothing was left open.
         function: the user's function that made the network, if one did.
     """
 
@@ -56,5 +56,5 @@ class Loaded:
 
     @property
     def said(self) -> str:
-        """Return what a user should know of it: what was left open, and the normalisation with its source."""
+        """Remark for the user: settings that were left open, and the normalisation with its source."""
         return "; ".join(filter(None, (self.remark, f"images {self.input} ({self.input_source})")))

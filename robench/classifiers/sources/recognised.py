@@ -1,4 +1,4 @@
-"""Networks of a file of weights, recognised by its keys (`robench.classifiers.sources.families`)."""
+"""Networks recognised by the keys of a file of weights (`robench.classifiers.sources.families`)."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from robench.specs import Architecture, Head, Input, NetworkSpec
 
 
 def resolve(spec: NetworkSpec) -> Loaded:
-    """Build the network that the keys and shapes tell of, with what the user says of it besides.
+    """Build the network that keys and shapes describe, with the user's settings.
 
     Raises:
-        InputError: the weights are of no known network, or contradict what the user says; or the head has to be said.
+        InputError: the weights are of no known network or contradict the user's settings, or the head must be given.
     """
     if spec.weights is not None:
         raise InputError(f"--model {spec.name} is a file of weights itself: leave --weights out.")
@@ -55,12 +55,12 @@ def _remark(architecture: Architecture, head: Head) -> str:
     last = "hypersphere embedding" if head.kind == "he" else "linear"
     return (
         f"recognised by its keys as {architecture.name}{f' ({args})' if args else ''}, last layer {last}; "
-        "if it is another network, make it by a function"
+        "if this is wrong, name a function that makes the network"
     )
 
 
 def _head(found: Recognised, said: Head | None, where: str) -> Head:
-    """The last layer: as said, else linear where it has a bias."""
+    """Return the last layer as the user says; if the user does not say, linear, which needs a bias."""
     if said is None:
         if not found.has_bias:
             raise InputError(
@@ -70,6 +70,6 @@ def _head(found: Recognised, said: Head | None, where: str) -> Head:
         return Head()
     if said.kind == "he" and found.has_bias:
         raise InputError(
-            f"weights '{where}': the last layer has a bias, which hypersphere embedding has not: leave --head out."
+            f"weights '{where}': the last layer has a bias, but hypersphere embedding has none: leave --head out."
         )
     return said

@@ -1,4 +1,4 @@
-"""Recognise a checkpoint: which family, which arguments, and what its keys do not say."""
+"""Recognise a checkpoint: its family, the arguments of its architecture, and settings that its keys do not show."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -14,15 +14,15 @@ from robench.specs import Architecture, Input
 from robench.specs.base import build
 
 BACKBONE, HEAD = "backbone.", "head."
-"""Prefixes of the keys of robench's own networks."""
+"""Prefixes of the keys of robench's networks."""
 INPUT_PAIRS = (("mu", "sigma"), ("mean", "std"), ("new_mean", "new_std"))
-"""Names of buffers by which published networks normalise their input themselves."""
+"""Names of the buffers (mean, std) with which published networks normalise their input."""
 USUAL_SIZE = (32, 32)
-"""Height and width by which recognised networks are built; none of them depends on it."""
+"""Height and width for building recognised networks; no such network depends on them."""
 CONV, LINEAR, RGB = 4, 2, 3
-"""Axes of a layer's weight; channels of a colour image."""
+"""Number of axes of a layer's weight (two kinds), and of channels of a colour image."""
 NAMED = 3
-"""How many keys a message names."""
+"""Number of keys that a message names."""
 CIFAR10 = "--mean 0.4914,0.4822,0.4465 --std 0.2471,0.2435,0.2616"
 """CIFAR-10's usual normalisation, on the command line."""
 
@@ -32,11 +32,11 @@ class Recognised:
     """A checkpoint in robench's terms.
 
     Attributes:
-        family: what its keys tell.
+        family: the family of its keys.
         architecture: name and arguments, without those of a variant.
         input: the normalisation that buffers of the checkpoint hold, or None.
-        weights: under robench's keys, `backbone.` and `head.`.
-        remark: which part of the file was taken, where something was left out; else empty.
+        weights: tensors under robench's keys, `backbone.` and `head.`.
+        remark: the part of the file that was taken; empty if nothing was left out.
     """
 
     family: Family
@@ -47,27 +47,27 @@ class Recognised:
 
     @property
     def channels(self) -> int:
-        """Channels of the images: those of the first convolution."""
+        """Number of image channels, read from the first convolution."""
         return self.weights[BACKBONE + self.family.stem].shape[1]
 
     @property
     def classes(self) -> int:
-        """Number of classes: rows of the last layer."""
+        """Number of classes, read from the rows of the last layer."""
         return len(self.weights[f"{HEAD}weight"])
 
     @property
     def has_bias(self) -> bool:
-        """Tell whether the last layer has a bias: hypersphere embedding has none."""
+        """Tell whether the last layer has a bias; in hypersphere embedding it has none."""
         return f"{HEAD}bias" in self.weights
 
     def their_name(self, key: str) -> str:
-        """Return the checkpoint's name for a key of robench's."""
+        """Return the checkpoint's name of a key of robench."""
         if key.startswith(BACKBONE):
             return key.removeprefix(BACKBONE)
         return f"{self.family.last}.{key.removeprefix(HEAD)}"
 
     def as_variant(self, name: str | None) -> Architecture:
-        """Return the architecture of a variant; that of the family where there is only one.
+        """Return the architecture of a variant, or of the family if there are no variants.
 
         Raises:
             InputError: there is no such variant.
@@ -81,10 +81,10 @@ class Recognised:
         return Architecture(name=chosen.architecture or self.architecture.name, args=args)
 
     def require_said(self, where: str, variant: str | None, given: Input | None) -> None:
-        """Check that everything is said that the keys do not tell.
+        """Check that the user gives every setting that the keys do not show.
 
         Raises:
-            InputError: something is not; names every reading and the options that choose it.
+            InputError: a setting is missing; names every possibility and the options that choose it.
         """
         asked: dict[str, str] = {}
         if self.family.variants and variant is None:
@@ -104,11 +104,11 @@ class Recognised:
 
 
 def recognise(checkpoint: Checkpoint, key: str | None = None) -> Recognised:
-    """Find the network that a checkpoint's keys and shapes tell of.
+    """Recognise the network of a checkpoint by its keys and shapes.
 
     Args:
         checkpoint: the tensors of a file.
-        key: the beginning of the name of the part to take, where several networks are in it.
+        key: beginning of the name of the part to take, if the file holds several networks.
 
     Raises:
         InputError: robench knows no such network, and the message names the first keys with shapes and the nearest
@@ -116,7 +116,7 @@ def recognise(checkpoint: Checkpoint, key: str | None = None) -> Recognised:
     """
     where = str(checkpoint.path)
     if native(checkpoint, key) is not None:
-        raise InputError(f"weights '{where}' are of a network of robench's own: evaluate the card beside them.")
+        raise InputError(f"weights '{where}' belong to a network of robench: evaluate the card beside them.")
     found = checkpoint.choose([family.stem for family in FAMILIES], _family, key)
     if found is None:
         raise InputError(_unknown(checkpoint.largest(key).weights, where))
@@ -134,7 +134,7 @@ def recognise(checkpoint: Checkpoint, key: str | None = None) -> Recognised:
 
 
 def native(checkpoint: Checkpoint, key: str | None = None) -> Part | None:
-    """Return the part with the keys of robench's own networks, or None if there is none."""
+    """Return the part with the keys of robench's networks, or None if there is none."""
     found = checkpoint.choose([f"{HEAD}weight"], _is_native, key)
     return None if found is None else found[0]
 
@@ -154,7 +154,7 @@ def _renamed(weights: Weights, family: Family) -> Weights:
 
 
 def _input(checkpoint: Checkpoint, part: Part) -> tuple[Input | None, frozenset[str]]:
-    """Read the buffers of a normalisation beside or inside a network, if there are any; return their keys, too.
+    """Read the normalisation that buffers beside or inside a network hold, if any; return the buffers' keys, too.
 
     Raises:
         InputError: the buffers hold no normalisation of images in [0, 1], or several different ones.

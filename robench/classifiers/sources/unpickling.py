@@ -1,6 +1,6 @@
 """An unpickler that builds tensors and plain containers, and nothing else: no code of a file is ever run.
 
-Checkpoints of the field often hold an `argparse.Namespace`, a `Path` or NumPy arrays beside plain tensors. Every class
+Published checkpoints often hold an `argparse.Namespace`, a `Path` or NumPy arrays beside plain tensors. Every class
 or function that is not listed here is replaced by `Ignored`, which accepts any arguments and does nothing.
 """
 
@@ -14,7 +14,7 @@ import torch
 
 
 class Ignored:
-    """Stands for an object that is not built: constructed with anything, called with anything, filled with anything."""
+    """Stand-in for an object that is not built; accepts any arguments, calls and items."""
 
     def __new__(cls, *args: object, **kwargs: object) -> "Ignored":  # noqa: ARG004  (any arguments are fine)
         """Build an empty object, whatever the arguments."""
@@ -74,11 +74,11 @@ _BUILT: dict[str, Any] = {
     },
     **{f"torch.{name}": getattr(torch, name) for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype)},
 }
-"""What a pickle may name, and what is built for it."""
+"""Names that a pickle may use, with the objects that are built for them."""
 
 
 class TensorUnpickler(pickle.Unpickler):
-    """Builds what `_BUILT` lists; storages are torch's own affair, and everything else is ignored."""
+    """Build only objects listed in `_BUILT`; torch handles storages, and everything else is ignored."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the listed class or function of this name, else `Ignored`."""
@@ -90,4 +90,4 @@ def _load(stream: Any, **options: Any) -> Any:
 
 
 PICKLE_MODULE = SimpleNamespace(Unpickler=TensorUnpickler, load=_load, __name__="robench tensors")
-"""What `torch.load` takes as its `pickle_module`."""
+"""Module for the argument `pickle_module` of `torch.load`."""

@@ -1,4 +1,4 @@
-"""Where chunks are computed: in this process, or on the workers of Ray. Importing this loads neither torch nor Ray."""
+"""Compute chunks in this process or on the workers of Ray. The import loads neither torch nor Ray."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def require_engine(engine: str, ray_address: str | None = None, search: str = "fused") -> None:
-    """Be sure that an engine is one, and there.
+    """Check that an engine is known and installed.
 
     Raises:
-        InputError: it is unknown or not installed, or cannot do what is asked for.
+        InputError: the engine is unknown or not installed, or cannot do what is asked for.
     """
     if engine not in ENGINES:
         raise InputError(f"unknown engine '{engine}': use {' or '.join(ENGINES)}.")
@@ -27,10 +27,10 @@ def require_engine(engine: str, ray_address: str | None = None, search: str = "f
 
 
 def make_executor(engine: str, device: str = "auto", ray_address: str | None = None) -> "Executor":
-    """The executor of an engine; Ray is started, or joined, only when there is a chunk to compute.
+    """Make the executor of an engine; Ray is started, or joined, only when there is a chunk to compute.
 
     Raises:
-        InputError: see `require_engine`; or the device is not there.
+        InputError: see `require_engine`; or there is no such device.
     """
     require_engine(engine, ray_address)
     if engine == "ray":

@@ -1,4 +1,4 @@
-"""What an executor is: it says where chunks are computed, and nothing else."""
+"""Interface of executors, which decide where chunks are computed, and nothing else."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -12,42 +12,42 @@ from robench.engine.loop import Chunk, Job, OnStep, attack_chunk
 from robench.store import Rows
 
 OnProgress = Callable[[int, int, int, int], None]
-"""Called with a chunk's position, the restart, the step and the number of examples still under attack."""
+"""Callback that gets a chunk's position, the restart, the step and the number of examples still under attack."""
 OnChunk = Callable[[int, Rows, dict[str, Any]], None]
-"""Called with a chunk's position, its rows and what it cost."""
+"""Callback that gets a chunk's position, its rows and its cost."""
 
 
 class Executor(Protocol):
-    """Computes chunks somewhere; the process that asks writes them down."""
+    """Compute chunks somewhere; the calling process stores the results."""
 
     @property
     def device(self) -> torch.device:
-        """Where this process makes the passes that are no chunk's: the clean one, the probe, the crafting."""
+        """Device of this process for passes outside chunks: the clean pass, the probe, the crafting."""
 
     def join(self) -> None:
-        """Be sure that there is somewhere to compute.
+        """Check that there is a place to compute.
 
         Raises:
-            InputError: there is not.
+            InputError: there is none.
         """
 
     def chunk_size(self, n: int, most: int) -> int:
-        """Into how large chunks n examples should be cut, if at most so many can advance together."""
+        """Return the best chunk size for n examples, if at most `most` examples can advance together."""
 
     def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
-        """Attack every chunk and hand it over, once, the moment it is finished; in any order.
+        """Attack every chunk and pass each result on once, as soon as it is finished, in any order.
 
         Raises:
-            InputError: an attack does, or the job cannot be computed there.
-            IncompleteError: it was tried again and again in vain; what is handed over is kept.
+            InputError: an attack raises it, or the job cannot be computed there.
+            IncompleteError: a chunk failed several times; results that were passed on are kept.
         """
 
     def close(self) -> None:
-        """Give back what was started for it."""
+        """Stop everything that the executor started."""
 
 
 def work(job: Job, chunk: Chunk, on_step: OnStep) -> tuple[Rows, dict[str, Any]]:
-    """Attack one chunk, here and now: its rows and what it cost."""
+    """Attack one chunk in this process; return its rows and its cost."""
     judge, begin = Judge(job.network, job.batcher), time.perf_counter()
     rows, faults, measures, _ = attack_chunk(job, chunk, judge, on_step)
     cost = {

@@ -1,4 +1,4 @@
-"""Ray's processes: started here, or joined."""
+"""Connect to Ray: start it on this machine, or join a cluster."""
 
 import logging
 import os
@@ -9,20 +9,20 @@ import ray
 from robench.errors import InputError
 
 PATIENCE = 10.0
-"""Seconds until an address that does not answer is given up; Ray itself waits for minutes."""
+"""Seconds to wait for an address that does not answer; Ray itself waits for minutes."""
 NAMED = ("auto", "local")
-"""Addresses that are none."""
+"""Words that stand in place of an address."""
 
 
 def connect(address: str | None, cores: int | None) -> bool:
-    """Be connected to Ray; whether this call made it so.
+    """Connect to Ray; return whether this call made the connection.
 
     Args:
-        address: of a cluster; None takes what RAY_ADDRESS says, and otherwise starts Ray on this machine.
-        cores: of a Ray that is started here; all this process may use by default.
+        address: address of a cluster; None takes RAY_ADDRESS if it is set, else starts Ray on this machine.
+        cores: cores of a Ray that is started here; by default all cores that this process may use.
 
     Raises:
-        InputError: nothing answers there, or the process is connected to Ray already and an address is given.
+        InputError: nothing answers at the address, or an address is given though Ray is connected already.
     """
     if ray.is_initialized():
         if address is not None:
@@ -31,7 +31,7 @@ def connect(address: str | None, cores: int | None) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address == "local":
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
         ray.init(address, num_cpus=cores or _cores(), include_dashboard=False, **quiet)
         return True
     _require_answer(address)
@@ -47,7 +47,7 @@ def connect(address: str | None, cores: int | None) -> bool:
 
 
 def _cores() -> int:
-    """Those this process may use: a batch system gives it few of many."""
+    """Return the number of cores that this process may use; a batch system may allow only some."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

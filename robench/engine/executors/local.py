@@ -1,4 +1,4 @@
-"""Chunks one after another in this process."""
+"""Compute chunks one after another in this process."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -11,7 +11,7 @@ from robench.engine.loop import Chunk, Job
 
 
 class Local:
-    """This process, with as many threads as torch takes.
+    """Compute in this process, with as many threads as torch takes.
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:1".
@@ -25,14 +25,14 @@ class Local:
 
     @property
     def device(self) -> torch.device:
-        """Where everything is computed."""
+        """Device for all computation."""
         return self._device
 
     def join(self) -> None:
-        """This process is here."""
+        """Do nothing: this process is always there."""
 
     def chunk_size(self, n: int, most: int) -> int:
-        """As many as can."""
+        """Return the largest possible size."""
         return most
 
     def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
@@ -41,4 +41,4 @@ class Local:
             on_chunk(position, *work(job, chunk, partial(on_progress, position)))
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Do nothing: nothing was started."""

@@ -1,8 +1,8 @@
-"""Chunks as tasks of Ray: on the cores or GPUs of this machine, or of a cluster.
+"""Compute chunks as tasks of Ray, on the cores or GPUs of this machine or of a cluster.
 
-The network and what all chunks share are put into Ray's object store once, a chunk's examples once, when its turn
-comes. Only the process that asks writes verdicts, under the record's lock: a chunk that is computed twice, because its
-worker died or was taken for dead, is handed over once.
+The network and everything that all chunks share are put into Ray's object store once, a chunk's examples once, when
+its turn comes. Only the calling process writes verdicts, under the record's lock: if a chunk is computed twice, because
+its worker died or seemed dead, its result is passed on once.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,24 +30,24 @@ from robench.errors import IncompleteError, InputError, RobenchError
 from robench.store import Rows
 
 PARTS = 4
-"""Chunks a worker gets where there are examples enough, so that all have work to the end."""
+"""Chunks per worker if there are enough examples, so that all workers are busy to the end."""
 AHEAD = 2
-"""Chunks a worker that are under way or wait: a worker need not wait for the next, and memory holds no more."""
+"""Chunks per worker that run or wait: workers need not wait for the next chunk, and memory holds no more."""
 RETRIES = 4
-"""How often a chunk is tried again after its worker or its node died."""
+"""Number of times that a chunk is tried again after its worker or its node died."""
 DEVICES = ("auto", "cpu", "cuda")
 
 
 class Ray:
-    """The workers of Ray: a core of one thread each, or a GPU each.
+    """Compute on workers of Ray, each with one core and one thread, or with one GPU.
 
     Args:
-        device: of the workers; "auto" takes GPUs where there are any.
-        address: of a cluster; None takes what RAY_ADDRESS says, and otherwise starts Ray on this machine.
-        workers: of a Ray that is started here; one a core by default.
+        device: device of the workers; "auto" takes GPUs if there are any.
+        address: address of a cluster; None takes RAY_ADDRESS if it is set, else starts Ray on this machine.
+        workers: number of workers of a Ray that is started here; by default one per core.
 
     Raises:
-        InputError: the device is a certain GPU.
+        InputError: the device names one certain GPU.
     """
 
     def __init__(self, device: str = "auto", address: str | None = None, workers: int | None = None) -> None:
@@ -59,7 +59,7 @@ class Ray:
 
     @property
     def device(self) -> torch.device:
-        """Of this process; it may lack what workers have."""
+        """Device of this process, which may lack the GPUs of workers."""
         return torch.device("cuda" if self._wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
     def join(self) -> None:
@@ -67,13 +67,13 @@ class Ray:
         _ = self.workers
 
     def chunk_size(self, n: int, most: int) -> int:
-        """As many chunks for each worker, and full micro-batches rather than many chunks; GPUs have room for all."""
+        """Return a size with equally many chunks per worker, preferring full micro-batches; GPUs hold any chunk."""
         most = CHUNK if self._kind == "cuda" else most
         parts = min(max(n // (self.workers * AUTO[self._kind]), 1), PARTS)
         return min(max(-(-n // (self.workers * parts)), 1), most)
 
     def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
-        """Attack every chunk; what is finished when an error or Ctrl-C ends it is handed over, the rest stopped."""
+        """Attack every chunk; after an error or Ctrl-C, pass finished chunks on and stop the others."""
         queue, room = iter(chunks), AHEAD * self.workers
         send = self._sender(job)
         flying: dict[Any, int] = {}
@@ -101,7 +101,7 @@ class Ray:
 
     @cached_property
     def workers(self) -> int:
-        """How many chunks can be computed at once."""
+        """Number of chunks that can be computed at once."""
         cores, gpus = (int(self._resources.get(name, 0)) for name in ("CPU", "GPU"))
         found = min(cores, gpus) if self._kind == "cuda" else cores
         if not found:
@@ -123,7 +123,7 @@ class Ray:
 
     @cached_property
     def _progress_actor(self) -> Any:
-        """On this machine, so that it lives as long as who asks."""
+        """Actor on this machine, so that it lives as long as this process."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         meter = ray.remote(ProgressActor).options(
             num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here
@@ -131,7 +131,7 @@ class Ray:
         return meter.remote()
 
     def _sender(self, job: Job) -> Callable[[int, Chunk], Any]:
-        """A function that sends a chunk to a worker and gives the task."""
+        """Return a function that sends a chunk to a worker and returns the task."""
         network, order = self._network(job.network), ray.put(JobPayload.of(job, self._kind))
         # Ray would start a new process for every task on a GPU, unless told that any number of calls is fine.
         task = ray.remote(num_cpus=1, num_gpus=int(self._kind == "cuda"), max_calls=0, max_retries=RETRIES)(_task)
@@ -145,7 +145,7 @@ class Ray:
         return send
 
     def _network(self, network: FrozenNetwork) -> Any:
-        """The network in the object store; it is put there once for all attacks in a row that see the same of it."""
+        """Return the network in the object store; consecutive attacks that see the same network share one copy."""
         bare = replace(network, device=CPU, accelerated_module=None)
         if self._sent is None or self._sent[0] != bare:
             try:
@@ -167,7 +167,7 @@ def _task(
 
 
 def _hand_over(task: Any, flying: dict[Any, int], on_chunk: OnChunk) -> None:
-    """Pass on what a task gave; only then is it forgotten."""
+    """Pass on the result of a task, and only then forget the task."""
     on_chunk(flying[task], *_result(task))
     del flying[task]
 
@@ -192,12 +192,12 @@ def _result(task: Any) -> Any:
 
 
 def _abandon(flying: dict[Any, int], on_chunk: OnChunk) -> None:
-    """Hand over what is finished all the same, and stop the rest."""
+    """Pass on the results of finished tasks, and stop the other tasks."""
     if not flying:
         return
     ready, rest = ray.wait([*flying], num_returns=len(flying), timeout=0)
     for task in rest:
         ray.cancel(task, force=True)
     for task in ready:
-        with suppress(RayError, RobenchError):  # it failed as well: what ends the run is already under way
+        with suppress(RayError, RobenchError):  # the task failed as well: another error already ends the run
             _hand_over(task, flying, on_chunk)

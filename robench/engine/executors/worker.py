@@ -1,4 +1,4 @@
-"""What a worker does with a chunk that it is sent."""
+"""Work of a Ray worker on one chunk."""
 
 import time
 from collections.abc import Callable
@@ -20,18 +20,18 @@ from robench.store import Rows
 
 CPU = torch.device("cpu")
 PAUSE = 0.5
-"""Seconds between two reports of a worker: more would only be traffic."""
+"""Seconds between two reports of a worker; more reports would only be traffic."""
 Tell = Callable[[int, int, int], object]
-"""Called with restart, step and the number of examples still under attack."""
+"""Callback that gets the restart, the step and the number of examples still under attack."""
 
 
 @dataclass(frozen=True)
 class ChunkPayload:
-    """A chunk on its way, on the CPU.
+    """A chunk in CPU memory, as it is sent to a worker.
 
     Attributes:
         chunk: the examples.
-        points: those crafted from them on another network, (N, C, H, W), where the attack shows such.
+        points: examples crafted on another network, (N, C, H, W); None if the attack uses none.
     """
 
     chunk: Chunk
@@ -39,21 +39,21 @@ class ChunkPayload:
 
     @classmethod
     def of(cls, chunk: Chunk, crafted: CraftedExamples | None) -> "ChunkPayload":
-        """Of all crafted examples only the chunk's travel."""
+        """Send only this chunk's crafted examples."""
         chunk = chunk.to(CPU)
         return cls(chunk, crafted.of(chunk.ids) if crafted else None)
 
 
 @dataclass(frozen=True)
 class JobPayload:
-    """What all chunks of an attack share, beside the network.
+    """Data that all chunks of an attack share, apart from the network.
 
     Attributes:
-        shared: of a `Job`, what is neither network nor tensor.
-        packer: from which a worker makes one for its own device.
-        pool: on the CPU.
-        kind: of device to compute on, "cpu" or "cuda".
-        versions: of what can change verdicts, where the order comes from.
+        shared: fields of a `Job` that are neither network nor tensor.
+        batcher: batcher from which a worker makes another for its device.
+        references: reference examples, on the CPU.
+        kind: kind of device to compute on, "cpu" or "cuda".
+        versions: versions in the calling process of everything that can change verdicts.
     """
 
     shared: dict[str, Any]
@@ -64,22 +64,22 @@ class JobPayload:
 
     @classmethod
     def of(cls, job: Job, kind: str) -> "JobPayload":
-        """The order for a job."""
+        """Make the payload of a job."""
         apart = {"network", "batcher", "references", "crafted"}
         shared = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in apart}
         return cls(shared, job.batcher, job.references and job.references.to(CPU), kind, versions())
 
 
 def attack(network: FrozenNetwork, order: JobPayload, parcel: ChunkPayload, tell: Tell) -> tuple[Rows, dict[str, Any]]:
-    """Attack a chunk of a victim that comes as a CPU's; `tell` hears of a step now and then.
+    """Attack a chunk on a network that arrives in CPU memory; `tell` is called with a step now and then.
 
     Raises:
-        InputError: the attack does, or this worker's versions are not those of the process that asks.
+        InputError: the attack raises it, or this worker's versions differ from those of the calling process.
     """
     _require_same(order.versions)
     device = torch.device(order.kind)
     if device == CPU:
-        torch.set_num_threads(1)  # a worker is a core
+        torch.set_num_threads(1)  # a worker has one core
     chunk, there = parcel.chunk, replace(network, module=network.module.to(device), device=device)
     job = Job(
         network=there.accelerated(network.search, order.shared["precision"]),
@@ -92,7 +92,7 @@ def attack(network: FrozenNetwork, order: JobPayload, parcel: ChunkPayload, tell
 
 
 class Throttled:
-    """Passes on one call in a while."""
+    """Pass on at most one call in `PAUSE` seconds."""
 
     def __init__(self, tell: Tell) -> None:
         self.tell, self.last = tell, time.monotonic()
