@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from robench.report.table import Table as Table
     from robench.specs.attack import AttackSpec as AttackSpec
     from robench.specs.catalog import list_attacks as list_attacks
-    from robench.specs.catalog import list_models as list_models
+    from robench.specs.defenses import list_models as list_models
     from robench.specs.threat import ThreatModel as ThreatModel
 
     __version__: str = version("robench")
@@ -38,7 +38,7 @@ _HOME = {
     "evaluate_corruptions": "robench.api",
     "leaderboard": "robench.report.leaderboard",
     "list_attacks": "robench.specs.catalog",
-    "list_models": "robench.specs.catalog",
+    "list_models": "robench.specs.defenses",
     "load_model": "robench.classifiers.sources.card",
     "table": "robench.report.by_name",
 }

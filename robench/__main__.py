@@ -1,4 +1,4 @@
-"""`robench` and `python -m robench`."""
+"""Entry point of `robench` and `python -m robench`."""
 
 import sys
 
@@ -6,7 +6,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line and exit with the code its contract names."""
+    """Run the command line and exit with its code."""
     try:
         from robench.cli import run
 

@@ -1,4 +1,4 @@
-"""Where an evaluation runs: devices by name and in words, ways to them, memory given back."""
+"""Devices by name and in words, transfers to them, release of memory, versions of libraries."""
 
 import ctypes
 import os
@@ -14,10 +14,10 @@ KINDS = ("cpu", "cuda", "mps", "xpu")
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; 'auto' takes a GPU where there is one.
+    """Find a device by name; 'auto' takes a GPU if there is one.
 
     Raises:
-        InputError: no such device here.
+        InputError: the device is not available on this machine.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,7 +32,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A tensor on a device; to a GPU it goes from pinned memory, while the GPU does something else."""
+    """Return a tensor on a device; a copy to a GPU uses pinned memory and does not wait for the GPU."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
@@ -47,13 +47,13 @@ def usable_cores() -> int:
 
 
 def release() -> None:
-    """Give memory that was freed back to the system; glibc keeps it where something behind it is still in use."""
+    """Return freed memory to the system; glibc keeps it if something at a higher address is still in use."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None:
         trim(0)
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    """Return whether an error means that memory ran out, on a GPU or on the CPU."""
     text = str(error).lower()
     return (
         isinstance(error, torch.OutOfMemoryError)
@@ -64,14 +64,14 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def device_name(device: torch.device) -> str:
-    """What the device is, for the record."""
+    """Return the name of a device, for records."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
 
 
 def versions() -> dict[str, str]:
-    """Of what can change arithmetic or random numbers."""
+    """Return the versions of everything that can change arithmetic or random numbers."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in ("robench", "torch", "numpy")},

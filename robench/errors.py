@@ -1,10 +1,10 @@
-"""The ways a run can end badly, each with its exit code and one sentence for the user."""
+"""Errors that robench raises on purpose, each with an exit code and one sentence for the user."""
 
 from difflib import get_close_matches
 from typing import ClassVar
 
 SHOWN = 20
-"""How many known names a message lists."""
+"""Number of known names that a message lists."""
 
 
 class RobenchError(Exception):
@@ -14,31 +14,31 @@ class RobenchError(Exception):
 
 
 class InputError(RobenchError, ValueError):
-    """Wrong usage or bad input: the message names the offending thing and the mend."""
+    """Wrong usage or bad input; the message names the offending thing and the remedy."""
 
     exit_code = 2
 
 
 class IncompleteError(RobenchError):
-    """Nothing is wrong, but what was asked for is not there or cannot be compared."""
+    """Results that are missing or cannot be compared, although nothing is wrong."""
 
     exit_code = 3
 
 
 class FaultError(RobenchError):
-    """robench or an algorithm broke its own promise."""
+    """A fault of robench or of an algorithm, not of the user."""
 
     exit_code = 4
 
 
 class StoppedError(RobenchError):
-    """The user interrupted a command that says itself what was kept."""
+    """An interruption by the user; the message says what was kept."""
 
     exit_code = 130
 
 
 def unknown(kind: str, name: str, known: list[str]) -> InputError:
-    """The error for a name that is not declared, with the nearest names that are, or the first of all."""
+    """Make the error for an unknown name; the message lists the nearest known names, or the first of all."""
     folder, _, end = name.lower().rpartition("/")
     ends: dict[str, str] = {}
     for each in sorted(known, key=lambda each: each.rpartition("/")[0].lower() != folder) if folder else known:

@@ -1,4 +1,4 @@
-"""Where declared data lives (a checkout or an installed wheel) and how files are written whole or not at all."""
+"""Folders of declared data (in a checkout or an installed wheel), and files that are written whole or not at all."""
 
 import os
 import re
@@ -17,12 +17,12 @@ OPENS_FOLDERS = os.name != "nt"
 """Whether a folder can be opened, and so synced, like a file: not on Windows."""
 
 NAME = re.compile(r"[A-Za-z0-9_+@-][A-Za-z0-9._+@-]{0,99}")
-"""What may become part of a file's name."""
+"""Names that can be part of a file's name."""
 
 
 @cache
 def data_root() -> Path:
-    """The folder that holds attacks/, models/ and results/: the checkout's if there is one, else the wheel's."""
+    """Return the folder with attacks/, models/ and results/: that of the checkout if there is one, else the wheel's."""
     checkout = PACKAGE.parent
     if (checkout / "pyproject.toml").is_file() and (checkout / "attacks" / "batteries.toml").is_file():
         return checkout
@@ -30,19 +30,19 @@ def data_root() -> Path:
 
 
 def default_results() -> Path:
-    """Where runs are kept unless told otherwise: the checkout's results/, else ./results."""
+    """Return the default folder for results: results/ of the checkout, else ./results."""
     root = data_root()
     return Path("results") if root.is_relative_to(PACKAGE) else root / "results"
 
 
 def results_folders(results: Path | None = None) -> list[Path]:
-    """Where records are read from: the given results folder, or what robench ships and the default one."""
+    """Return the folders to read records from: the given one, or that which robench ships and the default one."""
     return [results] if results else list(dict.fromkeys([data_root() / "results", default_results()]))
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path`; on success it is synced and renamed, on error removed.
+    """Yield a temporary file beside `path`; on success sync and rename it, on error remove it.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written.
@@ -67,12 +67,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`; on success it is renamed, on error removed.
+    """Yield a temporary folder beside `folder`; on success rename it, on error remove it.
 
-    The folders above it that had to be made go too.
+    On error, folders above that had to be created are removed as well.
 
     Raises:
-        InputError: the disk is full, the place cannot be written, or something is there already.
+        InputError: the disk is full, the place cannot be written, or something is already there.
     """
     made = [each for each in folder.parents if not os.path.lexists(each)]
     try:
@@ -84,7 +84,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             temporary.rename(folder)
             _sync_folder(folder.parent)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)  # not there any more where all went well
+            shutil.rmtree(temporary, ignore_errors=True)  # gone already after a success
     except OSError as error:
         raise _unwritten(folder, error) from error
     finally:
@@ -107,10 +107,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def require_name(name: str, what: str) -> None:
-    """Names become parts of file names.
+    """Check that a name can be part of a file's name.
 
     Raises:
-        InputError: empty, longer than 100 characters, or with others than letters, digits and `. _ + @ -`.
+        InputError: the name is empty, longer than 100 characters, or has others than letters, digits and `. _ + @ -`.
     """
     if not NAME.fullmatch(name) or ".chunks" in name:
         raise InputError(
@@ -119,10 +119,10 @@ def require_name(name: str, what: str) -> None:
 
 
 def require_writable(folder: Path, option: str) -> None:
-    """Fail now rather than after hours of work.
+    """Check that a folder can be written, before hours of work.
 
     Raises:
-        InputError: the folder cannot be made, or nothing can be written in it; names the option that chose it.
+        InputError: the folder cannot be created or written; the message names the option that chose it.
     """
     probe = folder / ".writable"
     try:

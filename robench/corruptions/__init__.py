@@ -1,4 +1,4 @@
-"""The common corruptions of Hendrycks & Dietterich (ICLR 2019), for images of any size. Naming them needs no torch."""
+"""The common corruptions of Hendrycks & Dietterich (ICLR 2019), for images of any size. Listing needs no torch."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -14,31 +14,32 @@ if TYPE_CHECKING:
 __all__ = ["SEVERITIES", "VERSION", "corrupt", "corruptions", "extra_corruptions"]
 
 VERSION = 1
-"""Raised when an image can come out differently."""
+"""Version of the corruptions, raised when an image can come out differently."""
 LARGEST = 2**63
-"""Ids are below it."""
+"""Upper bound of ids, exclusive."""
 IMAGE_DIMS, CHANNELS = 4, (1, 3)
 
 
 def corrupt(x: "Tensor", name: str, severity: int, ids: "Sequence[int] | Tensor", seed: int = 0) -> "Tensor":
-    """Corrupted images, as the published sets are made: from 8 bits, and cut off to 8 bits by np.uint8.
+    """Corrupt images in the way of the published sets: from 8 bits, and truncated to 8 bits as by np.uint8.
 
-    Images whose shorter side is below 64 pixels take CIFAR-10-C's constants, others ImageNet-C's. Grey images and sides
-    below 32 are corrupted as RGB of 32 pixels and brought back (`robench.corruptions.size`). Random numbers belong to
-    (seed, name, severity, id): an example's corruption does not depend on the others.
+    Images whose shorter side is below 64 pixels get CIFAR-10-C's constants, others ImageNet-C's. Grey images and images
+    with a side below 32 are corrupted as RGB of at least 32 pixels a side and converted back
+    (`robench.corruptions.size`). Random numbers belong to (seed, name, severity, id): the corruption of an example does
+    not depend on the others.
 
     Args:
         x: images in [0, 1], float32, (N, 1 or 3, H, W).
         name: one of `corruptions()` or `extra_corruptions()`.
         severity: 1 to 5.
         ids: stable numbers of the examples, not negative, (N,).
-        seed: the user's.
+        seed: not negative.
 
     Returns:
         Images of the same shape in [0, 1], float32.
 
     Raises:
-        InputError: no such corruption or severity; wrong images or ids; the frost photographs are not installed.
+        InputError: unknown corruption or severity, unsuitable images or ids, or no frost photographs.
     """
     find_corruption(str(name))
     if isinstance(severity, bool) or not isinstance(severity, Integral) or severity not in SEVERITIES:
@@ -49,9 +50,9 @@ def corrupt(x: "Tensor", name: str, severity: int, ids: "Sequence[int] | Tensor"
     try:
         numbers = tuple(index(each) for each in ids)
     except TypeError as error:
-        raise InputError("ids must be whole numbers, one an image.") from error
+        raise InputError("ids must be whole numbers, one per image.") from error
     if len(numbers) != len(x):
-        raise InputError(f"there are {len(x)} images but {len(numbers)} ids: give one id an image.")
+        raise InputError(f"there are {len(x)} images but {len(numbers)} ids: give one id per image.")
     if min(numbers) < 0:
         raise InputError(f"id {min(numbers)} is negative: number the examples from 0.")
     if max(numbers) >= LARGEST:
@@ -62,7 +63,11 @@ def corrupt(x: "Tensor", name: str, severity: int, ids: "Sequence[int] | Tensor"
 
 
 def _check_images(x: "Tensor") -> None:
-    """Raise InputError unless x can be corrupted."""
+    """Check that images can be corrupted.
+
+    Raises:
+        InputError: dtype, shape or range do not fit.
+    """
     import torch
 
     if not isinstance(x, torch.Tensor) or x.dtype != torch.float32:

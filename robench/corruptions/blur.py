@@ -11,22 +11,22 @@ from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants
 
 DISK = 8
-"""Radius up to which the disk is drawn on a 17 x 17 grid and its rim softened over 3 pixels, not 5."""
+"""Largest radius of a disk that is drawn on a 17 x 17 grid and whose rim is softened over 3 pixels, not 5."""
 
 
 def gaussian_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """Smoothed with sigma c, edge pixels going on beyond the edge."""
+    """Smooth with sigma c; edge pixels continue beyond the edge."""
     return smooth(x, c[0])
 
 
 def defocus_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """Correlated with a disk of radius c0 whose rim is softened with sigma c1."""
+    """Correlate with a disk of radius c0 whose rim is softened with sigma c1."""
     return correlate(x, _disk(c[0], c[1]))
 
 
 @cache
 def _disk(radius: float, sigma: float) -> np.ndarray:
-    """The softened disk, summing to 1, without rows and columns of nothing."""
+    """Return the softened disk, with sum 1 and without rows and columns of zeros."""
     side, rim = (DISK, 1) if radius <= DISK else (int(radius), 2)
     axis = np.arange(-side, side + 1)
     disk = (axis[:, None] ** 2 + axis**2 <= radius**2).astype(float)
@@ -40,12 +40,12 @@ def _disk(radius: float, sigma: float) -> np.ndarray:
 
 
 def motion_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """Blurred along a line of radius c0 and sigma c1, at an angle uniform in [-45, 45] degrees."""
+    """Blur along a line of radius c0 and sigma c1, at an angle uniform in [-45, 45] degrees."""
     return line_blur(x, c[0], c[1], 90 * random.uniform((), 0, "angle").double() - 45)
 
 
 def zoom_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """The mean of x and of its zooms by 1, 1 + c1, ... below c0: as all are linear, one sparse map."""
+    """Return the mean of x and of its zooms by 1, 1 + c1, ... below c0: one sparse linear map."""
     layers = _layers(x.shape[2], x.shape[3], c).to(x.device)
     pixels = x.flatten(0, 1).flatten(1).mT.contiguous()
     return (layers @ pixels).mT.reshape(x.shape)
@@ -53,7 +53,7 @@ def zoom_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
 
 @cache
 def _layers(height: int, width: int, c: Constants) -> Tensor:
-    """From the pixels of an image to those of its mean with its zooms, sparse, (H W, H W)."""
+    """Return the matrix that maps an image to its mean with its zooms, sparse, (H W, H W)."""
     pixels = np.arange(height * width)
     targets, sources, weights = [pixels], [pixels], [np.ones(len(pixels))]
     for factor in np.arange(1, c[0], c[1]):
@@ -68,7 +68,7 @@ def _layers(height: int, width: int, c: Constants) -> Tensor:
 
 
 def _taps(size: int, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where each of `size` zoomed values comes from: two neighbours and their weights, (size, 2)."""
+    """Return the two neighbours that each of `size` zoomed values comes from, and their weights, (size, 2)."""
     start, crop, large, trim = window(size, factor)
     place = (np.arange(size) + trim) * ((crop - 1) / (large - 1))
     first = np.minimum(np.floor(place), crop - 2)
@@ -77,11 +77,11 @@ def _taps(size: int, factor: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def glass_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """Smoothed with sigma c0, in 8 bits; c2 passes of pixels taken from near them; smoothed again.
+    """Smooth with sigma c0, in 8 bits; move pixels to neighbours in c2 passes; smooth again.
 
-    A pass goes from the bottom right to the top left, each pixel taking the one at a shift uniform in [-c1, c1 - 1] on
-    either axis. The paper's scripts mean to exchange the two, but assign through views of the array: the pixel is
-    overwritten and its source stays. The published images are made so, and these too.
+    A pass goes from the bottom right to the top left; each pixel takes the value of the one at a shift uniform in
+    [-c1, c1 - 1] on either axis. The paper's scripts intend to exchange the two pixels but assign through views of the
+    array: the pixel is overwritten and its source stays. The published images are made in this way, and so are these.
     """
     n, _, height, width = x.shape
     reach, passes = int(c[1]), int(c[2])
@@ -92,7 +92,7 @@ def glass_blur(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
     here = torch.tensor(rows)[:, None] * width + torch.tensor(columns)
     source = torch.arange(height * width, device=x.device)[:, None].repeat(1, n)
     for one in step:
-        if reach == 1:  # every shift points to pixels that the pass has not reached: all at once
+        if reach == 1:  # every shift points to pixels that the pass has not reached yet: move all at once
             places = here.to(x.device)[:, :, None].expand_as(one).flatten(0, 1)
             source.scatter_(0, places, source.gather(0, places + one.flatten(0, 1)))
             continue

@@ -15,13 +15,13 @@ from robench.specs.corruption import Constants
 
 
 def contrast(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """C (x - m) + m, m the mean of each channel."""
+    """Return c (x - m) + m, where m is the mean of each channel."""
     mean = x.double().mean((2, 3), keepdim=True).to(x.dtype)
     return (x - mean) * c[0] + mean
 
 
 def saturate(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """The saturation s of HSV becomes c0 s + c1, within [0, 1]; hue and value stay, the hue of grey is red."""
+    """Change the saturation s of HSV to c0 s + c1, within [0, 1]; hue and value stay, the hue of grey is red."""
     value, least = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
     before = (value - least) / value.clamp(min=1 / LEVELS)
     after = (before * c[0] + c[1]).clamp(0, 1)
@@ -30,19 +30,19 @@ def saturate(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
 
 
 def _red(x: Tensor) -> Tensor:
-    """How far from the value each channel of pure red is, in saturations."""
+    """Return the distance of each channel of pure red from the value, in saturations."""
     return torch.tensor([0.0, 1.0, 1.0], dtype=x.dtype, device=x.device)[:, None, None]
 
 
 def jpeg_compression(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """Through Pillow's JPEG of quality c, image by image."""
+    """Encode and decode each image with Pillow's JPEG of quality c."""
     levels = (x * LEVELS).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     decoded = np.stack([_through_jpeg(each, int(c[0])) for each in levels])
     return torch.from_numpy(decoded).permute(0, 3, 1, 2).to(x) / LEVELS
 
 
 def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """An image, uint8, (H, W, 3), as it comes back from JPEG."""
+    """Encode and decode one image, uint8, (H, W, 3)."""
     stream = BytesIO()
     Image.fromarray(image).save(stream, "JPEG", quality=quality)
     with Image.open(stream) as file:
@@ -50,7 +50,7 @@ def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def pixelate(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """Pillow's box resize to int(c side) pixels and back: along the width, then the height, each rounded to 8 bits."""
+    """Resize with Pillow's box filter to int(c side) pixels and back, first width, then height, each in 8 bits."""
     height, width = x.shape[-2:]
     for small in ((int(height * c[0]), int(width * c[0])), (height, width)):
         x = rounded((x.double() @ _box(x.shape[3], small[1]).to(x.device).mT).to(x.dtype))
@@ -60,7 +60,7 @@ def pixelate(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
 
 @cache
 def _box(size: int, new_size: int) -> Tensor:
-    """The box resize of `size` values as a matrix: the mean of those whose centres lie below a new one, float64."""
+    """Return the box resize of `size` values as a matrix, float64: means of the values below each new one."""
     scale = size / new_size
     reach = max(scale, 1) / 2
     distance = np.arange(size) + 0.5 - (np.arange(new_size)[:, None] + 0.5) * scale
@@ -69,10 +69,10 @@ def _box(size: int, new_size: int) -> Tensor:
 
 
 def elastic_transform(x: Tensor, c: Constants, random: ExampleRandom, small: bool) -> Tensor:
-    """A random affine map, then displacements c0 u, u uniform in [-1, 1] and smoothed with sigma c1; bilinear.
+    """Apply a random affine map, then displacements c0 u, u uniform in [-1, 1] and smoothed with sigma c1; bilinear.
 
-    The affine map moves three points about the middle by up to c2 on either axis. The constants are in sides of a
-    small image, in pixels of a large one.
+    The affine map moves three points around the middle by up to c2 on either axis. The unit of the constants is the
+    side of a small image, the pixel of a large one.
     """
     height, width = x.shape[-2:]
     strength, sigma, jitter = (value * min(height, width) if small else value for value in c)
@@ -83,7 +83,7 @@ def elastic_transform(x: Tensor, c: Constants, random: ExampleRandom, small: boo
 
 
 def _affine(chance: Tensor, jitter: float, height: int, width: int) -> Tensor:
-    """Where each pixel of a randomly mapped image comes from, in pixels (x, y), (N, H, W, 2)."""
+    """Return the place (x, y) that each pixel of a randomly mapped image comes from, in pixels, (N, H, W, 2)."""
     middle = torch.tensor([width // 2, height // 2], dtype=torch.float64, device=chance.device)
     signs = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float64, device=chance.device)
     before = middle + signs * (min(height, width) // 3)
@@ -96,13 +96,13 @@ def _affine(chance: Tensor, jitter: float, height: int, width: int) -> Tensor:
 
 
 def _grid(height: int, width: int, like: Tensor) -> Tensor:
-    """The place (x, y) of each pixel, (H, W, 2)."""
+    """Return the place (x, y) of each pixel, (H, W, 2)."""
     sides = [torch.arange(side, dtype=like.dtype, device=like.device) for side in (width, height)]
     return torch.stack(torch.meshgrid(*sides, indexing="xy"), 2)
 
 
 def _sample(x: Tensor, places: Tensor, corners: bool) -> Tensor:
-    """X at places (x, y) in pixels, bilinear, mirrored about the edge pixels (`corners`) or about their outer rim."""
+    """Sample x at places (x, y) in pixels, bilinear, mirrored about edge pixels (`corners`) or their outer rim."""
     sides = torch.tensor([x.shape[3], x.shape[2]], dtype=places.dtype, device=x.device)
     scaled = 2 * places / (sides - 1) - 1 if corners else (2 * places + 1) / sides - 1
     return F.grid_sample(x, scaled.to(x.dtype), mode="bilinear", padding_mode="reflection", align_corners=corners)

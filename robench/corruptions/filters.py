@@ -1,7 +1,7 @@
-"""What several corruptions share: 8-bit rounding, smoothing, line blur, correlation, zoom.
+"""Operations that several corruptions share: 8-bit rounding, smoothing, line blur, correlation, zoom.
 
-Images are (N, C, H, W) in [0, 1]. Nothing mixes examples, and sums that matrix products may reorder are float64, so an
-image does not depend on its batch.
+Images are (N, C, H, W) in [0, 1]. No operation mixes examples, and sums that matrix products may reorder are float64:
+an image does not depend on its batch.
 """
 
 import math
@@ -15,33 +15,33 @@ from torch import Tensor
 
 LEVELS = 255
 GUARD = 1e-3
-"""In levels. Truncation would turn 56.9999 into 56 where exact arithmetic says 57."""
+"""Levels added before truncation, which would otherwise turn 56.9999 into 56 where exact arithmetic gives 57."""
 NEGLIGIBLE = 1e-7
-"""Weights below it change nothing that 8 bits can show."""
+"""Weight below which nothing changes in 8 bits."""
 
 Border = Literal["nearest", "reflect"]
-"""Beyond the edge: a a a | a b c, or c b a | a b c."""
+"""Values beyond the edge: a a a | a b c (nearest), or c b a | a b c (reflect)."""
 
 
 def truncated(x: Tensor) -> Tensor:
-    """X in 8 bits, cut off like np.uint8 of the published scripts, as levels / 255."""
+    """Truncate to 8 bits like np.uint8 in the published scripts, as levels / 255."""
     return (x.clamp(0, 1) * LEVELS + GUARD).floor() / LEVELS
 
 
 def rounded(x: Tensor) -> Tensor:
-    """X in 8 bits, to the nearest level, as levels / 255."""
+    """Round to the nearest of 256 levels, as levels / 255."""
     return (x.clamp(0, 1) * LEVELS + 0.5).floor() / LEVELS
 
 
 def smooth(x: Tensor, sigma: float, truncate: float = 4.0, border: Border = "nearest") -> Tensor:
-    """Gaussian smoothing of the last two axes, the kernel cut at truncate * sigma (scipy's gaussian_filter)."""
+    """Smooth the last two axes with a Gaussian, cut at truncate * sigma (scipy's gaussian_filter)."""
     rows, columns = (_smoothing(size, sigma, truncate, border).to(x.device) for size in x.shape[-2:])
     return (rows @ x.double() @ columns.mT).to(x.dtype)
 
 
 @cache
 def _smoothing(size: int, sigma: float, truncate: float, border: Border) -> Tensor:
-    """The smoothing of `size` values as a matrix, float64, (size, size)."""
+    """Return the smoothing of `size` values as a matrix, float64, (size, size)."""
     radius = int(truncate * sigma + 0.5)
     if not radius:
         return torch.eye(size, dtype=torch.float64)
@@ -58,7 +58,7 @@ def _smoothing(size: int, sigma: float, truncate: float, border: Border) -> Tens
 
 
 def correlate(x: Tensor, kernel: np.ndarray) -> Tensor:
-    """Each channel correlated with an odd square kernel; the image is mirrored about its edge pixels (c b | a b c)."""
+    """Correlate each channel with an odd square kernel; images are mirrored about their edge pixels (c b | a b c)."""
     pad = len(kernel) // 2
     height, width = x.shape[-2:]
     padded = F.pad(x, (pad, pad, pad, pad), mode="reflect")
@@ -69,16 +69,16 @@ def correlate(x: Tensor, kernel: np.ndarray) -> Tensor:
 
 
 def line_blur(x: Tensor, radius: float, sigma: float, degrees: Tensor) -> Tensor:
-    """ImageMagick's motion blur: half a Gaussian along a line that starts at the pixel; 8 bits, rounded.
+    """Blur like ImageMagick's motion blur: half a Gaussian along a line that starts at the pixel; 8 bits, rounded.
 
-    Tap j of 2 radius + 1 lies at (ceil(j cos - 1/2), ceil(j sin - 1/2)), x to the right and y down, weight
-    exp(-j^2 / (2 sigma^2)); edge pixels go on beyond the edge.
+    Tap j of 2 radius + 1 lies at (ceil(j cos - 1/2), ceil(j sin - 1/2)), x to the right and y down, with weight
+    exp(-j^2 / (2 sigma^2)); edge pixels continue beyond the edge.
 
     Args:
         x: images.
-        radius: pixels.
-        sigma: pixels.
-        degrees: the angle of every example, float64, (N,).
+        radius: in pixels.
+        sigma: in pixels.
+        degrees: the angle of each example, float64, (N,).
     """
     n, channels, height, width = x.shape
     weights = np.exp(-0.5 * (np.arange(2 * math.ceil(radius) + 1) / sigma) ** 2)
@@ -98,7 +98,7 @@ def line_blur(x: Tensor, radius: float, sigma: float, degrees: Tensor) -> Tensor
 
 
 def zoom_in(x: Tensor, factor: float) -> Tensor:
-    """The middle of the image enlarged to its size, bilinear, corners on corners."""
+    """Enlarge the middle of the image to the size of the image, bilinear, corners on corners."""
     height, width = x.shape[-2:]
     (top, tall, large_tall, trim_top), (left, wide, large_wide, trim_left) = (
         window(height, factor),
@@ -110,10 +110,11 @@ def zoom_in(x: Tensor, factor: float) -> Tensor:
 
 
 def window(size: int, factor: float) -> tuple[int, int, int, int]:
-    """What a zoom does along one axis: ceil(size / factor) pixels from the middle, enlarged, trimmed to `size`.
+    """Return the steps of a zoom along one axis: ceil(size / factor) middle pixels, enlarged, trimmed to `size`.
 
     Returns:
-        the first pixel taken, how many, how many they become, how many of those are trimmed before the first kept.
+        the first pixel taken, the number of pixels taken, their number after enlarging, and the number trimmed at the
+        beginning.
     """
     crop = math.ceil(size / factor)
     large = round(crop * factor)

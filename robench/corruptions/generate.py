@@ -1,4 +1,4 @@
-"""From names to corrupted images."""
+"""The code of each corruption by name, and its application to many images."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,16 +17,16 @@ from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants, find_corruption
 
 Corrupt = Callable[[Tensor, Constants, ExampleRandom], Tensor]
-"""From RGB images (N, 3, H, W) in whole levels / 255, the constants and the draws to corrupted images, any range."""
+"""Takes RGB images (N, 3, H, W) in whole levels / 255, constants and random numbers; returns images of any range."""
 
 PIXELS = 2**18
-"""How many pixels go through at a time, so that they stay in the processor's cache."""
+"""Number of pixels that are corrupted at a time, so that they stay in the processor's cache."""
 LEAST = 32
-"""How many images do at least: what goes pixel by pixel, like glass blur, costs as much for one as for many."""
+"""Least number of images at a time: a loop over pixels, like glass blur, takes as long for one image as for many."""
 
 
 def functions(small: bool) -> dict[str, Corrupt]:
-    """The code of every corruption, by name, for small or large images."""
+    """Return the code of each corruption by name, for small or large images."""
     same: list[Corrupt] = [
         gaussian_noise, shot_noise, impulse_noise, defocus_blur, glass_blur, motion_blur, zoom_blur, snow, fog,
         brightness, contrast, pixelate, jpeg_compression, speckle_noise, gaussian_blur, spatter, saturate,
@@ -37,7 +37,7 @@ def functions(small: bool) -> dict[str, Corrupt]:
 
 @torch.no_grad()
 def generate(x: Tensor, name: str, severity: int, ids: tuple[int, ...], seed: int) -> Tensor:
-    """`robench.corruptions.corrupt` without its checks."""
+    """Corrupt images like `robench.corruptions.corrupt`, without its checks."""
     small, declared = is_small(x), find_corruption(name)
     constants = (declared.small if small else declared.large)[severity - 1]
     function, size = functions(small)[name], max(LEAST, PIXELS // (x.shape[2] * x.shape[3]))

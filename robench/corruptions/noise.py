@@ -1,4 +1,4 @@
-"""Noise: Gaussian, shot, impulse, speckle (Hendrycks & Dietterich 2019). Every value of every channel draws its own."""
+"""Noise: Gaussian, shot, impulse, speckle (Hendrycks & Dietterich 2019), independent for each value."""
 
 from functools import cache
 
@@ -11,29 +11,29 @@ from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants
 
 SPAN = 8
-"""Standard deviations of a Poisson number that its table covers."""
+"""Standard deviations above the mean that the table of a Poisson distribution covers."""
 SLICES = 4096
-"""Of [0, 1): nearly all hold a single count, which saves the search."""
+"""Number of slices of [0, 1); nearly all hold a single count, which saves the search."""
 
 
 def gaussian_noise(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """X + c n, n standard normal."""
+    """Return x + c n, n standard normal."""
     return x + c[0] * random.normal(x.shape[1:], 0, "noise")
 
 
 def speckle_noise(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """X + c x n, n standard normal."""
+    """Return x + c x n, n standard normal."""
     return x + c[0] * x * random.normal(x.shape[1:], 0, "noise")
 
 
 def impulse_noise(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """A share c of the values is 0 or 1, with equal chances."""
+    """Set a share c of the values to 0 or 1, with equal chances."""
     chance = random.uniform(x.shape[1:], 0, "impulse")
     return torch.where(chance < c[0], (chance < c[0] / 2).to(x.dtype), x)
 
 
 def shot_noise(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """Poisson(c x) / c, by inversion: a uniform number looked up in the distribution of its level."""
+    """Return Poisson(c x) / c, by inversion: a uniform number is looked up in the distribution of its level."""
     bounds, guide = (table.to(x.device) for table in _poisson(c[0]))
     level = (x * LEVELS).round().long()
     chance = random.uniform(x.shape[1:], 0, "photons")
@@ -46,11 +46,11 @@ def shot_noise(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
 
 @cache
 def _poisson(c: float) -> tuple[Tensor, Tensor]:
-    """The distributions of Poisson(c level / 255) for all 256 levels.
+    """Return the distributions of Poisson(c level / 255) for all 256 levels.
 
     Returns:
         level + P(count <= k), ascending, float64, (256, counts);
-        for each of SLICES equal slices of [0, 1) the count that it is all of, -1 where it holds several, int16.
+        for each of SLICES equal slices of [0, 1) its only count, or -1 if it holds several, int16.
     """
     level = np.arange(LEVELS + 1)[:, None]
     mean = level * c / LEVELS

@@ -1,21 +1,21 @@
-"""How images that no published set knows are corrupted: small ones and grey ones."""
+"""Sizes and channels that the published sets do not have: small images and grey ones."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 SIDE = 32
-"""Pixels: the smallest side that the corruptions are defined for."""
+"""The smallest side, in pixels, that the corruptions are defined for."""
 SMALL_BELOW = 64
-"""Pixels: images whose shorter side is below it take CIFAR-10-C's constants, others ImageNet-C's."""
+"""Shorter side, in pixels, below which images get CIFAR-10-C's constants; others get ImageNet-C's."""
 
 
 def is_small(x: Tensor) -> bool:
-    """Whether CIFAR-10-C's constants are taken."""
+    """Return whether images get CIFAR-10-C's constants."""
     return min(x.shape[-2:]) < SMALL_BELOW
 
 
 def to_corruptible(x: Tensor) -> Tensor:
-    """Images as RGB of at least 32 x 32: sides below 32 enlarged to 32 (bilinear), grey repeated.
+    """Convert images to RGB of at least 32 x 32: sides below 32 are enlarged to 32 (bilinear), grey is repeated.
 
     Args:
         x: (N, 1 or 3, H, W).
@@ -27,9 +27,9 @@ def to_corruptible(x: Tensor) -> Tensor:
 
 
 def brought_back(corrupted: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Corrupted images as (N, C, H, W) again: areas averaged, grey the mean of the channels.
+    """Convert corrupted images back to (N, C, H, W): areas are averaged, grey is the mean of the channels.
 
-    Averages are not cut to 8 bits again.
+    Averages are not truncated to 8 bits.
     """
     if shape[1] == 1:
         corrupted = corrupted.mean(1, keepdim=True)
@@ -39,7 +39,7 @@ def brought_back(corrupted: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def rule(shape: tuple[int, ...]) -> str:
-    """What a reader of numbers on images of a shape (N, C, H, W) must know, one sentence."""
+    """Return a note, one sentence, for readers of numbers on images of a shape (N, C, H, W)."""
     constants = "CIFAR-10-C's" if min(shape[-2:]) < SMALL_BELOW else "ImageNet-C's"
     steps = [f"at {SIDE} x {SIDE} pixels"] if min(shape[-2:]) < SIDE else []
     steps += ["in RGB"] if shape[1] == 1 else []

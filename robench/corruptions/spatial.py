@@ -1,4 +1,4 @@
-"""Rotations and translations: every view of a grid (Engstrom et al., ICML 2019, Sec. 3.1; no ball, no gradient)."""
+"""Rotations and translations: all views of a grid (Engstrom et al., ICML 2019, Sec. 3.1; no ball, no gradient)."""
 
 from itertools import product
 from math import cos, radians, sin
@@ -11,21 +11,21 @@ from robench.store.corrupted import SPATIAL
 
 NAME = SPATIAL
 VERSION = 1
-"""Raised when a view can come out differently."""
+"""Version of the views, raised when a view can come out differently."""
 TURN, ANGLES = 30.0, 31
-"""Degrees to either side, and how many angles between."""
+"""Largest angle to either side in degrees, and number of angles."""
 SHIFT, SIDE, SHIFTS = 3.0, 32.0, 5
-"""Pixels to either side on images of `SIDE` pixels, in proportion on others, and how many shifts on either axis."""
+"""Largest shift to either side in pixels of an image of `SIDE` pixels, in proportion on others; shifts per axis."""
 
 CONSTANTS = {"turn": TURN, "angles": ANGLES, "shift": SHIFT / SIDE, "shifts": SHIFTS}
-"""What the grid is made of."""
+"""Constants of the grid, for records."""
 
 View = tuple[float, float, float]
-"""Degrees counter-clockwise, and the shares of a side by which the image then moves right and down."""
+"""Angle in degrees counter-clockwise, then shifts to the right and down as shares of a side."""
 
 
 def grid() -> list[View]:
-    """All views, the furthest from the image itself first: those break most, and what is broken needs no others."""
+    """Return all views, the largest changes first: they break most examples, and broken ones skip the rest."""
     angles = [TURN * (2 * k / (ANGLES - 1) - 1) for k in range(ANGLES)]
     shifts = [SHIFT / SIDE * (2 * k / (SHIFTS - 1) - 1) for k in range(SHIFTS)]
 
@@ -38,7 +38,7 @@ def grid() -> list[View]:
 
 @torch.no_grad()
 def moved(x: Tensor, view: View) -> Tensor:
-    """Images turned about their middle and then shifted: bilinear, black where nothing was.
+    """Turn images about their middle, then shift them: bilinear, black where nothing was.
 
     Args:
         x: (N, C, H, W), in [0, 1].
@@ -50,7 +50,7 @@ def moved(x: Tensor, view: View) -> Tensor:
     angle, right, down = view
     height, width = x.shape[-2:]
     c, s = cos(radians(angle)), sin(radians(angle))
-    # From where a pixel comes, in halves of a side about the middle: first the shift is undone, then the turn.
+    # The place that a pixel comes from, in halves of a side from the middle: undo first the shift, then the turn.
     turn = torch.tensor([[c, -s * height / width], [s * width / height, c]], dtype=torch.float64)
     shift = turn @ torch.tensor([-2 * right, -2 * down], dtype=torch.float64)
     affine = torch.cat([turn, shift[:, None]], dim=1).to(x)
@@ -62,4 +62,4 @@ RULE = (
     f"Worst of {ANGLES * SHIFTS**2} views: {ANGLES} angles to {TURN:g} degrees, {SHIFTS} x {SHIFTS} shifts to "
     f"{SHIFT:g} pixels of {SIDE:g}, bilinear, black outside (Engstrom et al. 2019)."
 )
-"""What a reader of the numbers must know."""
+"""A note for readers of the numbers."""

@@ -1,6 +1,6 @@
 """Spatter of water or mud, an extra corruption of Hendrycks & Dietterich (2019).
 
-Water needs four of OpenCV's operations, written here from their definitions for whole batches: Canny's edges, the
+Water needs four operations of OpenCV, written here from their definitions for whole batches: Canny's edges, the
 chamfer distance of Borgefors (1986) with a 5 x 5 mask, the equalised histogram, the 3 x 3 box blur.
 """
 
@@ -14,9 +14,9 @@ from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants
 
 WATER, MUD = (175, 238, 238), (63, 42, 20)
-"""Colours, RGB."""
+"""Colours of the two liquids, RGB."""
 FARTHEST = 20.0
-"""Pixels from an edge beyond which nothing changes."""
+"""Distance from an edge in pixels beyond which nothing changes."""
 LOW, HIGH = 50, 150
 """Canny's thresholds of the gradient, |dx| + |dy|."""
 BOX = np.full((3, 3), 1 / 9)
@@ -24,14 +24,14 @@ RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], dtype=float)
 STEPS = {(0, 1): 1.0, (1, 0): 1.0, (1, 1): 1.4, (1, -1): 1.4} | dict.fromkeys(
     ((1, 2), (1, -2), (2, 1), (2, -1)), 2.1969
 )
-"""Lengths of the moves of the chamfer distance; each goes both ways."""
+"""Lengths of the moves of the chamfer distance; each move has an opposite."""
 
 
 def spatter(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """Drops where normal numbers of mean c0 and deviation c1, smoothed with sigma c2, reach c3.
+    """Add drops where normal numbers of mean c0 and deviation c1, smoothed with sigma c2, reach c3.
 
-    Mud (c5 = 1) covers: m = the drops smoothed with sigma c4, nothing below 0.8; (1 - m) x + m colour.
-    Water adds a relief of the drops in its colour, c4 at its highest.
+    Mud (c5 = 1) covers: (1 - m) x + m colour, where m is the drops smoothed with sigma c4, zero below 0.8.
+    Water adds a relief of the drops in its colour, at most c4.
     """
     liquid = c[0] + c[1] * random.normal((1, *x.shape[-2:]), 0, "liquid")
     liquid = smooth(liquid, c[2])
@@ -50,7 +50,7 @@ def _colour(rgb: tuple[int, int, int], x: Tensor) -> Tensor:
 
 
 def _relief(levels: Tensor) -> Tensor:
-    """Light and shade by the distance from the drops' edges, in levels, (N, 1, H, W)."""
+    """Return light and shade by the distance from the edges of the drops, in levels, (N, 1, H, W)."""
     distance = correlate(_distance(_edges(levels)), BOX)
     even = _equalised((distance + 1e-5).floor())
     lit = correlate(even, RELIEF).clamp(0, LEVELS)
@@ -58,7 +58,7 @@ def _relief(levels: Tensor) -> Tensor:
 
 
 def _edges(levels: Tensor) -> Tensor:
-    """Canny's edges: thinned across the gradient, kept above HIGH or where connected to such. Bool, (N, 1, H, W)."""
+    """Find Canny's edges, bool (N, 1, H, W): thinned across the gradient, kept above HIGH or if connected to those."""
     padded = F.pad(levels, (1, 1, 1, 1), mode="replicate")
     rows = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
     columns = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
@@ -89,7 +89,7 @@ def _edges(levels: Tensor) -> Tensor:
 
 
 def _distance(edges: Tensor) -> Tensor:
-    """The chamfer distance to the nearest edge, at most FARTHEST, (N, 1, H, W)."""
+    """Return the chamfer distance to the nearest edge, at most FARTHEST, (N, 1, H, W)."""
     distance = torch.where(edges, 0.0, FARTHEST)
     height, width = distance.shape[-2:]
     while True:
@@ -105,7 +105,7 @@ def _distance(edges: Tensor) -> Tensor:
 
 
 def _equalised(levels: Tensor) -> Tensor:
-    """Each image's histogram spread over all levels; an image of one level stays."""
+    """Spread the histogram of each image over all levels; an image of one level stays."""
     flat = levels.flatten(1).long()
     counts = torch.zeros(len(flat), LEVELS + 1, device=levels.device).scatter_add_(
         1, flat, torch.ones_like(flat).float()

@@ -17,27 +17,27 @@ from robench.numerics.randomness import ExampleRandom
 from robench.specs.corruption import Constants
 
 FROST = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
-"""The five photographs that the scripts choose from."""
+"""The five photographs that the published scripts choose from."""
 FROST_PACKAGE = "imagecorruptions"
 SMALL_FROST = 5
-"""Every fifth pixel of a photograph is kept for small images: bilinear by 0.2 without smoothing."""
+"""Distance of the pixels of a photograph that small images keep: bilinear by 0.2 without smoothing."""
 LUMA = (0.299, 0.587, 0.114)
 
 
 def luma(x: Tensor) -> Tensor:
-    """The grey of an RGB image by ITU-R 601, (N, 1, H, W)."""
+    """Return the grey of RGB images by ITU-R 601, (N, 1, H, W)."""
     return LUMA[0] * x[:, 0:1] + LUMA[1] * x[:, 1:2] + LUMA[2] * x[:, 2:3]
 
 
 def brightness(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """C added to the value of HSV, up to 1: hue and saturation stay, so the colour is scaled by the value's growth."""
+    """Add c to the value of HSV, up to 1; hue and saturation stay, so the colour grows in proportion."""
     value = x.amax(1, keepdim=True)
     brighter = (value + c[0]).clamp(max=1)
     return torch.where(value > 0, x * (brighter / value.clamp(min=1 / LEVELS)), brighter)
 
 
 def fog(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """(x + c0 f) m / (m + c0): f a plasma fractal in [0, 1] of decay c1, m the image's largest value."""
+    """Return (x + c0 f) m / (m + c0): f a plasma fractal in [0, 1] of decay c1, m the image's largest value."""
     largest = x.amax((1, 2, 3), keepdim=True)
     side = 2 ** math.ceil(math.log2(max(x.shape[-2:])))
     cloud = plasma(random.uniform((side, side), 0, "plasma"), c[1])[:, None, : x.shape[-2], : x.shape[-1]]
@@ -45,11 +45,11 @@ def fog(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
 
 
 def plasma(chance: Tensor, decay: float) -> Tensor:
-    """Fractals by the diamond-square algorithm on a torus, scaled to [0, 1].
+    """Make fractals by the diamond-square algorithm on a torus, scaled to [0, 1].
 
     Args:
         chance: uniform numbers in [0, 1), (N, side, side), side a power of two.
-        decay: the jitter, 100 times a uniform number in [-100, 100], is divided by its square from level to level.
+        decay: from level to level, the jitter, 100 times a uniform number in [-100, 100], is divided by decay squared.
     """
     field, jitter = torch.zeros_like(chance), (2 * chance - 1) * 1e4
     step = chance.shape[-1]
@@ -70,10 +70,10 @@ def plasma(chance: Tensor, decay: float) -> Tensor:
 
 
 def snow(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
-    """Flakes, and the same turned by 180 degrees, on an image whitened by 1 - c6.
+    """Whiten the image by 1 - c6; add flakes, and the same flakes turned by 180 degrees.
 
-    Flakes: normal of mean c0 and deviation c1, enlarged by c2, nothing below c3, 8 bits, blurred along a line of radius
-    c4 and sigma c5 at an angle uniform in [-135, -45] degrees.
+    Flakes: normal numbers of mean c0 and deviation c1, enlarged by c2, zero below c3, 8 bits, blurred along a line of
+    radius c4 and sigma c5 at an angle uniform in [-135, -45] degrees.
     """
     flakes = c[0] + c[1] * random.normal((1, *x.shape[-2:]), 0, "flakes")
     flakes = zoom_in(flakes, c[2])
@@ -84,9 +84,9 @@ def snow(x: Tensor, c: Constants, random: ExampleRandom) -> Tensor:
 
 
 def frost(x: Tensor, c: Constants, random: ExampleRandom, small: bool) -> Tensor:
-    """c0 x + c1 f: f a random crop of one of five photographs, reduced to a fifth for small images.
+    """Return c0 x + c1 f: f a random crop of one of five photographs, reduced to a fifth for small images.
 
-    A photograph that is not larger than the image is enlarged until it is; the scripts never meet that.
+    A photograph that is not larger than the image is enlarged until it is; this does not occur in the published sets.
     """
     height, width = x.shape[-2:]
     crops = []
@@ -99,7 +99,7 @@ def frost(x: Tensor, c: Constants, random: ExampleRandom, small: bool) -> Tensor
 
 @cache
 def _photographs(height: int, width: int, small: bool) -> list[Tensor]:
-    """The frost photographs for images of a size, uint8, (3, > height, > width)."""
+    """Read the frost photographs for images of a size, uint8, (3, > height, > width)."""
     found = []
     for name in FROST:
         with Image.open(_frost_folder() / name) as file:
@@ -118,7 +118,11 @@ def _photographs(height: int, width: int, small: bool) -> list[Tensor]:
 
 
 def _frost_folder() -> Path:
-    """Where the installed package keeps its photographs; the package itself is not imported."""
+    """Find the photographs in the installed package, without importing it.
+
+    Raises:
+        InputError: the package or a photograph is missing.
+    """
     spec = find_spec(FROST_PACKAGE)
     places = [Path(place) / "frost" for place in (spec.submodule_search_locations or [])] if spec else []
     for place in places:

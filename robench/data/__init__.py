@@ -1,4 +1,4 @@
-"""Datasets by name. Listing them imports neither torch nor scikit-learn."""
+"""Datasets by name. Listing the datasets imports neither torch nor scikit-learn."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,25 +18,25 @@ Part = Literal["train", "test"]
 
 
 DEFAULT_DIR = Path("data")
-"""Where downloaded datasets lie unless --data-dir says otherwise."""
+"""The folder of downloaded datasets unless --data-dir names another."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known of a dataset without loading it.
+    """A dataset as far as it is known before it is loaded.
 
     Attributes:
         name: as on the command line, or the name of the file or folder that was given there.
-        about: one line.
+        about: one line for lists.
         loader: a module with `load(part, data_dir) -> Split`; if `partly`, with a third argument, how many examples;
             if there is a `place`, with the name and the place before the part. If `in_files`, with `files` and
             `held_out` too.
-        shape: channels, height, width; None where only the files know.
-        classes: how many; None likewise.
-        threat: the usual threat model; None where there is none.
-        in_files: whether training images are decoded from files while training, not kept in memory.
-        partly: whether the loader makes no more examples than it is asked for.
-        place: the file or folder of one's own.
+        shape: channels, height, width; None if only the files tell.
+        classes: number of classes; None if only the files tell.
+        threat: the default threat model; None if there is none.
+        in_files: whether training images are decoded from files during training, not kept in memory.
+        partly: whether the loader decodes no more examples than it is asked for.
+        place: the user's file or folder; None for a dataset of `DATASETS`.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Dataset:
     place: Path | None = None
 
     def load(self, part: Part = "test", data_dir: Path | None = None, limit: int | None = None) -> "Split":
-        """A split, checked; its first `limit` examples if there is a limit.
+        """Load and check a split, or only its first `limit` examples.
 
         Raises:
             InputError: the data is not there or damaged, or the limit is below 1.
@@ -67,15 +67,15 @@ class Dataset:
         return split.limit(limit)
 
     def images(self, ids: "Column", data_dir: Path | None = None) -> "Column":
-        """The test images of some ids, float32 (N, C, H, W) in [0, 1]; those of `digits` without torch.
+        """Return the test images with these ids, float32 (N, C, H, W) in [0, 1]; torch is not needed for `digits`.
 
         Raises:
             InputError: the data is not there or damaged, or has no such example.
         """
-        own = getattr(self.module, "images", None)
+        without_torch = getattr(self.module, "images", None)
         try:
-            if own is not None:
-                found: Column = own(ids)
+            if without_torch is not None:
+                found: Column = without_torch(ids)
                 return found
             return self.load("test", data_dir).images(ids)
         except (IndexError, KeyError) as error:
@@ -83,23 +83,24 @@ class Dataset:
 
     @property
     def sizes(self) -> tuple[tuple[int, int, int], int]:
-        """Shape and number of classes, for networks that are made for them.
+        """Return shape and number of classes, for networks that are built to fit them.
 
         Raises:
-            InputError: only the files know.
+            InputError: only the files tell.
         """
         if self.shape is None or self.classes is None:
             raise InputError(
-                f"'{self.name}' is data of one's own: a network of this kind is made for one of {', '.join(DATASETS)}."
+                f"'{self.name}' is user data: name a network that brings its shape and classes, or use one of "
+                f"{', '.join(DATASETS)}."
             )
         return self.shape, self.classes
 
     @property
     def usual(self) -> ThreatModel:
-        """The usual threat model.
+        """Return the default threat model.
 
         Raises:
-            InputError: there is none.
+            InputError: the dataset has none.
         """
         if self.threat is None:
             raise InputError(f"'{self.name}' has no default eps: give one with --eps.")
@@ -107,7 +108,7 @@ class Dataset:
 
     @property
     def module(self) -> Any:
-        """The loader, imported only now."""
+        """Import and return the loader."""
         return import_module(self.loader)
 
 
@@ -132,7 +133,7 @@ DATASETS = {
         ),
         Dataset(
             name="cifar10-jpeg",
-            about="cifar10 re-encoded as JPEG, a stand-in where the original is not at hand",
+            about="cifar10 re-encoded as JPEG, for use where the original is not available",
             shape=(3, 32, 32),
             classes=10,
             threat=ThreatModel.parse("linf", "8/255"),
@@ -164,36 +165,36 @@ CORRUPTED = {"cifar10": "robench.data.cifar10_c", "imagenet": "robench.data.imag
 """Modules with `find(data_dir) -> CorruptedSet` for the published corrupted versions, by dataset."""
 
 
-OWN = {"folder": "robench.data.folder", "npz": "robench.data.npz", "parquet": "robench.data.parquet"}
-"""Modules with `load(name, place, part, limit) -> Split` for data of one's own, by what stands before the colon."""
+USER_DATA = {"folder": "robench.data.folder", "npz": "robench.data.npz", "parquet": "robench.data.parquet"}
+"""Modules with `load(name, place, part, limit) -> Split` for user data, by the word before the colon."""
 
 
-def is_own(name: str) -> bool:
-    """Whether it is `folder:DIR` or the like."""
+def is_user_data(name: str) -> bool:
+    """Return whether a dataset's name is `folder:DIR`, `npz:FILE` or `parquet:FILE`."""
     return ":" in name
 
 
 def find_dataset(name: str) -> Dataset:
-    """A dataset by name, or `folder:DIR`, `npz:FILE`, `parquet:FILE`.
+    """Find a dataset by name, or user data by `folder:DIR`, `npz:FILE`, `parquet:FILE`.
 
     Raises:
         InputError: no such dataset, with the nearest names; or nothing lies at the place.
     """
     kind, colon, place = name.partition(":")
     if colon:
-        return _own(kind, Path(place))
+        return _user_data(kind, Path(place))
     try:
         return DATASETS[name]
     except KeyError:
         kind = "folder" if Path(name).is_dir() else Path(name).suffix[1:]
-        if kind in OWN:
+        if kind in USER_DATA:
             raise InputError(f"unknown dataset '{name}': did you mean {kind}:{name}?") from None
-        raise unknown("dataset", name, [*DATASETS, *(f"{kind}:PATH" for kind in OWN)]) from None
+        raise unknown("dataset", name, [*DATASETS, *(f"{kind}:PATH" for kind in USER_DATA)]) from None
 
 
-def _own(kind: str, place: Path) -> Dataset:
-    if kind not in OWN:
-        raise unknown("kind of dataset", kind, list(OWN))
+def _user_data(kind: str, place: Path) -> Dataset:
+    if kind not in USER_DATA:
+        raise unknown("kind of dataset", kind, list(USER_DATA))
     if not (place.is_dir() if kind == "folder" else place.is_file()):
         what = "folder" if kind == "folder" else "file"
         raise InputError(f"--dataset {kind}:{place}: there is no {what} '{place}'.")
@@ -201,11 +202,11 @@ def _own(kind: str, place: Path) -> Dataset:
     require_name(name, f"the name of '{place}'")
     if name in DATASETS:
         raise InputError(f"--dataset {kind}:{place}: '{name}' is another dataset's name; rename it.")
-    return Dataset(name, f"one's own, {kind}:{place}", OWN[kind], place=place)
+    return Dataset(name, f"user data, {kind}:{place}", USER_DATA[kind], place=place)
 
 
 def dataset_of(card: Card) -> Dataset:
-    """The dataset of a card.
+    """Find the dataset of a card.
 
     Raises:
         InputError: no such dataset; names the card.
@@ -217,10 +218,10 @@ def dataset_of(card: Card) -> Dataset:
 
 
 def open_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet":
-    """The published corrupted version of a dataset's test images.
+    """Open the published corrupted version of a dataset's test images.
 
     Raises:
-        Absent: none was published, or it is not there.
+        DatasetNotFound: none was published, or it is not there.
         InputError: it is there, but damaged.
     """
     from robench.data.corrupted import DatasetNotFound
@@ -232,7 +233,7 @@ def open_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet":
 
 
 def find_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet | None":
-    """The published corrupted version of a dataset's test images, or None where it is absent.
+    """Open the published corrupted version of a dataset's test images; return None if it is not there.
 
     Raises:
         InputError: it is there, but damaged.

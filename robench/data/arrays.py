@@ -1,4 +1,4 @@
-"""Arrays of images in whichever layout."""
+"""Splits from arrays of images, channels first or last."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ DIMS = 4
 
 
 def checked(name: str, x: NDArray[Any], y: NDArray[Any], ids: NDArray[Any] | None = None) -> Split:
-    """A split from uint8 or float images, channels first or last; bytes stay bytes.
+    """Make a split of uint8 or float images, channels first or last; bytes stay bytes.
 
     Raises:
-        InputError: the layout cannot be told, or anything else is off.
+        InputError: the layout is ambiguous, or the examples do not pass `Split.checked`.
     """
     if x.ndim != DIMS:
         raise InputError(f"'{name}': images have shape {x.shape}, expected (N, C, H, W) or (N, H, W, C).")

@@ -1,4 +1,4 @@
-"""Which of a dataset's test examples are evaluated."""
+"""The choice of the test examples that are evaluated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExampleChoice:
-    """All of them, the first few, a sample, or some by their ids.
+    """All test examples, the first few, a sample, or some by their ids.
 
     Attributes:
-        limit: the first so many in the set's own order.
-        sample: so many, every class in proportion, by the seed.
-        ids: these alone.
+        limit: number of examples to take from the beginning of the dataset.
+        sample: number of examples to draw, every class in proportion.
+        ids: ids of the examples to take.
         seed: of the sample.
 
     Raises:
-        InputError: more than one is asked for.
+        InputError: more than one of limit, sample and ids is given.
     """
 
     limit: int | None = None
@@ -38,7 +38,7 @@ class ExampleChoice:
             raise InputError(f"{' and '.join(both)} both choose examples: leave one out.")
 
     def of(self, data: Dataset, data_dir: Path | None) -> "Split":
-        """The examples of the test part.
+        """Return the chosen examples of the test part.
 
         Raises:
             InputError: the data is not there or damaged, or has no such examples.
@@ -47,6 +47,6 @@ class ExampleChoice:
             raise InputError(f"'{data.name}' is read from files in their order: use --limit, not --example.")
         split = data.load("test", data_dir, self.limit)
         if self.sample is not None:
-            # One's own data may be renamed or saved anew: the same examples are chosen.
+            # User data may be renamed or saved again: the same examples must be chosen.
             return split.sample(self.sample, self.seed, None if data.place is None else "")
         return split.only(self.ids) if self.ids else split

@@ -1,4 +1,4 @@
-"""What CIFAR-10 and CIFAR-100 share: torchvision's reader of the published archives."""
+"""The loader that CIFAR-10 and CIFAR-100 share: torchvision reads the published archives."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from robench.errors import InputError
 
 
 def load_cifar(name: str, reader: str, archive: str, part: str, data_dir: Path, download: bool) -> Split:
-    """A part in the set's own order, kept as bytes.
+    """Load a part in the dataset's order, kept as bytes.
 
     Args:
-        name: the dataset's.
-        reader: torchvision's class.
-        archive: what is published.
+        name: of the dataset.
+        reader: name of the class in torchvision.
+        archive: name of the published archive.
         part: 'train' or 'test'.
-        data_dir: where the files lie.
-        download: fetch them if they are not there, checksum and all.
+        data_dir: folder of the files.
+        download: fetch the files if they are not there, and verify their checksum.
 
     Raises:
         InputError: the files are not there, cannot be fetched, or are damaged.

@@ -7,7 +7,7 @@ from robench.data.split import Split
 
 
 def load(part: str, data_dir: Path, *, download: bool = False) -> Split:
-    """The 'train' or 'test' images in the set's own order; torchvision checks the files' checksums.
+    """Load the 'train' or 'test' images in the dataset's order; torchvision verifies the files' checksums.
 
     Raises:
         InputError: the files are not there, or damaged.

@@ -1,8 +1,8 @@
-"""CIFAR-10-C (Hendrycks and Dietterich, ICLR 2019), from the published archive or the folder in it.
+"""CIFAR-10-C (Hendrycks and Dietterich, ICLR 2019), from the published archive or its unpacked folder.
 
-A `.npy` file a corruption holds the test images five times over, severity 1 first; `labels.npy` belongs to all.
-The archive has a published checksum, the files in it have none: in a folder, the labels' order is checked, and
-a sample of the images is compared with the clean ones, or with another severity where those are not at hand.
+Each corruption has one `.npy` file with the test images five times, severity 1 first; `labels.npy` belongs to all.
+The archive has a published checksum, the files in it have none. In a folder, therefore, the order of the labels is
+checked, and a sample of the images is compared with the clean ones or, without those, with another severity.
 """
 
 import hashlib
@@ -31,25 +31,25 @@ MD5 = "56bf5dcef84df0e2308c6dcbcbbd8499"
 COUNT, SHAPE, CLASSES = 10_000, (32, 32, 3), 10
 MEND = "get CIFAR-10-C again from Zenodo, record 2535967"
 MALFORMED = (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
-"""What NumPy raises for a header that is none."""
+"""Errors that NumPy raises for an invalid header."""
 
 SAMPLE, FEWEST, Z = 1000, 100, 4.0
-"""How many images are compared, how many it takes, and by how many standard errors they must agree."""
+"""Number of images to compare, fewest images that can be compared, and standard errors by which they must agree."""
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 
 def find(data_dir: Path, count: int = COUNT, md5: str = MD5) -> "Cifar10C":
-    """The folder CIFAR-10-C below the data folder, else files in the data folder itself, else the archive there.
+    """Find the folder CIFAR-10-C below the data folder, else files in the data folder itself, else the archive there.
 
     Args:
-        data_dir: where to look.
-        count: how many images a severity has.
+        data_dir: folder to search.
+        count: number of images per severity.
         md5: the archive's checksum.
 
     Raises:
-        Absent: there is none of the three.
+        DatasetNotFound: none of the three is there.
         InputError: the archive is not the published one.
     """
     for folder in (data_dir / FOLDER, data_dir):
@@ -73,7 +73,7 @@ class Cifar10C:
         self.corruptions = in_order(name.removesuffix(".npy") for name in source.names)
 
     def load(self, corruption: str, severity: int, limit: int | None = None) -> Split:
-        """One corruption at one severity, in the order of the clean test images.
+        """Load one corruption at one severity, in the order of the clean test images.
 
         Raises:
             InputError: it is not there, damaged or reordered.
@@ -91,7 +91,7 @@ class Cifar10C:
         return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels).limit(limit)
 
     def fingerprint(self, corruption: str, limit: int | None = None) -> str:
-        """The SHA-256 of the corruption's file, whole whatever the limit.
+        """Return the SHA-256 of a corruption's whole file, whatever the limit.
 
         Raises:
             InputError: it is not there.
@@ -100,7 +100,7 @@ class Cifar10C:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def describe(self) -> str:
-        """What is there; every file's dtype, shape and size are looked at.
+        """Describe in one line what is there; dtype, shape and size of every file are checked.
 
         Raises:
             InputError: a file is damaged.
@@ -115,10 +115,10 @@ class Cifar10C:
 
     @cached_property
     def labels(self) -> Labels:
-        """The test labels.
+        """Read the test labels.
 
         Raises:
-            InputError: they are not there, damaged, reordered, or not those of the clean test images.
+            InputError: the labels are not there, damaged, reordered, or not those of the clean test images.
         """
         where = self.source.where(LABELS)
         if LABELS not in self.source.names:
@@ -144,7 +144,7 @@ class Cifar10C:
 
     @cached_property
     def _clean(self) -> tuple[Labels, NDArray[np.float64]] | None:
-        """Labels and the sample's thumbnails of the clean test images where these are at hand."""
+        """Return labels and thumbnails of the sample of clean test images, or None if they are not there."""
         try:
             split = cifar10.load("test", self.data_dir)
         except InputError:
@@ -159,7 +159,7 @@ class Cifar10C:
         return np.linspace(0, self.count - 1, min(SAMPLE, self.count)).astype(np.intp)
 
     def _check(self, file: IO[bytes], name: str) -> int:
-        """Where the images begin, after looking at all but the images."""
+        """Check everything but the images; return the byte at which they begin."""
         where = self.source.where(name)
         dtype, shape, offset = _header(file, where)
         _require(dtype == np.uint8, where, f"holds {dtype}, expected uint8")
@@ -173,7 +173,7 @@ class Cifar10C:
         return _array(file, self.source.where(name), begin, np.dtype(np.uint8), (self.count, *SHAPE))
 
     def _check_order(self, file: IO[bytes], name: str, offset: int, severity: int, images: Images) -> None:
-        """Each image must look more like its own counterpart than like another's, on average."""
+        """Check that images resemble their counterparts more than other images, on average."""
         if self._clean is not None:
             other, what = self._clean[1], "the clean test images"
         else:
@@ -186,10 +186,10 @@ class Cifar10C:
 
 
 class _Source(Protocol):
-    """Where the files lie.
+    """The folder or archive with the files.
 
     Attributes:
-        path: the folder or archive.
+        path: of the folder or archive.
         names: the files in it.
         verified: whether the published checksum holds.
     """
@@ -199,14 +199,14 @@ class _Source(Protocol):
     verified: bool
 
     def where(self, name: str) -> str:
-        """How a message calls a file."""
+        """Return the name of a file for messages."""
 
     def open(self, name: str) -> Any:
-        """A context with the file, to be read from any place."""
+        """Return a context with the file, which can be read from any position."""
 
 
 class _Folder:
-    """Files as they are."""
+    """Files in a folder."""
 
     verified = False
 
@@ -215,7 +215,7 @@ class _Folder:
 
     @classmethod
     def find(cls, path: Path) -> "_Folder | None":
-        """The folder, if it holds a corruption."""
+        """Return the folder if it holds a corruption, else None."""
         names = frozenset(file.name for file in path.glob("*.npy"))
         return cls(path, names) if in_order(name.removesuffix(".npy") for name in names) else None
 
@@ -232,7 +232,7 @@ class _Folder:
 
 
 class _Archive:
-    """Files in the published archive; nothing is ever unpacked."""
+    """Files in the published archive, which is not unpacked."""
 
     verified = True
 
@@ -262,10 +262,10 @@ class _Archive:
 
 
 def _members(path: Path) -> dict[str, tarfile.TarInfo]:
-    """The archive's files by name, without the folder.
+    """Return the archive's files by name, without the folder.
 
     Raises:
-        InputError: it is no archive, cut short, or has a member that leads elsewhere.
+        InputError: the file is not an archive or truncated, or has a member whose path leads out of its folder.
     """
     found = {}
     try:
@@ -284,13 +284,13 @@ def _members(path: Path) -> dict[str, tarfile.TarInfo]:
 
 @cache
 def _md5(path: Path, size: int, changed: int) -> str:
-    """Once a process for a file that does not change: it has 2.9 GB."""
+    """Return the MD5 of a file, computed once per process while the file does not change: the archive has 2.9 GB."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _header(file: IO[bytes], where: str) -> tuple[np.dtype[Any], tuple[int, ...], int]:
-    """Dtype, shape and where the values begin; nothing is unpickled."""
+    """Read dtype, shape and the byte at which the values begin; nothing is unpickled."""
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     try:
         file.seek(0)
@@ -303,7 +303,7 @@ def _header(file: IO[bytes], where: str) -> tuple[np.dtype[Any], tuple[int, ...]
 
 
 def _array(file: IO[bytes], where: str, begin: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Some values of a file, and only those."""
+    """Read only some values of a file."""
     size = math.prod(shape) * dtype.itemsize
     file.seek(begin)
     raw = file.read(size)
@@ -323,13 +323,13 @@ def _require(holds: bool, where: str, problem: str) -> None:
 
 
 def _thumbnails(images: NDArray[Any]) -> NDArray[np.float64]:
-    """Images (N, 32, 32, 3) as 8x8 ones, flat, centred and of length 1."""
+    """Reduce images (N, 32, 32, 3) to 8x8, flat, centred and of length 1."""
     small = images.reshape(len(images), 8, 4, 8, 4, 3).mean((2, 4)).reshape(len(images), -1)
     small = small - small.mean(1, keepdims=True)
     return np.asarray(small / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12))
 
 
 def _agreement(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
-    """By how many standard errors a thumbnail agrees better with its counterpart than with the next one's."""
+    """Return the gain in agreement of counterparts over neighbours, in standard errors."""
     gain = (left * right).sum(1) - (left * np.roll(right, 1, axis=0)).sum(1)
     return float(gain.mean() / max(gain.std() / math.sqrt(len(gain)), 1e-12))

@@ -1,4 +1,4 @@
-"""CIFAR-10 re-encoded as JPEG: an image folder that stands in where the original is not at hand.
+"""CIFAR-10 re-encoded as JPEG: an image folder for use where the original is not available.
 
 Its pixels differ slightly from the original's, so its numbers are never called `cifar10`.
 """
@@ -14,7 +14,7 @@ CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def load(part: str, data_dir: Path) -> Split:
-    """The 'train' or 'test' images in the order of classes and file names.
+    """Load the 'train' or 'test' images in the order of classes and file names.
 
     Raises:
         InputError: the folder is not there, or holds other classes.

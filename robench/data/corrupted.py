@@ -1,4 +1,4 @@
-"""Published corrupted versions of a test set (Hendrycks and Dietterich, ICLR 2019): what all have in common."""
+"""The interface of published corrupted test sets (Hendrycks and Dietterich, ICLR 2019)."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,47 +11,47 @@ if TYPE_CHECKING:
     from robench.data.split import Split
 
 CORRUPTIONS = tuple(corruptions())
-"""Those that the tables average, in the paper's order."""
+"""The corruptions that tables average over, in the paper's order."""
 
 EXTRA = tuple(extra_corruptions())
-"""Meant for validation; part of no average."""
+"""The corruptions meant for validation; no average includes them."""
 
 KNOWN = (*CORRUPTIONS, *EXTRA)
 NAMED = 3
-"""How many missing things a message names."""
+"""Number of missing things that a message names."""
 
 
 class DatasetNotFound(InputError):
-    """There is no such set, not even a damaged one."""
+    """The dataset is not there, not even a damaged copy."""
 
 
 class CorruptedSet(Protocol):
-    """A test set, corrupted and published by others.
+    """A corrupted test set that others have published.
 
     Attributes:
         name: as on the command line.
-        corruptions: the names found, in the paper's order, extra ones last.
+        corruptions: names of the corruptions found, in the paper's order, extra ones last.
     """
 
     name: str
     corruptions: list[str]
 
     def load(self, corruption: str, severity: int, limit: int | None = None) -> "Split":
-        """One corruption at one severity, checked; ids are those of the clean test images.
+        """Load and check one corruption at one severity; ids are those of the clean test images.
 
         Raises:
             InputError: it is not there or damaged.
         """
 
     def fingerprint(self, corruption: str, limit: int | None = None) -> str:
-        """Tells other files of a corruption apart, of which the first `limit` images are read.
+        """Return a text that tells two versions of a corruption's first `limit` images apart.
 
         Raises:
             InputError: something that is there is damaged.
         """
 
     def describe(self) -> str:
-        """What is there, without looking at pixels.
+        """Describe in one line what is there; no pixel is read.
 
         Raises:
             InputError: something that is there is damaged.
@@ -59,20 +59,20 @@ class CorruptedSet(Protocol):
 
 
 def in_order(found: Iterable[str]) -> list[str]:
-    """The known corruptions among some names, in the paper's order."""
+    """Return the known corruptions among some names, in the paper's order."""
     names = set(found)
     return [name for name in KNOWN if name in names]
 
 
 def require(where: Path, found: list[str], corruption: str, severity: int, limit: int | None) -> None:
-    """Refuse what cannot be loaded.
+    """Check that a corruption can be loaded.
 
     Args:
-        where: the folder or archive, named in the message.
+        where: folder or archive, for the message.
         found: the corruptions there.
-        corruption: the one asked for.
-        severity: its severity.
-        limit: how many images.
+        corruption: the requested corruption.
+        severity: the requested severity.
+        limit: number of images; None for all.
 
     Raises:
         InputError: unknown or missing corruption, unknown severity, a limit below 1.
@@ -87,7 +87,7 @@ def require(where: Path, found: list[str], corruption: str, severity: int, limit
 
 
 def summary(where: Path, found: list[str], images: str) -> str:
-    """One line of `robench doctor`; `images` says how many there are."""
+    """Return one line for `robench doctor`; `images` says how many images there are."""
     base, extra = ([name for name in names if name in found] for names in (CORRUPTIONS, EXTRA))
     missing = [name for name in CORRUPTIONS if name not in found]
     return (
@@ -98,6 +98,6 @@ def summary(where: Path, found: list[str], images: str) -> str:
 
 
 def named(things: list[str]) -> str:
-    """The first few of a list, and how many more there are."""
+    """List the first few things, and the number of the others."""
     more = len(things) - NAMED
     return ", ".join(things[:NAMED]) + (f" and {more:,} more" if more > 0 else "")

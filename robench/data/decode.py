@@ -1,4 +1,4 @@
-"""Encoded images made bytes once, in parallel, and kept: a memory map that later runs open at once."""
+"""A cache of decoded images: decoded once, in parallel, and kept as a memory map that later runs open."""
 
 import hashlib
 import json
@@ -20,24 +20,24 @@ from robench.errors import InputError
 from robench.paths import atomic_path
 
 CACHE = "ROBENCH_CACHE"
-"""The environment variable that names another folder for what is kept."""
+"""The environment variable that names another folder for the cache."""
 VERSION = 1
-"""Raised when an image can come out differently."""
+"""Version of the cache, raised when an image can come out differently."""
 AHEAD = 64
-"""Images a thread decodes at a time."""
+"""Number of images that a thread decodes at a time."""
 
 Prepare = Callable[[Image.Image], Image.Image]
-"""From the decoded image to the one that is used: cropped, say."""
+"""Turns a decoded image into the one that is used, e.g. by cropping."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Encoded images, files or bytes, in columns: an object for each of 60,000 takes longer than asking the disk.
+    """Encoded images, files or bytes, in columns: 60,000 objects would take longer than the disk does.
 
     Attributes:
-        names: of the files, or for messages.
-        stamps: each changes when its image does.
-        data: their bytes where they are no files.
+        names: file names, or names for messages.
+        stamps: one text per image, which changes when the image does.
+        data: the bytes of each image; None if the images are files.
     """
 
     names: Sequence[str]
@@ -46,40 +46,40 @@ class Encoded:
 
     @classmethod
     def files(cls, paths: Sequence[str]) -> "Encoded":
-        """Image files, each told from its next version by size and time of change."""
+        """Take image files; size and time of change tell two versions of a file apart."""
         found = [os.stat(path) for path in paths]  # noqa: PTH116 - a Path takes four times as long
         return cls(paths, [f"{each.st_size} {each.st_mtime_ns}" for each in found])
 
     @classmethod
     def held(cls, names: Sequence[str], data: Sequence[bytes]) -> "Encoded":
-        """Images in memory."""
+        """Take images in memory."""
         return cls(names, [hashlib.sha256(each).hexdigest() for each in data], data)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def open(self, at: int) -> IO[bytes]:
-        """The bytes of one."""
+        """Open the bytes of one image."""
         return Path(self.names[at]).open("rb") if self.data is None else BytesIO(self.data[at])
 
     def digest(self, how: str) -> str:
-        """Tells these images, made ready in some way, from all others."""
+        """Return a digest of these images and of `how` they are prepared."""
         names = self.names if self.data is None else ()
         return hashlib.sha256(json.dumps([VERSION, how, names, self.stamps]).encode()).hexdigest()[:32]
 
 
 def cache_folder() -> Path:
-    """Where decoded images are kept: the user's cache folder, or the one that ROBENCH_CACHE names."""
+    """Return the folder of decoded images, in the user's cache folder or in the one that ROBENCH_CACHE names."""
     return Path(os.environ.get(CACHE) or user_cache_path("robench", appauthor=False)) / "images"
 
 
 def decoded(images: Encoded, prepare: Prepare | None = None, how: str = "") -> tuple[NDArray[np.uint8], Path]:
-    """All images as RGB bytes (N, H, W, 3), mapped from the cache; all must have one size.
+    """Return all images as RGB bytes (N, H, W, 3), mapped from the cache; all must have one size.
 
     Args:
         images: at least one.
-        prepare: done to each before its bytes are taken.
-        how: names `prepare` for the cache.
+        prepare: applied to each decoded image.
+        how: a name of `prepare` for the cache.
 
     Returns:
         the bytes, and the cached file, whose name tells these images from others.

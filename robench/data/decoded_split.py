@@ -1,4 +1,4 @@
-"""Splits of images that were decoded once: their digest is kept beside the bytes."""
+"""Splits of decoded images; the cache keeps the digest of a split beside the bytes."""
 
 import hashlib
 import re
@@ -14,17 +14,17 @@ from robench.paths import write_text
 
 
 def split_of(name: str, images: Encoded, labels: Sequence[int], prepare: Prepare | None = None, how: str = "") -> Split:
-    """Encoded images and their class numbers as a split; ids are their places.
+    """Make a split of encoded images and their class numbers; ids count from 0.
 
     Args:
-        name: the dataset's.
-        images: one a label.
+        name: of the dataset.
+        images: one per label.
         labels: class numbers.
-        prepare: done to each image, a crop say.
-        how: names `prepare` for the cache.
+        prepare: applied to each decoded image, e.g. a crop.
+        how: a name of `prepare` for the cache.
 
     Raises:
-        InputError: there are none, or one is damaged or of another size.
+        InputError: there are no images, or one is damaged or of another size.
     """
     if not images:
         raise InputError(f"'{name}' has no images: give at least one.")

@@ -1,6 +1,6 @@
 """The embedded dataset: scikit-learn's 8x8 scans of handwritten digits (Alpaydin and Kaynak 1998).
 
-1,797 images that travel inside the scikit-learn wheel, values 0..16 divided by 16. Each class is split
+The scikit-learn wheel contains the 1,797 images; their values 0..16 are divided by 16. Each class is split
 by the hash of its examples' numbers, so the 1,257 training and 540 test examples are the same everywhere.
 """
 
@@ -24,7 +24,7 @@ SHA256 = {
 
 
 def load(part: str, data_dir: Path | None = None) -> "Split":
-    """The 'train' or 'test' split; ids are the examples' numbers in scikit-learn's order; `data_dir` is not needed.
+    """Load the 'train' or 'test' split; ids are the examples' numbers in scikit-learn's order; `data_dir` is not used.
 
     Raises:
         InputError: the installed scikit-learn ships other data.
@@ -44,5 +44,5 @@ def load(part: str, data_dir: Path | None = None) -> "Split":
 
 
 def images(ids: Column, data_dir: Path | None = None) -> Column:
-    """The images of some ids, float32 (N, 1, 8, 8) in [0, 1]; never imports torch."""
+    """Return the images with these ids, float32 (N, 1, 8, 8) in [0, 1]; torch is not imported."""
     return np.asarray(load_digits().images[ids] / 16, dtype=np.float32).reshape(-1, 1, 8, 8)

@@ -1,4 +1,4 @@
-"""Any folder of images: a subfolder a class, in alphabetical order."""
+"""A folder of images: one subfolder per class, in alphabetical order."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from robench.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 PARTS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
-"""What the folder of a part may be called; without one the folder itself is the test part."""
+"""Names that the folder of a part may have; if the test part has none, the folder itself is the test part."""
 
 
 def load(
@@ -21,15 +21,15 @@ def load(
     prepare: Prepare | None = None,
     how: str = "",
 ) -> Split:
-    """The images of a part in the order of class folders and file names; ids are their places.
+    """Load the images of a part in the order of class folders and file names; ids count from 0.
 
     Args:
-        name: the dataset's.
-        folder: holds train/ and test/ (or val/), or the classes of the test part themselves.
+        name: of the dataset.
+        folder: holds train/ and test/ (or val/), or the class folders of the test part.
         part: 'train' or 'test'.
-        limit: only the first so many are decoded.
-        prepare: done to each image, a crop say.
-        how: names `prepare` for the cache.
+        limit: number of images to decode; None for all.
+        prepare: applied to each decoded image, e.g. a crop.
+        how: a name of `prepare` for the cache.
 
     Raises:
         InputError: there are no images, or one is damaged or of another size.
@@ -37,13 +37,13 @@ def load(
     paths, labels = files(folder, part)
     if not paths:
         raise InputError(
-            f"'{root(folder, part)}' holds no images: put them in a subfolder a class, <class>/<name>.jpg."
+            f"'{root(folder, part)}' holds no images: put them in one subfolder per class, <class>/<name>.jpg."
         )
     return split_of(name, Encoded.files(paths[:limit]), labels[:limit], prepare, how)
 
 
 def files(folder: Path, part: str) -> tuple[list[str], list[int]]:
-    """The image files of a part, plain text as there are many, and their class numbers."""
+    """Return the paths of the image files of a part and their class numbers; text, as there may be millions."""
     where = root(folder, part)
     paths: list[str] = []
     labels: list[int] = []
@@ -55,7 +55,7 @@ def files(folder: Path, part: str) -> tuple[list[str], list[int]]:
 
 
 def root(folder: Path, part: str) -> Path:
-    """The folder of a part.
+    """Find the folder of a part.
 
     Raises:
         InputError: there is none.
@@ -69,5 +69,5 @@ def root(folder: Path, part: str) -> Path:
 
 
 def classes(folder: Path) -> list[str]:
-    """The class folders in the order of labels."""
+    """Return the names of the class folders in the order of labels."""
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))

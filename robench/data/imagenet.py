@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC 2012) from its folders of JPEG files, a class a folder: train/ and val/."""
+"""ImageNet (ILSVRC 2012) from its folders of JPEG files, train/ and val/ with one folder per class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ RESIZE, CROP = 256, 224
 
 
 def load(part: str, data_dir: Path, limit: int | None = None) -> Split:
-    """Images resized to 256 and cropped to the central 224, in the order of class folders and file names.
+    """Load images, resized to 256 and cropped to the central 224, in the order of class folders and file names.
 
     Args:
         part: 'train' or 'test' (the validation images).
         data_dir: holds train/ and val/.
-        limit: only so many are decoded; all of them take 7.5 GB on disk.
+        limit: number of images to decode; all of them take 7.5 GB on disk.
 
     Raises:
         InputError: the folders are not there.
@@ -40,7 +40,7 @@ def _cropped(image: Image.Image) -> Image.Image:
 
 
 def files(part: str, data_dir: Path, augmented: bool) -> Any:
-    """The image files as a torchvision ImageFolder, randomly cropped and flipped if `augmented`.
+    """Return the image files as a torchvision ImageFolder, randomly cropped and flipped if `augmented`.
 
     Raises:
         InputError: the folders are not there.
@@ -62,16 +62,16 @@ def files(part: str, data_dir: Path, augmented: bool) -> Any:
 
 
 def held_out(labels: Sequence[int], n: int, data_dir: Path) -> Split:
-    """N training images, every class in proportion, cropped as for testing."""
+    """Return n training images, every class in proportion, cropped as for testing."""
     ids = stratified("imagenet", labels, list(range(len(labels))), n)
     return take(files("train", data_dir, augmented=False), ids)
 
 
 def take(folder: Any, ids: list[int]) -> Split:
-    """Some images of a folder as a split; ids are their places in it."""
+    """Make a split of some images of a folder; ids are the places in the folder."""
     try:
         pairs = [folder[i] for i in ids]
-    except OSError as error:  # Pillow's word for a damaged picture
+    except OSError as error:  # what Pillow raises for a damaged image
         raise InputError(f"an image file is damaged ({error}): restore it or take it out.") from error
     x = torch.stack([image for image, _ in pairs]) if pairs else torch.empty(0, 3, CROP, CROP)
     if not pairs:

@@ -1,8 +1,8 @@
 """ImageNet-C (Hendrycks and Dietterich, ICLR 2019) from its folders of JPEG files: corruption/severity/class/.
 
-The images are the validation images of ImageNet, already 224x224, under their own file names. Where the clean ones
-are at hand, they say which images there are and how they are numbered; otherwise the published numbers of classes
-and of images a class must hold, which gives the same numbering.
+The images are the validation images of ImageNet, already 224x224, with the same file names. If the clean images are
+there, they tell which images to expect and their numbers. Otherwise the numbers of classes and of images per class must
+be the published ones, which gives the same numbering.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from robench.specs.corruption import SEVERITIES
 
 FOLDERS = ("ImageNet-C", "imagenet-c", "")
 GROUPS = ("", "noise", "blur", "weather", "digital", "extra")
-"""The published archives; some keep their names as folders."""
+"""Folders between the dataset's and a corruption's: unpacked archives may keep their name as one."""
 
 CLASSES, PER_CLASS, SIZE = 1000, 50, 224
 SUFFIXES = (".jpeg", ".jpg")
@@ -30,15 +30,15 @@ MEND = "get ImageNet-C again from Zenodo, record 2235448"
 
 
 def find(data_dir: Path, classes: int = CLASSES, per_class: int = PER_CLASS) -> "ImageNetC":
-    """The folder ImageNet-C below the data folder, else corruptions in the data folder itself.
+    """Find the folder ImageNet-C below the data folder, else corruptions in the data folder itself.
 
     Args:
-        data_dir: where to look; the clean images may be in val/ there.
-        classes: how many classes there are, where the clean images do not say.
-        per_class: how many images a class has, likewise.
+        data_dir: folder to search; the clean images may be in val/ there.
+        classes: number of classes, if the clean images are not there.
+        per_class: number of images per class, if the clean images are not there.
 
     Raises:
-        Absent: there is no corruption.
+        DatasetNotFound: there is no corruption.
     """
     for path in (data_dir / folder for folder in FOLDERS):
         places = {name: path / group / name for group in GROUPS for name in KNOWN if (path / group / name).is_dir()}
@@ -67,7 +67,7 @@ class ImageNetC:
         self.corruptions = in_order(places)
 
     def load(self, corruption: str, severity: int, limit: int | None = None) -> Split:
-        """The first images of one corruption at one severity, in the order of the clean ones; all need 30 GB.
+        """Load the first images of one corruption at one severity, in the order of the clean ones; all need 30 GB.
 
         Raises:
             InputError: something is not there, or an image is damaged.
@@ -82,8 +82,9 @@ class ImageNetC:
         return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels, ids)
 
     def fingerprint(self, corruption: str, limit: int | None = None) -> str:
-        """The SHA-256 of the names and sizes of the corruption's files: to read all of them would take longer than
-        to classify them.
+        """Return the SHA-256 of the names and sizes of a corruption's files.
+
+        Reading all files would take longer than classifying the images.
 
         Raises:
             InputError: images are missing.
@@ -97,7 +98,7 @@ class ImageNetC:
         return total.hexdigest()
 
     def describe(self) -> str:
-        """What is there: all class folders are looked at, and which files the first of all holds.
+        """Describe in one line what is there, from the names of all class folders and of the files of one cell.
 
         Raises:
             InputError: severities, classes or images are missing.
@@ -108,10 +109,10 @@ class ImageNetC:
 
     @cached_property
     def classes(self) -> list[str]:
-        """The class folders in the order of labels.
+        """Return the names of the class folders in the order of labels.
 
         Raises:
-            InputError: not as many as were published.
+            InputError: there are not as many as published.
         """
         if self._clean is not None:
             return list(self._clean.classes)
@@ -124,7 +125,7 @@ class ImageNetC:
 
     @cached_property
     def _clean(self) -> Any:
-        """The clean images' folder where it is at hand."""
+        """Return the clean images' folder, or None if it is not there."""
         try:
             return imagenet.files("test", self.data_dir, augmented=False)
         except InputError:
@@ -150,7 +151,7 @@ class ImageNetC:
         return self.places[corruption] / str(severity)
 
     def _files(self, corruption: str, severity: int, limit: int | None) -> list[_File]:
-        """The first files in the set's order; no more folders are listed than that takes."""
+        """Return the first files in the dataset's order; no further folder is listed."""
         cell = self._cell(corruption, severity)
         if self._clean is not None:
             pairs = [(Path(path), label) for path, label in self._clean.samples[:limit]]
@@ -174,7 +175,7 @@ def _folders(path: Path) -> set[str]:
 
 
 def _image(path: Path) -> Tensor:
-    """An image in [0, 1], (3, 224, 224)."""
+    """Read an image in [0, 1], (3, 224, 224)."""
     from PIL import Image
 
     try:

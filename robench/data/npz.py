@@ -1,4 +1,4 @@
-"""Arrays of one's own in a NumPy archive: `x` and `y`, perhaps `ids`."""
+"""User data in a NumPy archive: arrays `x` and `y`, optionally `ids`."""
 
 import zipfile
 from pathlib import Path
@@ -13,16 +13,16 @@ NEEDED = ("x", "y")
 
 
 def load(name: str, path: Path, part: str = "test", limit: int | None = None) -> Split:
-    """The examples of an .npz file.
+    """Load the examples of an .npz file.
 
     Args:
-        name: the dataset's.
-        path: holds `x`, uint8 or floats in [0, 1], (N, C, H, W) or (N, H, W, C), `y` (N,) and perhaps `ids` (N,).
-        part: 'test': there is nothing to train on.
-        limit: only the first so many.
+        name: of the dataset.
+        path: holds `x`, uint8 or floats in [0, 1], (N, C, H, W) or (N, H, W, C), `y` (N,) and optionally `ids` (N,).
+        part: 'test'; the file has no training part.
+        limit: number of examples from the beginning; None for all.
 
     Raises:
-        InputError: it is not there or damaged, lacks an array, or one is off.
+        InputError: the file is damaged, or an array is missing or unsuitable.
     """
     if part != "test":
         raise InputError(f"'{path}' holds test examples only: train on a dataset with a train part.")

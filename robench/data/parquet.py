@@ -1,4 +1,4 @@
-"""Parquet files as Hugging Face publishes datasets: a column of encoded images, a column of class numbers."""
+"""Parquet files like those of Hugging Face: a column of encoded images, a column of class numbers."""
 
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,16 @@ LABELS = ("label", "labels", "fine_label", "class", "cls")
 
 
 def load(name: str, path: Path, part: str = "test", limit: int | None = None) -> Split:
-    """The examples of a file, in its order.
+    """Load the examples of a file, in the order of its rows.
 
     Args:
-        name: the dataset's.
-        path: has a column of images, bytes or {bytes, path}, and one of integer labels.
-        part: 'test': one file is one part.
-        limit: only the first so many.
+        name: of the dataset.
+        path: has a column of images, bytes or {bytes, path}, and a column of integer labels.
+        part: 'test'; the file has no training part.
+        limit: number of examples from the beginning; None for all.
 
     Raises:
-        InputError: it is not there or damaged, lacks a column, or an image is damaged.
+        InputError: the file or an image is damaged, or a column is missing.
     """
     if part != "test":
         raise InputError(f"'{path}' holds test examples only: train on a dataset with a train part.")
@@ -44,7 +44,7 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None) ->
 
 
 def _first(file: pq.ParquetFile, columns: list[str], limit: int | None) -> pa.Table:
-    """No more row groups than the limit takes."""
+    """Read only the row groups that the limit needs."""
     if limit is None:
         return file.read(columns)
     groups: list[int] = []
@@ -59,9 +59,7 @@ def _column(path: Path, names: list[str], known: tuple[str, ...]) -> str:
     for name in known:
         if name in names:
             return name
-    raise InputError(
-        f"'{path}' has columns {', '.join(names)}, none of {', '.join(known)}: rename the one that is meant."
-    )
+    raise InputError(f"'{path}' has columns {', '.join(names)}, none of {', '.join(known)}: rename the one to use.")
 
 
 def _data(path: Path, column: str, at: int, value: Any) -> bytes:

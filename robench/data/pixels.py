@@ -1,4 +1,4 @@
-"""Images kept as bytes, on disk if they are many, and looked at as floats."""
+"""Images kept as bytes, on disk if they are many, and read as floats."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 BLOCK = 256
-"""Images that are turned into floats together where all are needed once."""
+"""Number of images that become floats at a time, where all are read one after another."""
 
 Rows = slice | Tensor | NDArray[Any]
-"""Which images: a slice, row numbers int64 (M,), or a mask bool (N,)."""
+"""A choice of images: a slice, row numbers int64 (M,), or a mask bool (N,)."""
 
 
 class Pixels:
-    """Images in [0, 1] that look like a float32 tensor (N, C, H, W), of which only what is asked for is in memory.
+    """Images in [0, 1] that look like a float32 tensor (N, C, H, W); only requested ones become floats in memory.
 
     Args:
         raw: bytes (N, H, W, C), an array or a memory map.
-        rows: which of them, all by default, int64 (M,).
+        rows: numbers of the images to use, int64 (M,); by default all.
     """
 
     dtype = torch.float32
@@ -34,23 +34,23 @@ class Pixels:
 
     @property
     def shape(self) -> torch.Size:
-        """(N, C, H, W)."""
+        """The shape (N, C, H, W)."""
         height, width, channels = self.raw.shape[1:]
         return torch.Size((len(self.rows), channels, height, width))
 
     def __getitem__(self, rows: Rows | int) -> Tensor:
-        """Some images as floats, (M, C, H, W), or one, (C, H, W)."""
+        """Return some images as floats, (M, C, H, W), or one, (C, H, W)."""
         if isinstance(rows, int):
             return self[rows : rows + 1][0]
         picked = self.raw[self._places(rows)]
         return torch.from_numpy(np.ascontiguousarray(picked.transpose(0, 3, 1, 2))).float().div_(255)
 
     def take(self, rows: Rows) -> "Pixels":
-        """Some images, still as bytes."""
+        """Return some images, still as bytes."""
         return Pixels(self.raw, self._places(rows))
 
     def blocks(self) -> Iterator[Tensor]:
-        """All images as floats, a few at a time."""
+        """Yield all images as floats, a few at a time."""
         for start in range(0, len(self), BLOCK):
             yield self[start : start + BLOCK]
 
@@ -63,5 +63,5 @@ Images = Tensor | Pixels
 
 
 def take(images: Images, rows: Rows) -> Images:
-    """Some images, kept as they are."""
+    """Return some images, as bytes or as floats like the given ones."""
     return images.take(rows) if isinstance(images, Pixels) else images[rows]

@@ -15,16 +15,16 @@ from robench.store import Column, ids_sha256
 
 IMAGE_DIMS = 4
 ROUNDING = 1e-3
-"""How far outside [0, 1] a pixel may lie and still be meant to lie inside."""
+"""Distance from [0, 1] up to which rounding explains a pixel outside."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples that an evaluation can rely on.
+    """Checked examples, the input of an evaluation.
 
     Attributes:
         name: the dataset's name.
-        x: images in [0, 1], float32, (N, C, H, W), or their bytes, which look the same.
+        x: images in [0, 1], float32, (N, C, H, W), or `Pixels`, which look the same.
         y: labels, int64, (N,).
         ids: stable over runs, int64, (N,).
         sha256: of the whole set's x, y and ids, in hex.
@@ -41,13 +41,13 @@ class Split:
         """Build a split from arrays or tensors.
 
         Raises:
-            InputError: anything is off: dtype, range, NaN, shape, length, labels. The message says what.
+            InputError: dtype, range, shape, length or labels do not fit, or there is NaN; the message says which.
         """
         images, labels = _images(name, x), _labels(name, y)
         if not len(images):
             raise InputError(f"'{name}' has no examples: give at least one.")
         if len(labels) != len(images):
-            raise InputError(f"'{name}' has {len(images)} images but {len(labels)} labels: give one label an image.")
+            raise InputError(f"'{name}' has {len(images)} images but {len(labels)} labels: give one label per image.")
         numbers = _ids(name, ids, len(images))
         return cls(name, images, labels, numbers, sha256_of(images, labels, numbers))
 
@@ -55,7 +55,7 @@ class Split:
         return len(self.x)
 
     def limit(self, n: int | None) -> "Split":
-        """The first n examples.
+        """Return the first n examples.
 
         Raises:
             InputError: n is not positive.
@@ -67,10 +67,10 @@ class Split:
         return self.take(slice(n))
 
     def only(self, ids: Sequence[int]) -> "Split":
-        """The examples with these ids, in the split's order.
+        """Return the examples with these ids, in the split's order.
 
         Raises:
-            InputError: there is no example of that id.
+            InputError: there is no example with such an id.
         """
         known = set(self.ids.tolist())
         span = f"{len(known)} ids lie between {min(known)} and {max(known)}"
@@ -80,7 +80,7 @@ class Split:
         return self.take(torch.isin(self.ids, torch.tensor(ids, dtype=torch.int64)))
 
     def identity(self) -> dict[str, Any]:
-        """What of the data can change a verdict."""
+        """Return everything about the data that can change a verdict."""
         return {"name": self.name, "sha256": self.sha256, "ids": ids_sha256(self.ids.numpy()), "n": len(self)}
 
     def stratified(self, n: int) -> tuple["Split", "Split"]:
@@ -93,15 +93,15 @@ class Split:
         return self.take(~mask), self.take(mask)
 
     def sample(self, n: int, seed: int, name: str | None = None) -> "Split":
-        """A choice of n examples that depends on the seed, every class in proportion, in the set's order.
+        """Choose n examples by the seed, every class in proportion, in the split's order.
 
         Args:
-            n: how many.
+            n: number of examples.
             seed: of the choice.
-            name: that the choice depends on too; the split's by default.
+            name: the choice depends on it, too; by default the split's.
 
         Raises:
-            InputError: n is not positive, or there are fewer.
+            InputError: n is not positive, or there are fewer examples.
         """
         if not 1 <= n <= len(self):
             raise InputError(f"--sample {n} must be between 1 and {len(self)}, the number of examples.")
@@ -111,7 +111,7 @@ class Split:
         return self.take(torch.tensor([i in chosen for i in ids]))
 
     def images(self, ids: Column) -> Column:
-        """The images of some ids, float32 (M, C, H, W).
+        """Return the images with these ids, float32 (M, C, H, W).
 
         Raises:
             KeyError: there is no such id.
@@ -120,18 +120,18 @@ class Split:
         return self.x[torch.tensor([place[i] for i in ids.tolist()])].numpy()
 
     def take(self, rows: Rows) -> "Split":
-        """Some of the examples: a slice, row numbers or a mask."""
+        """Return some of the examples, by a slice, row numbers or a mask."""
         return Split(self.name, take(self.x, rows), self.y[rows], self.ids[rows], self.sha256)
 
 
 def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[int], n: int) -> list[int]:
-    """Choose n of the ids, every class in proportion, by the hash of each id: no generator, no seed.
+    """Choose n of the ids, every class in proportion, by the hash of each id; no random numbers are drawn.
 
     Args:
-        name: the dataset's, part of what is hashed.
+        name: of the dataset; it is hashed with each id.
         labels: the label of every id, indexed by id.
         ids: the ids to choose from.
-        n: how many.
+        n: number of ids to choose.
     """
     ranked = sorted(ids, key=lambda i: (labels[i], hashlib.sha256(f"{name}/{i}".encode()).hexdigest()))
     total = len(ranked)
@@ -158,7 +158,7 @@ def _images(name: str, x: Any) -> Images:
 
 
 def _mend(low: float, high: float) -> str:
-    """What to do about pixels outside [0, 1]."""
+    """Return the remedy for pixels outside [0, 1]."""
     if low >= -ROUNDING and high <= 1 + ROUNDING:
         return "clip what rounding left outside"
     return "divide by 255" if low >= 0 else "undo the normalisation; it belongs inside the network"
@@ -180,7 +180,7 @@ def _ids(name: str, ids: Any, n: int) -> Tensor:
         return torch.arange(n)
     numbers = _integers(name, "ids", _tensor(name, "ids", ids))
     if numbers.shape != (n,):
-        raise InputError(f"'{name}': ids have shape {tuple(numbers.shape)}, expected ({n},): one an image.")
+        raise InputError(f"'{name}': ids have shape {tuple(numbers.shape)}, expected ({n},): one per image.")
     if numbers.min() < 0 or len(numbers.unique()) != n:
         raise InputError(f"'{name}': ids must be different numbers from 0: they key the random draws.")
     return numbers
@@ -202,7 +202,7 @@ def _tensor(name: str, what: str, values: Any) -> Tensor:
 
 
 def sha256_of(x: Images, y: Tensor, ids: Tensor) -> str:
-    """Of the images as floats, the labels and the ids; the same however the images are kept."""
+    """Return the SHA-256 of images as floats, labels and ids; floats and bytes of the same images give the same."""
     total = hashlib.sha256()
     for block in x.blocks() if isinstance(x, Pixels) else (x,):
         total.update(np.ascontiguousarray(block.numpy().astype("<f4")).data)

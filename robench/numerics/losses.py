@@ -1,6 +1,6 @@
 """Per-example losses and attack objectives: logits (N, K) and labels (N,) in, values (N,) out.
 
-Nothing is averaged: the value and the gradient of an example never depend on who shares its batch.
+Nothing is averaged: the value and the gradient of an example never depend on the other examples of the batch.
 """
 
 from collections.abc import Callable
@@ -12,95 +12,95 @@ from torch import Tensor, where
 from torch.nn import functional as F
 
 FLAT = 1e-12
-"""Added to the spread of logits below, so that a network with equal logits divides by it and not by zero."""
+"""Added to the spread of logits in the DLR losses, so that equal logits do not lead to a division by zero."""
 
 
 def rivals(logits: Tensor, y: Tensor) -> Tensor:
-    """The logits with the labelled class at minus infinity, (N, K); right also when every logit is negative."""
+    """Return the logits with the labelled class at minus infinity, (N, K); correct also if every logit is negative."""
     labelled = F.one_hot(y, logits.shape[1]).bool()
     return where(labelled, logits.new_tensor(float("-inf")), logits)
 
 
 def label_logit(logits: Tensor, y: Tensor) -> Tensor:
-    """Z_y, (N,)."""
+    """Return Z_y, (N,)."""
     return logits.gather(1, y[:, None]).squeeze(1)
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:
-    """Z_y - max_{i != y} Z_i (C&W's objective, appendix B.2 of the paper): negative when misclassified."""
+    """Return Z_y - max_{i != y} Z_i (C&W's objective, appendix B.2 of the paper): negative when misclassified."""
     return label_logit(logits, y) - rivals(logits, y).amax(1)
 
 
 def wrong_classes(y: Tensor, classes: int) -> Tensor:
-    """All classes but the labelled one, ascending, int64 (N, K - 1)."""
+    """Return all classes but the labelled one, ascending, int64 (N, K - 1)."""
     k = torch.arange(classes - 1, device=y.device).expand(len(y), -1)
     return k + (k >= y[:, None]).long()
 
 
 def dlr(logits: Tensor, y: Tensor) -> Tensor:
-    """Difference of logits ratio, -(Z_y - max_{i != y} Z_i) / (Z_(1) - Z_(3)) (Croce & Hein 2020b, Eq. 6).
+    """Return the difference of logits ratio, -(Z_y - max_{i != y} Z_i) / (Z_(1) - Z_(3)) (Croce & Hein 2020b, Eq. 6).
 
-    Z_(i) is the i-th largest logit. A positive scaling or a shift of the logits changes nothing.
+    Z_(i) is the i-th largest logit. Scaling the logits by a positive factor or shifting them changes nothing.
     """
     top = logits.topk(3, dim=1).values
     return -margin(logits, y) / (top[:, 0] - top[:, 2] + FLAT)
 
 
 def targeted_dlr(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
-    """-(Z_y - Z_t) / (Z_(1) - (Z_(3) + Z_(4)) / 2) for target classes t (N,) (Croce & Hein 2020b, Eq. 7)."""
+    """Return -(Z_y - Z_t) / (Z_(1) - (Z_(3) + Z_(4)) / 2) for target classes t (N,) (Croce & Hein 2020b, Eq. 7)."""
     top = logits.topk(4, dim=1).values
     lead = label_logit(logits, y) - label_logit(logits, target)
     return -lead / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + FLAT)
 
 
 def log_odds(logits: Tensor, y: Tensor) -> Tensor:
-    """log((1 - p_y) / p_y) for p = softmax(logits).
+    """Return log((1 - p_y) / p_y) for p = softmax(logits).
 
-    Cross-entropy is softplus of it, so steepest ascent takes the same direction on both; but where p_y
-    rounds to 1 the gradient of cross-entropy loses its term in Z_y and then vanishes, and this one does not.
+    Cross-entropy is softplus of the log odds, so steepest ascent takes the same direction on both. But if p_y rounds
+    to 1, the gradient of cross-entropy loses its term in Z_y and then vanishes; that of the log odds does not.
     """
     return rivals(logits, y).logsumexp(1) - label_logit(logits, y)
 
 
 def probability_odds(logits: Tensor, y: Tensor) -> Tensor:
-    """log(1 + max_{i != y} p_i - p_y) for p = softmax(logits).
+    """Return log(1 + max_{i != y} p_i - p_y) for p = softmax(logits).
 
-    It rises with the margin of the probabilities, so steepest ascent takes the same direction on both; but
-    where p_y rounds to 1 the gradient of the margin vanishes, and this one does not.
+    The value rises with the margin max_{i != y} p_i - p_y, so steepest ascent takes the same direction on both. But if
+    p_y rounds to 1, the gradient of the margin vanishes; that of the logarithm does not.
     """
     others = rivals(logits, y)
     return torch.cat([others, others.amax(1, keepdim=True)], 1).logsumexp(1) - logits.logsumexp(1)
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """-log softmax(logits)_y (Eq. 2), as softplus of the log odds: accurate to the last bits at any scale."""
+    """Return -log softmax(logits)_y (Eq. 2), as softplus of the log odds: accurate to the last bits at any scale."""
     return F.softplus(log_odds(logits, y))
 
 
 def with_margin(logits: Tensor, y: Tensor, scale: float, margin: float) -> Tensor:
-    """The logits inside Eq. (6): s (Z - m onehot(y))."""
+    """Return the logits inside Eq. (6): s (Z - m onehot(y))."""
     if scale == 1.0 and margin == 0.0:
         return logits
     return scale * (logits - margin * F.one_hot(y, logits.shape[1]).to(logits.dtype))
 
 
 def he_cross_entropy(logits: Tensor, y: Tensor, scale: float, margin: float) -> Tensor:
-    """L^m_CE of Eq. (6): cross-entropy of s (cos theta - m onehot(y)). With s = 1, m = 0 it is Eq. (2)."""
+    """Return L^m_CE of Eq. (6): cross-entropy of s (cos theta - m onehot(y)); Eq. (2) for s = 1, m = 0."""
     return cross_entropy(with_margin(logits, y, scale, margin), y)
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 InputKind = Literal["logits", "normalized", "features"]
-"""What an objective is computed from: the logits that decide, those of normalised features (paper, Table 7),
-or the penultimate features themselves."""
+"""Input of an objective: the logits that decide, the logits of normalised features (paper, Table 7), or the
+penultimate features themselves."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What an attack increases: a name of `OBJECTIVES` with the constants of the model's head.
+    """The function that an attack increases: a name of `OBJECTIVES` with the constants of the model's head.
 
-    Cross-entropies and the probability margin are given as logarithms, which every steepest-ascent step
-    treats alike.
+    Cross-entropies and the probability margin are computed as logarithms, on which steepest ascent takes the same
+    steps.
     """
 
     name: str
@@ -109,16 +109,16 @@ class Objective:
 
     @property
     def input_kind(self) -> InputKind:
-        """What it is computed from."""
+        """The input of the objective."""
         return INPUT_KINDS.get(self.name, "logits")
 
     @property
     def min_classes(self) -> int:
-        """Fewer make it undefined."""
+        """Least number of classes for which the objective is defined."""
         return MIN_CLASSES.get(self.name, 2)
 
     def __call__(self, seen: Tensor, y: Tensor, *given: Tensor) -> Tensor:
-        """Values (N,) of what it sees and the labels; `given` are further per-example tensors that it needs."""
+        """Return the values (N,) for its input and labels; `given` are further per-example tensors that it needs."""
         return OBJECTIVES[self.name](seen, y, self.scale, self.margin, *given)
 
 

@@ -24,7 +24,7 @@ def per_example(values: Tensor, like: Tensor) -> Tensor:
 
 
 class PNorm(ABC):
-    """Everything that an attack, the judge or a training framework needs to know about a norm."""
+    """Interface of a norm for attacks, the judge and training."""
 
     @abstractmethod
     def project(self, delta: Tensor, eps: float) -> Tensor:
@@ -50,7 +50,7 @@ class PNorm(ABC):
 
     @abstractmethod
     def tolerance(self, eps: float) -> float:
-        """Return the excess over `eps` that the judge still takes for rounding."""
+        """Return the excess over `eps` that the judge accepts as rounding."""
 
     @abstractmethod
     def whole_box(self, shape: tuple[int, ...]) -> float:
@@ -146,7 +146,7 @@ class L2(PNorm):
         return uniform(()), normal(shape)
 
     def random_delta(self, eps: float, *draws: Tensor) -> Tensor:
-        """Go the radius in the direction of the normal numbers."""
+        """Return vectors of random radius in the direction of the normal numbers."""
         uniform, normal = draws
         radius = eps * uniform.pow(1 / normal[0].numel())
         return self.steepest(normal) * per_example(radius, normal)

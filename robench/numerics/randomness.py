@@ -1,8 +1,8 @@
 """Random numbers that belong to an example, not to a batch.
 
 Every draw comes from NumPy's Philox, a counter-based generator (Salmon et al. 2011), whose key is
-(seed, stream, purpose) and whose counter is (step, restart, example id). A draw is therefore the same
-whatever the batch size, the chunking, the order, the number of workers, or a resume.
+(seed, stream, purpose) and whose counter is (step, restart, example id). A draw therefore does not depend on
+batch size, chunking, order, number of workers, or a resume.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ class ExampleRandom:
 
     Attributes:
         seed: the user's seed.
-        stream: names the attack; equal for attacks that must share their draws.
+        stream: name of the attack; equal for attacks that must share their draws.
         ids: the examples' stable ids, (N,), non-negative.
-        restart: which restart.
-        device: where drawn tensors go.
+        restart: number of the restart.
+        device: of the drawn tensors.
     """
 
     seed: int
@@ -36,15 +36,15 @@ class ExampleRandom:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def uniform(self, shape: tuple[int, ...], step: int, purpose: str) -> Tensor:
-        """Numbers in [0, 1), float32, (N, *shape)."""
+        """Draw numbers in [0, 1), float32, (N, *shape)."""
         return self._draw(lambda generator: generator.random(shape, dtype=np.float32), step, purpose)
 
     def normal(self, shape: tuple[int, ...], step: int, purpose: str) -> Tensor:
-        """Standard normal numbers, float32, (N, *shape)."""
+        """Draw standard normal numbers, float32, (N, *shape)."""
         return self._draw(lambda generator: generator.standard_normal(shape, dtype=np.float32), step, purpose)
 
     def signs(self, shape: tuple[int, ...], step: int, purpose: str) -> Tensor:
-        """-1 or 1 with equal chances (Rademacher), float32, (N, *shape)."""
+        """Draw -1 or 1 with equal chances (Rademacher), float32, (N, *shape)."""
         size = math.prod(shape)
 
         def draw(generator: np.random.Generator) -> np.ndarray:
@@ -54,7 +54,7 @@ class ExampleRandom:
         return self._draw(draw, step, purpose)
 
     def take(self, rows: Tensor) -> "ExampleRandom":
-        """The random numbers of some of the examples."""
+        """Return the random numbers of some of the examples."""
         ids = tuple(self.ids[row] for row in rows.tolist())
         return ExampleRandom(self.seed, self.stream, ids, self.restart, self.device)
 

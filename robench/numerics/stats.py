@@ -1,4 +1,4 @@
-"""Intervals and tests on counts of examples. Fractions in, fractions out; percentages are the reports' business."""
+"""Intervals and tests on counts of examples. Fractions in, fractions out; reports convert to percentages."""
 
 from collections.abc import Sequence
 from math import comb, sqrt
@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval for a binomial proportion (Wilson 1927), as fractions in [0, 1].
+    """Return Wilson's score interval for a binomial proportion (Wilson 1927), as fractions in [0, 1].
 
     Raises:
         ValueError: n is not positive or successes is outside [0, n].
@@ -22,11 +22,11 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The two-sided exact p value of McNemar's test (1947) on paired verdicts.
+    """Return the two-sided exact p value of McNemar's test (1947) on paired verdicts.
 
     Args:
-        only_first: examples that only the first is right on.
-        only_second: examples that only the second is right on.
+        only_first: number of examples that only the first classifies correctly.
+        only_second: number of examples that only the second classifies correctly.
 
     Raises:
         ValueError: a count is negative.
@@ -39,11 +39,11 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def mcnemar_drop(lost: int, gained: int) -> float:
-    """The one-sided exact p value of McNemar's test: how likely at least so many losses are if neither side is better.
+    """Return the one-sided exact p value of McNemar's test: the chance of at least `lost` losses between equals.
 
     Args:
-        lost: examples that only the first is right on.
-        gained: examples that only the second is right on.
+        lost: number of examples that only the first classifies correctly.
+        gained: number of examples that only the second classifies correctly.
 
     Raises:
         ValueError: a count is negative.
@@ -51,16 +51,16 @@ def mcnemar_drop(lost: int, gained: int) -> float:
     if min(lost, gained) < 0:
         raise ValueError(f"counts must not be negative, got {lost} and {gained}")
     n = lost + gained
-    # The shorter of the two tails is summed: a binomial at one half is symmetric.
+    # A binomial at one half is symmetric: sum the shorter of the two tails.
     shorter: int = sum(comb(n, k) for k in range(gained + 1 if lost > gained else lost))
     share: float = shorter / 2**n
     return share if lost > gained else 1.0 - share
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's (1979) adjusted p values, in the order given: those at most alpha are significant together.
+    """Return Holm's (1979) adjusted p values in the given order; those of at most alpha are significant together.
 
-    The chance of even one false among them stays below alpha, however the tests depend on each other.
+    The chance of even one false positive stays below alpha, however the tests depend on each other.
     """
     adjusted, highest = [0.0] * len(p), 0.0
     for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):

@@ -25,7 +25,7 @@ from robench.report.selection import Selection, load, select
 from robench.report.sweeps import Sweep, mca_on, sweeps
 from robench.report.table import Table, csv_text, markdown
 from robench.report.worst_case import worst_case
-from robench.specs import find_card, list_models
+from robench.specs import find_card, is_registered
 from robench.store import SHORT, ComparisonKey, Header, Record
 from robench.store.log import LOG, read_log
 
@@ -148,7 +148,7 @@ def _row(records: list[Record], swept: list[Sweep]) -> dict[str, str]:
 
 def _training(model: str) -> dict[str, str]:
     """Return the training time and the number of parameters of a registered defense, as far as they are known."""
-    if model not in list_models():
+    if not is_registered(model):
         return {}
     card, row = find_card(model), {}
     if (card.folder / LOG).is_file():

@@ -12,7 +12,7 @@ from robench.errors import IncompleteError
 from robench.report.paper.source import DERIVED
 from robench.report.selection import defense, in_order, latest_per_key, of_current_weights, record_key
 from robench.report.sweeps import sweeps
-from robench.specs import COUNTED, digest, list_models
+from robench.specs import COUNTED, digest, is_registered
 from robench.store import Record, Store, read_file, write_file
 from robench.store.corrupted import path_of, read_lines, write_lines
 
@@ -102,7 +102,7 @@ def publish_corrupted(results: Path, models: Sequence[str] | None = None) -> lis
                 stale = {
                     line.hash
                     for line in before
-                    if name in list_models() and line.model == name and digest(line.identity["model"]) != network
+                    if is_registered(name) and line.model == name and digest(line.identity["model"]) != network
                 }
                 lines = {line.hash: line for line in (*before, *fresh) if line.hash not in stale}
                 if list(lines.values()) != before:

@@ -7,16 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robench.paths import results_folders
-from robench.specs import (
-    NORMS,
-    battery_attacks,
-    catalogue_order,
-    digest,
-    find_attack,
-    find_card,
-    list_attacks,
-    list_models,
-)
+from robench.specs import NORMS, battery_attacks, card_digests, catalogue_order, find_attack, list_attacks
 from robench.store import Record, Store, read_published
 
 if TYPE_CHECKING:
@@ -81,17 +72,12 @@ def latest_per_key(records: Iterable[Record]) -> list[Record]:
     return [max(rivals, key=catalogue.rank) for rivals in by_key.values()]
 
 
-def registered_networks() -> dict[str, str]:
-    """Return the digest of the identity of every registered network, by its name."""
-    return {name: digest(find_card(name).identity()) for name in list_models()}
-
-
 class CurrentCatalogue:
     """The attacks and networks as they are declared now: the stanza of each attack, the digest of each network."""
 
     def __init__(self) -> None:
         self.attacks = {name: find_attack(name).identity() for name in list_attacks()}
-        self.networks = registered_networks()
+        self.networks = card_digests()
 
     def __contains__(self, record: Record) -> bool:
         """Return whether a record's attack is as it is declared now: its stanza and the networks of its substitutes."""
@@ -121,7 +107,7 @@ def of_current_weights(records: Iterable[Record], models: list[str] | None = Non
         models: the names of the defenses; by default the registered ones or, if none has records, all.
     """
     records = list(records)
-    digests = registered_networks()
+    digests = card_digests()
     if models is None:
         present = {record.header.model for record in records}
         models = sorted(present & digests.keys() or present)

@@ -8,8 +8,7 @@ from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 from robench.paths import results_folders
-from robench.report.selection import registered_networks
-from robench.specs import catalogue_order, digest
+from robench.specs import card_digests, catalogue_order, digest
 from robench.specs.corruption import SEVERITIES, declared
 from robench.specs.corruption import corruptions as averaged
 from robench.store.corrupted import CLEAN, SPATIAL, Corrupted, Origin, read_corrupted
@@ -130,7 +129,7 @@ def sweeps(
         models: the names of the defenses; by default the registered ones or, if none has sweeps, all.
         published: leave out lines that are not published.
     """
-    digests = registered_networks()
+    digests = card_digests()
     groups: dict[str, dict[tuple[Any, ...], list[Corrupted]]] = {}
     for line in (line for folder in results_folders(results) for line in read_corrupted(folder, published=published)):
         network = digest(line.identity["model"])

@@ -4,14 +4,18 @@ from robench.specs.attack import COUNTED, Access, AttackSpec, Battery
 from robench.specs.base import canonical, digest, file_sha256, fraction
 from robench.specs.card import CARD, WEIGHTS, Architecture, Card, Head, Input, Recipe, dataset_label, read_card
 from robench.specs.catalog import (
-    EMBEDDED,
     battery_attacks,
-    catalogue_order,
     find_attack,
     find_battery,
-    find_card,
     list_attacks,
     list_batteries,
+)
+from robench.specs.defenses import (
+    EMBEDDED,
+    card_digests,
+    catalogue_order,
+    find_card,
+    is_registered,
     list_models,
 )
 from robench.specs.diagnostic import LEVELS, Diagnostic, Level, diagnostics
@@ -41,6 +45,7 @@ __all__ = [
     "ThreatModel",
     "battery_attacks",
     "canonical",
+    "card_digests",
     "catalogue_order",
     "dataset_label",
     "diagnostics",
@@ -50,6 +55,7 @@ __all__ = [
     "find_battery",
     "find_card",
     "fraction",
+    "is_registered",
     "list_attacks",
     "list_batteries",
     "list_models",

@@ -1,4 +1,4 @@
-"""Attack stanzas and batteries: what is run, as data."""
+"""Declared attacks and batteries, as data."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -8,15 +8,15 @@ from pydantic import Field, PrivateAttr, field_validator
 from robench.specs.base import Declared, digest, fraction
 
 Access = Literal["gradient", "score", "decision", "transfer"]
-"""What an attack may ask of a model: gradients and logits; logits; labels; the label of one crafted example."""
+"""Access of an attack to a model: gradients and logits; logits; labels; the label of one crafted example."""
 COUNTED: tuple[Access, ...] = ("score", "decision")
-"""Of attacks whose queries are what they cost."""
+"""Access of the attacks whose cost is counted in queries."""
 
 
 class AttackSpec(Declared):
     """One stanza of `attacks/*.toml`.
 
-    `params` go to the algorithm by name. Text such as "3/31" stands for its exact value; steps are
+    `params` are passed to the algorithm by name. Text such as "3/31" stands for its exact value. Step sizes are
     relative to eps (`rel_step`), so one stanza serves every dataset.
     """
 
@@ -34,7 +34,7 @@ class AttackSpec(Declared):
 
     @property
     def where(self) -> str:
-        """The file and name, for messages."""
+        """File and name, for messages."""
         return f"'{self._path}', attack '{self.name}'" if self._path else f"attack '{self.name}'"
 
     def declared_in(self, path: Path) -> None:
@@ -47,11 +47,11 @@ class AttackSpec(Declared):
         return {key: _value(key, value) for key, value in params.items()}
 
     def identity(self) -> dict[str, Any]:
-        """What of the stanza can change a verdict (its name cannot)."""
+        """Return everything in the stanza that can change a verdict; the name cannot."""
         return {**self.family_identity(), "steps": self.steps}
 
     def family_identity(self) -> dict[str, Any]:
-        """The identity without the step count: attacks of one family share their starts and their path."""
+        """Return the identity without the number of steps: attacks of one family share starts and paths."""
         return {
             "algorithm": self.algorithm,
             "restarts": self.restarts,
@@ -62,20 +62,20 @@ class AttackSpec(Declared):
 
     @property
     def stream(self) -> str:
-        """The key of the attack's random numbers: equal whatever the steps, the restarts and what counts."""
+        """Key of the attack's random numbers; it does not depend on steps, restarts and success."""
         return digest({"algorithm": self.algorithm, "params": self.params})
 
     @property
     def is_prefix_closed(self) -> bool:
-        """Whether the first k steps of a longer run are this attack with k steps."""
+        """True if the first k steps of this attack are the same attack with k steps."""
         return self.success == "any" and self.restarts == 1
 
 
 class Battery(Declared):
-    """A named list of attacks; `includes` takes those of other batteries first.
+    """A named list of attacks; the attacks of the batteries in `includes` come first.
 
-    `corruptions` says which corrupted images belong to it: the published ones where there are any for the
-    dataset, or only our own, or the four `extra` ones, or `spatial`, rotations and translations; none by default.
+    `corruptions` names the corrupted images that belong to the battery: `published` ones, generated where the dataset
+    has none; only `generated` ones; the four `extra` corruptions; `spatial`, i.e. rotations and translations.
     """
 
     name: str

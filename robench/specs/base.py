@@ -1,4 +1,4 @@
-"""Reading declared things: TOML in, checked models out, one sentence when something is off."""
+"""Reading of declared things: TOML in, checked models out, one sentence if something is wrong."""
 
 import hashlib
 import json
@@ -17,30 +17,49 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Declared(BaseModel):
-    """A frozen, closed model: unknown keys are errors."""
+    """Base of everything that a file declares: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file.
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
 
     Raises:
-        InputError: the file is missing, unreadable or not TOML.
+        InputError: the file is missing or unreadable.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read '{path}': {error.strerror}.") from error
+
+
+def parse_toml(path: Path, content: bytes) -> dict[str, Any]:
+    """Parse the content of a TOML file.
+
+    Raises:
+        InputError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"'{path}' is not valid TOML: {error}.") from error
 
 
-def read_stanzas(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The stanzas of a TOML file in order, each with its name, also as its key `name`.
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read and parse a TOML file.
 
     Raises:
-        InputError: as `read_toml`; or a key stands outside every stanza, or names the stanza again.
+        InputError: the file is missing, unreadable or not TOML.
+    """
+    return parse_toml(path, read_bytes(path))
+
+
+def read_stanzas(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the stanzas of a TOML file in order, each with its name, which is also its key `name`.
+
+    Raises:
+        InputError: as `read_toml`; or a key stands outside every stanza, or a stanza has a key `name`.
     """
     for name, stanza in read_toml(path).items():
         if not isinstance(stanza, dict):
@@ -51,10 +70,10 @@ def read_stanzas(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def build(kind: type[Model], data: Mapping[str, Any], where: str) -> Model:
-    """Check `data` against `kind`.
+    """Build a checked model of `kind` from `data`.
 
     Raises:
-        InputError: names the place, the first key that is wrong, and what is expected there.
+        InputError: a key is wrong; the message names the place, the first such key, and what is expected.
     """
     try:
         return kind.model_validate(dict(data))
@@ -66,10 +85,10 @@ def build(kind: type[Model], data: Mapping[str, Any], where: str) -> Model:
 
 
 def fraction(text: str) -> float:
-    """The value of '3/31' or '0.25'; exact as far as float64 goes.
+    """Return the value of '3/31' or '0.25', the nearest float64.
 
     Raises:
-        ValueError: not a number or a fraction.
+        ValueError: the text is not a number or a fraction.
     """
     above, *below = text.replace(" ", "").split("/", 1)
     try:
@@ -79,15 +98,15 @@ def fraction(text: str) -> float:
 
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-"""A value's canonical JSON: sorted keys, no blanks."""
+"""Writes a value as canonical JSON: sorted keys, no blanks."""
 
 
 def digest(data: Any) -> str:
-    """The sha256 of a value's canonical JSON, in hex: the name of everything that can change a verdict."""
+    """Return the SHA-256 of a value's canonical JSON, in hex; identities are compared by it."""
     return hashlib.sha256(canonical(data).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr
 
 from robench.errors import InputError
 from robench.paths import data_root
-from robench.specs.base import Declared, build, file_sha256, read_toml
+from robench.specs.base import Declared, build, file_sha256, parse_toml, read_bytes
 from robench.specs.threat import Norm
 
 CARD = "card.toml"
@@ -15,7 +15,7 @@ WEIGHTS = "weights.safetensors"
 
 
 def dataset_label(dataset: str) -> str:
-    """A dataset's name, or for one's own, `npz:FILE` say, the file's or folder's."""
+    """Return a dataset's name; for user data such as `npz:FILE`, the name of the file or folder."""
     kind, colon, place = dataset.partition(":")
     if not colon:
         return dataset
@@ -45,13 +45,13 @@ class Head(Declared):
 
 
 class Input(Declared):
-    """Normalisation inside the network, one value a channel; attacks see [0, 1]."""
+    """Normalisation inside the network, one value per channel; attacks see [0, 1]."""
 
     mean: list[float] = Field(default_factory=lambda: [0.0])
     std: list[Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: [1.0])
 
     def __str__(self) -> str:
-        """Return what is done to images, in words."""
+        """Describe the normalisation in words."""
         if self == Input():
             return "not normalised"
         mean, std = (", ".join(f"{each:g}" for each in values) for values in (self.mean, self.std))
@@ -59,7 +59,7 @@ class Input(Declared):
 
 
 class Recipe(Declared):
-    """How the weights are made. `eps`, `steps` and `rel_step` describe the perturbations of adversarial training.
+    """The training of the weights; `eps`, `steps` and `rel_step` describe perturbations in adversarial training.
 
     Schedules: `one_cycle` (up to lr over a fifth of the updates, cosine to zero), `cyclic` (linear up over
     two fifths, linear to zero), `step` (lr x0.1 at each of `milestones`), `constant`.
@@ -67,7 +67,7 @@ class Recipe(Declared):
 
     framework: str
     args: dict[str, Any] = Field(default_factory=dict)
-    """Of the framework: TRADES' beta, ALP's alpha and weight, FreeAT's replays."""
+    """Arguments of the framework: TRADES' beta, ALP's alpha and weight, FreeAT's replays."""
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     lr: float = Field(gt=0)
@@ -81,16 +81,16 @@ class Recipe(Declared):
     steps: int = Field(0, ge=0)
     rel_step: str = "1/4"
     perturb_mode: Literal["eval", "train"] = "eval"
-    """Whether batch norm uses its running statistics while perturbations are made."""
+    """Mode of batch norm while perturbations are made: `eval` uses its running statistics."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
     seed: int = 0
     holdout: int = Field(0, ge=0)
-    """Training examples kept aside to choose hyper-parameters and to watch; never test examples."""
+    """Number of training examples kept aside to choose hyper-parameters and to watch training; never test examples."""
     keep: Literal["last", "best"] = "last"
-    """Which weights the card gets; best means highest held-out robust accuracy, and leaves the last beside them."""
+    """The weights that the card gets; `best` means highest held-out robust accuracy, and keeps the last as well."""
     patience: int = Field(0, ge=0)
-    """Stop after so many epochs without a better held-out robust accuracy; 0 never stops."""
+    """Number of epochs without a better held-out robust accuracy after which training stops; 0 never stops."""
 
 
 class Card(Declared):
@@ -101,16 +101,16 @@ class Card(Declared):
     paper_row: str = ""
     """The row of results/paper/*.csv that this defense corresponds to."""
     tried: str = ""
-    """What was tried on held-out training examples before the recipe was fixed."""
+    """Experiments on held-out training examples before the recipe was fixed."""
     architecture: Architecture
     head: Head = Head()
     input: Input = Input()
     feature_layer: str | None = None
-    """The submodule that gives the penultimate features, where they are not found."""
+    """The submodule that returns the penultimate features, if robench does not find it."""
     recipe: Recipe | None = None
-    """How robench trained it; none where it was trained elsewhere."""
+    """The training by robench; None if the defense was trained elsewhere."""
     sha256: str = ""
-    """Of the weights file beside the card; empty while there are none."""
+    """SHA-256 of the weights file beside the card; empty if there is none."""
     _folder: Path = PrivateAttr(default=Path())
 
     @property
@@ -120,18 +120,18 @@ class Card(Declared):
 
     @property
     def data(self) -> str:
-        """The dataset; the place of one's own is seen from the card's folder."""
+        """The dataset; paths of user data are relative to the card's folder."""
         kind, colon, place = self.dataset.partition(":")
         return f"{kind}:{self._folder / place}" if colon else kind
 
     @property
     def label(self) -> str:
-        """The dataset's name, which in the registry is the folder's."""
+        """The dataset's name; in the registry it is the name of the folder."""
         return dataset_label(self.data)
 
     @property
     def name(self) -> str:
-        """`<dataset>/<name>`; outside the registry `<dataset>/<name>@<weights>`, so that nothing is mixed up."""
+        """The name `<dataset>/<name>`; outside the registry `<dataset>/<name>@<weights>`, so that names differ."""
         name = f"{self.label}/{self._folder.name}"
         return name if self._folder.is_relative_to(data_root() / "models") else f"{name}@{self.sha256[:8]}"
 
@@ -142,14 +142,14 @@ class Card(Declared):
 
     @property
     def weights(self) -> Path:
-        """Where the weights lie, or would lie."""
+        """The path of the weights, which may not exist yet."""
         return self._folder / WEIGHTS
 
     def require_weights(self) -> None:
-        """Be sure there are weights.
+        """Check that the weights exist.
 
         Raises:
-            InputError: there are none; says how to make them.
+            InputError: there are no weights, or the card has no checksum.
         """
         if not self.weights.is_file():
             raise InputError(f"'{self.name}' has no weights: {self.how_to_train}.")
@@ -158,28 +158,28 @@ class Card(Declared):
 
     @property
     def how_to_train(self) -> str:
-        """The command that makes the weights, or where they have to come from."""
+        """The command that makes the weights, or the place to put them."""
         if self.recipe is None:
             return f"it was trained elsewhere; put them back as '{self.weights}'"
         name = self.name if "@" not in self.name else str(self._folder / CARD)
         return f"make them with `robench train --model {name} --out {self._folder.parent.parent}`"
 
     def require_recipe(self) -> Recipe:
-        """How to train it.
+        """Return the recipe.
 
         Raises:
-            InputError: it was trained elsewhere.
+            InputError: the defense was trained elsewhere.
         """
         if self.recipe is None:
             raise InputError(f"{self.where} has no [recipe]: it was trained elsewhere; add one to train it here.")
         return self.recipe
 
     def recipe_identity(self) -> dict[str, Any]:
-        """What of the card decides its weights."""
+        """Return everything in the card that decides the weights."""
         return {**self.identity(), "weights": "", "recipe": self.require_recipe().model_dump()}
 
     def identity(self) -> dict[str, Any]:
-        """What of the card can change a verdict."""
+        """Return everything in the card that can change a verdict."""
         return {
             "architecture": self.architecture.model_dump(),
             "head": self.head.model_dump(),
@@ -189,14 +189,23 @@ class Card(Declared):
 
 
 def read_card(path: Path) -> Card:
-    """Read `card.toml`, or the one in a folder.
+    """Read a card, by its path or its folder.
 
     Raises:
-        InputError: missing, malformed, or of another dataset than its folder says.
+        InputError: the card is missing or malformed.
     """
     path = path / CARD if path.is_dir() else path
-    card = build(Card, read_toml(path), f"card '{path}'")
+    return parse_card(path, read_bytes(path))
+
+
+def parse_card(path: Path, content: bytes) -> Card:
+    """Parse the content of the `card.toml` at `path`.
+
+    Raises:
+        InputError: the card is malformed.
+    """
+    card = build(Card, parse_toml(path, content), f"card '{path}'")
     card._folder = path.resolve().parent
     if len(card.input.mean) != len(card.input.std):
-        raise InputError(f"card '{path}', key 'input.std': expected {len(card.input.mean)} values, one a channel.")
+        raise InputError(f"card '{path}', key 'input.std': expected {len(card.input.mean)} values, one per channel.")
     return card

@@ -1,51 +1,17 @@
-"""Finding declared things by name: cards, attacks, batteries."""
+"""The declared attacks and batteries, found by name."""
 
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from robench.errors import InputError, unknown
-from robench.paths import TEMPORARY, data_root
+from robench.paths import data_root
 from robench.specs.attack import AttackSpec, Battery
 from robench.specs.base import build, read_stanzas
-from robench.specs.card import CARD, Card, read_card
 from robench.specs.corruption import CORRUPTIONS
 from robench.specs.diagnostic import DIAGNOSTICS
 
-EMBEDDED = "digits"
-"""The dataset that needs no download; a bare model name means one of its defenses."""
 BATTERIES = "batteries.toml"
-
-
-def list_models() -> list[str]:
-    """The names of all registered defenses, `<dataset>/<name>`, sorted."""
-    root = data_root() / "models"
-    folders = [card.parent for card in root.glob(f"*/*/{CARD}")]
-    return sorted(f"{each.parent.name}/{each.name}" for each in folders if not each.name.startswith(TEMPORARY))
-
-
-def catalogue_order(name: str) -> tuple[str, bool, str]:
-    """Sort key of defenses: by dataset, the standardly trained network first."""
-    dataset, _, model = name.rpartition("/")
-    return dataset, model != "standard", model
-
-
-def find_card(name: str) -> Card:
-    """A card by `name` (embedded dataset), `dataset/name`, or the path of a card or its folder.
-
-    Raises:
-        InputError: no such card, or a malformed one.
-    """
-    full = name if "/" in name else f"{EMBEDDED}/{name}"
-    registered = data_root() / "models" / full / CARD
-    if registered.is_file() and full in list_models():
-        card = read_card(registered)
-        if card.label != registered.parent.parent.name:
-            raise InputError(f"card '{registered}', key 'dataset': expected '{registered.parent.parent.name}'.")
-        return card
-    if name.endswith(".toml") or (Path(name) / CARD).is_file():
-        return read_card(Path(name))
-    raise unknown("model", name, sorted(list_models(), key=lambda each: not each.startswith(f"{EMBEDDED}/")))
 
 
 @cache
@@ -67,7 +33,7 @@ def _attacks() -> dict[str, AttackSpec]:
 
 
 def _with_base(stanza: dict[str, Any], stanzas: dict[str, tuple[Path, dict[str, Any]]], where: str) -> dict[str, Any]:
-    """A stanza that names a `base` takes from it what it does not say itself, parameter by parameter."""
+    """Return a stanza completed, parameter by parameter, from the stanza that it names as `base`."""
     name = stanza.get("base")
     if name is None:
         return stanza
@@ -80,7 +46,7 @@ def _with_base(stanza: dict[str, Any], stanzas: dict[str, tuple[Path, dict[str, 
         raise InputError(f"{where}, key 'base': '{name}' has a base itself; name '{base['base']}'.")
     merged = {**base, **{key: value for key, value in stanza.items() if key != "base"}}
     params = [each.get("params", {}) for each in (base, stanza)]
-    if all(isinstance(each, dict) for each in params):  # else `merged` says what is wrong
+    if all(isinstance(each, dict) for each in params):  # else the check of `merged` names the fault
         merged["params"] = {**params[0], **params[1]}
     return merged
 
@@ -103,7 +69,7 @@ def _batteries() -> dict[str, Battery]:
 
 
 def _reach(batteries: dict[str, Battery], battery: Battery) -> set[str]:
-    """The names of all batteries that one includes, directly or through others."""
+    """Return the names of all batteries that one includes, directly or through others."""
     seen: set[str] = set()
     todo = list(battery.includes)
     while todo:
@@ -115,20 +81,20 @@ def _reach(batteries: dict[str, Battery], battery: Battery) -> set[str]:
 
 
 def list_attacks() -> list[str]:
-    """The names of all declared attacks, in the order of their files."""
+    """Return the names of all declared attacks, in the order of their files."""
     return list(_attacks())
 
 
 def list_batteries() -> list[str]:
-    """The names of all declared batteries."""
+    """Return the names of all declared batteries."""
     return list(_batteries())
 
 
 def find_attack(name: str) -> AttackSpec:
-    """An attack by name.
+    """Find an attack by name.
 
     Raises:
-        InputError: no such attack, with the nearest names.
+        InputError: unknown attack; the message names the nearest.
     """
     try:
         return _attacks()[name]
@@ -137,10 +103,10 @@ def find_attack(name: str) -> AttackSpec:
 
 
 def find_battery(name: str) -> Battery:
-    """A battery by name.
+    """Find a battery by name.
 
     Raises:
-        InputError: no such battery, with the nearest names.
+        InputError: unknown battery; the message names the nearest.
     """
     try:
         return _batteries()[name]
@@ -149,7 +115,7 @@ def find_battery(name: str) -> Battery:
 
 
 def battery_attacks(name: str) -> list[AttackSpec]:
-    """The attacks of a battery in their declared order, each once."""
+    """Return the attacks of a battery in their declared order, each once."""
     battery = find_battery(name)
     names: list[str] = []
     for included in battery.includes:

@@ -1,4 +1,4 @@
-"""The declared corruptions and their severity constants, as data; nothing here needs torch."""
+"""The declared corruptions and the constants of their severities, as data. Never imports torch."""
 
 from functools import cache
 from typing import Annotated
@@ -13,7 +13,7 @@ CORRUPTIONS = "corruptions.toml"
 SEVERITIES = (1, 2, 3, 4, 5)
 
 Constants = tuple[float, ...]
-"""What one severity of one corruption needs, in the order its stanza says."""
+"""Constants of one severity of one corruption, in the order that its stanza explains."""
 
 
 def _as_tuple(value: object) -> object:
@@ -31,11 +31,11 @@ class Corruption(Declared):
 
     Attributes:
         name: as in the published sets.
-        about: what the numbers mean.
-        extra: one of the four that the paper holds out; tables average over the other fifteen.
+        about: meaning of the constants.
+        extra: whether it is one of the four that the paper holds out; tables average over the other fifteen.
         small: CIFAR-10-C's constants, severities 1 to 5.
-        large: ImageNet-C's.
-        alexnet: AlexNet's mean error on ImageNet-C, in percent, by which errors are divided for the mCE.
+        large: ImageNet-C's constants, severities 1 to 5.
+        alexnet: AlexNet's mean error on ImageNet-C in percent; the mCE divides errors by it.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Corruption(Declared):
 
 @cache
 def declared() -> dict[str, Corruption]:
-    """All corruptions by name, in the paper's order, the extra ones last.
+    """Read all corruptions by name, in the paper's order, the extra ones last.
 
     Raises:
         InputError: a malformed stanza.
@@ -58,20 +58,20 @@ def declared() -> dict[str, Corruption]:
 
 
 def corruptions() -> list[str]:
-    """The names of the fifteen corruptions that tables average over, in the paper's order."""
+    """Return the names of the fifteen corruptions that tables average over, in the paper's order."""
     return [each.name for each in declared().values() if not each.extra]
 
 
 def extra_corruptions() -> list[str]:
-    """The names of the four corruptions that the paper holds out for tuning."""
+    """Return the names of the four corruptions that the paper holds out for tuning."""
     return [each.name for each in declared().values() if each.extra]
 
 
 def find_corruption(name: str) -> Corruption:
-    """A corruption by name.
+    """Find a corruption by name.
 
     Raises:
-        InputError: no such corruption, with the nearest names.
+        InputError: unknown corruption; the message names the nearest.
     """
     try:
         return declared()[name]

@@ -1,4 +1,4 @@
-"""Indicators of whether a robust accuracy can be trusted, as data."""
+"""Indicators of the trust in a robust accuracy, as data."""
 
 from functools import cache
 from typing import Literal
@@ -9,7 +9,7 @@ from robench.paths import data_root
 from robench.specs.base import Declared, build, read_stanzas
 
 Level = Literal["trusted", "check", "broken"]
-"""Ascending: take it as it is; run more before quoting it; it says nothing about robustness."""
+"""Trust in a number, highest first: quote it; run more before quoting it; it says nothing about robustness."""
 LEVELS: tuple[Level, ...] = ("trusted", "check", "broken")
 DIAGNOSTICS = "diagnostics.toml"
 
@@ -19,13 +19,13 @@ class Diagnostic(Declared):
 
     Attributes:
         name: of the measure in a record's `diagnostics`, or of a comparison of records.
-        level: what it lowers the trust to.
-        above: when its value exceeds this.
-        unit: of the value: a share from 0 to 1, or points of accuracy.
-        raw_only: counts only where nothing but unscaled cross-entropy was run.
+        level: the trust that remains if the value exceeds `above`.
+        above: the largest value without a finding.
+        unit: of the value, a share from 0 to 1 or points of accuracy.
+        raw_only: whether it counts only if all attacks ascended unscaled cross-entropy.
         reason: the finding; `{value}` stands for the value.
         next: the attack to run then.
-        cite: where the indicator comes from.
+        cite: the source of the indicator.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Diagnostic(Declared):
     cite: str
 
     def finding(self, value: float) -> str:
-        """The reason with its value."""
+        """Return the reason with the value filled in."""
         text = f"{100 * value:.0f}%" if self.unit == "share" else f"{value:.1f} points"
         return self.reason.replace("{value}", text)
 
 
 @cache
 def diagnostics() -> dict[str, Diagnostic]:
-    """All indicators by name.
+    """Read all indicators by name.
 
     Raises:
         InputError: a malformed stanza.

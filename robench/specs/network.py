@@ -7,13 +7,13 @@ from typing import Literal
 from robench.specs.card import Head, Input
 
 Kind = Literal["card", "function", "library", "checkpoint"]
-"""Source of a network: a card, a function in a Python file, a library, a file of weights that is recognised."""
+"""Source of a network: a card, a function in a Python file, a library, or a file of weights that is recognised."""
 MARK = ".py:"
-"""In `file.py:make_model`, between the file and the function."""
+"""Text between file and function in `file.py:make_model`."""
 LIBRARIES = ("timm", "torchvision")
-"""In `timm:NAME`, before the colon."""
+"""Names of libraries, before the colon in `timm:NAME`."""
 SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".t7", ".safetensors")
-"""Of files that hold weights."""
+"""Suffixes of files of weights."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class NetworkSpec:
     Attributes:
         name: `file.py:make_model`, `timm:NAME`, `torchvision:NAME`, a file of weights that is recognised by its keys,
             or the name of a card.
-        weights: a file; none where the name brings them.
-        input: by which the network expects images to be normalised; None for what the name brings.
-        head: the last layer of a recognised network; None for what its weights tell.
-        feature_layer: the submodule that gives the penultimate features; None where it is to be found.
-        variant: which of several functions with the same checkpoint; None where there is only one.
-        key: under which the weights stand in their file; None where that is clear.
+        weights: file of the weights; None if the name already stands for weights.
+        input: normalisation that the network expects; None for the default of the name.
+        head: the last layer of a recognised network; None to tell it from the weights.
+        feature_layer: the submodule that returns the penultimate features; None to find it.
+        variant: name of the function, if several fit the same checkpoint; None if only one does.
+        key: key of the weights in their file; None if the file leaves no choice.
     """
 
     name: str
@@ -41,7 +41,7 @@ class NetworkSpec:
 
     @property
     def kind(self) -> Kind:
-        """Source of the network, told from its name."""
+        """The source of the network, told from its name."""
         if MARK in self.name:
             return "function"
         if self.name.partition(":")[0] in LIBRARIES and ":" in self.name:
@@ -50,13 +50,13 @@ class NetworkSpec:
 
     @property
     def plain(self) -> bool:
-        """Whether it is a card as it stands."""
+        """True if the network is a card without any change."""
         said = (self.weights, self.input, self.head, self.feature_layer, self.variant, self.key)
         return self.kind == "card" and all(each is None for each in said)
 
     @property
     def label(self) -> str:
-        """A short name that may become part of a file's name."""
+        """A short name that can be part of a file's name."""
         if self.kind == "function":
             file, _, function = self.name.rpartition(MARK)
             return f"{Path(file).name}-{function}"

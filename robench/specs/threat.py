@@ -1,4 +1,4 @@
-"""The threat model: which perturbations count."""
+"""The threat model: the perturbations that an attack may make."""
 
 from math import inf, isfinite
 from typing import Literal, cast, get_args
@@ -18,7 +18,7 @@ LARGEST: dict[Norm, float] = {"linf": 1.0, "l2": 1000.0}
 class ThreatModel(Declared):
     """All perturbations of at most `eps` in `norm`, for images in [0, 1].
 
-    `text` keeps eps as it was written ("8/255" is not "0.031"); `eps` is its value.
+    `text` keeps eps as the user wrote it ("8/255" is not "0.031"); `eps` is the value.
     """
 
     norm: Norm
@@ -27,10 +27,10 @@ class ThreatModel(Declared):
 
     @classmethod
     def parse(cls, norm: str, eps: str | float) -> "ThreatModel":
-        """Read what a user wrote.
+        """Parse norm and eps as a user wrote them.
 
         Raises:
-            InputError: unknown norm, or an eps that is not a positive number of the right size.
+            InputError: unknown norm, or eps is not a positive number of a sensible size.
         """
         if norm.lower() not in NORMS:
             raise InputError(f"unknown norm '{norm.lower()}': use {' or '.join(NORMS)}.")

@@ -1,4 +1,4 @@
-"""How defenses are trained."""
+"""Training of defenses."""
 
 from robench.store.log import Epoch
 from robench.training.trainer import train

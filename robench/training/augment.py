@@ -1,4 +1,4 @@
-"""Augmentation of image batches (N, C, H, W), each example with its own draw."""
+"""Augmentation of image batches (N, C, H, W), drawn independently for each example."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def none(x: Tensor, generator: torch.Generator) -> Tensor:
-    """The images as they are."""
+    """Return the images unchanged."""
     return x
 
 
 def crop_flip(x: Tensor, generator: torch.Generator) -> Tensor:
-    """A random crop of the image padded with 4 zeros a side, flipped with probability a half (paper, C.2)."""
+    """Crop at random from images padded with 4 zeros a side, and flip with probability 1/2 (paper, C.2)."""
     n, _, height, width = x.shape
     padded = F.pad(x, (PADDING,) * 4)
     top, left = (torch.randint(2 * PADDING + 1, (n,), generator=generator) for _ in range(2))
@@ -29,4 +29,4 @@ def crop_flip(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 AUGMENTS: dict[str, Augment] = {"none": none, "crop_flip": crop_flip}
-"""Of tensors; `resized_crop_flip` happens while image files are decoded."""
+"""Augmentations of tensors by name; `resized_crop_flip` happens while image files are decoded."""

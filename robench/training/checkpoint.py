@@ -1,4 +1,4 @@
-"""What a resumed training run needs, on disk whole or not at all."""
+"""The checkpoint from which training resumes, written whole or not at all."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,10 +23,10 @@ def save(folder: Path, key: str, history: Sequence[Epoch], state: dict[str, Any]
 
 
 def load(folder: Path, key: str) -> tuple[list[Epoch], dict[str, Any]] | None:
-    """The last checkpoint, or None where there is none.
+    """Load the last checkpoint; return None if there is none.
 
     Raises:
-        InputError: it belongs to another recipe, or cannot be read.
+        InputError: the checkpoint belongs to another recipe, or cannot be read.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
@@ -36,7 +36,7 @@ def load(folder: Path, key: str) -> tuple[list[Epoch], dict[str, Any]] | None:
         history = [Epoch(**epoch) for epoch in state.pop("history")]
         found = state.pop("key")
         state = {part: state[part] for part in PARTS}
-    except Exception as error:  # torch raises several kinds for a damaged file, all of them final here
+    except Exception as error:  # torch raises several kinds for a damaged file; none can be mended here
         raise InputError(f"checkpoint '{path}' cannot be read: delete it and train again.") from error
     if found != key:
         raise InputError(f"checkpoint '{path}' belongs to another recipe: delete it, or choose another --out.")

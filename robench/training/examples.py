@@ -1,4 +1,4 @@
-"""Where mini-batches come from: tensors in memory, or image files decoded by worker processes."""
+"""Sources of mini-batches: tensors in memory, or image files that worker processes decode."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,14 +26,14 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def batches(self, rows: Sequence[Tensor], generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented images and labels of each mini-batch of row numbers."""
+        """Yield augmented images and labels of each mini-batch of row numbers."""
 
 
 def examples(dataset: Dataset, recipe: Recipe, data_dir: Path | None) -> Examples:
-    """The training examples of a dataset, as a recipe wants them.
+    """Return the training examples of a dataset for a recipe.
 
     Raises:
-        InputError: the data is not there, or the augmentation does not fit it.
+        InputError: the data is not there, or the augmentation does not fit.
     """
     if (recipe.augment == "resized_crop_flip") != dataset.in_files:
         fitting = "resized_crop_flip" if dataset.in_files else ", ".join(AUGMENTS)

@@ -1,4 +1,4 @@
-"""The network in training: the module, the way to call it, and the mode of its perturbations."""
+"""The network in training: its module, its forward pass, and its mode while perturbations are made."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +18,9 @@ class Net:
 
     Attributes:
         module: the classifier itself.
-        wrapped: what losses are computed through (DistributedDataParallel, or the module).
-        precision: of the forward pass; logits come back in float32.
-        device: where it lives.
+        wrapped: the module for losses: DistributedDataParallel, or the classifier itself.
+        precision: of the forward pass; logits are float32.
+        device: of the module.
         channels_last: whether images are laid out for tensor cores.
     """
 
@@ -31,11 +31,11 @@ class Net:
     channels_last: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits for a loss that updates the weights."""
+        """Return logits for a loss that updates the weights."""
         return self._forward(self.wrapped, x)
 
     def infer(self, x: Tensor) -> Tensor:
-        """Logits for perturbations and accuracies: no gradient of the weights is exchanged."""
+        """Return logits for perturbations and accuracies; processes exchange no gradient of the weights."""
         return self._forward(self.module, x)
 
     @property
@@ -53,7 +53,7 @@ class Net:
 
 @contextmanager
 def in_mode(module: nn.Module, training: bool) -> Iterator[None]:
-    """The given mode for the body, then the mode it was in."""
+    """Put a module into a mode, and at the end back into the mode it was in."""
     mode = module.training
     module.train(training)
     try:

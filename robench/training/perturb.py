@@ -12,7 +12,7 @@ from robench.specs import Recipe, ThreatModel, fraction
 from robench.training.net import Net, in_mode
 
 AttackLoss = Callable[[Tensor], Tensor]
-"""From logits (N, K) to the per-example loss that a perturbation increases, (N,)."""
+"""Maps logits (N, K) to the per-example loss that a perturbation increases, (N,)."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Perturber:
     """PGD as a recipe declares it: radius, steps, step size, uniform start.
 
     Attributes:
-        threat: norm and eps, or None in a recipe without perturbations.
-        steps: of steepest ascent.
+        threat: norm and eps; None in a recipe without perturbations.
+        steps: number of steps of steepest ascent.
         rel_step: step size / eps.
-        train_mode: whether batch norm is in training mode meanwhile.
+        train_mode: whether batch norm is in training mode during the steps.
         generator: of the random starts.
     """
 
@@ -35,16 +35,16 @@ class Perturber:
 
     @classmethod
     def of(cls, recipe: Recipe, generator: torch.Generator) -> "Perturber":
-        """From a recipe.
+        """Make the perturbations that a recipe declares.
 
         Raises:
-            InputError: the recipe's eps is not one.
+            InputError: the recipe's eps is not valid.
         """
         threat = ThreatModel.parse(recipe.norm, recipe.eps) if recipe.eps else None
         return cls(threat, recipe.steps, fraction(recipe.rel_step), recipe.perturb_mode == "train", generator)
 
     def __call__(self, net: Net, x: Tensor, loss: AttackLoss) -> Tensor:
-        """Adversarial images like x."""
+        """Return adversarial images like x."""
         ball = self.ball(x)
         perturbed = self._start(ball)
         with in_mode(net.module, self.train_mode):
@@ -55,17 +55,17 @@ class Perturber:
         return perturbed.detach()
 
     def ball(self, x: Tensor) -> Ball:
-        """The allowed points around x.
+        """Return the allowed points around x.
 
         Raises:
-            InputError: the recipe declares none.
+            InputError: the recipe declares no perturbations.
         """
         if self.threat is None or not self.steps:
             raise InputError("recipe, keys 'eps' and 'steps': adversarial training needs both.")
         return Ball(x, self.threat.norm, self.threat.eps)
 
     def move(self, ball: Ball, gradient: Tensor) -> Tensor:
-        """One step of steepest ascent."""
+        """Return one step of steepest ascent."""
         return self.rel_step * ball.eps * ball.steepest(gradient)
 
     def _start(self, ball: Ball) -> Tensor:

@@ -1,4 +1,4 @@
-"""One process or several, started by `torchrun`."""
+"""Training in one process, or in several that `torchrun` starts."""
 
 import atexit
 import os
@@ -16,9 +16,9 @@ class Team:
     """The processes that train one network together.
 
     Attributes:
-        rank: which of them this is; 0 writes and speaks.
-        size: how many.
-        device: of this one.
+        rank: number of this process; 0 writes files and reports.
+        size: number of processes.
+        device: of this process.
     """
 
     rank: int
@@ -27,21 +27,21 @@ class Team:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes and speaks."""
+        """True if this process writes files and reports."""
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module, with gradients averaged over the processes; buffers stay each process's own."""
+        """Return the module with gradients averaged over the processes; buffers are not shared."""
         if self.size == 1:
             return module
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of the argument's coming name
+            warnings.simplefilter("ignore", FutureWarning)  # the argument is going to be renamed
             return DistributedDataParallel(module, broadcast_buffers=False)
 
     def share(self, rows: Tensor) -> tuple[Tensor, float]:
-        """This process's part of a mini-batch, and the weight of its mean loss in the mean over all examples.
+        """Return this process's part of a mini-batch, and the weight of its mean loss in the mean over all examples.
 
-        A mini-batch with fewer examples than processes goes whole to each of them.
+        If a mini-batch has fewer examples than there are processes, each process gets all of it.
         """
         if len(rows) < self.size:
             return rows, 1.0
@@ -49,7 +49,7 @@ class Team:
         return mine, self.size * len(mine) / len(rows)
 
     def agree(self, values: tuple[float, ...]) -> tuple[float, ...]:
-        """The leader's numbers, in every process: what they decide must be decided alike."""
+        """Return the numbers of the main process in every process, so that all decide alike."""
         if self.size == 1:
             return values
         shared = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -57,19 +57,19 @@ class Team:
         return tuple(shared.tolist())
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process has called this."""
         if self.size > 1:
             dist.barrier()
 
 
 def leave() -> None:
-    """Take leave of the other processes, while everything still works: at exit it may be too late for its threads."""
+    """Leave the other processes before Python shuts down, which may be too late for the threads of torch."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def team(device: torch.device) -> Team:
-    """Join the other processes if `torchrun` started several, else be alone; joined once, left at exit."""
+    """Join the other processes if `torchrun` started several; they are joined once and left at exit."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Team(0, 1, device)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules; every one is stepped once a mini-batch."""
+"""Learning-rate schedules, stepped once per mini-batch."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ CYCLE_TOP = 0.4
 
 
 def schedule(recipe: Recipe, optimizer: Optimizer, batches: int) -> LRScheduler:
-    """The schedule of a recipe for `batches` mini-batches an epoch."""
+    """Make the schedule of a recipe for `batches` mini-batches per epoch."""
     total = recipe.epochs * batches
     if recipe.schedule == "one_cycle":  # Smith and Topin 2018
-        warm = WARM if WARM * total != 1 else 2 * WARM  # torch divides by the warm updates less one
+        warm = WARM if WARM * total != 1 else 2 * WARM  # torch divides by the warm updates minus one
         return OneCycleLR(optimizer, recipe.lr, total, pct_start=warm, cycle_momentum=False)
     factors: dict[str, Callable[[int], float]] = {
         "cyclic": lambda update: float(np.interp(update / total, [0, CYCLE_TOP, 1], [0, 1, 0])),  # Wong et al. 2020

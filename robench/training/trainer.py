@@ -1,4 +1,4 @@
-"""The training loop: seeded, resumable, watched on held-out training examples."""
+"""The training loop: seeded, resumable, with accuracies on held-out training examples."""
 
 import time
 from collections.abc import Callable
@@ -26,10 +26,10 @@ from robench.training.schedule import schedule
 
 OnEpoch = Callable[[Epoch], None]
 BEST, LAST = "best.safetensors", "last.safetensors"
-LOOK = {"steps": 10, "rel_step": "1/4", "perturb_mode": "eval"}
-"""How held-out examples are perturbed, whatever the framework: one-step training must not hide its overfitting."""
+HELD_OUT_PERTURBATIONS = {"steps": 10, "rel_step": "1/4", "perturb_mode": "eval"}
+"""Perturbations of held-out examples, for every framework: one-step training must not hide its overfitting."""
 BATCH = 500
-"""Held-out examples looked at together."""
+"""Number of held-out examples per forward pass."""
 
 
 def train(
@@ -41,23 +41,23 @@ def train(
     data_dir: Path | None = None,
     resume: bool = True,
 ) -> Path:
-    """Train what a card declares; write weights, log and the card with the new checksum into `folder`.
+    """Train a card's defense; write weights, log and the card with the new checksum into `folder`.
 
-    Interrupted, the same call goes on after the last finished epoch and ends with the same weights.
+    After an interruption, the same call continues after the last finished epoch and ends with the same weights.
 
     Args:
-        card: what to train.
-        folder: where to write.
-        device: of the first process; under `torchrun` each takes its own.
-        on_epoch: hears of every finished epoch.
-        data_dir: where downloaded datasets lie.
+        card: the defense to train.
+        folder: for the results and the checkpoint.
+        device: of the only process; under `torchrun` each process takes another GPU.
+        on_epoch: called with every finished epoch.
+        data_dir: folder of downloaded datasets.
         resume: False starts over.
 
     Returns:
         The path of the new card.
 
     Raises:
-        InputError: the recipe does not fit, the loss is not finite, or a checkpoint is of another recipe.
+        InputError: the recipe does not fit, the loss is not finite, or the checkpoint belongs to another recipe.
     """
     members = team(device)
     trainer = Trainer(card, folder, members, data_dir)
@@ -99,14 +99,14 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or patience is over."""
+        """True if all epochs are done, or patience has run out."""
         done, patience = len(self.history), self.recipe.patience
         if patience and done and done - self._best() >= patience:
             return True
         return done >= self.recipe.epochs
 
     def epoch(self) -> Epoch:
-        """One pass over the training examples, then a look at the held-out ones and a checkpoint."""
+        """Train for one epoch, measure accuracies on the held-out examples, and write a checkpoint."""
         begin, number = time.perf_counter(), len(self.history) + 1
         seed = self.recipe.seed * 1_000_003 + number
         order = torch.Generator().manual_seed(seed)
@@ -122,7 +122,7 @@ class Trainer:
             losses += self._update(framework, x.to(self.team.device), y.to(self.team.device), perturb, weight)
             self.schedule.step()
         trained = time.perf_counter() - begin
-        clean, robust = self.team.agree(self._look(draws))
+        clean, robust = self.team.agree(self._held_out_accuracies(draws))
         lr = float(self.schedule.get_last_lr()[0])
         self.history.append(Epoch(number, lr, sum(losses) / len(losses), clean, robust, trained))
         if self.team.is_main:
@@ -130,7 +130,7 @@ class Trainer:
         return self.history[-1]
 
     def publish(self) -> None:
-        """Write weights, log and card; the checkpoint has done its work. The last weights stay beside the best."""
+        """Write weights, log and card, and delete the checkpoint; the last weights stay beside the best."""
         if self.recipe.keep == "best":
             save_weights(self.net.module, self.folder / LAST)
             fit(self.net.module, read_weights(self.folder / BEST), BEST)
@@ -143,7 +143,7 @@ class Trainer:
         (self.folder / BEST).unlink(missing_ok=True)
 
     def resume(self) -> None:
-        """Go on after the last finished epoch, if there is one."""
+        """Continue after the last finished epoch, if there is one."""
         found = checkpoint.load(self.folder, self.key)
         if found:
             self.history, state = found
@@ -166,12 +166,12 @@ class Trainer:
             losses.append(value)
         return losses
 
-    def _look(self, draws: torch.Generator) -> tuple[float, float]:
-        """Clean and robust accuracy in percent on the held-out training examples; NaN for what there is not."""
+    def _held_out_accuracies(self, draws: torch.Generator) -> tuple[float, float]:
+        """Return clean and robust accuracy in percent on the held-out training examples; NaN if there is none."""
         if not len(self.examples.held):
             return nan, nan
         correct, withstood = 0, 0
-        perturb = Perturber.of(self.recipe.model_copy(update=LOOK), draws)
+        perturb = Perturber.of(self.recipe.model_copy(update=HELD_OUT_PERTURBATIONS), draws)
         with in_mode(self.net.module, False):
             for start in range(0, len(self.examples.held), BATCH):
                 x = self.examples.held.x[start : start + BATCH].to(self.team.device)
@@ -187,7 +187,7 @@ class Trainer:
             return int((self.net.infer(x).argmax(1) == y).sum())
 
     def _best(self) -> int:
-        """The number of the best epoch so far; the first of equals."""
+        """Return the number of the best epoch so far; of equals, the first."""
         score = [e.robust_accuracy if self.adversarial else e.clean_accuracy for e in self.history]
         return score.index(max(score)) + 1
 

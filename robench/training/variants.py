@@ -1,4 +1,4 @@
-"""Defenses derived from a card by changing some of its values: trained once, reused afterwards."""
+"""Defenses that differ from a card in some values: trained once, then reused."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,14 +17,14 @@ from robench.training.trainer import train
 
 def variant(card: Card, folder: Path, changes: Mapping[str, Any], device: torch.device,
             on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> Card:  # fmt: skip
-    """The trained defense of a changed card.
+    """Return the trained defense of a changed card; train it if necessary.
 
     Args:
-        card: to start from.
-        folder: where the new card and its weights lie, or will lie.
+        card: the card to change.
+        folder: of the new card and its weights.
         changes: new values by dotted key, `{"recipe.steps": 3, "head.scale": 10.0}`.
-        device: to train on.
-        on_epoch: hears of every finished epoch.
+        device: for training.
+        on_epoch: called with every finished epoch.
 
     Raises:
         InputError: the changed card is malformed.
@@ -41,7 +41,7 @@ def variant(card: Card, folder: Path, changes: Mapping[str, Any], device: torch.
     path = folder / CARD
     there = read_card(path) if path.is_file() else None
     if there is None or there.recipe_identity() != wanted.recipe_identity():
-        (folder / CHECKPOINT).unlink(missing_ok=True)  # of the recipe that was there before
+        (folder / CHECKPOINT).unlink(missing_ok=True)  # of the recipe before
         write_text(path, tomlkit.dumps(document))
         there = read_card(path)
     if not there.sha256 or not there.weights.is_file():

@@ -241,7 +241,7 @@ def arrays(**changes):
         (arrays(x=RAW.astype(np.float32)), "divide by 255"),
         (arrays(x=RAW.astype(np.int64)), "expected floats"),
         (arrays(x=np.full((N, 3, 4, 4), np.nan)), "NaN or infinite"),
-        (arrays(y=LABELS[:-1]), "one label an image"),
+        (arrays(y=LABELS[:-1]), "one label per image"),
         (arrays(y=np.eye(3)[LABELS]), "not one-hot"),
         (arrays(y=LABELS.astype(float)), "expected integers"),
         (arrays(y=LABELS - 1), "negative"),

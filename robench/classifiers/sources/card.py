@@ -11,7 +11,7 @@ from robench.classifiers.sources.function import FUNCTION
 from robench.classifiers.sources.library import MAKERS
 from robench.classifiers.sources.loaded import Loaded
 from robench.classifiers.sources.recognition import BACKBONE, CONV, HEAD, USUAL_SIZE, native, recognise
-from robench.data import dataset_of, is_own
+from robench.data import dataset_of, is_user_data
 from robench.errors import InputError
 from robench.specs import Card, NetworkSpec, file_sha256, find_card
 
@@ -107,6 +107,6 @@ def _in_our_terms(card: Card, checkpoint: Checkpoint, key: str | None) -> tuple[
 def _sizes(card: Card, weights: Weights) -> tuple[tuple[int, int, int], int]:
     """Return the shape of an image and the number of classes, of the dataset or, for user data, of the weights."""
     stem = next((key for key, value in weights.items() if key.startswith(BACKBONE) and value.dim() == CONV), None)
-    if is_own(card.dataset) and stem is not None:
+    if is_user_data(card.dataset) and stem is not None:
         return (weights[stem].shape[1], *USUAL_SIZE), len(weights[f"{HEAD}weight"])
     return dataset_of(card).sizes

@@ -6,7 +6,7 @@ from functools import cache
 from pydantic import Field
 
 from robench.paths import data_root
-from robench.specs import list_models
+from robench.specs import is_registered
 from robench.specs.base import Declared, build, read_stanzas
 
 PAPER = "cifar10, WRN-34-10, linf 0.031 with step 0.003, trained at 8/255"
@@ -35,7 +35,7 @@ class Layout(Declared):
         If the dataset has a defense for each published network, every row of the paper becomes a row.
         """
         each = {self.cards.format(**row): row for row in published(self.numbers)} if self.cards else {}
-        if any(f"{dataset}/{name}" in list_models() for name in each):
+        if any(is_registered(f"{dataset}/{name}") for name in each):
             return {name: self._cells([row]) for name, row in each.items()}
         taken = [row for row in published(self.numbers) if all(row[key] == value for key, value in self.row.items())]
         return {name: self._cells([row for row in taken if row["defense"] == name]) for name in self.defenses}

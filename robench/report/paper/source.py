@@ -9,7 +9,7 @@ from robench.data import DATASETS
 from robench.paths import default_results, results_folders
 from robench.report.selection import CurrentCatalogue, load, of_current_weights, select
 from robench.report.sweeps import Sweep, sweeps
-from robench.specs import Card, find_attack, find_card, list_attacks, list_models
+from robench.specs import Card, find_attack, find_card, is_registered, list_attacks
 from robench.store import ComparisonKey, Record, read_file
 
 DERIVED = "derived"
@@ -50,7 +50,7 @@ class VerdictSource:
     def card(self, defense: str) -> Card | None:
         """Return the card of a registered defense; for other defenses None."""
         name = f"{self.dataset}/{defense}"
-        return find_card(name) if name in list_models() else None
+        return find_card(name) if is_registered(name) else None
 
     @cached_property
     def sweeps(self) -> dict[str, list[Sweep]]:

@@ -1,4 +1,4 @@
-"""How weights are made. The framework `pgd_at` is `FRAMEWORK` in `pgd_at.py`; adding one is adding a file."""
+"""Training frameworks. `pgd_at` is `FRAMEWORK` in `pgd_at.py`; to add one, add a file."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def make_framework(name: str, args: dict[str, Any] | None = None) -> Framework:
     """Make a framework by name, with its arguments.
 
     Raises:
-        InputError: no such framework, or an argument it does not take.
+        InputError: unknown framework or argument, or an unsuitable value.
     """
     kind = REGISTRY.find(name)
     try:

@@ -13,8 +13,9 @@ from robench.training.perturb import Perturber
 
 @dataclass(frozen=True, config=STRICT)
 class ALP(Framework):
-    """L_T = a CE(f(x), y) + (1 - a) CE(f(x*), y) + l |logits - logits*|^2, L_A = CE(f(x'), y) (Kannan et al. 2018).
+    """Adversarial logit pairing (Kannan et al. 2018).
 
+    L_T = a CE(f(x), y) + (1 - a) CE(f(x*), y) + l |logits - logits*|^2, L_A = CE(f(x'), y).
     With HE both cross-entropies carry scale and margin and the paired logits are the cosines (paper, Table 1).
 
     Attributes:
@@ -26,7 +27,7 @@ class ALP(Framework):
     weight: float = Field(0.5, ge=0)
 
     def losses(self, net: Net, x: Tensor, y: Tensor, perturb: Perturber) -> Iterator[Tensor]:
-        """One update on clean and perturbed images."""
+        """Yield the loss of one update on clean and perturbed images."""
         perturbed = perturb(net, x, attack_loss(y, net.constants))
         clean, adversarial = net(x), net(perturbed)
         ce = self.alpha * training_loss(clean, y, net.constants)

@@ -14,10 +14,10 @@ from robench.training.perturb import Perturber
 
 @dataclass(frozen=True, config=STRICT)
 class FastAT(Framework):
-    """PGD-AT with one FGSM step from a uniform start, of length 1.25 eps (Wong et al. 2020)."""
+    """Fast adversarial training (Wong et al. 2020): PGD-AT with one FGSM step of 1.25 eps from a uniform start."""
 
     def losses(self, net: Net, x: Tensor, y: Tensor, perturb: Perturber) -> Iterator[Tensor]:
-        """One update on the perturbed images."""
+        """Yield the loss of one update on perturbed images."""
         if perturb.steps != 1:
             raise InputError(f"recipe, key 'steps': fast_at takes one step, not {perturb.steps}; use pgd_at for more.")
         yield from PGDAT().losses(net, x, y, perturb)

@@ -13,10 +13,10 @@ from robench.training.perturb import Perturber
 
 @dataclass(config=ConfigDict(extra="forbid"))
 class FreeAT(Framework):
-    """PGD-AT whose perturbation costs nothing (Shafahi et al. 2019).
+    """Free adversarial training: PGD-AT whose perturbations cost no extra pass (Shafahi et al. 2019).
 
-    Each mini-batch is replayed m times. The backward pass that gives the gradient of the weights also gives
-    that of the images, which moves the perturbation; it is kept from one mini-batch to the next.
+    Each mini-batch is replayed m times. The backward pass that computes the gradient of the weights also computes that
+    of the images, which moves the perturbation. The perturbation is kept from one mini-batch to the next.
 
     Attributes:
         replays: m.
@@ -28,7 +28,7 @@ class FreeAT(Framework):
         self._kept: Tensor | None = None
 
     def losses(self, net: Net, x: Tensor, y: Tensor, perturb: Perturber) -> Iterator[Tensor]:
-        """M updates; the trainer's backward pass between them fills the images' gradient."""
+        """Yield the losses of m updates; the trainer's backward pass between them computes the images' gradient."""
         ball = perturb.ball(x)
         if self._kept is None or len(self._kept) < len(x):
             self._kept = zeros_like(x)

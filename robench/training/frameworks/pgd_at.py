@@ -12,10 +12,10 @@ from robench.training.perturb import Perturber
 
 @dataclass(frozen=True, config=STRICT)
 class PGDAT(Framework):
-    """L_T = CE(f(x*), y), L_A = CE(f(x'), y) (Madry et al. 2018; paper, Table 1)."""
+    """PGD adversarial training: L_T = CE(f(x*), y), L_A = CE(f(x'), y) (Madry et al. 2018; paper, Table 1)."""
 
     def losses(self, net: Net, x: Tensor, y: Tensor, perturb: Perturber) -> Iterator[Tensor]:
-        """One update on the perturbed images."""
+        """Yield the loss of one update on perturbed images."""
         yield training_loss(net(perturb(net, x, attack_loss(y, net.constants))), y, net.constants)
 
 

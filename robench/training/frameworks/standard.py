@@ -12,12 +12,12 @@ from robench.training.perturb import Perturber
 
 @dataclass(frozen=True, config=STRICT)
 class Standard(Framework):
-    """L_T = CE(f(x), y)."""
+    """Training on clean images: L_T = CE(f(x), y)."""
 
     adversarial = False
 
     def losses(self, net: Net, x: Tensor, y: Tensor, perturb: Perturber) -> Iterator[Tensor]:
-        """One update on the clean images."""
+        """Yield the loss of one update on clean images."""
         yield training_loss(net(x), y, net.constants)
 
 

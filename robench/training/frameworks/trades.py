@@ -14,14 +14,14 @@ from robench.training.perturb import Perturber
 
 
 def divergence(clean: Tensor, adversarial: Tensor, scale: float) -> Tensor:
-    """KL(softmax(s clean) || softmax(s adversarial)) of logits (N, K), for each example, (N,)."""
+    """Return KL(softmax(s clean) || softmax(s adversarial)) of logits (N, K), for each example, (N,)."""
     reference = F.log_softmax(scale * clean, dim=1)
     return (reference.exp() * (reference - F.log_softmax(scale * adversarial, dim=1))).sum(1)
 
 
 @dataclass(frozen=True, config=STRICT)
 class TRADES(Framework):
-    """L_T = CE(f(x), y) + beta KL(f(x) || f(x*)), L_A = KL(f(x) || f(x')) (Zhang et al. 2019).
+    """TRADES (Zhang et al. 2019): L_T = CE(f(x), y) + beta KL(f(x) || f(x*)), L_A = KL(f(x) || f(x')).
 
     With HE the first term carries scale and margin, and the divergence is that of softmax(s cos theta).
 
@@ -32,7 +32,7 @@ class TRADES(Framework):
     beta: float = Field(6.0, ge=0)
 
     def losses(self, net: Net, x: Tensor, y: Tensor, perturb: Perturber) -> Iterator[Tensor]:
-        """One update on clean and perturbed images."""
+        """Yield the loss of one update on clean and perturbed images."""
         scale = net.constants.scale
         with in_mode(net.module, perturb.train_mode), torch.no_grad():
             reference = net.infer(x)
