@@ -17,6 +17,9 @@ from robench.specs import read_card
 LIGHT: dict[str, dict[str, Any]] = {
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "torchvision_resnet": {"name": "resnet18"},
+    "deepmind_wide_resnet": {"depth": 10, "width": 1},
+    "flexible_wide_resnet": {"widths": [8, 8, 16, 32], "blocks": [1, 1, 1]},
+    "resnet": {"depth": 50},
 }
 """Arguments for architectures that need some."""
 

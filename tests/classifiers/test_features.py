@@ -379,4 +379,4 @@ def test_an_unknown_layer_is_one_sentence(cli, command, tmp_path):
     assert "unknown feature layer 'bodi': did you mean body" in said.sentence
     said = cli("eval", "--model", "pgdat", "--feature-layer", "backbone")
     assert said.code == 2
-    assert "the card says" in said.sentence
+    assert "a card, which declares everything" in said.sentence

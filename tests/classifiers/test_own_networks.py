@@ -163,7 +163,7 @@ def test_what_is_off_is_one_sentence(cli, data, options, words):
 def test_a_card_says_head_and_normalisation(cli):
     said = cli("eval", "--model", "pgdat", "--mean", "0.5", "--std", "0.5")
     assert said.code == 2
-    assert "the card says" in said.sentence
+    assert "a card, which declares everything" in said.sentence
 
 
 def test_a_file_that_is_not_there_is_named(cli):

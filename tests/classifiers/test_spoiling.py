@@ -211,7 +211,7 @@ def masked(z: Tensor) -> Tensor:
 )
 def test_a_masked_class_is_no_rival(attack, examples):
     x, y = examples
-    options = {"eps": "16/255", "attacks": [attack], "device": "cpu"}
+    options: dict[str, Any] = {"eps": "16/255", "attacks": [attack], "device": "cpu"}
     plain, more = (robench.evaluate(network, x, y, **options) for network in (Wrapped(), Wrapped(after=masked)))
     assert (plain.results[0].record.clean == more.results[0].record.clean).all()
     assert abs(plain[attack].robust_accuracy - more[attack].robust_accuracy) <= 100 / N

@@ -84,7 +84,7 @@ def a_function_card(cli, place, *options, name="mine"):
 
 def test_recognised_weights(cli, place):
     said = init(cli, place, "--model", place / "at_he.pt", "--dataset", "cifar10", "--head", "he", "--scale", "15",
-                "--name", "at_he", "--about", "TRADES with HE")  # fmt: skip
+                "--mean", "none", "--name", "at_he", "--about", "TRADES with HE")  # fmt: skip
     assert said.code == 0
     folder = place / "models" / "cifar10" / "at_he"
     assert f"outside the registry and goes by its path: `robench eval --model {folder}`" in said.out
@@ -136,6 +136,7 @@ def test_a_card_with_other_weights(cli, place):
     (place / "recipe" / "card.toml").write_text(
         'dataset = "cifar10"\nabout = "mine"\narchitecture = { name = "wide_resnet", args = { depth = 10, '
         'widen_factor = 2 } }\nhead = { kind = "he", scale = 15.0, margin = 0.2 }\n'
+        "input = { mean = [0.4914, 0.4822, 0.4465], std = [0.2471, 0.2435, 0.2616] }\n"
     )
     said = init(cli, place, "--model", place / "recipe", "--weights", place / "at_he.pt", "--dataset", "cifar10")
     assert said.code == 0
@@ -151,9 +152,9 @@ REFUSED = {
         "--name",
     ),
     "no such file": (("--model", "nowhere.pt", "--dataset", "cifar10"), "no such file"),
-    "a head unsaid": (("--model", "at_he.pt", "--dataset", "cifar10"), "say --head he"),
+    "a head unsaid": (("--model", "at_he.pt", "--dataset", "cifar10", "--mean", "none"), "say --head he"),
     "weights of fewer classes": (
-        ("--model", "wrn10.pt", "--dataset", "cifar100"),
+        ("--model", "wrn10.pt", "--dataset", "cifar100", "--mean", "none"),
         "10 classes, but 'cifar100' has 100",
     ),
     "a library's network of fewer classes": (
@@ -161,14 +162,14 @@ REFUSED = {
         "10 classes, but 'cifar100' has 100",
     ),
     "a function for other images": (("--model", "net.py:make_model", "--dataset", "cifar10"), "shape (3, 32, 32)"),
-    "weights for other images": (("--model", "wrn10.pt", *SCANS), "shape (1, 8, 8)"),
+    "weights for other images": (("--model", "wrn10.pt", "--mean", "none", *SCANS), "shape (1, 8, 8)"),
     "labels beyond its classes": (("--model", "odd.py:two_classes", "--dataset", "npz:nines.npz"), "label 9 is beyond"),
     "logits that are none": (("--model", "odd.py:not_finite", *SCANS), "NaN or infinite"),
     "another network each time": (("--model", "odd.py:other_each_time", *SCANS), "would give other logits"),
     "code that reads a file beside it": (("--model", "odd.py:needs_a_file", *SCANS), "not written: --model"),
     "robench's own on data of one's own": (
         ("--model", "pgdat", "--weights", str(data_root() / "models/digits/pgdat/weights.safetensors"), *SCANS),
-        "is made for one of digits",
+        "name a network that brings its shape and classes, or use one of digits",
     ),
     "no such feature layer": (("--model", "net.py:make_model", *SCANS, "--feature-layer", "nonsense"), "'nonsense'"),
 }
@@ -191,14 +192,25 @@ def test_what_is_off_is_one_sentence_and_leaves_nothing(cli, place, monkeypatch,
 
 def test_a_place_that_cannot_be_written_is_named(cli, place):
     (place / "models").write_text("a file")
-    said = init(cli, place, "--model", place / "wrn10.pt", "--dataset", "cifar10")
+    said = init(cli, place, "--model", place / "wrn10.pt", "--mean", "none", "--dataset", "cifar10")
     assert said.code == 2
     assert "cannot write" in said.sentence
     assert (place / "models").read_text() == "a file"
 
 
 def test_nothing_is_overwritten(cli, place):
-    options = ("--model", place / "at_he.pt", "--dataset", "cifar10", "--head", "linear", "--name", "mine")
+    options = (
+        "--model",
+        place / "at_he.pt",
+        "--dataset",
+        "cifar10",
+        "--head",
+        "linear",
+        "--mean",
+        "none",
+        "--name",
+        "mine",
+    )
     assert init(cli, place, *options).code == 0
     before = (place / "models" / "cifar10" / "mine" / "card.toml").read_bytes()
     assert "is there already" in init(cli, place, *options).sentence

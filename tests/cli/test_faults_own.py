@@ -68,7 +68,7 @@ NETWORKS = {
     "3: NaN logits": (network("logits * float('nan')"), "NaN or infinite logits"),
     "3: infinite logits": (network("logits + float('inf')"), "NaN or infinite logits"),
     "3: one value an image": (network("logits[:, 0]"), "(12,)"),
-    "3: a tuple": (network("(logits, x)"), "tuple"),
+    "3: a dictionary without logits": (network("dict(scores=logits)"), "returns dict"),
     "3: a row too few": (network("logits[:-1]"), "(11, 4)"),
     "4: dice": (network("logits + torch.randn_like(logits)"), "answers differently twice"),
     "4: dropout that is always on": (network("F.dropout(logits, 0.5, training=True)"), "answers differently twice"),

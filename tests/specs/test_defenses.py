@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from robench.errors import InputError
-from robench.specs import card_digests, defenses, digest, find_card, is_registered, list_models
+from robench.specs import card, card_digests, defenses, digest, find_card, is_registered, list_models
 from tests.support.cards import copy_card
 
 
@@ -18,7 +18,7 @@ def parsed(monkeypatch):
         names.append(f"{path.parent.parent.name}/{path.parent.name}")
         return parse(path, content)
 
-    parse = defenses.parse_card
+    parse = card.parse_card
     monkeypatch.setattr(defenses, "parse_card", counting)
     return names
 

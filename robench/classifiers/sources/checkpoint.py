@@ -145,7 +145,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     states = dict(_states(found))
     if not states:
         keys = f", only {', '.join(map(str, list(found)[:SHOWN]))}" if isinstance(found, Mapping) and found else ""
-        code = f", but a {beside}, which could run code" if beside and not keys else ""
+        code = f", but a {beside}, which could run code" if beside else ""
         raise InputError(f"weights '{path}' hold no tensors by name{keys}{code}: save model.state_dict().")
     return Checkpoint(path, states)
 

@@ -219,3 +219,8 @@ FAMILIES = (
         usual={"name": "resnet50"},
     ),
 )
+OF_ANY_SIZE = frozenset(
+    {family.architecture for family in FAMILIES}
+    | {variant.architecture for family in FAMILIES for variant in family.variants.values() if variant.architecture}
+)
+"""Architectures that take images of any height and width: these pool before the last layer."""

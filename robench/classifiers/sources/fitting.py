@@ -65,10 +65,12 @@ def fit_part(network: nn.Module, checkpoint: Checkpoint, key: str | None = None)
     Raises:
         InputError: no part fits, or several do and none is chosen.
     """
-    wanted = _without_counters(network.state_dict())
+    own = network.state_dict()
+    wanted = _without_counters(own)
 
     def same(weights: Weights) -> bool | None:
-        return _without_counters(weights) == wanted or None
+        fits = _without_counters(weights) == wanted and all(weights[key].shape == own[key].shape for key in wanted)
+        return fits or None
 
     found = checkpoint.choose(sorted(wanted)[:1], same, key)
     part = found[0] if found else checkpoint.largest(key)
