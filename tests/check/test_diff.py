@@ -11,6 +11,8 @@ from robench.report import FORMATS
 from robench.store import read_file
 from tests.support.gates import FIELDS, PUBLISHED, damaged, edited
 
+PGDAT = PUBLISHED / "pgdat.jsonl"
+
 
 def rows(cli, *arguments):
     said = cli("diff", *arguments, "--format", "csv")
@@ -50,7 +52,7 @@ def test_two_runs_of_several_defenses_are_paired_by_name(cli, tmp_path):
     for run, seed in (("first", 0), ("second", 1)):
         command = ("eval", "--model", "pgdat", "--model", "alp", "--attack", "pgd-20", "--limit", 40)
         assert cli(*command, "--seed", seed, "--results", tmp_path / run).code == 0
-    assert cli("eval", "--model", "trades", "--attack", "fgsm", "--results", tmp_path / "second").code == 0
+    assert cli("eval", "--model", "trades", *command[5:], "--results", tmp_path / "second").code == 0
     said = cli("diff", tmp_path / "first", tmp_path / "second")
     assert said.code == 0
     assert "digits/pgdat pgd-20" in said.out
@@ -88,7 +90,7 @@ def test_of_a_folder_with_older_weights_the_last_network_is_compared(cli, tmp_pa
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_can_be_asked_for(cli, name):
-    said = cli("diff", "pgdat", "alp", "--battery", "quick", "--format", name)
+    said = cli("diff", PGDAT, PUBLISHED / "alp.jsonl", "--battery", "quick", "--format", name)
     assert said.code == 0
     assert "mim-20" in said.out
 
@@ -97,7 +99,7 @@ def test_every_format_can_be_asked_for(cli, name):
 def test_other_data_or_threat_is_refused_by_name(cli, tmp_path, field):
     path = shutil.copy(PUBLISHED / "alp.jsonl", tmp_path)
     edited(tmp_path / "alp.jsonl", FIELDS[field][0])
-    said = cli("diff", "pgdat", path)
+    said = cli("diff", PGDAT, path)
     assert said.code == 3
     name = FIELDS[field][1].split()[0]
     assert name in said.sentence
@@ -114,12 +116,12 @@ def test_attacks_that_are_not_the_same_are_left_out_by_name(cli, tmp_path, field
     path.write_text("\n".join(line for line in quick if '"name":"fgsm"' in line) + "\n")
     edited(path, FIELDS[field][0])
     path.write_text(path.read_text() + "\n".join(line for line in quick if '"name":"pgd-20"' in line) + "\n")
-    said = cli("diff", "pgdat", path)
+    said = cli("diff", PGDAT, path)
     assert said.code == 0
     assert "Left out, not the same attack: fgsm" in said.out
     path.write_text(everything)
     edited(path, FIELDS[field][0])
-    said = cli("diff", "pgdat", path)
+    said = cli("diff", PGDAT, path)
     assert said.code == 3
     assert FIELDS[field][1].split()[0] in said.sentence
 

@@ -235,7 +235,9 @@ def test_code_beside_the_tensors_never_runs(tmp_path):
         assert not (tmp_path / "harmed").exists()
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet50", "resnext50_32x4d", pytest.param("wide_resnet50_2", marks=pytest.mark.slow)]
+)
 def test_resnets_of_torchvision(tmp_path, name):
     torch.manual_seed(0)
     theirs = torchvision.models.get_model(name, num_classes=12).eval()

@@ -1,7 +1,10 @@
 """`robench card init`: a card for a network that was trained elsewhere, all of it or nothing."""
 
 import json
+import os
+import shutil
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,21 +56,32 @@ def needs_a_file():
 """
 
 
-@pytest.fixture
-def place(tmp_path, digits):
-    """A file with a function, weights of several kinds, and data that goes with the function."""
-    (tmp_path / "beside.py").write_text("WIDTH = 16\n")
-    (tmp_path / "net.py").write_text(CODE)
-    (tmp_path / "odd.py").write_text(ODD)
-    (tmp_path / "shift.txt").write_text("1.0")
+@pytest.fixture(scope="module")
+def _place(tmp_path_factory, digits):
+    place = tmp_path_factory.mktemp("place")
+    (place / "beside.py").write_text("WIDTH = 16\n")
+    (place / "net.py").write_text(CODE)
+    (place / "odd.py").write_text(ODD)
+    (place / "shift.txt").write_text("1.0")
     torch.manual_seed(0)
-    torch.save(resolve(NetworkSpec(f"{tmp_path / 'net.py'}:make_model")).network.state_dict(), tmp_path / "w.pt")
-    torch.save({"state_dict": foreign.wide_resnet(bias=False)}, tmp_path / "at_he.pt")
-    save_file(timm.create_model("resnet18", num_classes=10).state_dict(), tmp_path / "timm.safetensors")
-    torch.save({"state_dict": foreign.wide_resnet()}, tmp_path / "wrn10.pt")
-    np.savez(tmp_path / "scans.npz", x=digits.x[:40].numpy(), y=digits.y[:40].numpy())
-    np.savez(tmp_path / "nines.npz", x=digits.x[digits.y == 9].numpy(), y=digits.y[digits.y == 9].numpy())
-    return tmp_path
+    torch.save(resolve(NetworkSpec(f"{place / 'net.py'}:make_model")).network.state_dict(), place / "w.pt")
+    torch.save({"state_dict": foreign.wide_resnet(bias=False)}, place / "at_he.pt")
+    save_file(timm.create_model("resnet18", num_classes=10).state_dict(), place / "timm.safetensors")
+    torch.save({"state_dict": foreign.wide_resnet()}, place / "wrn10.pt")
+    np.savez(place / "scans.npz", x=digits.x[:40].numpy(), y=digits.y[:40].numpy())
+    np.savez(place / "nines.npz", x=digits.x[digits.y == 9].numpy(), y=digits.y[digits.y == 9].numpy())
+    return place
+
+
+@pytest.fixture
+def place(_place, tmp_path):
+    """A file with a function, weights of several kinds, and data that goes with the function."""
+    return shutil.copytree(_place, tmp_path, copy_function=linked, dirs_exist_ok=True)
+
+
+def linked(old, new):
+    """Copy a file; weights of megabytes, which no test changes, are linked."""
+    os.link(old, new) if Path(old).stat().st_size > 2**20 else shutil.copy(old, new)
 
 
 def init(cli, place, *options):

@@ -144,7 +144,7 @@ def test_dry_run_knows_what_is_stored(cli, results):
 
 
 def test_dry_run_never_promises_less_than_is_spent(cli, tmp_path):
-    command = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--eps", "0.001", "--results", tmp_path, "--json", "-")
+    command = (*EVAL[:-1], 150, "--eps", "0.001", "--results", tmp_path, "--json", "-")
     (row,) = json.loads(cli(*command, "--dry-run").out)["plans"]["digits/pgdat"]
     spent = json.loads(cli(*command).out)["results"][0]["forwards"]
     assert 0 < spent <= row["most"]

@@ -46,6 +46,7 @@ def test_image_folders_train_a_resnet(tmp_path, tree):
         assert model(test.x[:2]).shape == (2, 1000)
 
 
+@pytest.mark.slow
 def test_image_folders_train_without_held_out_pictures(tmp_path, tree):
     (epoch,) = run(tmp_path / "card", {**IMAGENET, "recipe.holdout": 0}, data_dir=tree)
     assert np.isnan(epoch.clean_accuracy)

@@ -87,7 +87,7 @@ def test_verdicts_are_the_same_however_images_are_kept(tmp_path):
     for at, x in enumerate((FLOATS, Pixels(RAW))):
         split = Split.checked("s", x, labels)
         under_test = NetworkUnderTest("s/n", {"weights": "w"}, lambda: network)
-        attacks = (find_attack("pgd-20"), find_attack("square"))
+        attacks = (find_attack("pgd-20"), find_attack("square").model_copy(update={"steps": 300}))
         threat = ThreatModel.parse("linf", "2/255")
         request = EvaluationRequest(under_test, split, threat, attacks, Settings(device="cpu"))
         outcome = evaluate(request, Store(tmp_path / str(at)), Quiet())

@@ -42,7 +42,9 @@ def together(*arguments, folder, limit=120):
     return out, err
 
 
-@pytest.fixture(scope="module", params=[157, 156], ids=["even", "odd"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(157, marks=pytest.mark.slow, id="even"), pytest.param(156, id="odd")]
+)
 def pair(request, tmp_path_factory):
     """One recipe trained by one process and by two, the last mini-batch of 12 or 13 examples, and what was said."""
     folder = tmp_path_factory.mktemp("pair")

@@ -58,8 +58,9 @@ def test_the_last_look_is_within_the_budget(name, digits):
     assert record.header.forwards <= 300 * record.clean.sum()
 
 
-def test_nobody_spends_more_and_the_longer_run_says_the_same(digits):
-    model, few = load_model("pgdat"), digits.limit(25)
+@pytest.mark.parametrize("n", [8, pytest.param(25, marks=pytest.mark.slow)])
+def test_nobody_spends_more_and_the_longer_run_says_the_same(digits, n):
+    model, few = load_model("pgdat"), digits.limit(n)
     long = [find_attack(name).model_copy(update={"steps": 400}) for name in ("square", "zoo", "rays")]
     options = {"ids": few.ids, "eps": "0.25"}
     whole = robench.evaluate(model, few.x, few.y, attacks=long, **options)

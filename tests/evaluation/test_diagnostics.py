@@ -15,6 +15,8 @@ from tests.support.toys import Toy, X, Y, evaluate, refusal
 
 pytestmark = pytest.mark.filterwarnings("ignore:the worst case is broken:UserWarning")
 STRONG = ["pgd-50", "cascade"]
+SQUARE = find_attack("square").model_copy(update={"steps": 300})
+"""The random search, shorter: the toys need no more."""
 EPS = 0.02
 """Small enough that the toys' examples mostly stand."""
 
@@ -134,7 +136,7 @@ def test_a_black_box_that_beats_the_white_box_is_caught():
         def forward(self, x):
             return super().forward(Backwards.apply(x))
 
-    report = evaluate(Misleading(), eps=0.1, attacks=["pgd-50", "cascade", "square"])
+    report = evaluate(Misleading(), eps=0.1, attacks=["pgd-50", "cascade", SQUARE])
     found = levels(report)
     assert found["black-box-beats-white-box"] == "broken"
     assert found["unpredictive-gradients"] == "check"
@@ -152,7 +154,9 @@ def test_an_unfinished_attack_is_caught_and_a_longer_one_clears_it(digits):
 
 
 def test_a_prefix_is_judged_by_what_later_steps_broke(digits):
-    report = robench.evaluate(load_model("pgdat"), digits.x, digits.y, attacks=["pgd-10", "pgd-50"], eps="0.2")
+    report = robench.evaluate(
+        load_model("pgdat"), digits.x[:200], digits.y[:200], attacks=["pgd-10", "pgd-50"], eps="0.2"
+    )
     short, longer = (report[name].result.record for name in ("pgd-10", "pgd-50"))
     expected = (short.robust & ~longer.robust).sum() / short.robust.sum()
     assert short.header.diagnostics["later-steps-break-more"] == pytest.approx(expected, abs=1e-6)
@@ -166,10 +170,10 @@ def test_short_and_untargeted_attacks_alone_are_not_enough(digits):
 
 
 def test_raw_cross_entropy_alone_is_not_enough_on_cosines(digits):
-    raw = robench.evaluate(load_model("pgdat_he"), digits.x[:60], digits.y[:60], attacks=["pgd-100"], eps="0.2")
+    raw = robench.evaluate(load_model("pgdat_he"), digits.x[:30], digits.y[:30], attacks=["pgd-100"], eps="0.2")
     assert levels(raw)["hypersphere"] == "check"
     scaled = ["pgd-100", "scaled-pgd-100", "cascade"]
-    whole = robench.evaluate(load_model("pgdat_he"), digits.x[:60], digits.y[:60], attacks=scaled, eps="0.2")
+    whole = robench.evaluate(load_model("pgdat_he"), digits.x[:30], digits.y[:30], attacks=scaled, eps="0.2")
     assert whole.worst_case.trust.level == "trusted"
 
 
@@ -203,10 +207,18 @@ def test_transfer_that_beats_the_white_box_is_caught():
 
 
 def test_without_gradient_attack_there_is_no_trust():
-    assert levels(evaluate(eps=EPS, attacks=["square"])) == {"no-gradient-attack": "check"}
+    assert levels(evaluate(eps=EPS, attacks=[SQUARE])) == {"no-gradient-attack": "check"}
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if name.startswith("digits/")])
+SOME = ("digits/pgdat", "digits/pgdat_he", "digits/trades_mhe")
+HONEST = [
+    pytest.param(name, marks=[] if name in SOME else pytest.mark.slow)
+    for name in list_models()
+    if name.startswith("digits/")
+]
+
+
+@pytest.mark.parametrize("name", HONEST)
 def test_honest_defenses_are_not_accused(name, digits):
     report = robench.evaluate(load_model(name), digits.x[:60], digits.y[:60], attacks=STRONG, eps="0.2")
     assert report.worst_case.trust.level == "trusted", report.worst_case.trust.sentence()
@@ -245,7 +257,7 @@ def test_a_network_without_gradient_can_still_be_searched():
                 return x.flatten(1)[:, :4].clone()
 
     model = Flat().eval()
-    report = robench.evaluate(model, X, model(X).argmax(1), attacks=["square"], eps=0.05)
+    report = robench.evaluate(model, X, model(X).argmax(1), attacks=[SQUARE], eps=0.05)
     assert report.worst_case.trust.level == "check"
     assert Y.shape == (12,)
 
@@ -255,10 +267,14 @@ def test_zero_percent_is_trusted_and_what_ran_is_never_advised(digits):
     assert broken.worst_case.robust_accuracy == 0
     assert broken.worst_case.trust.level == "trusted"
     model = Quantised()
-    report = evaluate(model, y=model(X).argmax(1), eps=EPS, attacks=["pgd-50", "cascade", "square"])
+    report = evaluate(model, y=model(X).argmax(1), eps=EPS, attacks=["pgd-50", "cascade", SQUARE])
     advised = report.worst_case.trust.next
     assert advised
     assert not {"pgd-50", "cascade", "square"}.intersection(advised)
+
+
+ANOTHER_LIBRARYS = ["reference-apgd-ce", pytest.param("autoattack", marks=pytest.mark.slow)]
+"""Attacks that pyautoattack runs: a part of AutoAttack, and, slower, all of it."""
 
 
 def test_of_autoattacks_parts_the_random_search_is_a_black_box():
@@ -273,9 +289,10 @@ def test_autoattacks_first_part_is_raw_cross_entropy(digits):
     assert {"hypersphere", "untargeted-only"} <= set(levels(report))
 
 
-def test_gradients_that_vanish_before_another_library_are_counted(digits):
-    report = evaluate(Toy(lambda logits, x: 10 * torch.tanh(1e3 * logits)), eps=EPS, attacks=["autoattack"])
-    assert report["autoattack"].result.record.header.diagnostics["zero-gradients"] > 0.5
+@pytest.mark.parametrize("name", ANOTHER_LIBRARYS)
+def test_gradients_that_vanish_before_another_library_are_counted(name):
+    report = evaluate(Toy(lambda logits, x: 10 * torch.tanh(1e3 * logits)), eps=EPS, attacks=[name])
+    assert report[name].result.record.header.diagnostics["zero-gradients"] > 0.5
 
 
 def test_another_library_needs_a_gradient_too():
@@ -297,7 +314,8 @@ def test_memory_that_another_librarys_batches_exceed(monkeypatch):
     assert "batch_size = 125" in refusal(attacks=["autoattack"], eps=EPS)
 
 
-def test_another_librarys_log_and_trace_stay_ours(caplog):
+@pytest.mark.parametrize("name", ANOTHER_LIBRARYS)
+def test_another_librarys_log_and_trace_stay_ours(caplog, name):
     import sys
 
     before = sys.gettrace()
@@ -307,7 +325,7 @@ def test_another_librarys_log_and_trace_stay_ours(caplog):
 
     try:
         sys.settrace(mine)
-        evaluate(Toy(lambda logits, x: 10 * torch.tanh(1e3 * logits)), eps=EPS, attacks=["autoattack"])
+        evaluate(Toy(lambda logits, x: 10 * torch.tanh(1e3 * logits)), eps=EPS, attacks=[name])
         assert sys.gettrace() is mine
     finally:
         sys.settrace(before)
@@ -347,7 +365,7 @@ def test_a_tiny_eps_does_not_make_gradients_unpredictive():
 
 
 def test_a_pair_of_examples_is_chance():
-    report = evaluate(eps=EPS, attacks=["cascade", "square"])
+    report = evaluate(eps=EPS, attacks=["cascade", SQUARE])
     white, black = (result.record for result in report.results)
     for few, name in ((2, None), (3, "black-box-beats-white-box")):
         black.robust = white.robust.copy()

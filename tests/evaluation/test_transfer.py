@@ -190,9 +190,12 @@ def test_without_substitutes_there_is_nothing_to_transfer(digits):
         robench.evaluate(Toy(), torch.rand(4, 1, 4, 4), [0, 1, 2, 3], attacks=["transfer-pgd-20"], eps=0.1)
 
 
-@pytest.mark.parametrize("attack", ["deepfool", "fab", "apgd-ce", "cascade", "feature-attack", "autoattack"])
+WHITE_BOX = ["deepfool", "fab", "apgd-ce", "cascade", "feature-attack", "reference-apgd-ce"]
+
+
+@pytest.mark.parametrize("attack", [*WHITE_BOX, pytest.param("autoattack", marks=pytest.mark.slow)])
 def test_any_white_box_attack_crafts(digits, attack):
-    few = digits.limit(40)
+    few = digits.limit(20)
     spec = find_attack("transfer-pgd-20")
     spec = spec.model_copy(update={"name": "mine", "params": {"attack": attack}})
     report = robench.evaluate(

@@ -11,7 +11,7 @@ SMALL = ("eval", "--model", "pgdat", "--limit", 20)
 
 
 def test_of_two_versions_of_an_attack_the_newer_counts(cli, tmp_path, monkeypatch):
-    command = (*SMALL, "--attack", "square", "--max-queries", 300, "--results", tmp_path)
+    command = (*SMALL, "--attack", "square", "--max-queries", 50, "--results", tmp_path)
     assert cli(*command).code == 0
     publish(tmp_path)
     path = tmp_path / "digits" / "pgdat.jsonl"

@@ -100,10 +100,11 @@ def contents(path):
     return head.model_dump_json(), repr(columns)
 
 
-def test_no_flipped_byte_changes_what_is_read(results):
+@pytest.mark.parametrize("stride", [61, pytest.param(11, marks=pytest.mark.slow)])
+def test_no_flipped_byte_changes_what_is_read(results, stride):
     path = raw_record(results)
     whole, before, silent = path.read_bytes(), contents(path), []
-    for place in range(0, len(whole), 11):
+    for place in range(0, len(whole), stride):
         flipped = bytearray(whole)
         flipped[place] ^= 0x55
         path.write_bytes(flipped)

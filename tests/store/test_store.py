@@ -1,6 +1,7 @@
 """Records: what is written is what is read."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,12 +13,18 @@ from robench.report.publish import publish
 from robench.store import Store, read, read_file
 
 
-@pytest.fixture
-def folder(tmp_path, digits):
-    model = robench.load_model("pgdat")
+@pytest.fixture(scope="module")
+def _two_attacks(tmp_path_factory, digits):
+    model, folder = robench.load_model("pgdat"), tmp_path_factory.mktemp("two-attacks")
     few = digits.limit(50)
-    robench.evaluate(model, few.x, few.y, ids=few.ids, attacks=["pgd-20", "fgsm"], eps="0.2", results=tmp_path)
-    return tmp_path
+    robench.evaluate(model, few.x, few.y, ids=few.ids, attacks=["pgd-20", "fgsm"], eps="0.2", results=folder)
+    return folder
+
+
+@pytest.fixture
+def folder(_two_attacks, tmp_path):
+    """Records of two attacks on fifty examples, the test's own."""
+    return shutil.copytree(_two_attacks, tmp_path / "results")
 
 
 def test_published_record_keeps_verdicts_and_first_successes(folder):

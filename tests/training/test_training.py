@@ -33,13 +33,16 @@ class Interrupted(Exception):
     pass
 
 
-def test_interrupted_training_ends_with_the_same_weights(tmp_path):
-    card = short_card(tmp_path)
+@pytest.mark.parametrize(
+    ("epochs", "steps"), [(2, 2), pytest.param(3, 10, marks=pytest.mark.slow)], ids=["short", "longer"]
+)
+def test_interrupted_training_ends_with_the_same_weights(tmp_path, epochs, steps):
+    card = short_card(tmp_path, epochs=epochs, steps=steps)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(card, whole, CPU, lambda _: None)
 
     def stop(epoch):
-        if epoch.epoch == 2:
+        if epoch.epoch == epochs - 1:
             raise Interrupted
 
     with pytest.raises(Interrupted):
@@ -47,7 +50,7 @@ def test_interrupted_training_ends_with_the_same_weights(tmp_path):
     assert (broken / "checkpoint.pt").is_file()
     seen = []
     train(card, broken, CPU, lambda epoch: seen.append(epoch.epoch))
-    assert seen == [1, 2, 3]
+    assert seen == list(range(1, epochs + 1))
     assert not (broken / "checkpoint.pt").exists()
     assert (whole / "weights.safetensors").read_bytes() == (broken / "weights.safetensors").read_bytes()
 
