@@ -6,6 +6,7 @@ import socket
 
 import ray
 
+from robench.devices import usable_cores
 from robench.errors import InputError
 
 PATIENCE = 10.0
@@ -32,7 +33,7 @@ def connect(address: str | None, cores: int | None) -> bool:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
-        ray.init(address, num_cpus=cores or _cores(), include_dashboard=False, **quiet)
+        ray.init(address, num_cpus=cores or usable_cores(), include_dashboard=False, **quiet)
         return True
     _require_answer(address)
     try:
@@ -44,11 +45,6 @@ def connect(address: str | None, cores: int | None) -> bool:
             "known here (RAY_AUTH_MODE=token and RAY_AUTH_TOKEN)?"
         ) from error
     return True
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use; a batch system may allow only some."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _require_answer(address: str) -> None:
