@@ -7,9 +7,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from robench.classifiers import load_model
+from robench.classifiers.normalised import normalised
 from robench.classifiers.service import AskError, Service
 from robench.data.split import Split
 from robench.engine.executors import make_executor, require_engine
@@ -25,7 +27,16 @@ from robench.paths import require_name, require_writable
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
 from robench.report.sweeps import Sweep
-from robench.specs import LEVELS, AttackSpec, ThreatModel, battery_attacks, find_attack, list_attacks, list_models
+from robench.specs import (
+    LEVELS,
+    AttackSpec,
+    Input,
+    ThreatModel,
+    battery_attacks,
+    find_attack,
+    list_attacks,
+    list_models,
+)
 from robench.specs.settings import Precision, Search
 from robench.store import Store
 
@@ -52,6 +63,8 @@ def evaluate(
     substitutes: Mapping[str, nn.Module] | None = None,
     ensemble: bool = False,
     feature_layer: str | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     results: str | Path | None = None,
     engine: str = "local",
     ray_address: str | None = None,
@@ -81,6 +94,8 @@ def evaluate(
         ensemble: craft on the mean of all substitutes' logits instead of on each.
         feature_layer: name in `model.named_modules()` of the layer whose output is the penultimate features, for
             attacks on features; by default robench looks for the last linear layer and takes its input.
+        mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
+            [0, 1]; it is put before the network. None if the network takes images as they are.
         results: a folder that keeps the records, so that the same call resumes; none by default.
         engine: place of computation: "local", or "ray" for many cores or GPUs.
         ray_address: address of a Ray cluster to join; by default Ray is started here, unless this process has done so.
@@ -97,7 +112,7 @@ def evaluate(
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size, search=search)
     require_engine(engine, ray_address, search)
-    under_test = _subject(model, results is not None, feature_layer)
+    under_test = _subject(model, results is not None, feature_layer, _input(mean, std))
     _check_substitutes(substitutes)
     if engine == "ray" and under_test.service:
         raise InputError("a service is asked by one process, which counts its queries: leave engine='ray' out.")
@@ -136,6 +151,8 @@ def evaluate_corruptions(
     seed: int = 0,
     device: str = "auto",
     batch_size: int | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     results: str | Path | None = None,
 ) -> CorruptionReport:
     """Measure accuracy on common corruptions, or under rotations and translations, for images of any size.
@@ -149,6 +166,8 @@ def evaluate_corruptions(
         seed: seed of all random draws.
         device: "auto", "cpu", "cuda", "cuda:1".
         batch_size: examples per micro-batch; found automatically by default, halved if memory runs out.
+        mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
+            [0, 1]; it is put before the network. None if the network takes images as they are.
         results: a folder that keeps the verdicts, so that the same call resumes; none by default.
 
     Raises:
@@ -158,7 +177,7 @@ def evaluate_corruptions(
     settings = Settings(seed, device=device, batch_size=batch_size)
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
-    under_test = _subject(model, results is not None)
+    under_test = _subject(model, results is not None, given=_input(mean, std))
     with ExitStack() as stack:
         folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
         require_writable(folder / "raw", "results")
@@ -172,14 +191,18 @@ def evaluate_corruptions(
 
 
 def _subject(
-    model: nn.Module | Callable[[Tensor], Any], kept: bool, feature_layer: str | None = None
+    model: nn.Module | Callable[[Tensor], Any], kept: bool, feature_layer: str | None = None, given: Input | None = None
 ) -> NetworkUnderTest:
     """Describe a network or a callable, with the identity that distinguishes its records."""
     if isinstance(model, nn.Module) and not isinstance(model, Service):
-        identity = network_identity(model, feature_layer)
-        return NetworkUnderTest(f"data/{type(model).__name__}", identity, lambda: model, feature_layer=feature_layer)
+        network = normalised(model, given or Input())
+        network.training = model.training
+        identity = network_identity(network, feature_layer)
+        return NetworkUnderTest(f"data/{type(model).__name__}", identity, lambda: network, feature_layer=feature_layer)
     if not callable(model) or isinstance(model, type):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
+    if given is not None:
+        raise InputError("a callable gets images in [0, 1]: normalise them in it, and leave mean and std out.")
     if feature_layer is not None:
         raise InputError("a callable shows no features: leave feature_layer out.")
     if isinstance(model, Service):
@@ -190,6 +213,20 @@ def _subject(
             "robench.Service(ask, 'vision-api-3')."
         )
     return _subject(Service(model, type(model).__name__), kept)
+
+
+def _input(mean: float | Sequence[float] | None, std: float | Sequence[float] | None) -> Input | None:
+    if mean is None and std is None:
+        return None
+    if mean is None or std is None:
+        raise InputError("mean and std belong together: give both.")
+    try:
+        means, stds = ([float(each) for each in (np.atleast_1d(np.asarray(values)))] for values in (mean, std))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"mean {mean!r} and std {std!r}: give numbers, one for each channel or one for all."
+        ) from error
+    return Input.checked(means, stds)
 
 
 def _check_substitutes(substitutes: Any) -> None:

@@ -1,5 +1,9 @@
 """What Python and notebooks get: tables, leaderboard, corruption reports."""
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -104,3 +108,55 @@ def test_only_networks_are_corrupted(images):
 def test_an_evaluation_for_a_notebook():
     report = robench.evaluate(Toy(), torch.rand(4, 1, 4, 4), [0, 1, 2, 3], attacks=["fgsm"], eps=0.1)
     assert "<table>" in report._repr_html_()
+
+
+# ---- Normalisation ----
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
+KINDS: tuple[Callable[[Any], Any], ...] = (tuple, np.array, torch.tensor)
+
+
+def test_normalisation_goes_before_the_network(network, images):
+    y = network(images).argmax(1)
+    options: dict[str, Any] = {"eps": "1/255", "attacks": ["pgd-10"], "device": "cpu"}
+    shape = (1, 3, 1, 1)
+
+    class Inside(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, x):
+            return self.network((x - torch.tensor(MEAN).view(shape)) / torch.tensor(STD).view(shape))
+
+    inside = robench.evaluate(Inside().eval(), images, y, **options).results[0].record
+    for kind in KINDS:
+        given = robench.evaluate(network, images, y, mean=kind(MEAN), std=kind(STD), **options).results[0].record
+        assert (given.robust == inside.robust).all()
+        assert (given.clean == inside.clean).all()
+        assert given.header.model_identity != inside.header.model_identity
+    one = robench.evaluate_corruptions(network, images, y, mean=0.5, std=0.5, device="cpu")
+    other = robench.evaluate_corruptions(network, images, y, mean=[0.5] * 3, std=[0.5] * 3, device="cpu")
+    assert str(one) == str(other)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "words"),
+    [
+        (0.5, None, "belong together"),
+        ((0.5, 0.5), 0.5, "mean has 2 values and std 1"),
+        (0.5, 0.0, "each std above 0"),
+        (float("nan"), 0.5, "finite"),
+        ((120.0,), (60.0,), "by 255"),
+        ("a", 1, "give numbers"),
+        ((0.5, 0.5), (0.5, 0.5), "images of 3 channels, normalised by 2 values"),
+    ],
+)
+def test_normalisation_that_is_none_is_refused(network, images, mean, std, words):
+    with pytest.raises(InputError, match=words):
+        robench.evaluate(network, images, images[:, 0, 0, 0].long(), eps=0.1, mean=mean, std=std)
+
+
+def test_a_callable_normalises_itself(images):
+    with pytest.raises(InputError, match=r"leave mean and std out"):
+        robench.evaluate(lambda x: x.mean((2, 3)), images, [0] * 24, eps=0.1, mean=0.5, std=0.5)

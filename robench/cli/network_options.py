@@ -1,7 +1,6 @@
 """Options that describe a user's network, shared by the commands that take one."""
 
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -99,14 +98,7 @@ def _input(mean: str | None, std: str | None) -> Input | None:
         return Input()
     if mean is None or std is None:
         raise InputError("--mean and --std belong together: give both.")
-    means, stds = _numbers("--mean", mean), _numbers("--std", std)
-    if len(means) != len(stds):
-        raise InputError(f"--mean has {len(means)} values and --std {len(stds)}: give the same number.")
-    if not all(isfinite(each) for each in (*means, *stds)) or min(stds) <= 0:
-        raise InputError(f"--mean {mean} and --std {std}: give finite numbers, each std above 0.")
-    if max(means) > 1:
-        raise InputError(f"--mean {mean} is above 1, but images lie in [0, 1]: divide --mean and --std by 255.")
-    return Input(mean=means, std=stds)
+    return Input.checked(_numbers("--mean", mean), _numbers("--std", std), "--")
 
 
 def _head(said: NetworkOptions) -> Head | None:

@@ -1,5 +1,7 @@
 """Model cards: one file that both rebuilds a defense and retrains it."""
 
+from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,6 +51,33 @@ class Input(Declared):
 
     mean: list[float] = Field(default_factory=lambda: [0.0])
     std: list[Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: [1.0])
+
+    @classmethod
+    def checked(cls, mean: Sequence[float], std: Sequence[float], prefix: str = "") -> "Input":
+        """Make a normalisation from a user's numbers, one for each channel or one for all.
+
+        Args:
+            mean: means of the channels, in [0, 1].
+            std: standard deviations of the channels, above 0.
+            prefix: text before "mean" and "std" in messages.
+
+        Raises:
+            InputError: different numbers of values, or values that cannot belong to images in [0, 1].
+        """
+        means, stds = ([float(each) for each in values] for values in (mean, std))
+        said = [
+            f"{prefix}{name} {','.join(f'{each:g}' for each in values)}"
+            for name, values in (("mean", means), ("std", stds))
+        ]
+        if len(means) != len(stds):
+            raise InputError(f"{prefix}mean has {len(means)} values and {prefix}std {len(stds)}: give the same number.")
+        if not means or not all(isfinite(each) for each in (*means, *stds)) or min(stds) <= 0:
+            raise InputError(f"{' and '.join(said)}: give finite numbers, each std above 0.")
+        if max(means) > 1:
+            raise InputError(
+                f"{said[0]} is above 1, but images lie in [0, 1]: divide {prefix}mean and {prefix}std by 255."
+            )
+        return cls(mean=means, std=stds)
 
     def __str__(self) -> str:
         """Describe the normalisation in words."""
