@@ -318,7 +318,7 @@ def test_what_cannot_travel_is_refused(second):
 
 def test_a_worker_of_other_versions_is_refused(second, monkeypatch):
     monkeypatch.setattr(
-        "robench.engine.executors.worker.versions",
+        "robench.engine.executors.ray_worker.versions",
         lambda: {"python": "3", "robench": "0", "torch": "1.13", "numpy": "1"},
     )
     assert "install the same on all machines" in refusal(engine="ray")

@@ -21,9 +21,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from robench.access.microbatches import AUTO
 from robench.classifiers.frozen import FrozenNetwork
 from robench.engine.executors.base import OnChunk, OnProgress
-from robench.engine.executors.cluster import connect
-from robench.engine.executors.progress_actor import ProgressActor
-from robench.engine.executors.worker import CPU, PAUSE, ChunkPayload, JobPayload, attack
+from robench.engine.executors.ray_cluster import connect
+from robench.engine.executors.ray_progress import ProgressActor
+from robench.engine.executors.ray_worker import CPU, PAUSE, ChunkPayload, JobPayload, attack
 from robench.engine.loop import Chunk, Job
 from robench.engine.sizing import CHUNK
 from robench.errors import IncompleteError, InputError, RobenchError
