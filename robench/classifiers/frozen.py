@@ -14,7 +14,7 @@ from robench.classifiers.heads import HypersphereHead
 from robench.classifiers.outputs import check_logits, logits_in
 from robench.classifiers.precision import arithmetic
 from robench.classifiers.service import AskError
-from robench.classifiers.state import State, unchanged
+from robench.classifiers.state import NetworkState, unchanged
 from robench.devices import out_of_memory, sent
 from robench.errors import InputError
 from robench.numerics.losses import InputKind
@@ -48,7 +48,7 @@ class FrozenNetwork:
     layer: FeatureLayer | None = None
     search: Search = "plain"
     accelerated_module: nn.Module | None = None
-    state: State | None = None
+    state: NetworkState | None = None
 
     @classmethod
     def of(cls, module: nn.Module, device: torch.device) -> "FrozenNetwork":
@@ -183,4 +183,4 @@ def frozen_network(network: nn.Module, device: torch.device) -> Iterator[FrozenN
         for parameter in network.parameters():
             parameter.requires_grad_(False)
         frozen = FrozenNetwork.of(network.to(device), device)
-        yield replace(frozen, state=State(network, copies))
+        yield replace(frozen, state=NetworkState(network, copies))

@@ -1,4 +1,4 @@
-"""State of a network, put back after a pass that changes it and after the evaluation."""
+"""NetworkState of a network, put back after a pass that changes it and after the evaluation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from robench.errors import InputError
 
 
-class State:
+class NetworkState:
     """Copy of a network's parameters, buffers and attributes, and where they belong.
 
     A pass that changes a tensor is seen by the tensor's version, which torch counts; looking costs microseconds. A
@@ -77,11 +77,11 @@ def unchanged(network: nn.Module) -> Iterator[list[Tensor]]:
     parameter has a `.grad`.
 
     Yields:
-        The copies, in the order of `State.owners`.
+        The copies, in the order of `NetworkState.owners`.
     """
     attributes = [(module, dict(vars(module))) for module in network.modules()]
     parameters = [(each, each.data, each.grad, each.requires_grad) for each in network.parameters()]
-    before = State(network)
+    before = NetworkState(network)
     try:
         for parameter, *_ in parameters:
             parameter.grad = None  # else the gradient would move with its parameter

@@ -18,7 +18,7 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Number of blocks of each layer, by depth."""
 
 
-class Block(nn.Module):
+class SwishPreActBlock(nn.Module):
     """Pre-activation block: (batch norm, activation, 3x3 convolution) twice, around a shortcut of the raw input."""
 
     def __init__(self, width: int, out: int, stride: int, activation: Activation) -> None:
@@ -75,8 +75,8 @@ class DeepMindPreActResNet(nn.Module):
 
 
 def _layer(blocks: int, width: int, out: int, stride: int, activation: Activation) -> nn.Sequential:
-    first = Block(width, out, stride, activation)
-    return nn.Sequential(first, *(Block(out, out, 1, activation) for _ in range(1, blocks)))
+    first = SwishPreActBlock(width, out, stride, activation)
+    return nn.Sequential(first, *(SwishPreActBlock(out, out, 1, activation) for _ in range(1, blocks)))
 
 
 BACKBONE = DeepMindPreActResNet

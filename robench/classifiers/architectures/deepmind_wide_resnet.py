@@ -29,7 +29,7 @@ def require_activation(activation: object) -> None:
         raise ValueError(f"activation = {activation!r} is neither 'silu' nor 'relu'")
 
 
-class Block(nn.Module):
+class SwishBlock(nn.Module):
     """Pre-activation block: (batch norm, activation, 3x3 convolution) twice.
 
     If the width changes, the shortcut is a 1x1 convolution of the activated input; else it is the input itself.
@@ -54,13 +54,13 @@ class Block(nn.Module):
         return out
 
 
-class Group(nn.Module):
+class SwishGroup(nn.Module):
     """Blocks of one width; the first changes width and resolution."""
 
     def __init__(self, blocks: int, width: int, out: int, stride: int, activation: Activation) -> None:
         super().__init__()
-        first = Block(width, out, stride, activation)
-        self.block = nn.Sequential(first, *(Block(out, out, 1, activation) for _ in range(1, blocks)))
+        first = SwishBlock(width, out, stride, activation)
+        self.block = nn.Sequential(first, *(SwishBlock(out, out, 1, activation) for _ in range(1, blocks)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, width, H, W) to (N, out, H / stride, W / stride)."""
@@ -92,9 +92,9 @@ class DeepMindWideResNet(nn.Module):
         narrow, middle, wide = 16 * width, 32 * width, 64 * width
         self.init_conv = nn.Conv2d(shape[0], 16, 3, padding=1, bias=False)
         self.layer = nn.Sequential(
-            Group(blocks, 16, narrow, 1, activation),
-            Group(blocks, narrow, middle, 2, activation),
-            Group(blocks, middle, wide, 2, activation),
+            SwishGroup(blocks, 16, narrow, 1, activation),
+            SwishGroup(blocks, narrow, middle, 2, activation),
+            SwishGroup(blocks, middle, wide, 2, activation),
         )
         self.batchnorm = nn.BatchNorm2d(wide)
         self.features, self.activation = wide, activation

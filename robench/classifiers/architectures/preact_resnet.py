@@ -17,7 +17,7 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Number of blocks of each layer, by depth."""
 
 
-class Block(nn.Module):
+class PreActBlock(nn.Module):
     """Pre-activation block: (batch norm, ReLU, 3x3 convolution) twice, around a shortcut."""
 
     def __init__(self, width: int, out: int, stride: int, shortcut: Shortcut) -> None:
@@ -77,8 +77,8 @@ class PreActResNet(nn.Module):
 
 
 def _layer(blocks: int, width: int, out: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
-    first = Block(width, out, stride, shortcut)
-    return nn.Sequential(first, *(Block(out, out, 1, shortcut) for _ in range(1, blocks)))
+    first = PreActBlock(width, out, stride, shortcut)
+    return nn.Sequential(first, *(PreActBlock(out, out, 1, shortcut) for _ in range(1, blocks)))
 
 
 BACKBONE = PreActResNet

@@ -17,7 +17,7 @@ BLOCKS = {
 """Kind of block, and number of blocks of each layer, by depth."""
 
 
-class Block(nn.Module):
+class BasicBlock(nn.Module):
     """Convolutions with batch norm around a shortcut: two of 3x3, or 1x1, 3x3 and 1x1 in a bottleneck."""
 
     def __init__(self, width: int, planes: int, stride: int, expansion: int) -> None:
@@ -77,8 +77,8 @@ class ResNet(nn.Module):
 
 
 def _layer(blocks: int, width: int, planes: int, stride: int, expansion: int) -> nn.Sequential:
-    first = Block(width, planes, stride, expansion)
-    return nn.Sequential(first, *(Block(expansion * planes, planes, 1, expansion) for _ in range(1, blocks)))
+    first = BasicBlock(width, planes, stride, expansion)
+    return nn.Sequential(first, *(BasicBlock(expansion * planes, planes, 1, expansion) for _ in range(1, blocks)))
 
 
 BACKBONE = ResNet
