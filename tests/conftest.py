@@ -3,6 +3,7 @@
 import os
 import shutil
 import zipfile
+from functools import cache
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from robench import paths
 from robench.classifiers import load_model
 from robench.classifiers.frozen import frozen_network
 from robench.cli import run
+from robench.data import digits as embedded
 from robench.data import find_dataset
 from robench.data.split import Split
 from robench.specs import catalog
@@ -21,6 +23,14 @@ from tests.support.shell import SMALL, Said
 # One thread: the networks are tiny, and several processes of several threads on few cores hold each other up.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _digits_are_parsed_once():
+    """scikit-learn parses its text file at every call, hundreds of times in a suite; only copies leave robench."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "load_digits", cache(embedded.load_digits))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -195,7 +195,7 @@ WHITE_BOX = ["deepfool", "fab", "apgd-ce", "cascade", "feature-attack", "referen
 
 @pytest.mark.parametrize("attack", [*WHITE_BOX, pytest.param("autoattack", marks=pytest.mark.slow)])
 def test_any_white_box_attack_crafts(digits, attack):
-    few = digits.limit(20)
+    few = digits.limit(40)
     spec = find_attack("transfer-pgd-20")
     spec = spec.model_copy(update={"name": "mine", "params": {"attack": attack}})
     report = robench.evaluate(
