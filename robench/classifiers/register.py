@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from robench.classifiers import load_card, save_weights
 from robench.classifiers.frozen import TWICE, check_clean, check_repeatable, frozen_network
 from robench.classifiers.normalised import Normalised
+from robench.classifiers.program import Program
 from robench.classifiers.sources import FunctionResult, Loaded, resolve
 from robench.classifiers.sources.function import FUNCTION
 from robench.data import Dataset
@@ -61,14 +62,19 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
         out: the registry, or any folder.
 
     Raises:
-        InputError: the network cannot be made, does not fit the data, or has no such feature layer; the card
-            would not rebuild the network; the name is no valid folder name, or the folder exists already.
+        InputError: the network cannot be made, is a program, does not fit the data, or has no such feature layer;
+            the card would not rebuild the network; the name is no valid folder name, or the folder exists already.
     """
     require_name(name, "--name")
     folder = out.resolve() / dataset_label(dataset) / name
     if os.path.lexists(folder):
         raise InputError(f"'{folder}' is there already: choose another --name, or remove that folder.")
     loaded = resolve(network)
+    if isinstance(_inner(loaded.network), Program):
+        raise InputError(
+            f"--model {network.name} is a program, but a card keeps a network as code and weights: evaluate the "
+            "program by its own name, robench eval --model."
+        )
     logits = _try(loaded, data, tried)
     with atomic_folder(folder) as temporary:
         architecture = loaded.architecture

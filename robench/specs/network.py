@@ -6,14 +6,17 @@ from typing import Literal
 
 from robench.specs.card import Head, Input
 
-Kind = Literal["card", "function", "library", "checkpoint"]
-"""Source of a network: a card, a function in a Python file, a library, a file of weights that is recognised."""
+Kind = Literal["card", "function", "library", "checkpoint", "exported"]
+"""Source of a network: a card, a function in a Python file, a library, a file of weights that is recognised (or a
+TorchScript program, which has the same endings), a program of torch.export."""
 MARK = ".py:"
 """In `file.py:make_model`, between the file and the function."""
 LIBRARIES = ("timm", "torchvision")
 """In `timm:NAME`, before the colon."""
 SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".t7", ".safetensors")
 """Of files that hold weights."""
+EXPORTED = ".pt2"
+"""Ending of files of `torch.export.save`."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class NetworkSpec:
 
     Attributes:
         name: `file.py:make_model`, `timm:NAME`, `torchvision:NAME`, a file of weights that is recognised by its keys,
-            or the name of a card.
+            a program of torch.export (`.pt2`), or the name of a card.
         weights: a file; none where the name brings them.
         input: by which the network expects images to be normalised; None for what the name brings.
         head: the last layer of a recognised network; None for what its weights tell.
@@ -46,6 +49,8 @@ class NetworkSpec:
             return "function"
         if self.name.partition(":")[0] in LIBRARIES and ":" in self.name:
             return "library"
+        if self.name.lower().endswith(EXPORTED):
+            return "exported"
         return "checkpoint" if self.name.lower().endswith(SUFFIXES) else "card"
 
     @property
@@ -62,7 +67,7 @@ class NetworkSpec:
             return f"{Path(file).name}-{function}"
         if self.kind == "library":
             return self.name.partition(":")[2].replace("/", "-")
-        name = Path(self.name).name if self.kind == "checkpoint" else self.name.strip("/").split("/")[-1]
-        for suffix in SUFFIXES:
+        name = self.name.strip("/").split("/")[-1] if self.kind == "card" else Path(self.name).name
+        for suffix in (*SUFFIXES, EXPORTED):
             name = name.removesuffix(suffix)
         return name.replace(" ", "-")
