@@ -228,7 +228,7 @@ def test_code_in_the_file_never_runs(tmp_path, capsys, change, words):
         (("--key", "ema"), "leave --key out"),
         (("--head", "linear"), "brings its own head"),
         (("--variant", "silu"), "has none"),
-        (("--feature-layer", "layer9"), "unknown feature layer 'layer9'"),
+        (("--feature-layer", "layer9"), "leave --feature-layer out"),
     ],
 )
 def test_options_that_contradict_a_program(cli, tmp_path, options, words):

@@ -23,9 +23,12 @@ def load_program(spec: NetworkSpec, path: Path, kind: str, parse: Callable[[byte
         InputError: the file is missing, damaged or of another kind, or an option contradicts it.
     """
     where = f"--model {spec.name}"
-    for option in ("weights", "head", "variant", "key"):
+    for option in ("weights", "head", "variant", "key", "feature_layer"):
         if getattr(spec, option) is not None:
-            raise InputError(f"{where} is a program, which brings weights and head: leave --{option} out.")
+            raise InputError(
+                f"{where} is a program, which brings weights and head and shows no layers: "
+                f"leave --{option.replace('_', '-')} out."
+            )
     if not path.is_file():
         raise InputError(f"{where}: there is no file '{path}'.")
     try:
@@ -42,7 +45,6 @@ def load_program(spec: NetworkSpec, path: Path, kind: str, parse: Callable[[byte
         head=Head(),
         input=given,
         input_source="as said" if spec.input is not None else "of the file",
-        feature_layer=spec.feature_layer,
         code=file_sha256(path),
         remark="a program, it runs as it was exported",
     )
