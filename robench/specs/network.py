@@ -13,6 +13,8 @@ MARK = ".py:"
 """In `file.py:make_model`, between the file and the function."""
 LIBRARIES = ("timm", "torchvision")
 """In `timm:NAME`, before the colon."""
+HUBS = ("hf-hub:", "hf_hub:")
+"""In `timm:hf-hub:ORG/NAME`, before a name on the Hugging Face Hub."""
 SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".t7", ".safetensors")
 """Of files that hold weights."""
 EXPORTED = ".pt2"
@@ -24,8 +26,8 @@ class NetworkSpec:
     """A network without a card, or a card with other weights.
 
     Attributes:
-        name: `file.py:make_model`, `timm:NAME`, `torchvision:NAME`, a file of weights that is recognised by its keys,
-            a program of torch.export (`.pt2`), or the name of a card.
+        name: `file.py:make_model`, `timm:NAME`, `timm:hf-hub:ORG/NAME`, `torchvision:NAME`, a file of weights that is
+            recognised by its keys, a program of torch.export (`.pt2`), or the name of a card.
         weights: a file; none where the name brings them.
         input: by which the network expects images to be normalised; None for what the name brings.
         head: the last layer of a recognised network; None for what its weights tell.
@@ -66,7 +68,10 @@ class NetworkSpec:
             file, _, function = self.name.rpartition(MARK)
             return f"{Path(file).name}-{function}"
         if self.kind == "library":
-            return self.name.partition(":")[2].replace("/", "-")
+            name = self.name.partition(":")[2]
+            for hub in HUBS:
+                name = name.removeprefix(hub)
+            return name.replace("/", "-")
         name = self.name.strip("/").split("/")[-1] if self.kind == "card" else Path(self.name).name
         for suffix in (*SUFFIXES, EXPORTED):
             name = name.removesuffix(suffix)
