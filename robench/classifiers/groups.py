@@ -1,10 +1,10 @@
 """Run a network that takes only some numbers of images at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robench.classifiers.frozen import check_logits
 
@@ -20,6 +20,34 @@ class GroupSize:
 
     least: int
     most: int
+
+
+class Grouped(nn.Module):
+    """Run a network on groups of images (`in_groups`)."""
+
+    def __init__(self, network: nn.Module, size: GroupSize) -> None:
+        super().__init__()
+        self.network, self.size = network, size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, C, H, W) to logits (N, K)."""
+        return in_groups(self.network, x, self.size)
+
+
+def tried_size(network: nn.Module, shape: Sequence[int]) -> GroupSize | None:
+    """Return the number of images that a network takes at once; None if it takes one more than it was made with.
+
+    Args:
+        network: maps images to logits.
+        shape: shape (N, C, H, W) of the images with which the network was made.
+    """
+    n = shape[0]
+    with torch.no_grad():
+        try:
+            answer = network(torch.zeros(n + 1, *shape[1:]))
+        except (RuntimeError, TypeError, ValueError):
+            return GroupSize(n, n)
+    return None if isinstance(answer, Tensor) and answer.dim() and len(answer) == n + 1 else GroupSize(n, n)
 
 
 def in_groups(network: Callable[[Tensor], object], x: Tensor, size: GroupSize) -> Tensor:

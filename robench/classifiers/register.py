@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from robench.classifiers import load_card, save_weights
 from robench.classifiers.frozen import TWICE, check_clean, check_repeatable, frozen_network
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.program import Program
 from robench.classifiers.sources import FunctionResult, Loaded, resolve
 from robench.classifiers.sources.function import FUNCTION
+from robench.classifiers.sources.programs import PROGRAMS
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.errors import InputError
@@ -70,7 +70,7 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
     if os.path.lexists(folder):
         raise InputError(f"'{folder}' is there already: choose another --name, or remove that folder.")
     loaded = resolve(network)
-    if isinstance(_inner(loaded.network), Program):
+    if loaded.architecture.name in PROGRAMS:
         raise InputError(
             f"--model {network.name} is a program, but a card keeps a network as code and weights: evaluate the "
             "program by its own name, robench eval --model."

@@ -6,9 +6,9 @@ from typing import Literal
 
 from robench.specs.card import Head, Input
 
-Kind = Literal["card", "function", "library", "checkpoint", "exported"]
+Kind = Literal["card", "function", "library", "checkpoint", "exported", "onnx"]
 """Source of a network: a card, a function in a Python file, a library, a file of weights that is recognised (or a
-TorchScript program, which has the same endings), a program of torch.export."""
+TorchScript program, which has the same endings), a program of torch.export, an ONNX file."""
 MARK = ".py:"
 """In `file.py:make_model`, between the file and the function."""
 LIBRARIES = ("timm", "torchvision")
@@ -19,6 +19,8 @@ SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".t7", ".safetensors")
 """Of files that hold weights."""
 EXPORTED = ".pt2"
 """Ending of files of `torch.export.save`."""
+ONNX = "onnx:"
+"""In `onnx:FILE`, before the file."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class NetworkSpec:
 
     Attributes:
         name: `file.py:make_model`, `timm:NAME`, `timm:hf-hub:ORG/NAME`, `torchvision:NAME`, a file of weights that is
-            recognised by its keys, a program of torch.export (`.pt2`), or the name of a card.
+            recognised by its keys, a program of torch.export (`.pt2`), `onnx:FILE`, or the name of a card.
         weights: a file; none where the name brings them.
         input: by which the network expects images to be normalised; None for what the name brings.
         head: the last layer of a recognised network; None for what its weights tell.
@@ -51,6 +53,8 @@ class NetworkSpec:
             return "function"
         if self.name.partition(":")[0] in LIBRARIES and ":" in self.name:
             return "library"
+        if self.name.startswith(ONNX):
+            return "onnx"
         if self.name.lower().endswith(EXPORTED):
             return "exported"
         return "checkpoint" if self.name.lower().endswith(SUFFIXES) else "card"
@@ -72,7 +76,7 @@ class NetworkSpec:
             for hub in HUBS:
                 name = name.removeprefix(hub)
             return name.replace("/", "-")
-        name = self.name.strip("/").split("/")[-1] if self.kind == "card" else Path(self.name).name
-        for suffix in (*SUFFIXES, EXPORTED):
+        name = self.name.strip("/").split("/")[-1] if self.kind == "card" else Path(self.name.removeprefix(ONNX)).name
+        for suffix in (*SUFFIXES, EXPORTED, ".onnx"):
             name = name.removesuffix(suffix)
         return name.replace(" ", "-")

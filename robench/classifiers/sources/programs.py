@@ -1,6 +1,7 @@
 """Load a file that is a program, whichever kind: its bytes are read once, faults become one sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from robench.classifiers.normalised import normalised
@@ -8,6 +9,9 @@ from robench.classifiers.program import Parsed, Program
 from robench.classifiers.sources.loaded import Loaded
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input, NetworkSpec, file_sha256
+
+PROGRAMS = ("exported", "torchscript", "onnx")
+"""Names of the architectures of programs, which no card can hold."""
 
 
 def load_program(spec: NetworkSpec, path: Path, kind: str, parse: Callable[[bytes], Parsed]) -> Loaded:
@@ -22,22 +26,9 @@ def load_program(spec: NetworkSpec, path: Path, kind: str, parse: Callable[[byte
     Raises:
         InputError: the file is missing, damaged or of another kind, or an option contradicts it.
     """
-    where = f"--model {spec.name}"
-    for option in ("weights", "head", "variant", "key", "feature_layer"):
-        if getattr(spec, option) is not None:
-            raise InputError(
-                f"{where} is a program, which brings weights and head and shows no layers: "
-                f"leave --{option.replace('_', '-')} out."
-            )
-    if not path.is_file():
-        raise InputError(f"{where}: there is no file '{path}'.")
-    try:
+    require_alone(spec, path, ("weights", "head", "variant", "key", "feature_layer"))
+    with one_sentence(spec):
         program = Program(path.read_bytes(), parse)
-    except InputError as error:
-        raise InputError(f"{where} {error}.") from error
-    except Exception as error:  # each format fails in its own ways on a damaged file
-        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
-        raise InputError(f"{where} cannot be read ({said}): export or fetch it again.") from error
     given = spec.input or Input()
     return Loaded(
         network=normalised(program, given).eval(),
@@ -48,3 +39,35 @@ def load_program(spec: NetworkSpec, path: Path, kind: str, parse: Callable[[byte
         code=file_sha256(path),
         remark="a program, it runs as it was exported",
     )
+
+
+def require_alone(spec: NetworkSpec, path: Path, contradicting: Sequence[str]) -> None:
+    """Check that the file is there, and that no option contradicts it.
+
+    Raises:
+        InputError: there is no such file, or the user gave one of the options `contradicting`.
+    """
+    for option in contradicting:
+        if getattr(spec, option) is not None:
+            raise InputError(
+                f"--model {spec.name} is a program, which brings all of the network and names no layers: "
+                f"leave --{option.replace('_', '-')} out."
+            )
+    if not path.is_file():
+        raise InputError(f"--model {spec.name}: there is no file '{path}'.")
+
+
+@contextmanager
+def one_sentence(spec: NetworkSpec) -> Iterator[None]:
+    """Turn every fault of a file that is read in the body into one sentence that names the file.
+
+    Raises:
+        InputError: the body raised an error; its InputErrors say what the file does wrong, without naming the file.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"--model {spec.name} {error}.") from error
+    except Exception as error:  # each format fails in its own ways on a damaged file
+        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".: ")
+        raise InputError(f"--model {spec.name} cannot be read ({said}): export or fetch it again.") from error

@@ -7,14 +7,13 @@ import io
 import pickle
 import warnings
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from robench.classifiers.groups import GroupSize
+from robench.classifiers.groups import tried_size
 from robench.classifiers.program import Parsed
 from robench.classifiers.sources.loaded import Loaded
 from robench.classifiers.sources.programs import load_program
@@ -58,7 +57,8 @@ def parse(content: bytes) -> Parsed:
     network.eval()
     if _trains(network):
         raise InputError("was traced in training mode: call model.eval() before torch.jit.trace")
-    return Parsed(network, _size(network, _traced_shape(content)))
+    shape = _traced_shape(content)
+    return Parsed(network, None if shape is None else tried_size(network, shape))
 
 
 def _trains(network: Any) -> bool:
@@ -71,19 +71,6 @@ def _trains(network: Any) -> bool:
             if inputs[flag].toIValue() is True and averaged:
                 return True
     return False
-
-
-def _size(network: nn.Module, shape: Sequence[int] | None) -> GroupSize | None:
-    """Return the number of images that a traced program takes; None if it takes one more than it was traced with."""
-    if shape is None:
-        return None
-    n = shape[0]
-    with torch.no_grad():
-        try:
-            answer = network(torch.zeros(n + 1, *shape[1:]))
-        except RuntimeError:
-            return GroupSize(n, n)
-    return None if isinstance(answer, torch.Tensor) and len(answer) == n + 1 else GroupSize(n, n)
 
 
 class _Shapes(pickle.Unpickler):
