@@ -34,9 +34,7 @@ def whole(examples):
     return verdicts(examples)
 
 
-@pytest.mark.parametrize(
-    "options", [{"chunk_size": 24}, {"chunk_size": 7}, {"batch_size": 5}], ids=str
-)
+@pytest.mark.parametrize("options", [{"chunk_size": 24}, {"chunk_size": 7}, {"batch_size": 5}], ids=str)
 def test_settings_do_not_cut_the_batch(options, examples, whole):
     found = verdicts(examples, **options)
     assert found[0] == whole[0]
