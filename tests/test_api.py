@@ -8,9 +8,12 @@ import pytest
 import torch
 
 import robench
+from robench.classifiers.normalised import normalised
 from robench.corruptions import corrupt
 from robench.errors import IncompleteError, InputError
+from robench.evaluation.request import network_identity
 from robench.paths import data_root
+from robench.specs import Input
 from tests.support.toys import Toy
 
 RESULTS = data_root() / "results"
@@ -155,6 +158,21 @@ def test_normalisation_goes_before_the_network(network, images):
 def test_normalisation_that_is_none_is_refused(network, images, mean, std, words):
     with pytest.raises(InputError, match=words):
         robench.evaluate(network, images, images[:, 0, 0, 0].long(), eps=0.1, mean=mean, std=std)
+
+
+def test_normalisation_is_on_the_networks_device():
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3)).to("meta")
+    made = normalised(network, Input(mean=[0.5], std=[0.5]))
+    assert {each.device.type for each in (*made.parameters(), *made.buffers())} == {"meta"}
+
+
+def test_programs_of_other_code_have_other_records():
+    one, other = (
+        torch.jit.trace(torch.nn.Sequential(torch.nn.Flatten(), layer), torch.rand(2, 1, 2, 2))
+        for layer in (torch.nn.Softmax(1), torch.nn.Softmin(1))
+    )
+    assert network_identity(one) == network_identity(one)
+    assert network_identity(one) != network_identity(other)
 
 
 def test_a_callable_normalises_itself(images):

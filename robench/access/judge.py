@@ -7,7 +7,7 @@ from torch import Tensor
 
 from robench.access.microbatches import MicroBatcher
 from robench.classifiers.frozen import FrozenNetwork
-from robench.classifiers.outputs import check_alone, check_clean, check_repeatable
+from robench.classifiers.outputs import check_alone, check_clean, check_repeatable, largest
 from robench.classifiers.service import Service
 from robench.data.pixels import Images
 from robench.errors import InputError
@@ -121,6 +121,6 @@ class Judge:
         fault[~ball.contains(points)] = OUTSIDE_BALL
         fault[~in_box(points)] = OUTSIDE_BOX
         fault[~sound] = NOT_FINITE
-        gap = margin(logits, y) <= TIE * logits.abs().amax(1).clamp_min(1.0)
+        gap = margin(logits, y) <= TIE * largest(logits)
         tied = (fault == NOT_MISCLASSIFIED) & gap & finite(logits)
         return JudgeResult(fault, prediction, distance(points, ball.center, ball.norm), tied)

@@ -75,7 +75,7 @@ class FrozenNetwork:
 
     def accelerated(self, search: Search, precision: Precision) -> "FrozenNetwork":
         """Return a copy with a faster network for the search, if there is one."""
-        found = accelerate(self.module, search, precision, self.device)
+        found = None if is_compiled(self.module) else accelerate(self.module, search, precision, self.device)
         return replace(self, search="plain" if found is None else search, accelerated_module=found)
 
     @property

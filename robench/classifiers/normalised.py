@@ -1,6 +1,7 @@
 """Normalisation before a network that expects normalised images."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -44,4 +45,8 @@ class Normalised(nn.Module):
 
 def normalised(network: nn.Module, given: Input) -> nn.Module:
     """Put the normalisation before a network; return the network itself if there is nothing to normalise."""
-    return network if given == Input() else Normalised(network, given.mean, given.std)
+    if given == Input():
+        return network
+    first = next(chain(network.parameters(), network.buffers()), None)
+    made = Normalised(network, given.mean, given.std)
+    return made if first is None else made.to(first.device)

@@ -36,8 +36,9 @@ class NetworkState:
 
     def __call__(self) -> None:
         """Put back what passes have changed."""
-        for at, (module, _, name, tensor) in enumerate(self.owners):
-            if getattr(module, name, None) is not tensor:
+        for at, (module, kind, name, tensor) in enumerate(self.owners):
+            held = module._parameters if kind == "parameter" else module._buffers
+            if held.get(name) is not tensor if isinstance(held, dict) else getattr(module, name) is not tensor:
                 setattr(module, name, tensor)
             if _version(tensor) != self.versions[at]:
                 with torch.no_grad():

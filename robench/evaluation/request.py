@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from robench.algorithms import bind
@@ -147,6 +148,8 @@ def network_identity(model: nn.Module, feature_layer: str | None = None) -> dict
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
     total = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n{model!r}".encode())
     for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            total.update(f"{name} {module.inlined_graph}".encode())
         plain = {key: value for key, value in vars(module).items() if _plain(value)}
         total.update(f"{name} {sorted(plain.items())}".encode())
     loose = [

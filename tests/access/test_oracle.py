@@ -71,8 +71,27 @@ def test_a_gradient_brings_the_value_and_the_logits_and_given_tensors_follow_the
     leaf = x.clone().requires_grad_()
     expected = targeted_dlr(model(leaf), y, target)
     torch.testing.assert_close(value, expected.detach())
-    torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), leaf)[0])
+    off = (gradient - torch.autograd.grad(expected.sum(), leaf)[0]).abs().flatten(1)
+    assert (off <= 2 * dlr_gradient_error(model, x, y, target)).all()
     torch.testing.assert_close(logits, model(x).detach())
+
+
+def dlr_gradient_error(model, x, y, target):
+    """The error of a float32 gradient of the targeted DLR loss of a linear network, (N, 1).
+
+    Each logit is off by at most delta, the roundoff of its sum. The loss is -a / D with a = z_y - z_t and
+    D = z_(1) - (z_(3) + z_(4)) / 2; its slope in each logit is at most 1 / D + |a| / D^2, where a and D are off by
+    2 delta each. The slopes then meet the weights in a sum of K products.
+    """
+    w, x, u = model.w.detach().double(), x.double().flatten(1), 2.0**-24
+    z = x @ w.T + model.b.detach().double()
+    delta = (x.shape[1] + 2) * u * (x.abs() @ w.abs().T + model.b.detach().abs()).amax(1)
+    top = z.sort(1, descending=True).values
+    span = top[:, 0] - (top[:, 2] + top[:, 3]) / 2
+    gap = (z.gather(1, y[:, None]) - z.gather(1, target[:, None])).abs()[:, 0]
+    slope = 1 / span + gap / span**2
+    change = 2 * delta / span**2 + 2 * delta / span**2 + gap * 4 * delta / span**3
+    return ((change + (z.shape[1] + 4) * u * slope) * w.abs().sum(0).max())[:, None]
 
 
 def test_feature_objectives_see_features():

@@ -217,8 +217,8 @@ class Counted(Classifier):
         return super().features(x)
 
 
-@pytest.mark.parametrize("length", [FAST_CW, pytest.param({}, marks=pytest.mark.slow)], ids=["short", "as declared"])
-def test_cw_moves_saturated_pixels(length):
+@pytest.mark.slow  # a saturated pixel begins where tanh is flat: it takes the declared number of iterations
+def test_cw_moves_saturated_pixels():
     x = torch.cat([torch.zeros(4, 1, 2, 2), torch.ones(4, 1, 2, 2)])
     sign = torch.ones(8).index_fill(0, torch.arange(4, 8), -1.0)
     for half in (slice(0, 4), slice(4, 8)):
@@ -226,7 +226,7 @@ def test_cw_moves_saturated_pixels(length):
         model = Planes(w, torch.tensor([0.0, -0.5 if half.start == 0 else 3.5])).eval()
         y = torch.zeros(4, dtype=torch.long)
         assert (model(x[half]).argmax(1) == y).all()
-        found = nearest(model, x[half], y, "cw-l2", "l2", **length)
+        found = nearest(model, x[half], y, "cw-l2", "l2")
         torch.testing.assert_close(found, torch.full_like(found, 0.25), rtol=0.02, atol=0)
 
 

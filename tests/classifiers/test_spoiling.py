@@ -166,7 +166,8 @@ FORMS = {
     "attribute": (lambda z: SimpleNamespace(loss=None, logits=z), "the attribute 'logits' of its SimpleNamespace"),
     "mapping with attributes": (lambda z: Output(logits=z), "the attribute 'logits' of its Output"),
     "dictionary": (lambda z: {"features": z[:, :2], "logits": z}, "the value of 'logits'"),
-    "tuple": (lambda z: (z, z[:, :3]), "the first of 2 values"),
+    "tuple": (lambda z: (z, {"loss": 0.0}), "the first of 2 values"),
+    "tuple of logits": (lambda z: (z, z + 1.0), "the first of 2 values"),
     "list": (lambda z: [z], "the first of 1 values"),
 }
 
@@ -180,6 +181,11 @@ def test_logits_are_found_in_other_answers(form, examples, plain_verdicts):
     with pytest.warns(UserWarning, match=re.escape(said)):
         found = verdicts(network, *examples)
     assert np.array_equal(found, plain_verdicts)
+
+
+def test_features_before_the_logits_are_not_taken_for_them(examples):
+    with pytest.raises(InputError, match=r"several values that may be the logits, of shapes \(24, 3\), \(24, 10\)"):
+        verdicts(Wrapped(after=lambda z: (z[:, :3], z)), *examples)
 
 
 ERRORS = (
@@ -215,6 +221,15 @@ def test_a_masked_class_is_no_rival(attack, examples):
     plain, more = (robench.evaluate(network, x, y, **options) for network in (Wrapped(), Wrapped(after=masked)))
     assert (plain.results[0].record.clean == more.results[0].record.clean).all()
     assert abs(plain[attack].robust_accuracy - more[attack].robust_accuracy) <= 100 / N
+
+
+@pytest.mark.parametrize("kind", ["random", "batch"])
+def test_a_masked_class_hides_no_fault(kind, examples):
+    def faulty(z: Tensor) -> Tensor:
+        return masked(z + 0.4 * torch.rand_like(z) if kind == "random" else z - z.mean(0))
+
+    with pytest.raises(InputError, match=r"answers differently twice|depend on the other images"):
+        verdicts(Wrapped(after=faulty), *examples)
 
 
 def test_all_classes_masked_is_refused(examples):

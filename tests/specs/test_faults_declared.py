@@ -29,9 +29,7 @@ UNKNOWN = [
     (["check", "--model", "pgdta"], "model", "digits/pgdat"),
     (["check", "--model", "pgdat", "--battery", "quik"], "battery", "quick"),
     (["diff", "pgdat", "pgdta"], "model", "digits/pgdat"),
-    (["diff", "pgdat", "alp", "--format", "latx"], "format", "latex"),
     (["report", "robustnes"], "table", "robustness"),
-    (["report", "--format", "latx"], "format", "latex"),
     (["report", "--model", "pgda"], "model", "digits/pgdat"),
     (["publish", "--model", "pgda"], "model", "digits/pgdat"),
     (["verify", "--model", "pgda"], "model", "digits/pgdat"),
@@ -44,6 +42,13 @@ def test_an_unknown_name_suggests_the_nearest(cli, arguments, kind, nearest):
     assert said.code == 2
     assert f"unknown {kind} '{arguments[-1]}'" in said.sentence
     assert re.search(rf"did you mean [^?]*\b{nearest}\b", said.sentence)
+
+
+@pytest.mark.parametrize("command", [["diff", "pgdat", "alp"], ["report"]], ids=" ".join)
+def test_a_closed_choice_lists_its_values(cli, command):
+    said = cli(*command, "--format", "latx")
+    assert said.code == 2
+    assert "'latx' is not one of 'md', 'csv', 'latex'" in said.sentence
 
 
 def test_an_unknown_name_like_no_other_lists_the_known(cli):

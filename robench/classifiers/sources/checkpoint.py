@@ -231,4 +231,6 @@ def _chosen(name: str, key: str | None) -> bool:
 
 
 def _equal(one: Weights, other: Weights) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    return one.keys() == other.keys() and all(
+        one[key].layout == other[key].layout == torch.strided and torch.equal(one[key], other[key]) for key in one
+    )

@@ -31,8 +31,11 @@ def is_torchscript(path: Path) -> bool:
     """Tell whether a file of torch is a TorchScript program: an archive with code and constants."""
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:  # a damaged archive; who reads the weights says so
+        return False
     return any(name.endswith("/constants.pkl") for name in names) and any("/code/" in name for name in names)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from robench.access.microbatches import MicroBatcher
 from robench.algorithms import ReferenceExamples
 from robench.classifiers.frozen import FrozenNetwork
+from robench.classifiers.state import NetworkState
 from robench.devices import versions
 from robench.engine.executors.base import work
 from robench.engine.loop import Chunk, CraftedExamples, Job
@@ -80,7 +81,8 @@ def attack(network: FrozenNetwork, order: JobPayload, parcel: ChunkPayload, tell
     device = torch.device(order.kind)
     if device == CPU:
         torch.set_num_threads(1)  # a worker has one core
-    chunk, there = parcel.chunk, replace(network, module=network.module.to(device), device=device)
+    module = network.module.to(device)
+    chunk, there = parcel.chunk, replace(network, module=module, device=device, state=NetworkState(module))
     job = Job(
         network=there.accelerated(network.search, order.shared["precision"]),
         batcher=order.batcher.on(device),
