@@ -14,7 +14,7 @@ from robench.errors import InputError
 PACKAGE = Path(__file__).resolve().parent
 TEMPORARY = ".tmp-"
 OPENS_FOLDERS = os.name != "nt"
-"""Whether a folder can be opened, and so synced, like a file: not on Windows."""
+"""False on Windows, where a folder cannot be opened like a file and so cannot be synced."""
 
 NAME = re.compile(r"[A-Za-z0-9_+@-][A-Za-z0-9._+@-]{0,99}")
 """Names that can be part of a file's name."""

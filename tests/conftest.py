@@ -8,12 +8,12 @@ from functools import cache
 import pytest
 import torch
 from hatchling.build import build_wheel
+from sklearn.datasets import load_digits
 
 from robench import paths
 from robench.classifiers import load_model
 from robench.classifiers.frozen import frozen_network
 from robench.cli import run
-from robench.data import digits as embedded
 from robench.data import find_dataset
 from robench.data.split import Split
 from robench.specs import catalog
@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def _digits_are_parsed_once():
     """scikit-learn parses its text file at every call, hundreds of times in a suite; only copies leave robench."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "load_digits", cache(embedded.load_digits))
+        patch.setattr("robench.data.digits.load_digits", cache(load_digits))
         yield
 
 

@@ -33,9 +33,9 @@ class AutoAttack(Algorithm[State]):
 
     AutoAttack sees the network through the oracle's counters, and its adversarial examples go to the judge like
     any other claim. It draws from torch's global generator, once per batch, so unlike all other algorithms here
-    its verdicts depend on the batch size, which is therefore a parameter, and on how examples fall into
-    chunks. It does not say which example a pass was for: passes are spread evenly over the chunk, and their
-    sum is exact. With fewer than ten classes it aims at all wrong classes.
+    its verdicts depend on the batch size, which is therefore a parameter, and on the chunks, which therefore depend
+    on the split alone. It does not say which example a pass was for: passes are spread evenly over the chunk, and
+    their sum is exact. With fewer than ten classes it aims at all wrong classes.
 
     Attributes:
         parts: attacks in the order in which they run, each on the examples that earlier attacks left.

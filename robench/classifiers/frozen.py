@@ -1,7 +1,7 @@
 """The network under attack, frozen, with the facts that an evaluation needs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -165,9 +165,20 @@ class FrozenNetwork:
         return logits, normalized(self.head, z)
 
 
+def is_compiled(network: nn.Module) -> bool:
+    """Return whether a part of a network was compiled with torch.compile."""
+    return any(
+        hasattr(each, "_orig_mod") or getattr(each, "_compiled_call_impl", None) is not None
+        for each in network.modules()
+    )
+
+
 @contextmanager
 def frozen_network(network: nn.Module, device: torch.device) -> Iterator[FrozenNetwork]:
     """Freeze a network for an evaluation and restore it afterwards, also after an error (`unchanged`).
+
+    Parts that the user compiled run uncompiled: an attack asks for many batch sizes, and torch.compile would compile
+    for each of them.
 
     Raises:
         InputError: the network is in training mode, where dropout and batch norm change its answers, or
@@ -179,7 +190,8 @@ def frozen_network(network: nn.Module, device: torch.device) -> Iterator[FrozenN
     homes = {tensor.device for tensor in tensors}
     if len(homes) > 1:
         raise InputError(f"the network is spread over {len(homes)} devices: move it to one with model.to(...).")
-    with unchanged(network) as copies:
+    eager = torch.compiler.set_stance("force_eager") if is_compiled(network) else nullcontext()
+    with eager, unchanged(network) as copies:
         for parameter in network.parameters():
             parameter.requires_grad_(False)
         frozen = FrozenNetwork.of(network.to(device), device)

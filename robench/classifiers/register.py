@@ -14,6 +14,7 @@ from robench.classifiers.normalised import Normalised
 from robench.classifiers.outputs import TWICE, check_clean, check_repeatable
 from robench.classifiers.sources import FunctionResult, Loaded, resolve
 from robench.classifiers.sources.function import FUNCTION
+from robench.classifiers.sources.programs import PROGRAMS
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.errors import InputError
@@ -62,14 +63,19 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
         out: the registry, or any folder.
 
     Raises:
-        InputError: the network cannot be made, does not fit the data, or has no such feature layer; the card
-            would not rebuild the network; the name is no valid folder name, or the folder exists already.
+        InputError: the network cannot be made, is a program, does not fit the data, or has no such feature layer;
+            the card would not rebuild the network; the name is no valid folder name, or the folder exists already.
     """
     require_name(name, "--name")
     folder = out.resolve() / dataset_label(dataset) / name
     if os.path.lexists(folder):
         raise InputError(f"'{folder}' is there already: choose another --name, or remove that folder.")
     loaded = resolve(network)
+    if loaded.architecture.name in PROGRAMS:
+        raise InputError(
+            f"--model {network.name} is a program, but a card keeps a network as code and weights: evaluate the "
+            "program by its own name, robench eval --model."
+        )
     logits = _try(loaded, data, tried)
     with atomic_folder(folder) as temporary:
         architecture = loaded.architecture

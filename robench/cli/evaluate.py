@@ -52,7 +52,7 @@ def evaluate(
         list[str],
         typer.Option(
             help="A registered defense, the path of a card, file.py:make_model, a file of weights of a known kind, "
-            "timm:NAME or torchvision:NAME. Repeatable."
+            "a program (net.pt2, TorchScript, onnx:FILE), timm:NAME or torchvision:NAME. Repeatable."
         ),
     ],
     battery: Annotated[

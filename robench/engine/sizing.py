@@ -1,12 +1,9 @@
 """Prepare the search for a network: compile it if requested, and choose the size of micro-batches and chunks."""
 
-from typing import Any
-
 import torch
 
 from robench.access.judge import Judge
 from robench.access.microbatches import MicroBatcher
-from robench.algorithms import Algorithm
 from robench.classifiers.fused import warm_up
 from robench.classifiers.precision import arithmetic
 from robench.data.pixels import Images
@@ -47,8 +44,6 @@ def make_ready(judge: Judge, x: Images, precision: Precision) -> float:
     return seconds
 
 
-def chunk_for(x: Images, batcher: MicroBatcher, algorithm: Algorithm[Any]) -> int:
+def chunk_for(x: Images, batcher: MicroBatcher) -> int:
     """Return how many examples like those of x advance together; full micro-batches come before low memory."""
-    if algorithm.batch_random:
-        return CHUNK
     return min(max(SPACE // (4 * x[:1].numel()), 2 * batcher.size), CHUNK)

@@ -12,7 +12,7 @@ from robench.access.judge import Judge
 from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import ALLOWED
 from robench.algorithms import Algorithm, ReferenceExamples, bind
-from robench.classifiers.frozen import FrozenNetwork, frozen_network
+from robench.classifiers.frozen import FrozenNetwork, frozen_network, is_compiled
 from robench.devices import sent
 from robench.engine.loop import Chunk, CraftedExamples, Job
 from robench.engine.sizing import make_ready
@@ -97,7 +97,10 @@ class NetworkContext:
         settings = self.settings
         if self.under_test.service and settings.search == "compiled":
             raise InputError("a service is asked, not run: leave search='compiled' out.")
-        network = self.stack.enter_context(frozen_network(self.under_test.load(), self.device))
+        loaded = self.under_test.load()
+        network = self.stack.enter_context(frozen_network(loaded, self.device))
+        if is_compiled(loaded):
+            self.watcher.notice("the network is compiled; it runs uncompiled here, for attacks use many batch sizes.")
         begin = time.perf_counter()
         network = network.accelerated(settings.search, settings.precision)
         if settings.search == "compiled":  # mostly the time to load the compiler

@@ -93,7 +93,7 @@ class Probe:
 
     def _differentiates_itself(self) -> bool:
         with _autograd_calls() as calls, torch.no_grad():
-            self.network.module(self.chunk.x[:1])
+            self.network.output(self.chunk.x[:1])
         self.forwards += 1
         return bool(calls)
 

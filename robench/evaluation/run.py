@@ -15,8 +15,8 @@ from robench.algorithms import bind
 from robench.devices import device_name, versions
 from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
-from robench.engine.loop import Chunk
-from robench.engine.sizing import chunk_for
+from robench.engine.loop import Chunk, Job
+from robench.engine.sizing import CHUNK, chunk_for
 from robench.evaluation.context import NetworkContext
 from robench.evaluation.cost import CostHistory
 from robench.evaluation.diagnostics import indicators, of_prefix
@@ -182,7 +182,7 @@ class EvaluationRun:
         chunks = self.store.chunks(header)
         before = tally(chunks.read())
         done = before.ids
-        todo = [position for position, i in enumerate(self.split.ids.tolist()) if i not in done]
+        todo = np.array([i not in done for i in self.split.ids.tolist()]).nonzero()[0]
         # Before the first pass, so that no pass is lost if workers are missing.
         self.executor.join()
         # Before the attack, so that no attack is lost if the network cannot be probed.
@@ -191,14 +191,13 @@ class EvaluationRun:
         progress = Progress(self.watcher, before, len(self.split), header.attack)
         crafted = self.crafter.crafted(header.attack)
         job = self.context.job(header.attack, crafted, keep_adversarial=header.has_adversarial)
-        most = chunk_for(self.split.x, job.batcher, job.algorithm)
-        size = self.request.settings.chunk_size or self.executor.chunk_size(len(todo), most)
+        positions = self._positions(todo, job)
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
             chunks.write(position, rows, cost)
             progress.chunk_done(position, rows)
 
-        self.executor.run(job, self._cut_up(todo, size, progress), progress.step, finished)
+        self.executor.run(job, self._cut_up(positions, progress), progress.step, finished)
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
         found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
@@ -222,10 +221,22 @@ class EvaluationRun:
             header.seconds - before.seconds,
         )  # fmt: skip
 
-    def _cut_up(self, todo: list[int], size: int, progress: Progress) -> Iterator[tuple[int, Chunk]]:
-        """Yield the examples at some positions of the split in chunks of nearly equal size, made one by one."""
-        parts = -(-len(todo) // size)
-        for positions in np.array_split(np.array(todo, dtype=np.int64), parts) if parts else []:
+    def _positions(self, todo: np.ndarray, job: Job) -> list[np.ndarray]:
+        """Cut positions of the split into chunks of nearly equal size.
+
+        An attack that draws for its whole batch gets the chunks of the whole split, whatever the settings, the
+        executor, and the examples that are done: its verdicts depend on them.
+        """
+        if job.algorithm.batch_random:
+            whole = np.array_split(np.arange(len(self.split)), -(-len(self.split) // CHUNK))
+            return [part for part in (np.intersect1d(each, todo) for each in whole) if len(part)]
+        most = chunk_for(self.split.x, job.batcher)
+        size = self.request.settings.chunk_size or self.executor.chunk_size(len(todo), most)
+        return np.array_split(todo, -(-len(todo) // size)) if len(todo) else []
+
+    def _cut_up(self, parts: list[np.ndarray], progress: Progress) -> Iterator[tuple[int, Chunk]]:
+        """Yield the examples at some positions of the split as chunks, made one by one."""
+        for positions in parts:
             chunk = self.context.chunk(torch.from_numpy(positions))
             progress.chunk_started(int(positions[0]), len(chunk))
             yield int(positions[0]), chunk

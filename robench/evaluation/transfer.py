@@ -19,7 +19,7 @@ from robench.algorithms import ReferenceExamples, bind
 from robench.classifiers.frozen import frozen_network
 from robench.devices import sent
 from robench.engine.loop import Chunk, CraftedExamples, Job, attack_chunk
-from robench.engine.sizing import chunk_for, make_ready
+from robench.engine.sizing import CHUNK, chunk_for, make_ready
 from robench.errors import InputError
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest
 from robench.paths import atomic_path
@@ -162,7 +162,8 @@ class TransferCrafter:
                 references=references,
             )
             ends = []
-            for at in torch.arange(len(split)).split(settings.chunk_size or chunk_for(split.x, batcher, algorithm)):
+            size = CHUNK if algorithm.batch_random else settings.chunk_size or chunk_for(split.x, batcher)
+            for at in torch.arange(len(split)).split(size):
                 x, y, ids = (sent(each[at], self.device) for each in (split.x, split.y, split.ids))
                 ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).final_points.cpu())
         return torch.cat(ends)

@@ -6,14 +6,21 @@ from typing import Literal
 
 from robench.specs.card import Head, Input
 
-Kind = Literal["card", "function", "library", "checkpoint"]
-"""Source of a network: a card, a function in a Python file, a library, or a file of weights that is recognised."""
+Kind = Literal["card", "function", "library", "checkpoint", "exported", "onnx"]
+"""Source of a network: a card, a function in a Python file, a library, a file of weights that is recognised (or a
+TorchScript program, which has the same endings), a program of torch.export, an ONNX file."""
 MARK = ".py:"
 """Text between file and function in `file.py:make_model`."""
 LIBRARIES = ("timm", "torchvision")
 """Names of libraries, before the colon in `timm:NAME`."""
+HUBS = ("hf-hub:", "hf_hub:")
+"""Prefixes of names on the Hugging Face Hub, in `timm:hf-hub:ORG/NAME`."""
 SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".t7", ".safetensors")
 """Suffixes of files of weights."""
+EXPORTED = ".pt2"
+"""Ending of files of `torch.export.save`."""
+ONNX = "onnx:"
+"""Prefix of `onnx:FILE`."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +28,14 @@ class NetworkSpec:
     """A network without a card, or a card with other weights.
 
     Attributes:
-        name: `file.py:make_model`, `timm:NAME`, `torchvision:NAME`, a file of weights that is recognised by its keys,
-            or the name of a card.
-        weights: file of the weights; None if the name already stands for weights.
-        input: normalisation that the network expects; None for the default of the name.
-        head: the last layer of a recognised network; None to tell it from the weights.
-        feature_layer: the submodule that returns the penultimate features; None to find it.
-        variant: name of the function, if several fit the same checkpoint; None if only one does.
-        key: key of the weights in their file; None if the file leaves no choice.
+        name: `file.py:make_model`, `timm:NAME`, `timm:hf-hub:ORG/NAME`, `torchvision:NAME`, a file of weights that is
+            recognised by its keys, a program of torch.export (`.pt2`), `onnx:FILE`, or the name of a card.
+        weights: a file; none where the name brings them.
+        input: by which the network expects images to be normalised; None for what the name brings.
+        head: the last layer of a recognised network; None for what its weights tell.
+        feature_layer: the submodule that gives the penultimate features; None where it is to be found.
+        variant: which of several functions with the same checkpoint; None where there is only one.
+        key: under which the weights stand in their file; None where that is clear.
     """
 
     name: str
@@ -46,6 +53,10 @@ class NetworkSpec:
             return "function"
         if self.name.partition(":")[0] in LIBRARIES and ":" in self.name:
             return "library"
+        if self.name.startswith(ONNX):
+            return "onnx"
+        if self.name.lower().endswith(EXPORTED):
+            return "exported"
         return "checkpoint" if self.name.lower().endswith(SUFFIXES) else "card"
 
     @property
@@ -61,8 +72,11 @@ class NetworkSpec:
             file, _, function = self.name.rpartition(MARK)
             return f"{Path(file).name}-{function}"
         if self.kind == "library":
-            return self.name.partition(":")[2].replace("/", "-")
-        name = Path(self.name).name if self.kind == "checkpoint" else self.name.strip("/").split("/")[-1]
-        for suffix in SUFFIXES:
+            name = self.name.partition(":")[2]
+            for hub in HUBS:
+                name = name.removeprefix(hub)
+            return name.replace("/", "-")
+        name = self.name.strip("/").split("/")[-1] if self.kind == "card" else Path(self.name.removeprefix(ONNX)).name
+        for suffix in (*SUFFIXES, EXPORTED, ".onnx"):
             name = name.removesuffix(suffix)
         return name.replace(" ", "-")

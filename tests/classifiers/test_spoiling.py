@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -220,3 +220,37 @@ def test_a_masked_class_is_no_rival(attack, examples):
 def test_all_classes_masked_is_refused(examples):
     with pytest.raises(InputError, match="NaN or infinite logits"):
         verdicts(Wrapped(after=lambda z: torch.full_like(z, -torch.inf)), *examples)
+
+
+# ---- Compiled networks ----
+
+
+def by_torch_compile(network: nn.Module, backend: Any) -> nn.Module:
+    return cast(nn.Module, torch.compile(network, backend=backend))
+
+
+def in_place(network: nn.Module, backend: Any) -> nn.Module:
+    network.compile(backend=backend)
+    return network
+
+
+def inside(network: nn.Module, backend: Any) -> nn.Module:
+    return nn.Sequential(nn.Identity(), by_torch_compile(network, backend)).eval()
+
+
+@pytest.mark.parametrize("compiled", [by_torch_compile, in_place, inside])
+def test_a_compiled_network_is_not_compiled_again_for_every_batch(compiled, examples, plain_verdicts):
+    graphs = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    network = compiled(Wrapped(), backend)
+    with pytest.warns(UserWarning, match="runs uncompiled here"):
+        found = verdicts(network, *examples)
+    assert np.array_equal(found, plain_verdicts)
+    assert not graphs
+    with torch.no_grad():
+        network(examples[0])
+    assert graphs, "outside an evaluation the network is compiled"

@@ -5,9 +5,7 @@ import torch
 
 import robench
 from robench.access.microbatches import MicroBatcher
-from robench.algorithms import bind
 from robench.engine.sizing import chunk_for
-from robench.specs import find_attack
 from tests.support.toys import Toy, X, evaluate
 
 
@@ -22,11 +20,7 @@ from tests.support.toys import Toy, X, evaluate
     ],
 )
 def test_large_images_advance_in_smaller_chunks(shape, micro, size):
-    assert chunk_for(torch.zeros(3, *shape), MicroBatcher(micro), bind(find_attack("pgd-20"))) == size
-
-
-def test_what_draws_once_for_all_is_not_cut():
-    assert chunk_for(torch.zeros(3, 3, 32, 32), MicroBatcher(16), bind(find_attack("autoattack"))) == 1024
+    assert chunk_for(torch.zeros(3, *shape), MicroBatcher(micro)) == size
 
 
 class LeavesTorch(Toy):
@@ -71,4 +65,4 @@ def test_a_service_is_asked_as_much_at_a_time_as_ever():
 
 
 def test_the_usual_images_of_the_toys_are_small():
-    assert chunk_for(X, MicroBatcher(128), bind(find_attack("pgd-20"))) == 1024
+    assert chunk_for(X, MicroBatcher(128)) == 1024

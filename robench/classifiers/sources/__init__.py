@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from robench.classifiers.sources import card, function, library, recognised
+from robench.classifiers.sources import card, exported, function, library, onnx, recognised
 from robench.classifiers.sources.loaded import FunctionResult, Loaded
 from robench.specs import NetworkSpec
 from robench.specs.network import Kind
@@ -14,6 +14,8 @@ SOURCES: dict[Kind, Callable[[NetworkSpec], Loaded]] = {
     "function": function.resolve,
     "library": library.resolve,
     "checkpoint": recognised.resolve,
+    "exported": exported.resolve,
+    "onnx": onnx.resolve,
 }
 
 

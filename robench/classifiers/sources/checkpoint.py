@@ -191,7 +191,9 @@ def _pickled(path: Path) -> tuple[object, str]:
     except Exception as error:
         said = str(error)
         if "TorchScript" in said:
-            raise InputError(f"weights '{path}' are TorchScript, which is code: save model.state_dict().") from error
+            raise InputError(
+                f"weights '{path}' are TorchScript, a program: name it as --model, or save model.state_dict()."
+            ) from error
         if not (kind := re.search(r"GLOBAL (\S+) was not an allowed", said)):
             if "Weights only load failed" in said:
                 raise InputError(

@@ -1,10 +1,14 @@
-"""Networks recognised by the keys of a file of weights (`robench.classifiers.sources.families`)."""
+"""Networks recognised by the keys of a file of weights (`robench.classifiers.sources.families`).
+
+A TorchScript program has the endings of such files; it is recognised here and loaded by its own source.
+"""
 
 from pathlib import Path
 
 import torch
 
 from robench.classifiers.classifier import Classifier, assemble
+from robench.classifiers.sources import torchscript
 from robench.classifiers.sources.checkpoint import read_checkpoint
 from robench.classifiers.sources.fitting import fit
 from robench.classifiers.sources.loaded import Loaded
@@ -21,6 +25,8 @@ def resolve(spec: NetworkSpec) -> Loaded:
     """
     if spec.weights is not None:
         raise InputError(f"--model {spec.name} is a file of weights itself: leave --weights out.")
+    if torchscript.is_torchscript(Path(spec.name)):
+        return torchscript.resolve(spec)
     found = recognise(read_checkpoint(Path(spec.name)), spec.key)
     if found.input is not None and spec.input is not None:
         raise InputError(f"weights '{spec.name}' bring their normalisation: leave --mean and --std out.")
