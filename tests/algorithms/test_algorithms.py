@@ -17,7 +17,7 @@ from robench.numerics.ball import onto_hyperplane
 from robench.numerics.losses import dlr, margin, targeted_dlr, wrong_classes
 from robench.specs import find_attack
 from tests.support.networks import CPU, toy
-from tests.support.optima import Pieces, Planes, among, exact, grey, linear, nearest
+from tests.support.optima import Pieces, among, exact, grey, linear, nearest
 from tests.support.runs import Counting, attack, survives
 
 NORMS = ["linf", "l2"]
@@ -78,7 +78,7 @@ def test_piecewise_linear_optimum_within_two_percent(name, norm, params, corner)
     assert ratio.max() < 1.02
 
 
-@pytest.mark.parametrize("places", [2, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("places", [1, pytest.param(6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("norm", "factor"), [("linf", 1.05), ("l2", 1.5)])
 def test_square_succeeds_a_little_beyond_the_optimum(norm, factor, places):
     """Under l2 its windows are at least three pixels wide, so it cannot shape the optimum of a random plane."""
@@ -99,14 +99,15 @@ def test_square_reaches_the_last_row_and_column_unless_told_not_to():
         assert bool(rows.max() == 7) is bool(columns.max() == 7) is reached
 
 
+@pytest.mark.parametrize("places", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t"])
-def test_apgd_reaches_the_optimum_on_a_linear_network(name, norm):
+def test_apgd_reaches_the_optimum_on_a_linear_network(name, norm, places):
     # Cross-entropy heads for all classes at once, so with more than two it need not reach the nearest.
     model, x, y = linear(k=2 if name == "apgd-ce" else 5)
     optimum = exact(model, x, y, norm)
     for factor, right in ((0.999, True), (1.01, False)):
-        for place in range(3):
+        for place in range(places):
             one = slice(place, place + 1)
             assert survives(model, x[one], y[one], find_attack(name), norm, factor * float(optimum[place])) is right
 
@@ -217,17 +218,17 @@ class Counted(Classifier):
         return super().features(x)
 
 
-@pytest.mark.slow  # a saturated pixel begins where tanh is flat: it takes the declared number of iterations
-def test_cw_moves_saturated_pixels():
+@pytest.mark.parametrize(
+    "length", [{"iterations": 300, "steps": 2700}, pytest.param({}, marks=pytest.mark.slow)], ids=["short", "declared"]
+)
+def test_cw_moves_saturated_pixels(length):
+    """Black images and white ones, whose nearest misclassified image is 1/8 brighter, or darker, in every pixel."""
     x = torch.cat([torch.zeros(4, 1, 2, 2), torch.ones(4, 1, 2, 2)])
-    sign = torch.ones(8).index_fill(0, torch.arange(4, 8), -1.0)
-    for half in (slice(0, 4), slice(4, 8)):
-        w = torch.stack([torch.zeros(4), sign[half]])
-        model = Planes(w, torch.tensor([0.0, -0.5 if half.start == 0 else 3.5])).eval()
-        y = torch.zeros(4, dtype=torch.long)
-        assert (model(x[half]).argmax(1) == y).all()
-        found = nearest(model, x[half], y, "cw-l2", "l2")
-        torch.testing.assert_close(found, torch.full_like(found, 0.25), rtol=0.02, atol=0)
+    between = Pieces(torch.tensor([[1.0] * 4, [-1.0] * 4]), torch.tensor([-0.5, 3.5]), corner=True).eval()
+    y = torch.zeros(8, dtype=torch.long)
+    assert (between(x).argmax(1) == y).all()
+    found = nearest(between, x, y, "cw-l2", "l2", **length)
+    torch.testing.assert_close(found, torch.full_like(found, 0.25), rtol=0.02, atol=0)
 
 
 def test_deepfool_and_fab_do_not_see_a_scale():

@@ -24,12 +24,12 @@ def part(request):
 @pytest.fixture(scope="module")
 def record(part, digits):
     """What robench keeps of that part."""
-    return verdicts(part, digits)
+    return verdicts(load_model("pgdat"), part, digits)
 
 
-def verdicts(part, digits, network=None):
+def verdicts(model, part, digits):
     name, few = f"reference-{part}", digits.limit(30)
-    report = robench.evaluate(network or load_model("pgdat"), few.x, few.y, ids=few.ids, attacks=[name], eps="0.2")
+    report = robench.evaluate(model, few.x, few.y, ids=few.ids, attacks=[name], eps="0.2")
     return report[name].result.record
 
 
@@ -46,10 +46,10 @@ def test_verdicts_are_those_of_the_package_itself(part, record, digits):
 
 
 def test_the_global_generator_is_left_alone_and_does_not_matter(part, record, digits):
-    network = load_model("pgdat")  # its first weights are drawn from the global generator
+    model = load_model("pgdat")
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
-    again = verdicts(part, digits, network)
+    again = verdicts(model, part, digits)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert (again.robust == record.robust).all()
 

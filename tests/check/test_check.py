@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from junitparser import JUnitXml
 
+from robench.algorithms.mim import MIM
 from robench.check.github import error
 from robench.paths import data_root
 from robench.store import read, read_file, write_file
@@ -87,6 +88,18 @@ def test_the_allowed_drop_is_allowed(cli, now, tmp_path):
     assert cli(*command, "--alpha", 0.0001).code == 0
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["results kept", "nothing kept"])
+def test_an_interrupted_gate_says_what_was_kept(cli, tmp_path, monkeypatch, kept):
+    def press(self, state, t, task):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MIM, "step", press)
+    command = ("check", "--model", "pgdat", "--battery", "quick", "--limit", 60, "--baseline", PUBLISHED)
+    said = cli(*command, *(("--results", tmp_path) if kept else ()))
+    assert said.code == 130
+    assert ("what was finished is kept" if kept else "nothing was kept") in said.last
+
+
 # ---- Where it is told ----
 
 
@@ -150,7 +163,7 @@ def test_readme_and_workflow_show_the_same_line():
     assert one_line("README.md") == one_line("examples/github-workflow.yml")
 
 
-@pytest.mark.parametrize("examples", [100, pytest.param(540, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [60, pytest.param(540, marks=pytest.mark.slow)])
 def test_the_one_line_for_other_projects_works(cli, tmp_path, monkeypatch, examples):
     command = [*one_line("README.md").split(), *(["--limit", examples] if examples < 540 else [])]
     monkeypatch.chdir(tmp_path)
@@ -167,7 +180,7 @@ def test_the_one_line_for_other_projects_works(cli, tmp_path, monkeypatch, examp
 # ---- One example alone ----
 
 
-@pytest.mark.parametrize("attack", ["pgd-20", "mim-20", "apgd-ce", "cascade"])
+@pytest.mark.parametrize("attack", ["pgd-20", "mim-20", "apgd-ce", pytest.param("cascade", marks=pytest.mark.slow)])
 def test_an_example_alone_gets_the_verdict_it_gets_among_others(cli, tmp_path, attack):
     command = ("eval", "--model", "pgdat", "--attack", attack, "--results", tmp_path)
     assert cli(*command, "--limit", 30).code == 0
@@ -182,11 +195,11 @@ def test_an_example_alone_gets_the_verdict_it_gets_among_others(cli, tmp_path, a
 def test_attacks_that_look_at_others_are_reproduced_whole(cli, tmp_path):
     baseline = tmp_path / "pgdat.jsonl"
     where = ("--baseline", baseline, "--results", tmp_path / "now")
-    command = ("check", "--model", "pgdat", "--attack", "feature-attack", "--limit", 100, *where)
+    command = ("check", "--model", "pgdat", "--attack", "feature-attack", "--limit", 50, *where)
     assert cli(*command, "--update").code == 0
     (record,) = read_file(baseline)
     write_file(baseline, [turned(record, np.flatnonzero(record.clean & ~record.robust).tolist(), robust=True)])
     said = cli(*command)
     assert said.code == 1
     assert "--example" not in said.out
-    assert "--attack feature-attack --norm linf --eps 0.2 --seed 0 --limit 100" in said.out
+    assert "--attack feature-attack --norm linf --eps 0.2 --seed 0 --limit 50" in said.out

@@ -59,9 +59,8 @@ def test_ctrl_c_exits_130_and_keeps_finished_attacks(cli, tmp_path):
     assert again["results"][0]["forwards"] == 0
 
 
-@pytest.mark.parametrize(
-    "kept", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["results kept", "nothing kept"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [True, False], ids=["results kept", "nothing kept"])
 def test_ctrl_c_in_the_gate_says_what_was_kept(tmp_path, kept):
     where = ("--results", tmp_path) if kept else ()
     with started("check", "--model", "pgdat", "--battery", "quick", *where) as process:

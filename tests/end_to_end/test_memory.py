@@ -10,7 +10,6 @@ from tests.support.toys import evaluate
 
 GREEDY = """
 import resource, sys, torch
-sys.path.insert(0, sys.argv[1])
 from tests.support.toys import Toy, evaluate
 from robench.devices import out_of_memory
 
@@ -38,8 +37,8 @@ print(record.robust.tolist(), record.step.tolist())
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit on memory that the allocator meets")
 def test_an_allocator_that_gives_no_more_changes_no_verdict():
-    command = [sys.executable, "-c", GREEDY, str(data_root())]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-c", GREEDY]
+    done = subprocess.run(command, cwd=data_root(), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     free = evaluate(batch_size=12, chunk_size=12).results[0].record
     assert done.stdout.split("] [")[0].count("True") == free.robust.sum() > 0

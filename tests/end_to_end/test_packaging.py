@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 SCRIPT = """
-import robench, robench.paths
+import sys, robench, robench.paths
 assert "_data" in str(robench.paths.data_root()), robench.paths.data_root()
 assert "digits/pgdat_he" in robench.list_models()
 assert "pgd-20" in robench.list_attacks()
@@ -12,6 +12,9 @@ assert robench.load_model("pgdat_he").training is False
 assert robench.paths.default_results().name == "results"
 assert list((robench.paths.data_root() / "results" / "paper").glob("*.csv"))
 from robench.cli import run
+for _ in range(2):  # attacked, then read from disk
+    assert run(["eval", "--model", "pgdat", "--attack", "fgsm", "--limit", "4", "--results", "mine"]) == 0
+assert "pandas" not in sys.modules, "an evaluation needs no pandas"
 assert run(["report"]) == 0
 assert run(["report", "--format", "html", "--out", "report.html"]) == 0
 """

@@ -1,7 +1,6 @@
-"""Commands in a process of their own: plain text, one line for a mistake, a reader that leaves, no pandas."""
+"""Commands in a process of their own: plain text, one line for a mistake, a reader that leaves."""
 
 import subprocess
-import sys
 
 from tests.support.shell import EVAL, PYTHON, shell
 
@@ -27,19 +26,3 @@ def test_a_reader_that_leaves_early_is_no_failure():
         error = process.stderr.read()
         process.wait(timeout=30)
     assert (process.returncode, error) == (0, b"")
-
-
-ALONE = """
-import sys, torch, robench
-x = torch.rand(4, 1, 8, 8)
-robench.evaluate(robench.load_model("pgdat"), x, [0, 1, 2, 3], eps=0.1, attacks=["pgd-20"], results=sys.argv[1])
-robench.evaluate(robench.load_model("pgdat"), x, [0, 1, 2, 3], eps=0.1, attacks=["pgd-20"], results=sys.argv[1])
-print("pandas" in sys.modules)
-"""
-
-
-def test_an_evaluation_needs_no_pandas(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ALONE, tmp_path], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout == "False\n"

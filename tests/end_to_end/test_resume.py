@@ -50,7 +50,7 @@ def wait_for_more(folder, known, process, limit=60):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_kill_9_in_a_loop(tmp_path, times):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     run_here(undisturbed)
@@ -69,7 +69,8 @@ def test_kill_9_in_a_loop(tmp_path, times):
                 assert {name: now[name] for name in chunks} == chunks, "a finished chunk was computed again"
             chunks = now
             continue
-        assert process.wait() == 0
+        beside = start(killed)  # two identical runs share what is left
+        assert process.wait() == beside.wait() == 0
         break
     assert kills >= times - 2 * (times > 2)
 
@@ -98,6 +99,7 @@ def test_death_between_write_and_rename_leaves_nothing_that_is_read(tmp_path, mo
     assert not list(Store(tmp_path).paths())
 
 
+@pytest.mark.slow
 def test_two_identical_runs_share_the_work(tmp_path):
     first = start(tmp_path)
     wait_for_more(tmp_path, 0, first)

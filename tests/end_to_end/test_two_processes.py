@@ -42,36 +42,23 @@ def together(*arguments, folder, limit=120):
     return out, err
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(157, marks=pytest.mark.slow, id="even"), pytest.param(156, id="odd")]
-)
-def pair(request, tmp_path_factory):
-    """One recipe trained by one process and by two, the last mini-batch of 12 or 13 examples, and what was said."""
-    folder = tmp_path_factory.mktemp("pair")
-    changes = {"recipe.holdout": request.param}
-    run(folder / "one", changes)
-    declare(folder / "card", changes)
-    command = ("-m", "robench", "train", "--model", folder / "card" / "card.toml", "--out", folder, "--device", "cpu")
-    return folder, together(*command, folder=folder)
-
-
-def test_two_processes_end_with_the_weights_of_one(pair):
-    folder, _ = pair
-    assert apart(weights(folder / "digits" / "card"), weights(folder / "one")) < 1e-5
-    assert read_card(folder / "digits" / "card").sha256
-
-
-def test_only_one_of_two_processes_speaks(pair):
-    folder, (out, err) = pair
-    assert out.splitlines()[0] == f"wrote {folder / 'digits' / 'card' / 'card.toml'}"
+@pytest.mark.parametrize("holdout", [pytest.param(157, marks=pytest.mark.slow, id="even"), pytest.param(156, id="odd")])
+def test_two_processes_train_as_one_and_one_of_them_speaks_and_writes(tmp_path, holdout):
+    """The last mini-batch has 12 examples, or 13."""
+    changes = {"recipe.holdout": holdout}
+    run(tmp_path / "one", changes)
+    declare(tmp_path / "card", changes)
+    made = tmp_path / "digits" / "card"
+    command = ("-m", "robench", "train", "--model", tmp_path / "card" / "card.toml", "--out", tmp_path)
+    out, err = together(*command, "--device", "cpu", folder=tmp_path)
+    assert apart(weights(made), weights(tmp_path / "one")) < 1e-5
+    assert read_card(made).sha256
+    assert out.splitlines()[0] == f"wrote {made / 'card.toml'}"
     assert len(out.splitlines()) == 2
     assert [line.split("  loss")[0] for line in err.splitlines()] == [
         f"digits/card@ epoch   {number}/2" for number in (1, 2)
     ]
-
-
-def test_only_one_of_two_processes_writes(pair):
-    first, second = (set((pair[0] / f"rank{rank}").read_text().split()) - {".writable"} for rank in (0, 1))
+    first, second = (set((tmp_path / f"rank{rank}").read_text().split()) - {".writable"} for rank in (0, 1))
     assert first == {"checkpoint.pt", "log.csv", "weights.safetensors", "card.toml"}
     assert not second
 

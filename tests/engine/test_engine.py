@@ -42,13 +42,13 @@ def test_verdicts_do_not_depend_on_batch_order_or_chunks(spec, n, digits, pgdat_
     assert min(agree.values()) >= len(digits) - 1, agree
 
 
-@pytest.mark.parametrize("n", [15, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [6, pytest.param(150, marks=pytest.mark.slow)])
 def test_a_whole_cascade_does_not_depend_on_company(digits, pgdat, n):
     split, spec = digits.limit(n), find_attack("cascade")
     base = attack(pgdat, split, spec)
     shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(5))
-    parts = attack(pgdat, split, spec, order=shuffled, chunk_size=4 * n // 15)
-    for other in (attack(pgdat, split, spec, batch_size=7), parts):
+    parts = attack(pgdat, split, spec, order=shuffled, chunk_size=-(-4 * n // 15))
+    for other in (attack(pgdat, split, spec, batch_size=min(7, n - 1)), parts):
         assert (other.robust == base.robust).sum() >= n - 1
 
 
@@ -107,7 +107,7 @@ def test_clean_misclassified_examples_cost_nothing(digits):
     ("name", "n"),
     [
         ("mim-20", 100),
-        ("cascade", 20),
+        ("cascade", 8),
         ("fab", 4),
         ("reference-apgd-ce", 10),
         pytest.param("cascade", 60, marks=pytest.mark.slow),
@@ -221,7 +221,7 @@ def test_0031_is_not_8_255(digits, tmp_path):
     assert changed_hash(digits, tmp_path, eps="0.031") != changed_hash(digits, tmp_path, eps="8/255")
 
 
-@pytest.mark.parametrize("n", [100, pytest.param(540, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [70, pytest.param(540, marks=pytest.mark.slow)])
 def test_the_judge_settles_a_bf16_search(digits, n):
     model, few = load_model("pgdat_he"), digits.limit(n)
     arguments: dict[str, Any] = {"attacks": ["pgd-20"], "eps": "0.2"}

@@ -35,10 +35,10 @@ def test_a_run_of_its_own_gives_the_verdicts_read_from_a_longer_one(name, n, sho
     spec = examples()[name]
     norm, eps = ("linf", "0.25") if "linf" in bind(spec).norms else ("l2", "1.5")
     steps = LONG.get(name, min(spec.steps, 20))
-    few = digits.limit(n)
+    few = digits.limit(n // 2 if name == "antithetic" else n)  # 257 queries a step
     with frozen_network(load_model("pgdat"), CPU) as frozen:
         whole = attack(frozen, few, spec.model_copy(update={"steps": steps}), threat=eps, norm=norm)
-        assert 0 < whole.robust.sum() < n
+        assert 0 < whole.robust.sum() < len(few)
         for short in (s for s in shorts if s < steps):
             own = attack(frozen, few, spec.model_copy(update={"steps": short}), threat=eps, norm=norm)
             read = whole.after(short)

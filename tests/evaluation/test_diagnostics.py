@@ -277,7 +277,12 @@ ANOTHER_LIBRARYS = ["reference-apgd-ce", pytest.param("autoattack", marks=pytest
 """Attacks that pyautoattack runs: a part of AutoAttack, and, slower, all of it."""
 
 
-def test_of_autoattacks_parts_the_random_search_is_a_black_box():
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["finds nothing", "whole"])
+def test_of_autoattacks_parts_the_random_search_is_a_black_box(monkeypatch, whole):
+    from pyautoattack import AutoAttack
+
+    if not whole:
+        monkeypatch.setattr(AutoAttack, "run_standard_evaluation", lambda self, x, y, /, *, batch_size: (x, y))
     report = evaluate(eps=EPS, attacks=["reference-square"])
     assert levels(report) == {"no-gradient-attack": "check"}
 
