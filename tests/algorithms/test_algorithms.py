@@ -16,6 +16,7 @@ from robench.data.split import Split
 from robench.numerics.ball import onto_hyperplane
 from robench.numerics.losses import dlr, margin, targeted_dlr, wrong_classes
 from robench.specs import find_attack
+from tests.support.marks import slow
 from tests.support.networks import CPU, toy
 from tests.support.optima import Pieces, among, exact, grey, linear, nearest
 from tests.support.runs import Counting, attack, survives
@@ -78,7 +79,7 @@ def test_piecewise_linear_optimum_within_two_percent(name, norm, params, corner)
     assert ratio.max() < 1.02
 
 
-@pytest.mark.parametrize("places", [1, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("places", [1, slow(6)])
 @pytest.mark.parametrize(("norm", "factor"), [("linf", 1.05), ("l2", 1.5)])
 def test_square_succeeds_a_little_beyond_the_optimum(norm, factor, places):
     """Under l2 its windows are at least three pixels wide, so it cannot shape the optimum of a random plane."""
@@ -99,7 +100,7 @@ def test_square_reaches_the_last_row_and_column_unless_told_not_to():
         assert bool(rows.max() == 7) is bool(columns.max() == 7) is reached
 
 
-@pytest.mark.parametrize("places", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("places", [1, slow(3)])
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t"])
 def test_apgd_reaches_the_optimum_on_a_linear_network(name, norm, places):
@@ -114,7 +115,7 @@ def test_apgd_reaches_the_optimum_on_a_linear_network(name, norm, places):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("how", [{}, {"scale": 15.0}, {"shift": -50.0}], ids=["s1", "s15", "negative"])
-@pytest.mark.parametrize("places", [2, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("places", [1, slow(6)])
 def test_cascade_reaches_the_optimum_on_a_linear_network(norm, how, places):
     model, x, y = linear(**how)
     spec, optimum = find_attack("cascade"), exact(model, x, y, norm)
@@ -124,7 +125,7 @@ def test_cascade_reaches_the_optimum_on_a_linear_network(norm, how, places):
             assert survives(model, x[one], y[one], spec, norm, factor * float(optimum[place])) is right
 
 
-@pytest.mark.parametrize("n", [40, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [40, slow(150)])
 def test_a_cascade_is_stronger_than_its_opening_and_gives_up_what_is_hopeless(digits, n):
     model = load_model("pgdat_he")
     report = robench.evaluate(model, digits.x[:n], digits.y[:n], ids=digits.ids[:n], attacks=["cascade"], eps="0.2")
@@ -136,13 +137,14 @@ def test_a_cascade_is_stronger_than_its_opening_and_gives_up_what_is_hopeless(di
     assert verdict.result.forwards < forwards * verdict.result.record.robust.sum() / 2
 
 
+@pytest.mark.parametrize("sizes", [("0.02",), slow(("0.01", "0.04"))])
 @pytest.mark.parametrize("objective", ["ce", "ce_scaled", "he_margin"])
-def test_apgd_is_at_least_as_strong_as_pgd(objective):
+def test_apgd_is_at_least_as_strong_as_pgd(objective, sizes):
     model, split = toy()
     pgd = find_attack("pgd-100")
     pgd = pgd.model_copy(update={"params": {**pgd.params, "objective": objective}})
     apgd = find_attack("apgd-ce").model_copy(update={"params": {"objective": objective}})
-    for eps in ("0.01", "0.02", "0.04"):
+    for eps in sizes:
         with frozen_network(model, CPU) as frozen:
             weak, strong = (attack(frozen, split, spec, threat=eps) for spec in (pgd, apgd))
         assert strong.robust.sum() <= weak.robust.sum()
@@ -163,7 +165,7 @@ def test_apgd_is_never_cut_from_a_longer_run():
 NEW = ["apgd-ce", "apgd-dlr", "apgd-t", "deepfool", "fab", "fab-t", "square", "cw-l2", "feature-attack"]
 
 
-@pytest.mark.parametrize("n", [16, pytest.param(96, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [8, slow(96)])
 @pytest.mark.parametrize("name", NEW)
 def test_verdicts_depend_neither_on_batch_order_nor_chunks(name, n):
     model, split = toy(n=n)
@@ -174,7 +176,7 @@ def test_verdicts_depend_neither_on_batch_order_nor_chunks(name, n):
     shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(5))
     with frozen_network(model, CPU) as frozen:
         base = attack(frozen, split, spec, norm=norm, threat=eps)
-        for how in ({"batch_size": 1}, {"batch_size": 7}, {"order": shuffled, "chunk_size": n // 5}):
+        for how in ({"batch_size": 1}, {"batch_size": 7}, {"order": shuffled, "chunk_size": 17 * n // 96 + 1}):
             rows = attack(frozen, split, spec, norm=norm, threat=eps, **how)
             assert (rows.robust != base.robust).sum() <= 1, how
     assert base.valid.all()
@@ -218,9 +220,7 @@ class Counted(Classifier):
         return super().features(x)
 
 
-@pytest.mark.parametrize(
-    "length", [{"iterations": 300, "steps": 2700}, pytest.param({}, marks=pytest.mark.slow)], ids=["short", "declared"]
-)
+@pytest.mark.parametrize("length", [{"iterations": 300, "steps": 2700}, slow({})], ids=["short", "declared"])
 def test_cw_moves_saturated_pixels(length):
     """Black images and white ones, whose nearest misclassified image is 1/8 brighter, or darker, in every pixel."""
     x = torch.cat([torch.zeros(4, 1, 2, 2), torch.ones(4, 1, 2, 2)])

@@ -11,11 +11,12 @@ from robench.classifiers import load_model
 from robench.classifiers.frozen import frozen_network
 from robench.errors import InputError
 from robench.specs import find_attack
+from tests.support.marks import slow
 from tests.support.networks import CPU
 from tests.support.runs import attack
 
 
-@pytest.fixture(scope="module", params=["apgd-ce", pytest.param("fab-t", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["apgd-ce", slow("fab-t")])
 def part(request):
     """The name of one of AutoAttack's parts: random starts, and, slower, random targets too."""
     return request.param
@@ -54,15 +55,15 @@ def test_the_global_generator_is_left_alone_and_does_not_matter(part, record, di
     assert (again.robust == record.robust).all()
 
 
-def test_cost_is_an_upper_bound(digits, pgdat):
-    for name in ("reference-apgd-ce", "reference-apgd-t"):
-        spec = find_attack(name)
-        rows = attack(pgdat, digits.limit(20), spec)
-        forwards, backwards = bind(spec).cost(1, 10)
-        assert rows.forwards.sum() <= forwards * rows.clean.sum()
-        assert rows.backwards.sum() <= backwards * rows.clean.sum()
-        worst = rows.forwards.sum() / forwards / rows.robust.sum()
-        assert worst > 0.95  # and not a loose one: those that stand cost nearly all of it
+@pytest.mark.parametrize("name", ["reference-apgd-ce", slow("reference-apgd-t")])
+def test_cost_is_an_upper_bound(name, digits, pgdat):
+    spec = find_attack(name)
+    rows = attack(pgdat, digits.limit(20), spec)
+    forwards, backwards = bind(spec).cost(1, 10)
+    assert rows.forwards.sum() <= forwards * rows.clean.sum()
+    assert rows.backwards.sum() <= backwards * rows.clean.sum()
+    worst = rows.forwards.sum() / forwards / rows.robust.sum()
+    assert worst > 0.95  # and not a loose one: those that stand cost nearly all of it
 
 
 def test_a_claim_outside_the_ball_is_named_and_never_counted(digits, pgdat, monkeypatch):

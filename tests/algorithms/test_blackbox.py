@@ -21,6 +21,7 @@ from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective, margin
 from robench.numerics.randomness import ExampleRandom
 from robench.specs import find_attack
+from tests.support.marks import slow
 from tests.support.networks import CPU
 from tests.support.optima import exact, grey, linear
 from tests.support.runs import Counting, attack, survives
@@ -163,13 +164,14 @@ def test_whoever_sees_outputs_only_cannot_differentiate(name, digits):
 @pytest.mark.parametrize(
     ("name", "steps"), [("nes-20", 4), ("spsa-20", 4), ("zoo", 150), ("square", 150), ("rays", 150)]
 )
-def test_queries_are_exact(name, steps, digits):
+@pytest.mark.parametrize("n", [12, slow(40)])
+def test_queries_are_exact(name, steps, digits, n):
     """A counting network sees what the record says, to the single query, and nobody exceeds the budget."""
     spec = find_attack(name).model_copy(update={"steps": steps})
     counting = Counting(load_model("pgdat")).eval()
     with frozen_network(counting, CPU) as frozen:
-        rows = attack(frozen, digits.limit(40), spec)
-    clean_and_judge = 40 + int((rows.clean & ~rows.robust).sum())
+        rows = attack(frozen, digits.limit(n), spec)
+    clean_and_judge = n + int((rows.clean & ~rows.robust).sum())
     assert counting.seen["forwards"] == rows.forwards.sum() + clean_and_judge
     assert counting.seen["backwards"] == rows.backwards.sum() == 0
     budget, _ = bind(spec).cost(steps, 10)
@@ -198,7 +200,7 @@ def test_probes_stay_in_the_box(digits):
     assert outside["values"] == 0
 
 
-@pytest.mark.parametrize("n", [15, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [15, slow(60)])
 def test_a_short_run_is_read_from_a_long_one_verdict_by_verdict(digits, n):
     model, x, y, ids = load_model("pgdat"), digits.x[:n], digits.y[:n], digits.ids[:n]
     long = find_attack("spsa-80").model_copy(update={"name": "long", "steps": 8})
@@ -210,7 +212,7 @@ def test_a_short_run_is_read_from_a_long_one_verdict_by_verdict(digits, n):
     assert alone["short"].result.record.robust.sum() > 0
 
 
-@pytest.mark.parametrize("places", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("places", [1, slow(3)])
 def test_rays_succeeds_a_little_beyond_the_optimum_of_a_linear_network(places):
     model, x, y = linear(k=2, half=0.3)
     optimum = exact(model, x, y, "linf")
@@ -272,7 +274,7 @@ def test_rays_is_refused_under_l2(digits):
     [
         ("nes-20", 12, {"rel_step": 0.25}),
         ("zoo", 700, {"rate": 0.05}),
-        pytest.param("zoo", 1500, {"rate": 0.03}, marks=pytest.mark.slow),
+        slow("zoo", 1500, {"rate": 0.03}),
     ],
 )
 def test_scores_break_at_least_half_of_what_the_gradient_breaks(name, steps, faster, digits):

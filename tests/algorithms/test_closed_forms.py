@@ -7,6 +7,7 @@ import torch
 
 import robench
 from robench.specs import AttackSpec
+from tests.support.marks import slow
 from tests.support.networks import Linear
 from tests.support.runs import survives
 
@@ -41,7 +42,7 @@ def distances(model: Linear, x: torch.Tensor, norm: str) -> torch.Tensor:
     return f.abs() / (w.abs().sum() if norm == "linf" else w.norm())
 
 
-@pytest.mark.parametrize("places", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("places", [1, slow(4)])
 @pytest.mark.parametrize("objective", ["ce", "ce_scaled", "he_margin", "margin", "probability_margin"])
 @pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "mim"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])

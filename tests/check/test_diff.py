@@ -50,7 +50,7 @@ def test_names_and_files_and_folders_give_the_same(cli, tmp_path):
 
 def test_two_runs_of_several_defenses_are_paired_by_name(cli, tmp_path):
     for run, seed in (("first", 0), ("second", 1)):
-        command = ("eval", "--model", "pgdat", "--model", "alp", "--attack", "pgd-20", "--limit", 40)
+        command = ("eval", "--model", "pgdat", "--model", "alp", "--attack", "pgd-20", "--limit", 10)
         assert cli(*command, "--seed", seed, "--results", tmp_path / run).code == 0
     assert cli("eval", "--model", "trades", *command[5:], "--results", tmp_path / "second").code == 0
     said = cli("diff", tmp_path / "first", tmp_path / "second")

@@ -6,6 +6,7 @@ import pytest
 
 from robench.store import read_file
 from tests.support.gates import FIELDS, SMALL, damaged, edited
+from tests.support.marks import slow
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -20,7 +21,7 @@ def test_another_field_is_refused_by_name(cli, baseline, field):
     assert "--update" in said.sentence
 
 
-@pytest.mark.parametrize("field", ["version", "data", "eps"])
+@pytest.mark.parametrize("field", ["version", *map(slow, ("data", "eps"))])
 def test_the_mend_of_a_refusal_works(cli, baseline, field):
     edited(baseline, FIELDS[field][0])
     said = cli(*SMALL, "--baseline", baseline, "--update")

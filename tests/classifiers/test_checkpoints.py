@@ -19,6 +19,7 @@ from robench.errors import InputError
 from robench.specs import Head, Input, NetworkSpec
 from tests.support import foreign
 from tests.support.checkpoints import CIFAR10, PLAIN, X, loaded, normalised, same
+from tests.support.marks import slow
 
 HE = Head(kind="he", scale=15.0, margin=0.2)
 
@@ -211,9 +212,7 @@ def test_code_beside_the_tensors_never_runs(tmp_path):
         assert not (tmp_path / "harmed").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50", "resnext50_32x4d", pytest.param("wide_resnet50_2", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", slow("wide_resnet50_2")])
 def test_resnets_of_torchvision(tmp_path, name):
     torch.manual_seed(0)
     theirs = torchvision.models.get_model(name, num_classes=12).eval()

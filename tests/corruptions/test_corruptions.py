@@ -16,6 +16,7 @@ from robench.specs import corruption as corruption_specs
 from robench.specs import list_attacks
 from robench.specs.corruption import declared
 from tests.support import published_corruptions as published
+from tests.support.marks import slow
 
 RANDOM = {  # and how many draws are enough for their means and deviations
     "gaussian_noise": 240, "shot_noise": 240, "impulse_noise": 480, "speckle_noise": 240, "glass_blur": 240,
@@ -69,7 +70,7 @@ def test_a_deterministic_corruption_is_the_published_one_to_a_level(name, severi
     assert np.abs(found - expected).mean() < 0.15  # where the value is a whole level, rounding errors decide theirs
 
 
-@pytest.mark.parametrize("severity", [pytest.param(s, marks=[] if s == 5 else pytest.mark.slow) for s in SEVERITIES])
+@pytest.mark.parametrize("severity", [5, *map(slow, (1, 2, 3, 4))])
 @pytest.mark.parametrize("name", RANDOM)
 def test_a_random_corruption_changes_as_much_as_the_published_one(name, severity):
     count, rng, definition = RANDOM[name], np.random.default_rng(severity), getattr(published, name)

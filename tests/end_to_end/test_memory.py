@@ -35,6 +35,7 @@ print(record.robust.tolist(), record.step.tolist())
 """Twelve images under a PGD whose micro-batch would need more than the allocator gives."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit on memory that the allocator meets")
 def test_an_allocator_that_gives_no_more_changes_no_verdict():
     command = [sys.executable, "-c", GREEDY]

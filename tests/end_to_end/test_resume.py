@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 from robench.store import Store, read
+from tests.support.marks import slow
 
 SCRIPT = """
 import sys, robench
@@ -50,7 +51,7 @@ def wait_for_more(folder, known, process, limit=60):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [1, slow(5)])
 def test_kill_9_in_a_loop(tmp_path, times):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     run_here(undisturbed)

@@ -9,6 +9,7 @@ import pytest
 
 from robench.paths import data_root
 from robench.specs import read_card
+from tests.support.marks import slow
 from tests.support.trained import apart, declare, run, weights
 
 WATCH = """
@@ -42,7 +43,7 @@ def together(*arguments, folder, limit=120):
     return out, err
 
 
-@pytest.mark.parametrize("holdout", [pytest.param(157, marks=pytest.mark.slow, id="even"), pytest.param(156, id="odd")])
+@pytest.mark.parametrize("holdout", [slow(157, id="even"), pytest.param(156, id="odd")])
 def test_two_processes_train_as_one_and_one_of_them_speaks_and_writes(tmp_path, holdout):
     """The last mini-batch has 12 examples, or 13."""
     changes = {"recipe.holdout": holdout}

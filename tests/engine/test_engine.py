@@ -11,6 +11,7 @@ from robench.classifiers import load_model
 from robench.classifiers.frozen import frozen_network
 from robench.devices import sent
 from robench.specs import AttackSpec, find_attack, list_attacks
+from tests.support.marks import slow
 from tests.support.networks import CPU, Linear
 from tests.support.runs import Counting, attack
 
@@ -25,11 +26,11 @@ FAMILIES = sorted(
 """One attack of each family, cut to ten steps and two restarts: those with more take the same path."""
 
 
-@pytest.mark.parametrize("n", [12, pytest.param(120, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [8, slow(120)])
 @pytest.mark.parametrize("spec", FAMILIES, ids=lambda spec: spec.name)
 def test_verdicts_do_not_depend_on_batch_order_or_chunks(spec, n, digits, pgdat_he):
     if spec.algorithm == "antithetic":  # 257 queries a step
-        n, spec = n // 6, spec.model_copy(update={"steps": 2})
+        n, spec = n // 4, spec.model_copy(update={"steps": 2})
     digits = digits.limit(n)
     base = attack(pgdat_he, digits, spec)
     shuffled = torch.randperm(len(digits), generator=torch.Generator().manual_seed(5))
@@ -42,7 +43,7 @@ def test_verdicts_do_not_depend_on_batch_order_or_chunks(spec, n, digits, pgdat_
     assert min(agree.values()) >= len(digits) - 1, agree
 
 
-@pytest.mark.parametrize("n", [6, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [6, slow(150)])
 def test_a_whole_cascade_does_not_depend_on_company(digits, pgdat, n):
     split, spec = digits.limit(n), find_attack("cascade")
     base = attack(pgdat, split, spec)
@@ -110,9 +111,9 @@ def test_clean_misclassified_examples_cost_nothing(digits):
         ("cascade", 8),
         ("fab", 4),
         ("reference-apgd-ce", 10),
-        pytest.param("cascade", 60, marks=pytest.mark.slow),
-        pytest.param("fab", 10, marks=pytest.mark.slow),
-        pytest.param("reference-fab-t", 10, marks=pytest.mark.slow),
+        slow("cascade", 60),
+        slow("fab", 10),
+        slow("reference-fab-t", 10),
     ],
 )
 def test_the_record_counts_every_pass(name, n, digits):
@@ -221,7 +222,7 @@ def test_0031_is_not_8_255(digits, tmp_path):
     assert changed_hash(digits, tmp_path, eps="0.031") != changed_hash(digits, tmp_path, eps="8/255")
 
 
-@pytest.mark.parametrize("n", [70, pytest.param(540, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [70, slow(540)])
 def test_the_judge_settles_a_bf16_search(digits, n):
     model, few = load_model("pgdat_he"), digits.limit(n)
     arguments: dict[str, Any] = {"attacks": ["pgd-20"], "eps": "0.2"}

@@ -6,6 +6,7 @@ from robench.algorithms import bind, list_algorithms
 from robench.classifiers import load_model
 from robench.classifiers.frozen import frozen_network
 from robench.specs import find_attack, list_attacks
+from tests.support.marks import slow
 from tests.support.networks import CPU
 from tests.support.runs import attack
 
@@ -27,9 +28,7 @@ def test_the_algorithms_that_say_so_are_tested():
     assert set(list_algorithms()) - set(examples()) == {"apgd", "autoattack", "feature", "transfer"}
 
 
-@pytest.mark.parametrize(
-    ("n", "shorts"), [(20, SHORT[::3]), pytest.param(60, SHORT, marks=pytest.mark.slow)], ids=["some", "all"]
-)
+@pytest.mark.parametrize(("n", "shorts"), [(12, SHORT[::4]), slow(60, SHORT)], ids=["some", "all"])
 @pytest.mark.parametrize("name", examples())
 def test_a_run_of_its_own_gives_the_verdicts_read_from_a_longer_one(name, n, shorts, digits):
     spec = examples()[name]

@@ -8,6 +8,7 @@ from robench.classifiers import load_model
 from robench.errors import InputError
 from robench.evaluation.budget import cap_queries
 from robench.specs import battery_attacks, find_attack
+from tests.support.marks import slow
 
 BLACK = ["nes-80", "spsa-80", "zoo", "square", "rays"]
 
@@ -58,10 +59,10 @@ def test_the_last_look_is_within_the_budget(name, digits):
     assert record.header.forwards <= 300 * record.clean.sum()
 
 
-@pytest.mark.parametrize("n", [8, pytest.param(25, marks=pytest.mark.slow)])
-def test_nobody_spends_more_and_the_longer_run_says_the_same(digits, n):
+@pytest.mark.parametrize(("n", "steps"), [(8, 200), slow(25, 400)])
+def test_nobody_spends_more_and_the_longer_run_says_the_same(digits, n, steps):
     model, few = load_model("pgdat"), digits.limit(n)
-    long = [find_attack(name).model_copy(update={"steps": 400}) for name in ("square", "zoo", "rays")]
+    long = [find_attack(name).model_copy(update={"steps": steps}) for name in ("square", "zoo", "rays")]
     options = {"ids": few.ids, "eps": "0.25"}
     whole = robench.evaluate(model, few.x, few.y, attacks=long, **options)
     cut = robench.evaluate(model, few.x, few.y, attacks=long, max_queries=151, **options)

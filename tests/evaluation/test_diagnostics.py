@@ -11,6 +11,7 @@ import robench
 from robench.classifiers import load_model
 from robench.report import trust
 from robench.specs import diagnostics, find_attack, list_models
+from tests.support.marks import slow
 from tests.support.toys import Toy, X, Y, evaluate, refusal
 
 pytestmark = pytest.mark.filterwarnings("ignore:the worst case is broken:UserWarning")
@@ -211,14 +212,10 @@ def test_without_gradient_attack_there_is_no_trust():
 
 
 SOME = ("digits/pgdat", "digits/pgdat_he", "digits/trades_mhe")
-HONEST = [
-    pytest.param(name, marks=[] if name in SOME else pytest.mark.slow)
-    for name in list_models()
-    if name.startswith("digits/")
-]
+OTHERS = [name for name in list_models() if name.startswith("digits/") and name not in SOME]
 
 
-@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.parametrize("name", [*SOME, *map(slow, OTHERS)])
 def test_honest_defenses_are_not_accused(name, digits):
     report = robench.evaluate(load_model(name), digits.x[:60], digits.y[:60], attacks=STRONG, eps="0.2")
     assert report.worst_case.trust.level == "trusted", report.worst_case.trust.sentence()
@@ -273,11 +270,11 @@ def test_zero_percent_is_trusted_and_what_ran_is_never_advised(digits):
     assert not {"pgd-50", "cascade", "square"}.intersection(advised)
 
 
-ANOTHER_LIBRARYS = ["reference-apgd-ce", pytest.param("autoattack", marks=pytest.mark.slow)]
+ANOTHER_LIBRARYS = ["reference-apgd-ce", slow("autoattack")]
 """Attacks that pyautoattack runs: a part of AutoAttack, and, slower, all of it."""
 
 
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["finds nothing", "whole"])
+@pytest.mark.parametrize("whole", [False, slow(True)], ids=["finds nothing", "whole"])
 def test_of_autoattacks_parts_the_random_search_is_a_black_box(monkeypatch, whole):
     from pyautoattack import AutoAttack
 

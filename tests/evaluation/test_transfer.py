@@ -11,6 +11,7 @@ from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Sett
 from robench.evaluation.transfer import TransferCrafter, as_ensemble
 from robench.numerics.ball import Ball
 from robench.specs import ThreatModel, find_attack
+from tests.support.marks import slow
 from tests.support.shell import EVAL
 from tests.support.toys import Toy
 
@@ -190,10 +191,11 @@ def test_without_substitutes_there_is_nothing_to_transfer(digits):
         robench.evaluate(Toy(), torch.rand(4, 1, 4, 4), [0, 1, 2, 3], attacks=["transfer-pgd-20"], eps=0.1)
 
 
-WHITE_BOX = ["deepfool", "fab", "apgd-ce", "cascade", "feature-attack", "reference-apgd-ce"]
+WHITE_BOX = ["deepfool", "apgd-ce", "feature-attack", "reference-apgd-ce"]
+SLOWER = [slow(name) for name in ("fab", "cascade", "autoattack")]
 
 
-@pytest.mark.parametrize("attack", [*WHITE_BOX, pytest.param("autoattack", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("attack", [*WHITE_BOX, *SLOWER])
 def test_any_white_box_attack_crafts(digits, attack):
     few = digits.limit(40)
     spec = find_attack("transfer-pgd-20")

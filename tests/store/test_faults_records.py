@@ -12,6 +12,7 @@ import pytest
 from robench.errors import InputError
 from robench.store import read
 from robench.store.header import SCHEMA
+from tests.support.marks import slow
 from tests.support.records import change_column, change_header, raw_record
 from tests.support.shell import SMALL
 from tests.support.toys import Interrupted, cut, interrupted, refusal
@@ -100,7 +101,7 @@ def contents(path):
     return head.model_dump_json(), repr(columns)
 
 
-@pytest.mark.parametrize("stride", [61, pytest.param(11, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [61, slow(11)])
 def test_no_flipped_byte_changes_what_is_read(results, stride):
     path = raw_record(results)
     whole, before, silent = path.read_bytes(), contents(path), []

@@ -13,6 +13,7 @@ from robench.training import train
 from robench.training.frameworks import make_framework
 from robench.training.net import Net
 from robench.training.perturb import Perturber
+from tests.support.marks import slow
 
 CPU = torch.device("cpu")
 
@@ -33,9 +34,7 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize(
-    ("epochs", "steps"), [(2, 2), pytest.param(3, 10, marks=pytest.mark.slow)], ids=["short", "longer"]
-)
+@pytest.mark.parametrize(("epochs", "steps"), [(2, 2), slow(3, 10)], ids=["short", "longer"])
 def test_interrupted_training_ends_with_the_same_weights(tmp_path, epochs, steps):
     card = short_card(tmp_path, epochs=epochs, steps=steps)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
