@@ -132,7 +132,7 @@ class FrozenNetwork:
             with arithmetic("fp32", self.device), torch.no_grad():
                 return check_logits(self.output(sent(x, self.device)), len(x))
         except Exception as error:  # a network may raise any error for images that it cannot take
-            if isinstance(error, InputError | AskError) or out_of_memory(error):
+            if isinstance(error, InputError | AskError | OSError) or out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(

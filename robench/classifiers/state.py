@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robench.classifiers.service import Service
 from robench.errors import InputError
 
 
@@ -80,7 +81,8 @@ def unchanged(network: nn.Module) -> Iterator[list[Tensor]]:
     Yields:
         The copies, in the order of `NetworkState.owners`.
     """
-    attributes = [(module, dict(vars(module))) for module in network.modules()]
+    # A service counts its queries in an attribute.
+    attributes = [(module, dict(vars(module))) for module in network.modules() if not isinstance(module, Service)]
     parameters = [(each, each.data, each.grad, each.requires_grad) for each in network.parameters()]
     before = NetworkState(network)
     try:

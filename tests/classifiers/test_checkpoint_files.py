@@ -127,7 +127,7 @@ def test_the_only_weights_in_a_file_are_found(tmp_path):
 NO_WEIGHTS = {
     "a Git LFS pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "Git LFS"),
     "Python": (lambda path: path.write_text("import torch\n"), "not from torch.save"),
-    "arrays": (lambda path: torch.save({"a": np.ones(2)}, path), "hold no tensors by name, only a: save"),
+    "arrays": (lambda path: torch.save({"a": np.ones(2)}, path), "hold no tensors by name, only a, but a numpy"),
     "a whole network": (
         lambda path: torch.save(torch.nn.Linear(2, 2), path),
         "no tensors by name, but a torch.nn.modules.linear.Linear, which could run code",

@@ -8,7 +8,7 @@ from robench.data import digits
 from robench.evaluation import run
 from robench.store.raw import Chunks
 
-N = 32
+N = 48
 ATTACK = robench.AttackSpec(
     name="one-part", algorithm="autoattack", params={"parts": ["apgd-ce"]}, steps=1, about="", cite=""
 )
@@ -42,7 +42,7 @@ def test_settings_do_not_cut_the_batch(options, examples, whole):
 
 
 def test_a_run_that_continues_cuts_the_same_chunks(examples, monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "CHUNK", 12)
+    monkeypatch.setattr(run, "CHUNK", 20)
     expected = verdicts(examples, results=tmp_path / "a")
     written = []
 

@@ -121,8 +121,8 @@ SHAPES = {
     "too few rows": (lambda logits, x: logits[:5], r"(5, 4)"),
     "one class": (lambda logits, x: logits[:, :1], r"(12, 1)"),
     "three axes": (lambda logits, x: logits[:, None], r"(12, 1, 4)"),
-    "a tuple": (lambda logits, x: (logits, x), "tuple"),
-    "a dictionary": (lambda logits, x: {"logits": logits}, "dict"),
+    "a tuple": (lambda logits, x: (1, logits), "tuple"),
+    "a dictionary": (lambda logits, x: {"scores": logits}, "dict"),
 }
 
 
