@@ -14,6 +14,7 @@ from robench.errors import IncompleteError, InputError
 from robench.evaluation.request import network_identity
 from robench.paths import data_root
 from robench.specs import Input
+from tests.support.programs import quietly
 from tests.support.toys import Toy
 
 RESULTS = data_root() / "results"
@@ -168,7 +169,7 @@ def test_normalisation_is_on_the_networks_device():
 
 def test_programs_of_other_code_have_other_records():
     one, other = (
-        torch.jit.trace(torch.nn.Sequential(torch.nn.Flatten(), layer), torch.rand(2, 1, 2, 2))
+        quietly(torch.jit.trace, torch.nn.Sequential(torch.nn.Flatten(), layer), torch.rand(2, 1, 2, 2))
         for layer in (torch.nn.Softmax(1), torch.nn.Softmin(1))
     )
     assert network_identity(one) == network_identity(one)

@@ -10,6 +10,7 @@ from robench.classifiers.frozen import FrozenNetwork
 from robench.classifiers.outputs import check_alone, check_clean, check_repeatable, largest
 from robench.classifiers.service import Service
 from robench.data.pixels import Images
+from robench.devices import out_of_memory
 from robench.errors import InputError
 from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.numerics.losses import margin
@@ -96,15 +97,21 @@ class Judge:
             InputError: the network depends on the batch, takes one size of batches only, or hides changes of itself.
         """
         parts = [slice(*ends) for ends in ALONE if ends[1] <= len(x)]
+        alone: list[Tensor] = []
         try:
-            alone = [self.network.predict(x[part]) for part in parts]
+            for part in parts:
+                alone.append(self.network.predict(x[part]))
         except InputError as error:
             raise InputError(
                 f"the network takes {min(len(x), self.batcher.forward_size)} images at once, but not fewer: give it "
                 f"a dynamic batch size ({error})"
             ) from error
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+        # If memory ran out, the parts that fitted are compared; the larger ones would not fit in the attacks, either.
         self.forwards += sum(len(each) for each in alone)
-        check_alone([logits[part] for part in parts], alone)
+        check_alone([logits[part] for part in parts[: len(alone)]], alone)
         self.place_of_logits = self.network.place_of_logits(x[:1])
         self.forwards += 1
         if self.network.state is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ class Baseline:
     """Published records by defense.
 
     Attributes:
-        path: a file of records, or a results folder.
+        path: a file of records, a results folder, or one dataset's folder in it.
         records: the records of each defense, by its declared name (without its weights).
     """
 
@@ -34,14 +35,15 @@ class Baseline:
     def read(cls, path: Path | None = None) -> "Baseline":
         """Read a baseline from a file or a results folder.
 
-        Without a path, read the records that robench ships, each replaced by its counterpart in ./results if there is
-        one. Raw records are never read: the records of the evaluation under test may be in the same folder.
+        A folder is a results folder or one dataset's folder in it. Without a path, read the records that robench ships,
+        each replaced by its counterpart in ./results if there is one. Raw records are never read: the records of the
+        evaluation under test may be in the same folder.
 
         Raises:
             InputError: a record is damaged.
         """
         if path is not None:
-            return cls(path, _by_defense(read_file(path) if path.is_file() else read_published(path)))
+            return cls(path, _by_defense(_records(path)))
         folders = dict.fromkeys([data_root() / "results", default_results()])
         found: dict[str, list[Record]] = {}
         for folder in folders:
@@ -66,7 +68,8 @@ class Baseline:
         if self.path.is_file() or self.path.suffix == LINES:
             return self.path
         dataset, _, name = defense(model).rpartition("/")
-        return self.path / dataset / f"{name}{LINES}"
+        folder = self.path if _files(self.path) else self.path / dataset
+        return folder / f"{name}{LINES}"
 
     def _of(self, model: str, wanted: Identities) -> list[Record]:
         """Return a defense's records on the wanted dataset; if some have exactly the name `model`, only those."""
@@ -167,6 +170,17 @@ def _not_replaced(mine: Iterable[Record], shipped: Iterable[Record]) -> list[Rec
     """Return the shipped records of the same network that the user's records do not replace."""
     networks, taken = {record.model_identity for record in mine}, {record_key(record) for record in mine}
     return [record for record in shipped if record.model_identity in networks and record_key(record) not in taken]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of records in one dataset's folder; a results folder has none, only datasets' folders."""
+    return sorted(folder.glob(f"[!.]*{LINES}"))
+
+
+def _records(path: Path) -> Iterator[Record]:
+    """Yield the published records of a file, of a dataset's folder or of a results folder."""
+    files = [path] if path.is_file() else _files(path)
+    return chain.from_iterable(map(read_file, files)) if files else read_published(path)
 
 
 def _by_defense(records: Iterable[Record]) -> dict[str, list[Record]]:

@@ -1,7 +1,6 @@
 """Anyone's network from the command line: `--model file.py:make_model --weights w.pt`."""
 
 import json
-import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from robench.classifiers.sources import resolve
 from robench.classifiers.sources.checkpoint import read_weights
 from robench.errors import InputError
 from robench.specs import Input, NetworkSpec
+from tests.support.programs import quietly
 from tests.support.user_code import CODE
 
 
@@ -224,9 +224,7 @@ def test_a_network_instead_of_a_function(tmp_path):
 
 def test_traced_networks_are_evaluated(digits):
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch would rather see torch.export
-        traced = torch.jit.trace(network, torch.zeros(1, 1, 8, 8))
+    traced = quietly(torch.jit.trace, network, torch.zeros(1, 1, 8, 8))
     few = digits.limit(10)
     report = robench.evaluate(traced, few.x, few.y, eps=0.1, attacks=["pgd-20"], device="cpu")
     assert len(report.results) == 1

@@ -24,13 +24,13 @@ class Linear(nn.Module):
         return torch.stack([torch.zeros_like(f), f], 1)
 
 
-def toy(seed: int = 0, head: str = "he", n: int = 96):
-    """A random network with features, and examples that it calls right."""
+def toy(seed: int = 0, head: str = "he"):
+    """A random network with features, and 96 examples that it calls right."""
     torch.manual_seed(seed)
     backbone = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, stride=2), nn.Flatten())
     spec = Head(kind="he", scale=15.0, margin=0.2) if head == "he" else Head(kind="linear")
     model = Classifier(backbone, make_head(spec, 48, 6), [0.0], [1.0]).eval()
-    x = torch.rand(n, 1, 8, 8)
+    x = torch.rand(96, 1, 8, 8)
     y = model(x).argmax(1)
     assert len(y.unique()) > 2
     return model, Split.checked("toy", x, y)
