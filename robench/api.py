@@ -31,6 +31,7 @@ from robench.specs import (
     LEVELS,
     AttackSpec,
     Input,
+    Normalisation,
     ThreatModel,
     battery_attacks,
     find_attack,
@@ -198,7 +199,13 @@ def _subject(
         network = normalised(model, given or Input())
         network.training = model.training
         identity = network_identity(network, feature_layer)
-        return NetworkUnderTest(f"data/{type(model).__name__}", identity, lambda: network, feature_layer=feature_layer)
+        return NetworkUnderTest(
+            f"data/{type(model).__name__}",
+            identity,
+            lambda: network,
+            feature_layer=feature_layer,
+            normalisation=Normalisation.of(given or Input(), "as said" if given else "mean and std left out"),
+        )
     if not callable(model) or isinstance(model, type):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
     if given is not None:

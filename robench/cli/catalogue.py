@@ -1,4 +1,4 @@
-"""`robench list` and `robench show`: everything that is declared, without importing torch."""
+"""`robench list` and `robench show`: declared things, without importing torch, and any network."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,8 +7,23 @@ from typing import Annotated, Any
 import typer
 
 from robench.cli.app import app
+from robench.cli.network_options import (
+    Angular,
+    FeatureLayer,
+    HeadKind,
+    Key,
+    Margin,
+    Mean,
+    NetworkOptions,
+    Scale,
+    Std,
+    Variant,
+    Weights,
+    networks,
+)
 from robench.cli.screens import output, show
 from robench.report import Table
+from robench.specs import NetworkSpec
 
 listing = typer.Typer(no_args_is_help=True, help="List declared defenses, attacks and more.")
 showing = typer.Typer(no_args_is_help=True, help="Show one defense, attack or battery in full.")
@@ -98,14 +113,58 @@ def list_tables(as_json: AsJson = False) -> None:
 
 
 @showing.command("model")
-def show_model(name: str) -> None:
-    """Show a defense: its card and its published verdicts."""
+def show_model(
+    name: str,
+    weights: Weights = None,
+    mean: Mean = None,
+    std: Std = None,
+    head: HeadKind = None,
+    scale: Scale = None,
+    margin: Margin = None,
+    angular: Angular = None,
+    feature_layer: FeatureLayer = None,
+    variant: Variant = None,
+    key: Key = None,
+) -> None:
+    """Show a defense: its card and its published verdicts; or any network that `robench eval --model` takes."""
+    options = NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key)
+    (spec,) = networks([name], options)
+    if spec.plain:
+        _show_card(name)
+    else:
+        _show_network(spec)
+
+
+def _show_network(spec: NetworkSpec) -> None:
+    from robench.classifiers import resolve
+
+    loaded = resolve(spec)
+    head = loaded.head.model_dump()
+    parameters = sum(each.numel() for each in loaded.network.parameters())
+    rows = {
+        "network": spec.name,
+        "architecture": " ".join(
+            [loaded.architecture.name, *(f"{k}={v}" for k, v in loaded.architecture.args.items())]
+        ),
+        "parameters": f"{parameters:,}",
+        "head": " ".join(f"{key}={value}" for key, value in head.items()) if head["kind"] == "he" else "linear",
+        "images": str(loaded.normalisation).removeprefix("images "),
+        "features": loaded.feature_layer or "",
+        "remark": loaded.remark,
+    }
+    for key, value in rows.items():
+        if value:
+            typer.echo(f"{key:14}{value}")
+
+
+def _show_card(name: str) -> None:
     from robench.report import load, robustness, select
-    from robench.specs import CARD, find_card
+    from robench.specs import CARD, Normalisation, find_card
 
     card = find_card(name)
     typer.echo(f"# {card.folder / CARD}")
     typer.echo((card.folder / CARD).read_text(encoding="utf-8").strip())
+    typer.echo(f"\n{Normalisation.of(card.input, 'of the card').sentence}")
     selection = select(load(), [card.name])
     if selection.defenses:
         typer.echo()

@@ -98,4 +98,6 @@ class EvalRun:
         for lines in made.values():
             self.cells += as_json(lines)
             if not self.quiet:
-                show(sweep_table({under_test.model: Sweep(tuple(lines))}), output())
+                table = sweep_table({under_test.model: Sweep(tuple(lines))})
+                table.notes.extend([under_test.normalisation.sentence] if under_test.normalisation else [])
+                show(table, output())

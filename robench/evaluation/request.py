@@ -17,7 +17,7 @@ from robench.data.split import Split
 from robench.engine.loop import VERSION
 from robench.errors import InputError
 from robench.paths import require_name
-from robench.specs import AttackSpec, Card, NetworkSpec, ThreatModel, digest
+from robench.specs import AttackSpec, Card, NetworkSpec, Normalisation, ThreatModel, digest
 from robench.specs.settings import PRECISIONS, SEARCHES, Precision, Search
 
 
@@ -32,13 +32,21 @@ class NetworkUnderTest:
     """The network itself, if it only answers queries."""
     feature_layer: str | None = None
     """The layer that gives the penultimate features, if the user or the card names one."""
+    normalisation: Normalisation | None = None
+    """The mean and std that are applied, and where they come from; None for a service."""
     remark: str = ""
     """Settings of a user's network that the user left open and that robench chose."""
 
     @classmethod
     def of_card(cls, card: Card) -> "NetworkUnderTest":
         """Take a registered defense."""
-        return cls(card.name, card.identity(), lambda: load_card(card), feature_layer=card.feature_layer)
+        return cls(
+            card.name,
+            card.identity(),
+            lambda: load_card(card),
+            feature_layer=card.feature_layer,
+            normalisation=Normalisation.of(card.input, "of the card"),
+        )
 
     @classmethod
     def of_user(cls, spec: NetworkSpec, dataset: str) -> "NetworkUnderTest":
@@ -56,7 +64,8 @@ class NetworkUnderTest:
             identity,
             lambda: ready.network,
             feature_layer=ready.feature_layer,
-            remark=f"{spec.name}: {ready.said}.",
+            normalisation=ready.normalisation,
+            remark=f"{spec.name}: {ready.remark}." if ready.remark else "",
         )
 
 

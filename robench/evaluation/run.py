@@ -162,6 +162,7 @@ class EvaluationRun:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             has_adversarial=self.request.settings.save_adversarial,
             has_curve=_prefix_closed(spec),
+            normalisation=self.request.under_test.normalisation,
         )
 
     def _cut(self, path: Path, header: Header) -> Result:

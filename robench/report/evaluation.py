@@ -111,6 +111,8 @@ class Evaluation:
             if faults:
                 counted = ", ".join(f"{count}x {fault}" for fault, count in faults.items())
                 table.notes.append(f"{name}: the judge did not confirm {counted}.")
+        if header.normalisation:
+            table.notes.append(header.normalisation.sentence)
         if worst.trust.findings:
             table.notes.append(f"Worst case, {worst.trust.sentence()}")
         elif any(verdict.trust.findings for verdict in verdicts):
@@ -172,6 +174,7 @@ class AttackResult:
             "norm": header.threat.norm,
             "eps": header.threat.text,
             "n": header.n,
+            "normalisation": header.normalisation and header.normalisation.model_dump(),
             "clean_accuracy": round(self.clean_accuracy, 4),
             "robust_accuracy": round(self.robust_accuracy, 4),
             "ci_low": round(low_high[0], 4),

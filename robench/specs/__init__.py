@@ -2,7 +2,18 @@
 
 from robench.specs.attack import COUNTED, Access, AttackSpec, Battery
 from robench.specs.base import canonical, digest, file_sha256, fraction
-from robench.specs.card import CARD, WEIGHTS, Architecture, Card, Head, Input, Recipe, dataset_label, read_card
+from robench.specs.card import (
+    CARD,
+    WEIGHTS,
+    Architecture,
+    Card,
+    Head,
+    Input,
+    Normalisation,
+    Recipe,
+    dataset_label,
+    read_card,
+)
 from robench.specs.catalog import (
     battery_attacks,
     find_attack,
@@ -41,6 +52,7 @@ __all__ = [
     "Level",
     "NetworkSpec",
     "Norm",
+    "Normalisation",
     "Recipe",
     "ThreatModel",
     "battery_attacks",

@@ -81,10 +81,30 @@ class Input(Declared):
 
     def __str__(self) -> str:
         """Describe the normalisation in words."""
-        if self == Input():
+        if (self.mean, self.std) == ([0.0], [1.0]):
             return "not normalised"
         mean, std = (", ".join(f"{each:g}" for each in values) for values in (self.mean, self.std))
         return f"normalised by mean {mean}, std {std}"
+
+
+class Normalisation(Input):
+    """Normalisation that an evaluation applied, and where it comes from: "of the card", "of timm", "as said"."""
+
+    source: str
+
+    @classmethod
+    def of(cls, given: Input, source: str) -> "Normalisation":
+        """Name the source of a normalisation."""
+        return cls(mean=given.mean, std=given.std, source=source)
+
+    def __str__(self) -> str:
+        """Describe the normalisation and its source in words."""
+        return f"images {super().__str__()} ({self.source})"
+
+    @property
+    def sentence(self) -> str:
+        """The normalisation and its source as a sentence."""
+        return f"I{str(self)[1:]}."
 
 
 class Recipe(Declared):

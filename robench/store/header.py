@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from robench.errors import InputError
 from robench.numerics.stats import wilson
-from robench.specs import AttackSpec, ThreatModel, digest, fraction
+from robench.specs import AttackSpec, Normalisation, ThreatModel, digest, fraction
 from robench.specs.base import Declared, build
 from robench.store.rows import Column, Rows, robust_after
 
@@ -39,7 +39,8 @@ class Header(Hashed):
     network; the passes of the clean prediction, the judge and the probe are counted apart. `search` names how the
     network was run during the search; like device and versions, it can change a verdict by rounding only.
     `diagnostics` holds measures by the names of `attacks/diagnostics.toml`. `has_curve` tells whether the verdicts
-    after fewer steps can be read from the record.
+    after fewer steps can be read from the record. `normalisation` holds the mean and std that were applied before the
+    network, and where they come from; None in records of older versions and for services.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -69,6 +70,7 @@ class Header(Hashed):
     derived_from: str = ""
     has_adversarial: bool = False
     has_curve: bool = True
+    normalisation: Normalisation | None = None
 
     @property
     def model_identity(self) -> str:
@@ -76,8 +78,9 @@ class Header(Hashed):
         return digest(self.identity["model"])
 
     def dump(self) -> dict[str, Any]:
-        """Return the header as JSON-ready data; a plain `search` is left out, as in records of older versions."""
-        return self.model_dump(by_alias=True, exclude={"search"} if self.search == "plain" else None)
+        """Return the header as JSON-ready data; what older versions did not record is left out if it says nothing."""
+        silent = {"search": self.search == "plain", "normalisation": self.normalisation is None}
+        return self.model_dump(by_alias=True, exclude={name for name, left_out in silent.items() if left_out})
 
 
 class ComparisonKey(NamedTuple):

@@ -220,4 +220,4 @@ def test_what_was_recognised_is_said(cli, tmp_path, digits):
                "--mean", "0.5", "--std", "0.2", "--results", tmp_path / "r")  # fmt: skip
     assert said.code in (0, 3)
     assert "recognised by its keys as wide_resnet (depth = 10, widen_factor = 2), last layer linear" in said.err
-    assert "images normalised by mean 0.5, std 0.2 (as said)" in said.err
+    assert "Images normalised by mean 0.5, std 0.2 (as said)." in said.out

@@ -46,7 +46,7 @@ def test_from_the_command_line(cli, tmp_path, digits):
     row, said = evaluated(cli, tmp_path, path)
     assert row["model"].startswith("digits/net@")
     assert row["robust_accuracy"] == pytest.approx(robust_accuracy(trained(), digits))
-    assert "images not normalised (of the file)" in said.err
+    assert "Images not normalised (of the file)." in said.out
     assert "stored" in evaluated(cli, tmp_path, path)[1].out
     export(nn.Sequential(trained(), nn.Tanh()), path)  # the same weights, another program
     row, said = evaluated(cli, tmp_path, path)
@@ -57,7 +57,7 @@ def test_normalisation_stands_before_the_program(tmp_path):
     given = Input(mean=[0.25], std=[0.5])
     loaded = resolve(NetworkSpec(export(trained(), tmp_path / "net.pt2"), input=given))
     assert torch.allclose(loaded.network(X), trained()((X - 0.25) / 0.5), atol=1e-5)
-    assert "(as said)" in loaded.said
+    assert loaded.normalisation.source == "as said"
 
 
 def test_a_program_is_never_in_training_mode(tmp_path):

@@ -62,7 +62,7 @@ def test_the_user_may_name_another_normalisation(hub):
 def test_from_the_command_line(cli, hub, digits):
     row, said = evaluated(cli, hub, "timm:hf-hub:lab/digits.r10", examples=20)
     assert row["model"].startswith("digits/lab-digits.r10@")
-    assert "normalised by mean 0.25, std 0.5 (of timm)" in said.err
+    assert "Images normalised by mean 0.25, std 0.5 (of timm)." in said.out
     expected = robust_accuracy(Normalised(original(), MEAN, STD).eval(), digits, 20)
     assert row["robust_accuracy"] == pytest.approx(expected)
 

@@ -52,7 +52,8 @@ def test_from_the_command_line(cli, tmp_path, digits):
     row, said = evaluated(cli, tmp_path, name)
     assert row["model"].startswith("digits/net@")
     assert row["robust_accuracy"] == pytest.approx(robust_accuracy(trained(), digits))
-    assert "converted from ONNX; images not normalised (of the file)" in said.err
+    assert "converted from ONNX" in said.err
+    assert "Images not normalised (of the file)." in said.out
     assert "stored" in evaluated(cli, tmp_path, name)[1].out
 
 

@@ -95,7 +95,7 @@ def test_from_the_command_line(cli, tmp_path, digits):
     row, said = evaluated(cli, tmp_path, path)
     assert row["model"].startswith("digits/net@")
     assert row["robust_accuracy"] == pytest.approx(robust_accuracy(trained(), digits))
-    assert said.err.splitlines()[-1].endswith("images not normalised (of the file).")
+    assert "Images not normalised (of the file)." in said.out
     assert "Warning" not in said.err
     assert "stored" in evaluated(cli, tmp_path, path)[1].out
 

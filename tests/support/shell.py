@@ -12,7 +12,7 @@ SMALL = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--attack", "mim-20",
 """The command whose records the fixture `results` holds."""
 RESULT_KEYS = {
     "dataset", "model", "attack", "norm", "eps", "n", "clean_accuracy", "robust_accuracy", "ci_low", "ci_high",
-    "forwards", "backwards", "seconds", "valid", "trust", "spec_hash", "record",
+    "forwards", "backwards", "seconds", "valid", "trust", "spec_hash", "record", "normalisation",
 }  # fmt: skip
 WORST_KEYS = {"dataset", "model", "norm", "eps", "n", "robust_accuracy", "ci_low", "ci_high", "attacks", "trust"}
 

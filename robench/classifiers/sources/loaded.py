@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from robench.specs import Architecture, Head, Input, digest, file_sha256
+from robench.specs import Architecture, Head, Input, Normalisation, digest, file_sha256
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,6 @@ class Loaded:
     function: FunctionResult | None = None
 
     @property
-    def said(self) -> str:
-        """Remark for the user: settings that were left open, and the normalisation with its source."""
-        return "; ".join(filter(None, (self.remark, f"images {self.input} ({self.input_source})")))
+    def normalisation(self) -> Normalisation:
+        """The normalisation with its source."""
+        return Normalisation.of(self.input, self.input_source)
