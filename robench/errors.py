@@ -19,6 +19,10 @@ class InputError(RobenchError, ValueError):
     exit_code = 2
 
 
+class GradientError(InputError):
+    """NaN or infinite gradients of a network: attacks that follow them cannot run, others can."""
+
+
 class IncompleteError(RobenchError):
     """Results that are missing or cannot be compared, although nothing is wrong."""
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork
 from robench.classifiers.outputs import check_logits
 from robench.classifiers.precision import arithmetic
-from robench.errors import InputError
+from robench.errors import GradientError, InputError
 from robench.numerics.ball import finite
 from robench.specs.settings import Precision
 
@@ -39,5 +39,7 @@ class CountedNetwork(nn.Module):
         return logits
 
     def _passed_back(self, gradient: Tensor) -> None:
+        if not finite(gradient).all():
+            raise GradientError("the network gives NaN or infinite gradients: no attack can follow them.")
         self.backwards += len(gradient)
         self.flat += int((~gradient.flatten(1).any(1)).sum())

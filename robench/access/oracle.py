@@ -12,7 +12,7 @@ from robench.access.microbatches import MicroBatcher
 from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork
 from robench.classifiers.outputs import check_logits
 from robench.classifiers.precision import arithmetic
-from robench.errors import FaultError, InputError
+from robench.errors import FaultError, GradientError, InputError
 from robench.numerics.ball import Ball, finite
 from robench.numerics.losses import Objective, label_logit, margin, wrong_classes
 from robench.specs import Access
@@ -246,7 +246,8 @@ class Oracle:
         """Count a differentiation, look at its points and check its gradients."""
         numbers = self._count(chunk_rows, backwards)
         self._look(x, logits, chunk_rows, candidate, numbers)
-        self._require_finite(gradient, "gradients", x, chunk_rows)
+        if found := self._not_finite(gradient, x, chunk_rows):
+            raise GradientError(f"the network gives NaN or infinite gradients {found}: no attack can follow them.")
         self.slopes += len(gradient)
         self.flat += int((~gradient.flatten(1).any(1)).sum())
 
@@ -276,7 +277,11 @@ class Oracle:
 
     def _look(self, x: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool, numbers: Tensor) -> None:
         """Check the answers, and remember each example's first new candidate."""
-        self._require_finite(logits, "logits", x, chunk_rows)
+        if found := self._not_finite(logits, x, chunk_rows):
+            raise InputError(
+                f"the network gives NaN or infinite logits {found}: a NaN is neither robust nor broken, so mend the "
+                "network first."
+            )
         if not candidate:
             return
         broken_points = ~finite(x)
@@ -295,15 +300,13 @@ class Oracle:
         if wrong.any():
             self._remember(x[wrong], chunk_rows[wrong], numbers[wrong])
 
-    def _require_finite(self, values: Tensor, what: str, x: Tensor, chunk_rows: Tensor) -> None:
-        """Check that finite points get finite answers; NaN is a fault of the network."""
+    def _not_finite(self, values: Tensor, x: Tensor, chunk_rows: Tensor) -> str:
+        """Name the examples that got NaN or infinite values (M, ...) for finite points; return "" if none did."""
         bad = ~finite(values)
-        if bad.any() and (bad := bad & finite(x)).any():
-            named = self.ids[chunk_rows[bad]].unique().tolist()
-            raise InputError(
-                f"the network gives NaN or infinite {what} for {len(named)} examples (ids {named[:3]}) "
-                f"in step {self.step}: a NaN is neither robust nor broken, so mend the network first."
-            )
+        if not bad.any() or not (bad := bad & finite(x)).any():
+            return ""
+        named = self.ids[chunk_rows[bad]].unique().tolist()
+        return f"for {len(named)} examples (ids {named[:3]}) in step {self.step}"
 
     def _remember(self, x: Tensor, chunk_rows: Tensor, numbers: Tensor) -> None:
         # If one example has several points, the first is kept.

@@ -35,6 +35,7 @@ class NetworkContext:
 
     Attributes:
         compiling: seconds that torch.compile took and that no record has counted yet.
+        infinite_gradients: whether an attack met NaN or infinite gradients.
     """
 
     def __init__(self, request: EvaluationRequest, watcher: Watcher, device: torch.device, stack: ExitStack) -> None:
@@ -43,6 +44,7 @@ class NetworkContext:
             request.under_test, request.split, request.threat, request.settings,
         )  # fmt: skip
         self.compiling = 0.0
+        self.infinite_gradients = False
 
     def refusal(self, spec: AttackSpec) -> str:
         """Return why an attack does not apply, or an empty text."""

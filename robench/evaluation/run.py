@@ -17,6 +17,7 @@ from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
 from robench.engine.loop import Chunk, Job
 from robench.engine.sizing import CHUNK, chunk_for
+from robench.errors import GradientError
 from robench.evaluation.context import NetworkContext
 from robench.evaluation.cost import CostHistory
 from robench.evaluation.diagnostics import indicators, of_prefix
@@ -24,6 +25,7 @@ from robench.evaluation.progress import Progress, Quiet, Watcher, tally
 from robench.evaluation.request import EvaluationRequest
 from robench.evaluation.transfer import FOLDER, TransferCrafter
 from robench.specs import COUNTED, AttackSpec, digest
+from robench.specs.diagnostic import INFINITE_GRADIENTS
 from robench.store import Header, Record, Rows, Store, read
 from robench.store.outcome import Outcome, Planned, Result, Skipped
 
@@ -31,7 +33,8 @@ from robench.store.outcome import Outcome, Planned, Result, Skipped
 def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executor: Executor | None = None) -> Outcome:
     """Run the attacks of a request, computing only what is missing; without an executor, in this process.
 
-    A transfer attack is run once for each substitute, on crafted examples; missing examples are crafted first.
+    A transfer attack is run once for each substitute, on crafted examples; missing examples are crafted first. Attacks
+    that meet NaN or infinite gradients are skipped, the others run.
 
     Raises:
         InputError: the network, the data or the settings cannot be evaluated.
@@ -42,10 +45,19 @@ def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executo
         applicable, outcome.skipped = run.sort_out(run.crafter.expand(request.attacks))
         # The longest attack of each family first: the shorter attacks are read from its record.
         families = [spec.family_identity() for spec in applicable]
-        for spec in sorted(applicable, key=lambda spec: (families.index(spec.family_identity()), -spec.steps)):
-            made[spec.name] = run.result(spec)
-            watcher.finished(made[spec.name])
-    outcome.results = [made[spec.name] for spec in applicable]
+        # Attacks on gradients before those on outputs, whose records tell if there are no finite gradients.
+        for spec in sorted(
+            applicable,
+            key=lambda spec: (spec.access != "gradient", families.index(spec.family_identity()), -spec.steps),
+        ):
+            try:
+                made[spec.name] = run.result(spec)
+            except GradientError as error:
+                run.context.infinite_gradients = True
+                outcome.skipped.append(Skipped(spec.name, str(error).rstrip("."), infinite_gradients=True))
+            else:
+                watcher.finished(made[spec.name])
+    outcome.results = [made[spec.name] for spec in applicable if spec.name in made]
     return outcome
 
 
@@ -134,7 +146,10 @@ class EvaluationRun:
         most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * left
         if history is None or self.request.under_test.service:
             return Planned(spec.name, source, seconds=None, most=most)
-        speed_probe = self.context.speed_probe
+        try:
+            speed_probe = self.context.speed_probe
+        except GradientError:  # the speed of outputs alone is not measured
+            return Planned(spec.name, source, seconds=None, most=most)
         correct = speed_probe.clean * left
         forwards, backwards = (correct * each for each in history.passes(spec, speed_probe.survivors, classes))
         seconds = speed_probe.seconds(forwards, backwards, spec.steps * spec.restarts, correct)
@@ -206,6 +221,8 @@ class EvaluationRun:
             found["probabilities"] = float(self.context.judge.looks_like_probabilities)
         else:
             found["shown"] = 1.0 + COUNTED.index(self.context.shown)
+        if self.context.infinite_gradients:
+            found[INFINITE_GRADIENTS] = 1.0
         found["two-classes"] = float(self.context.classes == 2)
         seconds = round(whole.seconds + self.context.take_compiling(), 3)
         header = header.model_copy(

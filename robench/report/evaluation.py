@@ -7,6 +7,7 @@ from robench.errors import FaultError, unknown
 from robench.report.table import Table, html, plain
 from robench.report.trust import Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
+from robench.specs.diagnostic import INFINITE_GRADIENTS
 from robench.store.outcome import ORIGIN, Outcome, Result, Skipped
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ class Evaluation:
     @property
     def worst_case(self) -> WorstCase:
         """The worst case: an example counts as robust only if it withstood every attack."""
-        return worst_case([result.record for result in self.results])
+        infinite = float(any(skipped.infinite_gradients for skipped in self.skipped))
+        return worst_case(
+            [result.record for result in self.results], {INFINITE_GRADIENTS: infinite} if infinite else {}
+        )
 
     def require_sound(self) -> None:
         """Require that no attack has void verdicts only.

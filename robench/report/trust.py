@@ -1,6 +1,6 @@
 """The trust verdict on a robust accuracy, from the diagnostics of records: level, reasons, attacks to run next."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from robench.report.selection import base_name
 from robench.specs import COUNTED, LEVELS, Diagnostic, Level, diagnostics, find_attack
+from robench.specs.diagnostic import INFINITE_GRADIENTS
 from robench.store import Record, percent, robust_to_all
 
 OF_THE_ATTACK = (
@@ -79,8 +80,10 @@ class Trust:
         }
 
 
-def trust(records: Sequence[Record]) -> Trust:
+def trust(records: Sequence[Record], known: Mapping[str, float] | None = None) -> Trust:
     """Judge the worst case of some attacks on one network; with one record, judge that attack.
+
+    Indicators that no record holds are `known`.
 
     A robust accuracy of 0% is trusted: every success was confirmed. Findings about the network count whichever attack
     showed them. Findings about an attack count only if every gradient attack has some; then those of the strongest
@@ -90,7 +93,9 @@ def trust(records: Sequence[Record]) -> Trust:
         return Trust(())
     if not any(record.header.diagnostics for record in records):
         return Trust((), measured=False)
-    values = {**_of_network(records), **_of_attacks(records), **_compared(records)}
+    values = {**_of_network(records), **_of_attacks(records), **_compared(records), **(known or {})}
+    if values.get(INFINITE_GRADIENTS):
+        values.pop("no-gradient-attack", None)
     raw = _raw_only(records)
     found = [Finding(rule, values[name]) for name, rule in diagnostics().items() if name in values]
     found = [each for each in found if each.value > each.diagnostic.above and (raw or not each.diagnostic.raw_only)]

@@ -1,6 +1,6 @@
 """The worst case, the number to quote first: robust accuracy against all attacks together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,12 @@ class WorstCase:
         }
 
 
-def worst_case(records: Sequence[Record]) -> WorstCase:
+def worst_case(records: Sequence[Record], known: Mapping[str, float] | None = None) -> WorstCase:
     """Combine records of one network, one set of examples and one threat model.
+
+    Args:
+        records: the records.
+        known: indicators of trust that no record holds, for example of attacks that could not run.
 
     Raises:
         IncompleteError: there are no records, or they differ in network, examples or threat model.
@@ -59,4 +63,4 @@ def worst_case(records: Sequence[Record]) -> WorstCase:
         raise IncompleteError("records of different networks, examples or threat models have no common worst case.")
     robust = robust_to_all(records)
     names = tuple(record.header.attack.name for record in records)
-    return WorstCase(records[0].header, percent(robust), interval(robust), names, trust(records))
+    return WorstCase(records[0].header, percent(robust), interval(robust), names, trust(records, known))

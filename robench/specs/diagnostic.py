@@ -43,6 +43,10 @@ class Diagnostic(Declared):
         return self.reason.replace("{value}", text)
 
 
+INFINITE_GRADIENTS = "infinite-gradients"
+"""Indicator of a network on which an attack met NaN or infinite gradients."""
+
+
 @cache
 def diagnostics() -> dict[str, Diagnostic]:
     """Read all indicators by name.

@@ -26,6 +26,8 @@ class Skipped:
 
     name: str
     reason: str
+    infinite_gradients: bool = False
+    """Whether the reason is that the network's gradients are NaN or infinite."""
 
 
 @dataclass(frozen=True)
