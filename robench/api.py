@@ -197,7 +197,8 @@ def _subject(
     """Describe a network or a callable, with the identity that distinguishes its records."""
     if isinstance(model, nn.Module) and not isinstance(model, Service):
         network = normalised(model, given or Input())
-        network.training = model.training
+        if network is not model:
+            network.training = False
         identity = network_identity(network, feature_layer)
         return NetworkUnderTest(
             f"data/{type(model).__name__}",

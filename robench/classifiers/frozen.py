@@ -13,6 +13,7 @@ from robench.classifiers.fused import accelerate
 from robench.classifiers.heads import HypersphereHead
 from robench.classifiers.outputs import check_logits, logits_in
 from robench.classifiers.precision import arithmetic
+from robench.classifiers.program import in_training
 from robench.classifiers.service import AskError
 from robench.classifiers.state import NetworkState, unchanged
 from robench.devices import out_of_memory, sent
@@ -184,7 +185,7 @@ def frozen_network(network: nn.Module, device: torch.device) -> Iterator[FrozenN
         InputError: the network is in training mode, where dropout and batch norm change its answers, or
             the network is spread over several devices.
     """
-    if any(module.training for module in network.modules()):
+    if in_training(network):
         raise InputError("the network is in training mode: call model.eval() before evaluating it.")
     tensors = [*network.parameters(), *network.buffers()]
     homes = {tensor.device for tensor in tensors}

@@ -1,4 +1,4 @@
-"""A network that is a program in a file: it runs as it was written, always in evaluation mode."""
+"""Networks that are programs: they run as they were written, always in evaluation mode."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from robench.classifiers.groups import GroupSize, in_groups
 
 TORCHSCRIPT = "failed in the TorchScript interpreter"
 """Part of the first line of an error inside a TorchScript program."""
+PASS_ON = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+"""Modules that spread a batch over devices and compute nothing themselves."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,28 @@ class Program(nn.Module):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Program, (self.content, self.parse)
+
+
+def in_training(module: nn.Module) -> bool:
+    """Return whether a part of a network answers as in training, where dropout and batch norm change the answers.
+
+    A module that spreads batches over devices only passes them on, so its own flag says nothing. A program of
+    torch.export has no flag that can be changed: it computes in the mode in which it was exported. A frozen program of
+    TorchScript has no flag at all.
+    """
+    if isinstance(module, fx.GraphModule) and "eval" in vars(module):  # torch replaces the method of such programs
+        return any(map(computes_as_in_training, module.graph.nodes))
+    own = getattr(module, "training", False) and not isinstance(module, PASS_ON)
+    return own or any(map(in_training, module.children()))
+
+
+def computes_as_in_training(node: fx.Node) -> bool:
+    """Tell whether an operation computes as in training: dropout, or batch norm although it knows running means."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return False
+    said = dict(zip((each.name for each in schema.arguments), node.args, strict=False)) | node.kwargs
+    return any(said.get(name) is True for name in ("train", "training")) and said.get("running_mean", True) is not None
 
 
 def _place(module: fx.GraphModule, device: torch.device) -> None:

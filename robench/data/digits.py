@@ -4,6 +4,7 @@ The scikit-learn wheel contains the 1,797 images; their values 0..16 are divided
 by the hash of its examples' numbers, so the 1,257 training and 540 test examples are the same everywhere.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def load(part: str, data_dir: Path | None = None) -> "Split":
     """
     from robench.data.split import Split, stratified
 
-    _, labels = load_digits(return_X_y=True)
+    _, labels = _scans()
     test = np.array(stratified("digits", labels.tolist(), list(range(len(labels))), TEST))
     ids = test if part == "test" else np.setdiff1d(np.arange(len(labels)), test)
     split = Split.checked("digits", images(ids), labels[ids], ids)
@@ -45,4 +46,11 @@ def load(part: str, data_dir: Path | None = None) -> "Split":
 
 def images(ids: Column, data_dir: Path | None = None) -> Column:
     """Return the images with these ids, float32 (N, 1, 8, 8) in [0, 1]; torch is not imported."""
-    return np.asarray(load_digits().images[ids] / 16, dtype=np.float32).reshape(-1, 1, 8, 8)
+    return np.asarray(_scans()[0][ids] / 16, dtype=np.float32).reshape(-1, 1, 8, 8)
+
+
+@cache
+def _scans() -> tuple[Column, Column]:
+    """Return all images, float64 (1797, 8, 8) from 0 to 16, and labels (1797,); the text file is parsed once."""
+    found = load_digits()
+    return found.images, found.target

@@ -18,6 +18,7 @@ from robench.paths import data_root
 from robench.report import load, select, worst_case
 from robench.report.page.render import asset
 from tests.support.chromium import MEND, chromium, missing
+from tests.support.marks import slow
 
 pytestmark = pytest.mark.browser
 
@@ -323,8 +324,7 @@ def test_mcnemar_in_the_browser_is_that_of_python(browser):
 AUDIT = "const done = arguments[arguments.length - 1]; axe.run(document).then((found) => done(found.violations));"
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (400, "dark"), slow(1280, "dark"), slow(400, "light")])
 def test_it_is_accessible_and_nothing_sticks_out(browser, page, colours, width):
     browser.size(width)
     browser.media(colours=colours)

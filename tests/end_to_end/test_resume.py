@@ -16,20 +16,20 @@ from tests.support.marks import slow
 SCRIPT = """
 import sys, robench
 from robench.data import find_dataset
-split = find_dataset("digits").load("test").limit(96)
+split = find_dataset("digits").load("test").limit(int(sys.argv[2]))
 robench.evaluate(robench.load_model("pgdat"), split.x, split.y, ids=split.ids, attacks=["pgd-100"], eps="0.2",
                  results=sys.argv[1], chunk_size=12, batch_size=6)
 """
 
 
-def run_here(folder):
+def run_here(folder, examples):
     """The same evaluation in this process."""
-    exec(SCRIPT.replace("sys.argv[1]", repr(str(folder))), {})
+    exec(SCRIPT.replace("sys.argv[1]", repr(str(folder))).replace("sys.argv[2]", str(examples)), {})
 
 
-def start(folder):
+def start(folder, examples):
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], env=one_thread)
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), str(examples)], env=one_thread)
 
 
 def finished_chunks(folder):
@@ -51,13 +51,13 @@ def wait_for_more(folder, known, process, limit=60):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("times", [1, slow(5)])
-def test_kill_9_in_a_loop(tmp_path, times):
+@pytest.mark.parametrize(("times", "examples"), [(1, 48), slow(5, 96)])
+def test_kill_9_in_a_loop(tmp_path, times, examples):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    run_here(undisturbed)
+    run_here(undisturbed, examples)
     moments, kills, chunks = random.Random(0), 0, {}
     while True:
-        process = start(killed)
+        process = start(killed, examples)
         wait_for_more(killed, len(chunks), process)
         if process.poll() is None and kills < times:
             time.sleep(moments.random() * 0.1)
@@ -70,7 +70,7 @@ def test_kill_9_in_a_loop(tmp_path, times):
                 assert {name: now[name] for name in chunks} == chunks, "a finished chunk was computed again"
             chunks = now
             continue
-        beside = start(killed)  # two identical runs share what is left
+        beside = start(killed, examples)  # two identical runs share what is left
         assert process.wait() == beside.wait() == 0
         break
     assert kills >= times - 2 * (times > 2)
@@ -102,9 +102,9 @@ def test_death_between_write_and_rename_leaves_nothing_that_is_read(tmp_path, mo
 
 @pytest.mark.slow
 def test_two_identical_runs_share_the_work(tmp_path):
-    first = start(tmp_path)
+    first = start(tmp_path, 96)
     wait_for_more(tmp_path, 0, first)
-    second = start(tmp_path)
+    second = start(tmp_path, 96)
     assert first.wait() == second.wait() == 0
     header, rows = only_record(tmp_path)
     assert len(rows) == header.n == 96

@@ -1,6 +1,7 @@
 """The normalisation that was applied, and its source: on screen, in the record, in JSON and in `robench show`."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -71,11 +72,10 @@ def test_corruptions_say_it_too(cli, tmp_path, file):
 
 def test_it_survives_publication_and_older_records_stay_without_it(digits, tmp_path):
     few = digits.limit(4)
-    options = {"eps": 0.1, "attacks": ["fgsm"], "device": "cpu", "results": tmp_path}
+    options: dict[str, Any] = {"eps": 0.1, "attacks": ["fgsm"], "device": "cpu", "results": tmp_path}
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
-    plain, normalised = (
-        robench.evaluate(network, few.x, few.y, **options, **more) for more in ({}, {"mean": 0.5, "std": 0.25})
-    )
+    plain = robench.evaluate(network, few.x, few.y, **options)
+    normalised = robench.evaluate(network, few.x, few.y, mean=0.5, std=0.25, **options)
     assert "Images not normalised (mean and std left out)." in str(plain)
     assert "Images normalised by mean 0.5, std 0.25 (as said)." in str(normalised)
     record = normalised["fgsm"].result.record

@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
-from torch.fx import Node
 
 from robench.classifiers.groups import GroupSize
-from robench.classifiers.program import Parsed
+from robench.classifiers.program import Parsed, computes_as_in_training
 from robench.classifiers.sources.loaded import Loaded
 from robench.classifiers.sources.programs import load_program
 from robench.errors import InputError
@@ -53,7 +52,7 @@ def parse(content: bytes) -> Parsed:
     inputs = program.graph_signature.user_inputs
     if len(inputs) != 1:
         raise InputError(f"takes {len(inputs)} inputs, expected one, the images: export a network of one input")
-    if any(map(_trains, program.graph.nodes)):
+    if any(map(computes_as_in_training, program.graph.nodes)):
         raise InputError("was exported in training mode: call model.eval() before torch.export.export")
     return Parsed(network, _size(program))
 
@@ -76,15 +75,6 @@ def _code(content: bytes) -> Iterator[str]:
                 yield "a pickled object"
         elif name.endswith(".pt"):
             torch.load(io.BytesIO(reader.get_record(name)), weights_only=True)
-
-
-def _trains(node: Node) -> bool:
-    """Tell whether an operation computes as in training: dropout, or batch norm although it knows running means."""
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return False
-    said = dict(zip((each.name for each in schema.arguments), node.args, strict=False)) | node.kwargs
-    return any(said.get(name) is True for name in ("train", "training")) and said.get("running_mean", True) is not None
 
 
 def _size(program: ExportedProgram) -> GroupSize | None:
