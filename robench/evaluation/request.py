@@ -34,6 +34,8 @@ class NetworkUnderTest:
     """The layer that gives the penultimate features, if the user or the card names one."""
     normalisation: Normalisation | None = None
     """The mean and std that are applied, and where they come from; None for a service."""
+    published_clean: float | None = None
+    """Clean accuracy in percent that is published for the network, if known."""
     remark: str = ""
     """Settings of a user's network that the user left open and that robench chose."""
 
@@ -46,6 +48,7 @@ class NetworkUnderTest:
             lambda: load_card(card),
             feature_layer=card.feature_layer,
             normalisation=Normalisation.of(card.input, "of the card"),
+            published_clean=card.clean_accuracy,
         )
 
     @classmethod

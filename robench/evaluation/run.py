@@ -23,6 +23,7 @@ from robench.evaluation.cost import CostHistory
 from robench.evaluation.diagnostics import indicators, of_prefix
 from robench.evaluation.progress import Progress, Quiet, Watcher, tally
 from robench.evaluation.request import EvaluationRequest
+from robench.evaluation.setup import setup_faults
 from robench.evaluation.transfer import FOLDER, TransferCrafter
 from robench.specs import COUNTED, AttackSpec, digest
 from robench.specs.diagnostic import INFINITE_GRADIENTS
@@ -223,6 +224,12 @@ class EvaluationRun:
             found["shown"] = 1.0 + COUNTED.index(self.context.shown)
         if self.context.infinite_gradients:
             found[INFINITE_GRADIENTS] = 1.0
+        found |= setup_faults(
+            self.split.y.numpy(),
+            self.context.clean.cpu().numpy(),
+            self.context.classes,
+            self.request.under_test.published_clean,
+        )
         found["two-classes"] = float(self.context.classes == 2)
         seconds = round(whole.seconds + self.context.take_compiling(), 3)
         header = header.model_copy(

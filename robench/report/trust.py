@@ -69,7 +69,12 @@ class Trust:
             return ""
         reasons = "; ".join(finding.reason for finding in self.findings)
         advice = f"Run next: {', '.join(self.next)}." if self.next else "No attack is left to run."
-        return f"{self.level}: {reasons}. {advice}"
+        return f"{self.level}: {reasons}." + ("" if self.of_setup else f" {advice}")
+
+    @property
+    def of_setup(self) -> bool:
+        """Whether the findings say that the setup is wrong, so that no attack can say anything."""
+        return bool(self.findings) and not any(finding.diagnostic.next for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON-ready data."""
@@ -85,12 +90,13 @@ def trust(records: Sequence[Record], known: Mapping[str, float] | None = None) -
 
     Indicators that no record holds are `known`.
 
-    A robust accuracy of 0% is trusted: every success was confirmed. Findings about the network count whichever attack
+    A robust accuracy of 0% is trusted, unless the setup is wrong: every success was confirmed.
+    Findings about the network count whichever attack
     showed them. Findings about an attack count only if every gradient attack has some; then those of the strongest
     gradient attack are given.
     """
     if not robust_to_all(records).any():
-        return Trust(())
+        return Trust(_of_setup(records))
     if not any(record.header.diagnostics for record in records):
         return Trust((), measured=False)
     values = {**_of_network(records), **_of_attacks(records), **_compared(records), **(known or {})}
@@ -101,6 +107,15 @@ def trust(records: Sequence[Record], known: Mapping[str, float] | None = None) -
     found = [each for each in found if each.value > each.diagnostic.above and (raw or not each.diagnostic.raw_only)]
     found.sort(key=lambda each: -LEVELS.index(each.diagnostic.level))
     return Trust(tuple(found), _advice(found, records))
+
+
+def _of_setup(records: Sequence[Record]) -> tuple[Finding, ...]:
+    """Return the findings about the setup, gravest first; no image classified correctly is a finding of its own."""
+    values = _of_network(records)
+    if not records[0].clean.any():
+        values["at-chance"] = 1.0
+    rules = {name: rule for name, rule in diagnostics().items() if not rule.next}
+    return tuple(Finding(rule, values[name]) for name, rule in rules.items() if values.get(name, 0.0) > rule.above)
 
 
 def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, ...]:

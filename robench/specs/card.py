@@ -156,6 +156,8 @@ class Card(Declared):
     input: Input = Input()
     feature_layer: str | None = None
     """The submodule that returns the penultimate features, if robench does not find it."""
+    clean_accuracy: float | None = Field(None, ge=0, le=100)
+    """Clean accuracy on the dataset's test images in percent, as published for these weights."""
     recipe: Recipe | None = None
     """The training by robench; None if the defense was trained elsewhere."""
     sha256: str = ""

@@ -24,7 +24,7 @@ class Diagnostic(Declared):
         unit: of the value, a share from 0 to 1 or points of accuracy.
         raw_only: whether it counts only if all attacks ascended unscaled cross-entropy.
         reason: the finding; `{value}` stands for the value.
-        next: the attack to run then.
+        next: the attack to run then; empty if the setup is at fault, which no attack mends.
         cite: the source of the indicator.
     """
 
@@ -34,7 +34,7 @@ class Diagnostic(Declared):
     unit: Literal["share", "points"] = "share"
     raw_only: bool = False
     reason: str
-    next: str
+    next: str = ""
     cite: str
 
     def finding(self, value: float) -> str:

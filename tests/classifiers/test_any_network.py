@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import robench
-from robench.errors import InputError
 from tests.support.marks import slow
 from tests.support.programs import quietly
 
@@ -24,7 +23,7 @@ ACTIVATIONS = {
     "relu in place": lambda: nn.ReLU(inplace=True),
     "silu in place": lambda: nn.SiLU(inplace=True),
     "gelu": nn.GELU,
-    "hardtanh in place": lambda: nn.Hardtanh(-2, 2, inplace=True),
+    "hardtanh in place": lambda: nn.Hardtanh(-2.0, 2.0, inplace=True),
 }
 WRITES = ("nothing", "seen", "hidden")
 BUFFERS = ("none", "counted in place", "counted by assignment", "drifting")
@@ -128,10 +127,13 @@ FORMS = {
 }
 
 
-def verdicts(network: nn.Module, x: Tensor, y: Tensor) -> list[list[bool]]:
+def evaluated(network: nn.Module, x: Tensor, y: Tensor) -> robench.Evaluation:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the worst case may be broken, the network compiled
-        report = robench.evaluate(network, x, y, eps=0.1, attacks=["fgsm", "pgd-10"], device="cpu")
+        return robench.evaluate(network, x, y, eps=0.1, attacks=["fgsm", "pgd-10"], device="cpu")
+
+
+def verdicts(report: robench.Evaluation) -> list[list[bool]]:
     return [result.record.robust.tolist() for result in report.results]
 
 
@@ -145,9 +147,7 @@ def state(network: nn.Module) -> dict[str, object]:
 
 @pytest.mark.parametrize("examples", [3, slow(30)])
 @pytest.mark.parametrize("form", FORMS)
-def test_it_gets_the_verdicts_of_the_plain_network_or_one_sentence(form, examples):
-    refused = []
-
+def test_it_gets_the_verdicts_of_the_plain_network(form, examples):
     @settings(
         max_examples=examples, deadline=None, derandomize=True, database=None,
         suppress_health_check=[HealthCheck.too_slow],
@@ -159,25 +159,15 @@ def test_it_gets_the_verdicts_of_the_plain_network_or_one_sentence(form, example
         reference = Body(plan, clean=True)
         with torch.no_grad():
             y = reference(x.clone()).argmax(1)
-        expected = verdicts(reference, x, y)
-        network = Body(plan, clean=False)
-        try:
-            made = FORMS[form](network, x)
-        except RuntimeError as error:  # torch cannot make this form of this network
-            refused.append((f"torch: {error}", plan))
-            return
-        before, images = state(made), x.clone()
-        try:
-            found = verdicts(made, x, y)
-        except InputError as error:
-            assert "\n" not in str(error)
-            assert str(error)[-1] in ".?"
-            refused.append((str(error), plan))
+        network = FORMS[form](Body(plan, clean=False), x)
+        before, images = state(network), x.clone()
+        found = evaluated(network, x, y)
+        if form == "traced" and plan.writes == "hidden":
+            # A trace does not hold `no_grad`: the gradient of the rounding is zero there, and this is seen.
+            assert found.worst_case.trust.level == "broken"
         else:
-            assert found == expected
+            assert verdicts(found) == verdicts(evaluated(reference, x, y))
         assert torch.equal(x, images)
-        assert state(made) == before
+        assert state(network) == before
 
     check()
-    for each in refused:
-        print(form, each)

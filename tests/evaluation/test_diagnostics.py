@@ -31,7 +31,12 @@ def test_every_indicator_has_a_source_and_names_an_attack_to_run(name):
     diagnostic = diagnostics()[name]
     assert diagnostic.level != "trusted"
     assert diagnostic.cite
-    find_attack(diagnostic.next)
+    if diagnostic.next or name not in SETUP:
+        find_attack(diagnostic.next)
+
+
+SETUP = {"at-chance", "one-class", "permuted-labels", "below-published"}
+"""Indicators of a wrong setup, which no attack mends."""
 
 
 def test_an_honest_toy_is_trusted():

@@ -274,7 +274,8 @@ def test_a_network_in_another_precision_is_named():
 
 
 def test_a_set_without_a_correct_example_still_has_accuracies():
-    verdict = evaluate(y=(Y + 1) % 4)["pgd-20"]
+    with pytest.warns(UserWarning, match="no better than guessing"):
+        verdict = evaluate(y=(Y + 1) % 4)["pgd-20"]
     assert (verdict.clean_accuracy, verdict.robust_accuracy) == (0, 0)
     assert verdict.as_dict()["forwards"] == 0
 

@@ -1,0 +1,65 @@
+"""Indicators of a wrong setup: another network, other labels or other pixels than are meant."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.special import bdtrc
+
+from robench.numerics.stats import mcnemar_drop, wilson
+from robench.store import Column
+
+ALPHA = 0.01
+"""Largest chance of a false finding, for each one-sided exact test."""
+FEW = 20
+"""Fewest images on which a share tells more than luck."""
+
+
+def setup_faults(labels: Column, predicted: Column, classes: int, published: float | None = None) -> dict[str, float]:
+    """Return the indicators of `attacks/diagnostics.toml` that a wrong setup raises; empty if nothing is wrong.
+
+    Args:
+        labels: class numbers, int64 (N,).
+        predicted: the network's classes of the clean images, int64 (N,).
+        classes: number of classes of the network.
+        published: clean accuracy that is published for this network, in percent.
+    """
+    found: dict[str, float] = {}
+    if _guesses(int((labels == predicted).sum()), len(labels), classes):
+        found["at-chance"] = 1.0
+    if len(labels) >= FEW and len(np.unique(predicted)) == 1 < len(np.unique(labels)):
+        found["one-class"] = 1.0
+    if gain := _gain_of_renaming(labels, predicted, classes):
+        found["permuted-labels"] = gain
+    if published is not None:
+        _, high = wilson(int((labels == predicted).sum()), len(labels))
+        if 100.0 * high < published:
+            found["below-published"] = round(published - 100.0 * high, 6)
+    return found
+
+
+def _guesses(right: int, n: int, classes: int) -> bool:
+    """Return whether guessing explains the number of right answers; few images tell only if they are not above chance.
+
+    One-sided exact binomial test at `ALPHA` of the hypothesis that an answer is right with probability 1 / classes.
+    """
+    if right * classes <= n:
+        return True
+    return n >= FEW and bool(bdtrc(right - 1, n, 1.0 / classes) > ALPHA)
+
+
+def _gain_of_renaming(labels: Column, predicted: Column, classes: int) -> float:
+    """Return by how many points accuracy rises if classes are renamed; 0 if chance explains the rise.
+
+    The names that fit best (assignment problem, Kuhn 1955) are chosen on every second image and tested on the others
+    with the one-sided exact McNemar test.
+    """
+    if len(labels) < FEW:
+        return 0.0
+    counts = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(counts, (predicted[::2], labels[::2]), 1)
+    counts += np.eye(classes, dtype=np.int64)  # where images say nothing, a class keeps its name
+    names = linear_sum_assignment(counts, maximize=True)[1]
+    before, after = predicted[1::2] == labels[1::2], names[predicted[1::2]] == labels[1::2]
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    if mcnemar_drop(gained, lost) > ALPHA:
+        return 0.0
+    return round(100.0 * (gained - lost) / len(before), 6)
