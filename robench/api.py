@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robench.classifiers import load_model
 from robench.classifiers.normalised import normalised
 from robench.classifiers.service import AskError, Service
+from robench.classifiers.single_logit import with_two_logits
 from robench.data.split import Split
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
@@ -65,6 +66,7 @@ def evaluate(
     feature_layer: str | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
+    single_logit: bool = False,
     results: str | Path | None = None,
     engine: str = "local",
     ray_address: str | None = None,
@@ -96,6 +98,7 @@ def evaluate(
             attacks on features; by default robench looks for the last linear layer and takes its input.
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
             [0, 1]; it is put before the network. None if the network takes images as they are.
+        single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
         results: a folder that keeps the records, so that the same call resumes; none by default.
         engine: place of computation: "local", or "ray" for many cores or GPUs.
         ray_address: address of a Ray cluster to join; by default Ray is started here, unless this process has done so.
@@ -112,7 +115,7 @@ def evaluate(
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size, search=search)
     require_engine(engine, ray_address, search)
-    under_test = _subject(model, results is not None, feature_layer, _input(mean, std))
+    under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit)
     _check_substitutes(substitutes)
     if engine == "ray" and under_test.service:
         raise InputError("a service is asked by one process, which counts its queries: leave engine='ray' out.")
@@ -153,6 +156,7 @@ def evaluate_corruptions(
     batch_size: int | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
+    single_logit: bool = False,
     results: str | Path | None = None,
 ) -> CorruptionReport:
     """Measure accuracy on common corruptions, or under rotations and translations, for images of any size.
@@ -168,6 +172,7 @@ def evaluate_corruptions(
         batch_size: examples per micro-batch; found automatically by default, halved if memory runs out.
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
             [0, 1]; it is put before the network. None if the network takes images as they are.
+        single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
         results: a folder that keeps the verdicts, so that the same call resumes; none by default.
 
     Raises:
@@ -177,7 +182,7 @@ def evaluate_corruptions(
     settings = Settings(seed, device=device, batch_size=batch_size)
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
-    under_test = _subject(model, results is not None, given=_input(mean, std))
+    under_test = _subject(model, results is not None, given=_input(mean, std), single_logit=single_logit)
     with ExitStack() as stack:
         folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
         require_writable(folder / "raw", "results")
@@ -191,12 +196,17 @@ def evaluate_corruptions(
 
 
 def _subject(
-    model: nn.Module | Callable[[Tensor], Any], kept: bool, feature_layer: str | None = None, given: Input | None = None
+    model: nn.Module | Callable[[Tensor], Any],
+    kept: bool,
+    feature_layer: str | None = None,
+    given: Input | None = None,
+    single_logit: bool = False,
 ) -> NetworkUnderTest:
     """Describe a network or a callable, with the identity that distinguishes its records."""
     if isinstance(model, nn.Module) and not isinstance(model, Service):
         network = normalised(model, given or Input())
         network.training = model.training
+        network = with_two_logits(network, single_logit)
         identity = network_identity(network, feature_layer)
         return NetworkUnderTest(f"data/{type(model).__name__}", identity, lambda: network, feature_layer=feature_layer)
     if not callable(model) or isinstance(model, type):
@@ -206,13 +216,15 @@ def _subject(
     if feature_layer is not None:
         raise InputError("a callable shows no features: leave feature_layer out.")
     if isinstance(model, Service):
+        if single_logit and not model.single_logit:
+            raise InputError(f"the service itself says it: robench.Service(ask, '{model.name}', single_logit=True).")
         return NetworkUnderTest(f"data/{model.name}", model.identity(), lambda: model, model)
     if kept:
         raise InputError(
             "a callable has no weights that distinguish its records: name it and its version, "
             "robench.Service(ask, 'vision-api-3')."
         )
-    return _subject(Service(model, type(model).__name__), kept)
+    return _subject(Service(model, type(model).__name__, single_logit=single_logit), kept)
 
 
 def _input(mean: float | Sequence[float] | None, std: float | Sequence[float] | None) -> Input | None:

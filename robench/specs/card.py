@@ -136,6 +136,8 @@ class Card(Declared):
     input: Input = Input()
     feature_layer: str | None = None
     """The submodule that returns the penultimate features, if robench does not find it."""
+    single_logit: bool = False
+    """Whether the network has one output z for two classes, whose logits are (0, z)."""
     recipe: Recipe | None = None
     """The training by robench; None if the defense was trained elsewhere."""
     sha256: str = ""
@@ -209,12 +211,14 @@ class Card(Declared):
 
     def identity(self) -> dict[str, Any]:
         """Return everything in the card that can change a verdict."""
-        return {
+        identity = {
             "architecture": self.architecture.model_dump(),
             "head": self.head.model_dump(),
             "input": self.input.model_dump(),
             "weights": self.sha256,
-        } | ({} if self.feature_layer is None else {"feature_layer": self.feature_layer})
+        }
+        identity |= {} if self.feature_layer is None else {"feature_layer": self.feature_layer}
+        return identity | ({"single_logit": True} if self.single_logit else {})
 
 
 def read_card(path: Path) -> Card:
