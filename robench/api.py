@@ -23,6 +23,7 @@ from robench.evaluation.corruptions import evaluate as run_corrupted
 from robench.evaluation.progress import Quiet
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings, network_identity
 from robench.evaluation.run import evaluate as run
+from robench.evaluation.target import LeastLikely
 from robench.evaluation.transfer import as_ensemble
 from robench.paths import require_name, require_writable
 from robench.report import Evaluation
@@ -51,6 +52,7 @@ def evaluate(
     *,
     eps: str | float,
     norm: str = "linf",
+    target: int | Sequence[int] | LeastLikely | None = None,
     battery: str = "paper",
     attacks: Sequence[str | AttackSpec] | None = None,
     ids: Any = None,
@@ -81,6 +83,11 @@ def evaluate(
         y: class numbers, integers, (N,).
         eps: the radius, "8/255" or a number.
         norm: "linf" or "l2".
+        target: the class that every attack aims at: one for all examples, one for each example, or "least-likely", the
+            class with the lowest clean logit of each example. A success is then a prediction of the target, and the
+            robust accuracy is the share of examples that are classified correctly and are not turned into the target
+            within the ball. Examples whose label is the target are left out, with a warning that tells their number;
+            attacks that cannot aim are skipped. None if any wrong class is a success.
         battery: named list of attacks, used unless `attacks` is given.
         attacks: names of declared attacks, or your own stanzas.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
@@ -127,6 +134,7 @@ def evaluate(
     ]
     crafting = [as_ensemble(crafting)] if ensemble and crafting else crafting
     request = EvaluationRequest(under_test, split, threat, tuple(specs), settings, tuple(crafting))
+    request = request.aiming_at(target)
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         require_writable(Path(folder) / "raw", "results")

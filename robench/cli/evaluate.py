@@ -39,6 +39,7 @@ from robench.cli.options import (
 )
 from robench.cli.screens import errors, output
 from robench.cli.selecting import select_attacks, select_data, select_defense, select_substitutes
+from robench.cli.target import TargetText
 from robench.data.choice import ExampleChoice
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
@@ -89,6 +90,7 @@ def evaluate(
     ] = None,
     norm: Norm = None,
     eps: Eps = None,
+    target: TargetText = None,
     limit: Limit = None,
     sample: Annotated[
         int | None, typer.Option(help="Evaluate only N examples, drawn by --seed, with all classes in proportion.")
@@ -133,6 +135,8 @@ def evaluate(
     corruptions = wanted(battery or ())
     if example and corruptions:
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
+    if target is not None and corruptions:
+        raise InputError("--target is for attacks: leave the battery of corruptions out.")
     attacks = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
     asked = networks(
@@ -173,6 +177,7 @@ def evaluate(
         quiet=quiet,
         choice=choice,
         executor=make_executor(engine, device, ray_address),
+        target=target,
     )
     tasks = [(NetworkUnderTest.of_card(card), data, threat) for card, data, threat in cards]
     tasks += [(NetworkUnderTest.of_user(each, data.name), data, threat) for each, data, threat in others]
