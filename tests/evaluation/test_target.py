@@ -10,6 +10,8 @@ import robench
 from robench.cli.target import read_target
 from robench.data import find_dataset
 from robench.data.split import Split
+from robench.engine.executors.ray_worker import ChunkPayload
+from robench.engine.loop import Chunk
 from robench.errors import IncompleteError, InputError
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest
 from robench.report.selection import record_key, select
@@ -204,3 +206,10 @@ def test_split_is_the_same_object_if_nobody_is_left_out():
     assert request.aiming_at(None) is request
     assert request.aiming_at("least-likely").split is split
     assert request.aiming_at((Y + 1) % 4).split is split
+
+
+def test_a_chunk_takes_its_targets_along():
+    chunk = Chunk(X, Y, torch.arange(len(X)), Y, (Y + 1) % 4)
+    sent = ChunkPayload.of(chunk.take(torch.tensor([3, 1])), None).chunk
+    assert sent.target is not None
+    assert sent.target.tolist() == [(int(Y[3]) + 1) % 4, (int(Y[1]) + 1) % 4]
