@@ -8,7 +8,7 @@ from robench.classifiers.frozen import frozen_network
 from robench.data.split import Split
 from robench.numerics.losses import AIMED, OBJECTIVES, Objective
 from robench.report.trust import CANNOT_AIM
-from robench.specs import find_attack
+from robench.specs import NORMS, find_attack
 from tests.support.networks import CPU, Linear, toy
 from tests.support.optima import grey, linear
 from tests.support.runs import attack
@@ -38,7 +38,7 @@ def needed(model, x, y, target, norm):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("name", ["cw-linf-100", "margin-apgd", "fab-t", "fab", "deepfool", "cascade"])
+@pytest.mark.parametrize("name", ["cw-linf-100", "margin-apgd", "fab-t", "deepfool", "cascade"])
 def test_the_smallest_perturbation_to_a_class_of_a_linear_network(norm, name):
     spec = find_attack(name).model_copy(update={"restarts": 1})
     spec = spec.model_copy(update={"steps": min(spec.steps, 60)})
@@ -47,7 +47,7 @@ def test_the_smallest_perturbation_to_a_class_of_a_linear_network(norm, name):
     away, single = needed(model, x, y, target, norm)
     assert single.sum() >= 8
     for factor, broken in ((1.03, True), (0.97, False)):
-        for row in single.nonzero().flatten().tolist()[:2]:
+        for row in single.nonzero().flatten().tolist()[:1]:
             split = Split.checked("one", x[row : row + 1], y[row : row + 1])
             with frozen_network(model, CPU) as frozen:
                 rows = attack(frozen, split, spec, norm=norm, threat=repr(factor * away[row].item()),
@@ -57,10 +57,9 @@ def test_the_smallest_perturbation_to_a_class_of_a_linear_network(norm, name):
                 assert rows.prediction[0] == target[row]
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("name", BINARY)
-def test_with_two_classes_a_target_changes_no_verdict(norm, name):
-    x = grey(16, half=0.5)
+@pytest.mark.parametrize(("name", "norm"), [(name, NORMS[at % 2]) for at, name in enumerate(BINARY)])
+def test_with_two_classes_a_target_changes_no_verdict(name, norm):
+    x = grey(12, half=0.5)
     w = torch.randn(18, generator=torch.Generator().manual_seed(3))
     model = Linear(w, -float((x.flatten(1) @ w).median())).eval()
     split = Split.checked("two", x, model(x).argmax(1))
@@ -77,7 +76,7 @@ def test_with_two_classes_a_target_changes_no_verdict(norm, name):
     assert 0 < free.robust.sum() < len(x)
 
 
-@pytest.mark.parametrize("name", ["pgd-10", "apgd-dlr", "apgd-t", "fab-t", "cascade", "square", "nes-20"])
+@pytest.mark.parametrize("name", ["pgd-10", "apgd-dlr", "apgd-t", "fab-t", "cascade"])
 def test_successes_are_of_the_target_and_neither_order_nor_batches_matter(name):
     model, split = toy(head="linear")
     split = split.limit(18)

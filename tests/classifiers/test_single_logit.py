@@ -16,7 +16,7 @@ from robench.classifiers.single_logit import SingleLogit
 from robench.classifiers.sources import resolve
 from robench.errors import InputError
 from robench.evaluation.request import NetworkUnderTest, network_identity
-from robench.specs import NetworkSpec, read_card
+from robench.specs import NetworkSpec, find_attack, read_card
 from tests.support.networks import CPU, Linear
 from tests.support.programs import quietly
 
@@ -34,7 +34,8 @@ def make_model():
 def column():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 1), nn.Flatten(0))
 """
-SPARSE = ["pgd-1", "apgd-dlr", "feature-attack", "square"]
+FEATURE = find_attack("feature-attack").model_copy(update={"steps": 2, "restarts": 1})
+SPARSE = ["pgd-1", "apgd-dlr", FEATURE, "square"]
 
 
 def single(flat: bool = False) -> nn.Module:
@@ -108,15 +109,14 @@ def test_a_network_of_timm():
         assert frozen.predict(X).equal(torch.stack([torch.zeros(24), expected], 1))
 
 
-@pytest.mark.parametrize("flat", [False, True])
-def test_verdicts_are_those_of_two_logits_and_more_classes_are_skipped_with_the_reason(flat):
-    options = {"attacks": SPARSE, "max_queries": 60}
-    found, expected = evaluate(single(flat), single_logit=True, **options), evaluate(TWO, **options)
-    for name in ("pgd-1", "square-within-60"):
+def test_verdicts_are_those_of_two_logits_and_more_classes_are_skipped_with_the_reason():
+    options = {"attacks": SPARSE, "max_queries": 30}
+    found, expected = evaluate(single(flat=True), single_logit=True, **options), evaluate(TWO, **options)
+    for name in ("pgd-1", "square-within-30"):
         one, two = (each[name].result.record for each in (found, expected))
         assert one.robust.tolist() == two.robust.tolist()
         assert 0 < one.robust.sum() < len(X)
-    assert found["feature-attack"].robust_accuracy <= 100
+    assert "feature-attack" in [each.record.header.attack.name for each in found.results]
     reasons = {each.name: each.reason for each in found.skipped}
     assert reasons == {"apgd-dlr": "apgd needs at least 3 classes, the network has 2"}
 
@@ -145,7 +145,7 @@ def test_a_callable_and_a_service(tmp_path):
     def ask(images):
         return single(flat=True)(images).detach().numpy()
 
-    options = {"attacks": ["square"], "max_queries": 60}
+    options = {"attacks": ["square"], "max_queries": 30}
     expected = evaluate(TWO, **options).worst_case.robust_accuracy
     assert evaluate(ask, single_logit=True, **options).worst_case.robust_accuracy == expected
     assert evaluate(Service(ask, "api", single_logit=True), **options).worst_case.robust_accuracy == expected
