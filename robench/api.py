@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robench.classifiers import load_model
 from robench.classifiers.normalised import normalised
 from robench.classifiers.service import AskError, Service
+from robench.classifiers.single_logit import with_two_logits
 from robench.data.split import Split
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
@@ -22,6 +23,7 @@ from robench.evaluation.corruptions import evaluate as run_corrupted
 from robench.evaluation.progress import Quiet
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings, network_identity
 from robench.evaluation.run import evaluate as run
+from robench.evaluation.target import LeastLikely
 from robench.evaluation.transfer import as_ensemble
 from robench.paths import require_name, require_writable
 from robench.report import Evaluation
@@ -51,6 +53,7 @@ def evaluate(
     *,
     eps: str | float,
     norm: str = "linf",
+    target: int | Sequence[int] | LeastLikely | None = None,
     battery: str = "paper",
     attacks: Sequence[str | AttackSpec] | None = None,
     ids: Any = None,
@@ -66,6 +69,7 @@ def evaluate(
     feature_layer: str | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
+    single_logit: bool = False,
     results: str | Path | None = None,
     engine: str = "local",
     ray_address: str | None = None,
@@ -80,6 +84,11 @@ def evaluate(
         y: class numbers, integers, (N,).
         eps: the radius, "8/255" or a number.
         norm: "linf" or "l2".
+        target: the class that every attack aims at: one for all examples, one for each example, or "least-likely", the
+            class with the lowest clean logit of each example. A success is then a prediction of the target, and the
+            robust accuracy is the share of examples that are classified correctly and are not turned into the target
+            within the ball. Examples whose label is the target are left out, with a warning that tells their number;
+            attacks that cannot aim are skipped. None if any wrong class is a success.
         battery: named list of attacks, used unless `attacks` is given.
         attacks: names of declared attacks, or your own stanzas.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
@@ -97,6 +106,7 @@ def evaluate(
             attacks on features; by default robench looks for the last linear layer and takes its input.
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
             [0, 1]; it is put before the network. None if the network takes images as they are.
+        single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
         results: a folder that keeps the records, so that the same call resumes; none by default.
         engine: place of computation: "local", or "ray" for many cores or GPUs.
         ray_address: address of a Ray cluster to join; by default Ray is started here, unless this process has done so.
@@ -113,7 +123,7 @@ def evaluate(
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size, search=search)
     require_engine(engine, ray_address, search)
-    under_test = _subject(model, results is not None, feature_layer, _input(mean, std))
+    under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit)
     _check_substitutes(substitutes)
     if engine == "ray" and under_test.service:
         raise InputError("a service is asked by one process, which counts its queries: leave engine='ray' out.")
@@ -125,6 +135,7 @@ def evaluate(
     ]
     crafting = [as_ensemble(crafting)] if ensemble and crafting else crafting
     request = EvaluationRequest(under_test, split, threat, tuple(specs), settings, tuple(crafting))
+    request = request.aiming_at(target)
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         require_writable(Path(folder) / "raw", "results")
@@ -154,6 +165,7 @@ def evaluate_corruptions(
     batch_size: int | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
+    single_logit: bool = False,
     results: str | Path | None = None,
 ) -> CorruptionReport:
     """Measure accuracy on common corruptions, or under rotations and translations, for images of any size.
@@ -169,6 +181,7 @@ def evaluate_corruptions(
         batch_size: examples per micro-batch; found automatically by default, halved if memory runs out.
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
             [0, 1]; it is put before the network. None if the network takes images as they are.
+        single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
         results: a folder that keeps the verdicts, so that the same call resumes; none by default.
 
     Raises:
@@ -178,7 +191,7 @@ def evaluate_corruptions(
     settings = Settings(seed, device=device, batch_size=batch_size)
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
-    under_test = _subject(model, results is not None, given=_input(mean, std))
+    under_test = _subject(model, results is not None, given=_input(mean, std), single_logit=single_logit)
     with ExitStack() as stack:
         folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
         require_writable(folder / "raw", "results")
@@ -192,13 +205,15 @@ def evaluate_corruptions(
 
 
 def _subject(
-    model: nn.Module | Callable[[Tensor], Any], kept: bool, feature_layer: str | None = None, given: Input | None = None
+    model: nn.Module | Callable[[Tensor], Any],
+    kept: bool,
+    feature_layer: str | None = None,
+    given: Input | None = None,
+    single_logit: bool = False,
 ) -> NetworkUnderTest:
     """Describe a network or a callable, with the identity that distinguishes its records."""
     if isinstance(model, nn.Module) and not isinstance(model, Service):
-        network = normalised(model, given or Input())
-        if network is not model:
-            network.training = False
+        network = with_two_logits(normalised(model, given or Input()), single_logit)
         identity = network_identity(network, feature_layer)
         return NetworkUnderTest(
             f"data/{type(model).__name__}",
@@ -214,13 +229,15 @@ def _subject(
     if feature_layer is not None:
         raise InputError("a callable shows no features: leave feature_layer out.")
     if isinstance(model, Service):
+        if single_logit and not model.single_logit:
+            raise InputError(f"the service itself says it: robench.Service(ask, '{model.name}', single_logit=True).")
         return NetworkUnderTest(f"data/{model.name}", model.identity(), lambda: model, model)
     if kept:
         raise InputError(
             "a callable has no weights that distinguish its records: name it and its version, "
             "robench.Service(ask, 'vision-api-3')."
         )
-    return _subject(Service(model, type(model).__name__), kept)
+    return _subject(Service(model, type(model).__name__, single_logit=single_logit), kept)
 
 
 def _input(mean: float | Sequence[float] | None, std: float | Sequence[float] | None) -> Input | None:

@@ -13,15 +13,16 @@ from robench.data.pixels import Images
 from robench.devices import out_of_memory
 from robench.errors import InputError
 from robench.numerics.ball import Ball, distance, finite, in_box
-from robench.numerics.losses import margin
+from robench.numerics.goal import Goal
 
-FAULTS = ("", "not finite", "outside [0, 1]", "outside the ball", "not misclassified")
+FAULTS = ("", "not finite", "outside [0, 1]", "outside the ball", "not misclassified", "not of the target class")
 """Possible faults of a claimed success, in the order of checking; 0 is confirmed."""
 TIE = 1e-4
-"""Largest lead of the true class, relative to the largest logit, that is within rounding."""
+"""Largest lead of the true class (with a target, of the target's strongest rival), relative to the largest logit, that
+is within rounding."""
 ALONE = ((0, 1), (1, 2), (2, 3), (3, 5), (5, 10))
 """Clean examples that are asked again without the others: three single images, two and five images together."""
-CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, NOT_MISCLASSIFIED = range(len(FAULTS))
+CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, NOT_MISCLASSIFIED, NOT_TARGET = range(len(FAULTS))
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class JudgeResult:
         fault: an index into `FAULTS` for each point, int64 (M,).
         prediction: the class of each point, int64 (M,); -1 if the point is not finite.
         distance: distance to the clean example in the ball's norm, float64 (M,).
-        tied: whether a point is not misclassified, but so closely that rounding may decide, bool (M,).
+        tied: whether a point misses its goal, but so closely that rounding may decide, bool (M,).
     """
 
     fault: Tensor
@@ -53,12 +54,16 @@ class Judge:
         forwards: forward passes spent on judging.
         looks_like_probabilities: whether the clean logits are non-negative and sum to 1.
         place_of_logits: description of where in an answer the logits are; empty if they are the answer.
+        classes: number of classes in the clean logits; 0 before the clean pass.
+        least_likely: wrong class with the lowest clean logit, int64 (N,), if the clean pass was asked for it.
     """
 
     def __init__(self, network: FrozenNetwork, batcher: MicroBatcher) -> None:
         self.network, self.batcher, self.forwards = network, batcher, 0
         self.looks_like_probabilities = False
         self.place_of_logits = ""
+        self.classes = 0
+        self.least_likely: Tensor | None = None
 
     def predict(self, x: Images) -> Tensor:
         """Return logits (M, K) in float32, on the network's device, for images on any device.
@@ -70,8 +75,12 @@ class Judge:
         self.forwards += len(x)
         return logits
 
-    def clean(self, x: Images, y: Tensor, ids: Tensor) -> Tensor:
+    def clean(self, x: Images, y: Tensor, ids: Tensor, *, least_likely: bool = False) -> Tensor:
         """Return the predicted classes (N,) of clean examples.
+
+        Args:
+            x, y, ids: the examples.
+            least_likely: whether the attribute of that name is needed.
 
         Raises:
             InputError: NaN or infinite logits, labels that the network does not know, answers that change when the
@@ -79,6 +88,9 @@ class Judge:
         """
         logits = self.predict(x)
         check_clean(logits, y, ids)
+        self.classes = logits.shape[1]
+        if least_likely:
+            self.least_likely = logits.scatter(1, y.to(logits.device)[:, None], torch.inf).argmin(1)
         # Ask again with the same micro-batch, so that only randomness inside the network can change the answers.
         again = x[: self.batcher.forward_size]
         check_repeatable(logits[: len(again)], self.predict(again))
@@ -117,17 +129,25 @@ class Judge:
         if self.network.state is not None:
             self.network.state.require_visible_changes()
 
-    def rule(self, ball: Ball, points: Tensor, y: Tensor) -> JudgeResult:
-        """Rule on points (M, C, H, W) claimed to be misclassified inside `ball`; y are the true labels."""
+    def rule(self, ball: Ball, points: Tensor, y: Tensor, target: Tensor | None = None) -> JudgeResult:
+        """Rule on points (M, C, H, W) claimed to be successes inside `ball`.
+
+        Args:
+            ball: the allowed points.
+            points: the claims.
+            y: true labels (M,); without a target, any other prediction is a success.
+            target: classes (M,) that must be predicted; None if there is no target.
+        """
+        goal, missed = Goal(y, target), NOT_MISCLASSIFIED if target is None else NOT_TARGET
         sound = finite(points)
         logits = self.predict(torch.where(sound.view(-1, 1, 1, 1), points, ball.center))
         prediction = torch.where(sound, logits.argmax(1), -1)
         fault = torch.full_like(y, CONFIRMED)
         # The first fault in the list is the one that is named, so it is written last.
-        fault[(prediction == y) | ~finite(logits)] = NOT_MISCLASSIFIED
+        fault[~goal.reached(logits) | ~finite(logits)] = missed
         fault[~ball.contains(points)] = OUTSIDE_BALL
         fault[~in_box(points)] = OUTSIDE_BOX
         fault[~sound] = NOT_FINITE
-        gap = margin(logits, y) <= TIE * largest(logits)
-        tied = (fault == NOT_MISCLASSIFIED) & gap & finite(logits)
+        gap = goal.margin(logits) <= TIE * largest(logits)
+        tied = (fault == missed) & gap & finite(logits)
         return JudgeResult(fault, prediction, distance(points, ball.center, ball.norm), tied)

@@ -14,6 +14,7 @@ from robench.classifiers.outputs import check_logits
 from robench.classifiers.precision import arithmetic
 from robench.errors import FaultError, GradientError, InputError
 from robench.numerics.ball import Ball, finite
+from robench.numerics.goal import Goal
 from robench.numerics.losses import Objective, label_logit, margin, wrong_classes
 from robench.specs import Access
 from robench.specs.settings import Precision
@@ -42,6 +43,7 @@ class Jacobian(NamedTuple):
     """Logit gaps Z_k - Z_y of classes k to the label, (M, J), and their gradients (M, J, C, H, W).
 
     A gap is negative while the label wins; `classes` are the k (M, J), `logits` (M, K) those of the same pass.
+    With a target t there is one gap, Z_t - max_{i != t} Z_i.
     """
 
     gradients: Tensor
@@ -56,7 +58,11 @@ class Oracle:
     Every forward and backward pass is counted for its example. A point passed as a candidate that is
     misclassified and inside the ball is remembered with its query count, for the judge to rule on.
 
+    If the examples have target classes, only the target is a success, and every objective and every logit gap aims at
+    it: so an algorithm that uses nothing else aims without knowing it.
+
     Attributes:
+        goal: labels and targets of the examples of the chunk.
         active: positions in the chunk of the examples still under attack, int64 (A,).
         forwards, backwards: passes spent on each example of the chunk, int64 (N,).
         found: mask of the examples with a candidate that waits for the judge, bool (N,).
@@ -67,8 +73,9 @@ class Oracle:
         step: step of the engine, for messages.
         slopes, flat: number of gradients that were asked for, and of those that were exactly zero.
         external: whether another library's attack used the network.
-        first, nearest: margin Z_y - max Z_i of an example's first candidate, and smallest margin of all its candidates,
-            float32 (N,); infinite without a candidate, and for minimum-norm attacks, whose points lie anywhere.
+        first, nearest: margin of an example's first candidate (`Goal.margin`), and smallest margin of all its
+            candidates, float32 (N,); infinite without a candidate, and for minimum-norm attacks, whose points lie
+            anywhere.
         missed_success: mask of the examples misclassified while `watching` was off, bool (N,).
     """
 
@@ -83,8 +90,10 @@ class Oracle:
         bounds: Bounds,
         batcher: MicroBatcher,
         precision: Precision,
+        target: Tensor | None = None,
     ) -> None:
         n = len(y)
+        self.goal = Goal(y, target)
         self.network, self.ball, self.y, self.ids = network, ball, y, ids
         self.access, self.bounds, self.batcher, self.precision = access, bounds, batcher, precision
         self.active = torch.arange(n, device=y.device)
@@ -155,7 +164,7 @@ class Oracle:
         chunk_rows = self._chunk_rows(rows)
         with arithmetic(self.precision, self.network.device):
             gradient, value, logits = self.batcher(
-                lambda *parts: self._differentiate(objective, *parts), x, self.y[chunk_rows], *given
+                lambda *parts: self._differentiate(objective, *parts), x, *self.labels_of(chunk_rows), *given
             )
         self._differentiated(x, gradient, logits, chunk_rows, candidate, backwards=1)
         return GradientResult(gradient, value, logits)
@@ -167,7 +176,7 @@ class Oracle:
 
         Args:
             x: the points.
-            classes: the classes whose gaps are wanted; by default all wrong classes.
+            classes: the classes whose gaps are wanted; by default all wrong classes; with targets, always theirs.
             rows: the active example of each point, (M,); by default one point for each example, in order.
             candidate: whether the points are proposals.
 
@@ -178,7 +187,8 @@ class Oracle:
         self._require("gradient")
         chunk_rows = self._chunk_rows(rows)
         with arithmetic(self.precision, self.network.device):
-            parts = self.batcher(self._lead_slopes, x, self.y[chunk_rows], *(() if classes is None else (classes,)))
+            given = () if classes is None or self.goal.target is not None else (classes,)
+            parts = self.batcher(self._lead_slopes, x, *self.labels_of(chunk_rows), *given)
         answer = Jacobian(*parts)
         self._differentiated(x, answer.gradients, answer.logits, chunk_rows, candidate, answer.logit_gaps.shape[1])
         return answer
@@ -228,6 +238,11 @@ class Oracle:
     def _chunk_rows(self, rows: Tensor | None) -> Tensor:
         return self.active if rows is None else self.active[rows]
 
+    def labels_of(self, chunk_rows: Tensor) -> tuple[Tensor, ...]:
+        """Return the labels of some examples and, if there are targets, these."""
+        goal = self.goal.take(chunk_rows)
+        return (goal.y,) if goal.target is None else (goal.y, goal.target)
+
     def _require(self, access: Access) -> None:
         if access not in ALLOWED[self.access]:
             raise FaultError(f"an attack with {self.access} access asked for a {access}: declare it in the stanza.")
@@ -262,16 +277,21 @@ class Oracle:
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             logits, seen = self.network.answer(x, objective.input_kind)
-            value = objective(seen.float(), y, *given)
+            value_of = objective if self.goal.target is None else objective.towards
+            value = value_of(seen.float(), y, *given)
             gradient = _gradient(value, x)
         return gradient, value.detach(), logits.detach()
 
-    def _lead_slopes(self, x: Tensor, y: Tensor, classes: Tensor | None = None) -> tuple[Tensor, ...]:
+    def _lead_slopes(self, x: Tensor, y: Tensor, given: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return gradients, gaps, their classes and logits; `given` are classes (M, J), or targets (M,)."""
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             logits, _ = self.network.answer(x, "logits")
-            classes = wrong_classes(y, logits.shape[1]) if classes is None else classes
-            logit_gaps = logits.gather(1, classes) - label_logit(logits, y)[:, None]
+            if given is not None and self.goal.target is not None:
+                classes, logit_gaps = given[:, None], margin(logits, given)[:, None]
+            else:
+                classes = wrong_classes(y, logits.shape[1]) if given is None else given
+                logit_gaps = logits.gather(1, classes) - label_logit(logits, y)[:, None]
             slopes = [_gradient(lead, x, keep=True) for lead in logit_gaps.unbind(1)]
         return torch.stack(slopes, 1), logit_gaps.detach(), classes, logits.detach()
 
@@ -285,9 +305,10 @@ class Oracle:
         if not candidate:
             return
         broken_points = ~finite(x)
-        wrong = (logits.argmax(1) != self.y[chunk_rows]) | broken_points
+        goal = self.goal.take(chunk_rows)
+        wrong = goal.reached(logits) | broken_points
         if self.bounds != "none":
-            margins = margin(logits, self.y[chunk_rows])
+            margins = goal.margin(logits)
             fresh = self.first[chunk_rows].isinf()
             self.first[chunk_rows[fresh]] = margins[fresh]
             self.nearest.scatter_reduce_(0, chunk_rows, margins, "amin")

@@ -8,7 +8,6 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
-from robench.numerics.losses import margin
 from robench.specs import Access
 
 GROUP = 16
@@ -41,6 +40,7 @@ class Antithetic(Algorithm[State]):
 
     access: ClassVar[Access] = "score"
     needs_fp32: ClassVar[bool] = True
+    can_aim: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Count the iterate and two probes per direction for each step, and the engine's last look."""
@@ -52,7 +52,7 @@ class Antithetic(Algorithm[State]):
 
     def step(self, state: State, t: int, task: Task) -> State:
         """Query the iterate; if it is classified correctly, take a step along the estimated gradient."""
-        standing = task.oracle.logits(state.x, candidate=True).argmax(1) == task.y
+        standing = ~task.goal.reached(task.oracle.logits(state.x, candidate=True))
         x = state.x.clone()
         # A few examples at a time, so that their probes fill the micro-batches.
         for rows in standing.nonzero().flatten().split(max(BATCHES * task.oracle.batcher.size // (2 * GROUP), 1)):
@@ -71,7 +71,8 @@ class Antithetic(Algorithm[State]):
             probes = torch.stack([x[:, None] + self.sigma * u, x[:, None] - self.sigma * u], 2).clamp(0, 1)
             each = 2 * shape[0]
             logits = task.oracle.logits(probes.flatten(0, 2), rows.repeat_interleave(each))
-            value = -margin(logits, task.y.repeat_interleave(each)).view(len(x), -1, 2)
+            of = torch.arange(len(x), device=x.device).repeat_interleave(each)
+            value = -task.goal.take(of).margin(logits).view(len(x), -1, 2)
             total += torch.einsum("mg,mgchw->mchw", value[..., 0] - value[..., 1], u)
         return total / (2 * self.sigma * self.directions)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from robench.access.oracle import Bounds, Oracle
 from robench.data.pixels import Images
 from robench.numerics.ball import Ball
+from robench.numerics.goal import Goal
 from robench.numerics.losses import InputKind, Objective, rivals
 from robench.numerics.randomness import ExampleRandom
 from robench.specs import NORMS, Access, Norm
@@ -87,6 +88,8 @@ class Task:
         steps: total number of steps.
         references: reference examples of the split, for algorithms that see features.
         crafted: each example's adversarial example from another network, (A, C, H, W), for transfer.
+        target_class: the class that the network shall predict for each example, int64 (A,); None if any wrong class
+            will do.
     """
 
     x: Tensor
@@ -99,6 +102,12 @@ class Task:
     steps: int
     references: ReferenceExamples | None = None
     crafted: Tensor | None = None
+    target_class: Tensor | None = None
+
+    @property
+    def goal(self) -> Goal:
+        """The predictions that are successes."""
+        return Goal(self.y, self.target_class)
 
     def objective(self, name: str, scale: float, margin: float) -> Objective:
         """Make an objective with the constants of the network's head; without an HE head, with the given ones."""
@@ -117,8 +126,11 @@ class Task:
     def target(self) -> tuple[Tensor, int]:
         """Return the wrong class that this restart aims at, (A,), and how often all classes have had their turn.
 
-        The first restart takes the wrong class with the largest clean logit, the second the next class, and so on.
+        The first restart takes the wrong class with the largest clean logit, the second the next class, and so on. If
+        the examples have target classes, every restart takes these.
         """
+        if self.target_class is not None:
+            return self.target_class, self.random.restart
         order = rivals(self.oracle.logits(self.x), self.y).argsort(dim=1, descending=True, stable=True)
         rounds, place = divmod(self.random.restart, order.shape[1] - 1)
         return order[:, place], rounds
@@ -127,7 +139,16 @@ class Task:
         """Return the task of some of the examples."""
         crafted = None if self.crafted is None else self.crafted[rows]
         random = self.random.take(rows)
-        return replace(self, x=self.x[rows], y=self.y[rows], ball=self.ball.take(rows), random=random, crafted=crafted)
+        goal = self.goal.take(rows)
+        return replace(
+            self,
+            x=self.x[rows],
+            y=goal.y,
+            ball=self.ball.take(rows),
+            random=random,
+            crafted=crafted,
+            target_class=goal.target,
+        )
 
 
 class Algorithm(ABC, Generic[StateT]):
@@ -145,6 +166,8 @@ class Algorithm(ABC, Generic[StateT]):
         checks_own_proposals: whether each step queries every point that it proposes. If False, step t queries what the
             earlier steps proposed, and the engine queries the last proposal.
         example_independent: whether the verdict of an example does not depend on the other examples of the split.
+        can_aim: whether the algorithm can lead an example to one target class: then it takes successes and margins from
+            `Task.goal` only, and gradients from the oracle's objectives and logit gaps, which aim at the target.
         batch_random: whether numbers are drawn once for all examples of a chunk, so that verdicts depend on the chunk.
     """
 
@@ -157,6 +180,7 @@ class Algorithm(ABC, Generic[StateT]):
     needs_fp32: ClassVar[bool] = False
     example_independent: ClassVar[bool] = True
     batch_random: ClassVar[bool] = False
+    can_aim: ClassVar[bool] = False
 
     @property
     def attack_objective(self) -> Objective | None:
@@ -172,6 +196,11 @@ class Algorithm(ABC, Generic[StateT]):
     def min_classes(self) -> int:
         """Smallest number of classes for which the algorithm is defined."""
         return self.attack_objective.min_classes if self.attack_objective else 2
+
+    @property
+    def min_classes_aimed(self) -> int:
+        """Smallest number of classes for which the algorithm is defined if it aims at a class."""
+        return self.attack_objective.min_classes_aimed if self.attack_objective else self.min_classes
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Return the most forwards and backwards of one restart on one example, the engine's last look included."""

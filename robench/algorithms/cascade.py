@@ -13,6 +13,7 @@ from torch import Tensor, where
 from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
 from robench.numerics.ball import per_example
+from robench.numerics.goal import Goal
 from robench.numerics.losses import Objective, label_logit, rivals
 
 
@@ -66,6 +67,8 @@ class Cascade(Algorithm[PairState]):
     run depends on the total number of steps, so the accuracy at every smaller budget is read from the same
     attack. The constants were chosen on training examples (tools/choose_cascade.py).
 
+    With a target class t all runs lead to t, and its gap is Z_t - max_{i != t} Z_i.
+
     Attributes:
         opening, survey, deep: steps in a run of each kind.
         targets: number of wrong classes in the survey.
@@ -92,6 +95,7 @@ class Cascade(Algorithm[PairState]):
     version: ClassVar[int] = 2
     bounds: ClassVar[Bounds] = "own"
     checks_own_proposals: ClassVar[bool] = True
+    can_aim: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Count the pass at the clean point, the passes of every step, and the passes at the ends of runs."""
@@ -101,7 +105,7 @@ class Cascade(Algorithm[PairState]):
 
     def init(self, task: Task) -> PairState:
         """Start from the clean point and its gaps."""
-        gap = _gaps(task.oracle.logits(task.x), task.y)
+        gap = _gaps(task.oracle.logits(task.x), task.goal)
         lanes = task.x[:, None].repeat_interleave(self.lanes, 1)
         target = task.y[:, None].repeat_interleave(self.lanes, 1)
         active = torch.ones_like(task.y, dtype=torch.bool)
@@ -110,7 +114,7 @@ class Cascade(Algorithm[PairState]):
     def step(self, state: PairState, t: int, task: Task) -> PairState:
         """Take one step of the runs of all active examples; begin new runs if the last runs have ended."""
         whole = state
-        run = self._run(t, state.gap.shape[1])
+        run = self._run(t, state.gap.shape[1] if task.target_class is None else 2)
         if run.i == 0 and run.kind == "deep":
             share = self.hope / (1 + run.before / self.fade)
             whole = replace(whole, active=whole.gap.amax(1) >= share * whole.clean)
@@ -153,12 +157,12 @@ class Cascade(Algorithm[PairState]):
         targeted = run.kind != "opening"
         objective, given = (Objective("lead"), (target,)) if targeted else (Objective("margin"), ())
         slope = task.oracle.gradient(x, objective, rows[of], given=given)
-        pairs = _remember(pairs, x, slope.logits, task.y)
+        pairs = _remember(pairs, x, slope.logits, task.goal)
         rates = [self._rate(lane, run) for lane in range(run.lanes)]
         eta = x.new_tensor(rates).repeat(len(rows)) * ball.eps * (1 + math.cos(math.pi * run.i / run.length)) / 2
         x = ball.project(x + per_example(eta, x) * ball.steepest(slope.gradient))
         if run.i == run.length - 1:
-            pairs = _remember(pairs, x, task.oracle.logits(x, rows[of], candidate=True), task.y)
+            pairs = _remember(pairs, x, task.oracle.logits(x, rows[of], candidate=True), task.goal)
         lanes = pairs.lanes.clone()
         lanes[:, : run.lanes] = x.unflatten(0, (-1, run.lanes))
         return replace(pairs, lanes=lanes)
@@ -174,8 +178,11 @@ def _is_last_of_deep(lane: int, run: Run) -> bool:
     return run.kind == "deep" and lane == run.lanes - 1
 
 
-def _gaps(logits: Tensor, y: Tensor) -> Tensor:
-    return rivals(logits, y) - label_logit(logits, y)[:, None]
+def _gaps(logits: Tensor, goal: Goal) -> Tensor:
+    """Return the gap of each class to the label, (A, K); with targets, only the target's to its strongest rival."""
+    if goal.target is None:
+        return rivals(logits, goal.y) - label_logit(logits, goal.y)[:, None]
+    return torch.full_like(logits, float("-inf")).scatter(1, goal.target[:, None], -goal.margin(logits)[:, None])
 
 
 def _most_promising(gap: Tensor, tries: Tensor, discount: float, *, fresh: bool) -> Tensor:
@@ -185,12 +192,13 @@ def _most_promising(gap: Tensor, tries: Tensor, discount: float, *, fresh: bool)
     return score.masked_fill((tries > 0) if fresh else (tries == 0), float("-inf")).argmax(1)
 
 
-def _remember(pairs: PairState, x: Tensor, logits: Tensor, y: Tensor) -> PairState:
+def _remember(pairs: PairState, x: Tensor, logits: Tensor, goal: Goal) -> PairState:
     """Keep the largest gap of each class over all parallel runs, and the point with the largest gap of all."""
-    lanes = len(x) // len(y)
-    gap = _gaps(logits, y.repeat_interleave(lanes)).unflatten(0, (-1, lanes))
+    n = len(goal.y)
+    rows, lanes = torch.arange(n, device=x.device), len(x) // n
+    gap = _gaps(logits, goal.take(rows.repeat_interleave(lanes))).unflatten(0, (-1, lanes))
     value, lane = gap.amax(2).max(dim=1)
-    x = x.unflatten(0, (-1, lanes))[torch.arange(len(y), device=y.device), lane]
+    x = x.unflatten(0, (-1, lanes))[rows, lane]
     better = per_example(value > pairs.gap.amax(1), x)
     return replace(pairs, x=where(better, x, pairs.x), gap=pairs.gap.maximum(gap.amax(1)))
 

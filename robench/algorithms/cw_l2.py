@@ -64,6 +64,7 @@ class CWL2(Algorithm[BinarySearch]):
 
     norms: ClassVar[tuple[Norm, ...]] = ("l2",)
     bounds: ClassVar[Bounds] = "none"
+    can_aim: ClassVar[bool] = True
 
     def init(self, task: Task) -> BinarySearch:
         """Start from the clean point as w, with the first constant."""
@@ -76,7 +77,7 @@ class CWL2(Algorithm[BinarySearch]):
         """Run one iteration of Adam; after the last iteration for a constant, choose the next constant."""
         search, i = state, t % self.iterations
         ascent, value, logits = task.oracle.gradient(search.x, Objective("margin"))
-        won = search.won | ((logits.argmax(1) != task.y) & (value >= self.kappa))
+        won = search.won | (task.goal.reached(logits) & (value >= self.kappa))
         search = replace(search, won=won)
         if i == self.iterations - 1:
             return self._next_constant(search, task)

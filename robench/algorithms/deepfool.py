@@ -39,6 +39,7 @@ class DeepFool(Algorithm[BoundaryPath]):
     overshoot: Positive = 0.02
 
     bounds: ClassVar[Bounds] = "none"
+    can_aim: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Count the proposal and the iterate of each step, and a backward for each wrong class."""
@@ -63,7 +64,7 @@ class DeepFool(Algorithm[BoundaryPath]):
 
     def _looked(self, path: BoundaryPath, task: Task) -> Tensor:
         rows = (~path.crossed).nonzero().flatten()
-        wrong = task.oracle.logits(path.x[rows], rows, candidate=True).argmax(1) != task.y[rows]
+        wrong = task.goal.take(rows).reached(task.oracle.logits(path.x[rows], rows, candidate=True))
         return path.crossed.index_copy(0, rows, wrong)
 
 

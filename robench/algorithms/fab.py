@@ -45,6 +45,7 @@ class FAB(Algorithm[Boundary]):
     beta: Positive = 0.9
 
     bounds: ClassVar[Bounds] = "none"
+    can_aim: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Count two forwards per step, and a backward for each class that is compared."""
@@ -58,7 +59,7 @@ class FAB(Algorithm[Boundary]):
 
     def step(self, state: Boundary, t: int, task: Task) -> Boundary:
         """Query x; if it is misclassified, go back towards the clean point; then cross the closest boundary."""
-        crossed = task.oracle.logits(state.x, candidate=True).argmax(1) != task.y
+        crossed = task.goal.reached(task.oracle.logits(state.x, candidate=True))
         back = task.x + self.beta * (state.x - task.x)
         x = where(per_example(crossed, back), back, state.x)
         w, gap = self._closest(x, state.target, task)

@@ -1,5 +1,7 @@
 """Base of the attacks that follow the gradient of a declared objective: PGD, MIM, APGD."""
 
+from typing import ClassVar
+
 from pydantic.dataclasses import dataclass
 
 from robench.algorithms.base import STRICT, Algorithm, ObjectiveName, Positive, StateT, Task
@@ -18,6 +20,8 @@ class GradientAttack(Algorithm[StateT]):
     objective: ObjectiveName = "ce"
     scale: Positive = 15.0
     margin: float = 0.2
+
+    can_aim: ClassVar[bool] = True
 
     @property
     def attack_objective(self) -> Objective:

@@ -10,7 +10,6 @@ from torch import Tensor, where
 
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
 from robench.numerics.ball import TINY, per_example
-from robench.numerics.losses import margin
 from robench.specs import Access, Norm
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -51,6 +50,7 @@ class Square(Algorithm[SquareSearch]):
 
     access: ClassVar[Access] = "score"
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    can_aim: ClassVar[bool] = True
 
     def init(self, task: Task) -> SquareSearch:
         """Return the paper's start, not queried yet."""
@@ -59,7 +59,7 @@ class Square(Algorithm[SquareSearch]):
 
     def step(self, state: SquareSearch, t: int, task: Task) -> SquareSearch:
         """Query the proposal, keep it if it is better, and make the next one."""
-        found = margin(task.oracle.logits(state.x, candidate=True), task.y)
+        found = task.goal.margin(task.oracle.logits(state.x, candidate=True))
         better = found < state.margin
         best = where(per_example(better, task.x), state.x, state.best)
         x = PROPOSALS[task.ball.norm](best, self._covered(t + 1), t + 1, task, spare=int(self.inner))

@@ -9,7 +9,6 @@ from torch import Tensor, where
 
 from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
-from robench.numerics.losses import margin
 from robench.specs import Access
 
 BETA = (0.9, 0.999, 1e-8)
@@ -50,6 +49,7 @@ class ZOO(Algorithm[Moments]):
     bounds: ClassVar[Bounds] = "none"
     checks_own_proposals: ClassVar[bool] = True
     needs_fp32: ClassVar[bool] = True
+    can_aim: ClassVar[bool] = True
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Count two probes per update."""
@@ -86,7 +86,7 @@ class ZOO(Algorithm[Moments]):
         rows = torch.arange(len(x), device=x.device)
         ahead, behind = (x + self.sigma * along).clamp(0, 1), (x - self.sigma * along).clamp(0, 1)
         logits = task.oracle.logits(torch.cat([ahead, behind]), rows.repeat(2), candidate=True)
-        value = margin(logits, task.y.repeat(2)).view(2, -1)
+        value = task.goal.take(rows.repeat(2)).margin(logits).view(2, -1)
         apart = (ahead - behind).flatten(1).amax(1)
         return where(apart > 0, (value[0] - value[1]) / apart.clamp_min(self.sigma / 2), 0.0)
 

@@ -49,7 +49,7 @@ def _cells(cell: Cell) -> dict[str, str]:
 
 def _setting(pair: Pair) -> str:
     header = pair.first[0].header
-    return f"{header.dataset}, {header.threat}, {header.n} examples."
+    return f"{header.dataset}, {header.goal}, {header.n} examples."
 
 
 def _particulars(pair: Pair) -> Iterator[str]:

@@ -13,7 +13,7 @@ from robench.report.selection import base_name, defense, in_order, latest_per_ke
 from robench.specs import CARD, find_card
 from robench.store import Record, read_file
 
-SETTING = ("data", "threat")
+SETTING = ("data", "threat", "target")
 """The keys of an identity that two inputs must share; an attack whose other keys differ is left out."""
 MAY_DIFFER = (*FREE, "precision")
 """The keys of an identity that may differ between two compared records."""

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from robench.classifiers.heads import HypersphereHead, LinearHead
 from robench.classifiers.normalised import Normalised
+from robench.classifiers.single_logit import SingleLogit, without_wrapper
 from robench.errors import InputError, unknown
 
 Head = nn.Linear | nn.Conv2d | LinearHead | HypersphereHead
@@ -87,7 +88,8 @@ def layer_of(model: nn.Module, name: str) -> nn.Module:
     """
     if not isinstance(name, str):
         raise InputError(f"feature_layer is a {type(name).__name__}, expected a name from model.named_modules().")
-    inner = model.network if isinstance(model, Normalised) else model
+    inner = without_wrapper(model)
+    inner = inner.network if isinstance(inner, Normalised) else inner
     layers: dict[str, nn.Module] = dict(inner.named_modules(remove_duplicate=False))
     if not name or name not in layers:
         raise unknown("feature layer", name, [each for each in layers if each])
@@ -109,6 +111,9 @@ def find(model: nn.Module, name: str | None, ask: Ask, x: Tensor) -> FeatureLaye
     Raises:
         InputError: there is no layer of that name, or it gives no features.
     """
+    if isinstance(model, SingleLogit):
+        found = find(model.network, name, lambda images: ask(images)[:, 1:], x)
+        return None if found is None else replace(found, head=None)  # a layer of one output gives no two logits
     named = None if name is None else FeatureLayer(name, layer_of(model, name), "output")
     heads = [module for module in model.modules() if isinstance(module, Head)]
     with _watched(heads, _both) as calls, _watched([named.module] if named else [], _given) as shown:
@@ -118,8 +123,8 @@ def find(model: nn.Module, name: str | None, ask: Ask, x: Tensor) -> FeatureLaye
     if named is None:
         if last is None:
             return None
-        found = FeatureLayer(_name_of(model, last.module), last.module, "input", last.head)
-        return _read_again(found, ask, x)
+        layer = FeatureLayer(_name_of(model, last.module), last.module, "input", last.head)
+        return _read_again(layer, ask, x)
     z = named.features([seen for _, seen in shown], len(x))
     return replace(named, head=last.head) if last and torch.equal(z, last.taken) else named
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robench.classifiers.outputs import check_logits
+from robench.classifiers.outputs import check_rows
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def in_groups(network: Callable[[Tensor], object], x: Tensor, size: GroupSize) -
     to the images themselves.
 
     Raises:
-        InputError: the network does not return logits.
+        InputError: the network does not return one row for each image.
     """
     starts = range(0, max(len(x), 1), size.most)
     return torch.cat([_filled(network, x[start : start + size.most], size.least) for start in starts])
@@ -66,7 +66,7 @@ def in_groups(network: Callable[[Tensor], object], x: Tensor, size: GroupSize) -
 def _filled(network: Callable[[Tensor], object], group: Tensor, least: int) -> Tensor:
     missing = least - len(group)
     if missing <= 0:
-        return check_logits(network(group), len(group))
+        return check_rows(network(group), len(group))
     last = group[-1:].detach() if len(group) else group.new_zeros(1, *group.shape[1:])
     full = torch.cat([group, last.expand(missing, *group.shape[1:])])
-    return check_logits(network(full), least)[: len(group)]
+    return check_rows(network(full), least)[: len(group)]

@@ -36,11 +36,11 @@ def logits_in(answer: object) -> tuple[object, str]:
     return answer, ""
 
 
-def check_logits(answer: object, n: int) -> Tensor:
-    """Return logits as float32 (N, K), K at least 2; the logit of a masked class, -inf, becomes finite.
+def check_rows(answer: object, n: int) -> Tensor:
+    """Return the logits in an answer, of any shape that has one row for each of n images.
 
     Raises:
-        InputError: the network did not return logits.
+        InputError: the network did not return a tensor with n rows.
     """
     logits, _ = logits_in(answer)
     if not isinstance(logits, Tensor):
@@ -48,9 +48,30 @@ def check_logits(answer: object, n: int) -> Tensor:
             f"the network returns {type(logits).__name__}, expected a tensor of logits (N, K), "
             "an object with .logits, or a tuple that begins with the logits."
         )
-    if logits.dim() != 2 or logits.shape[0] != n or logits.shape[1] < 2:
-        raise InputError(f"the network returns shape {tuple(logits.shape)} for {n} images, expected logits ({n}, K).")
+    if not logits.dim() or logits.shape[0] != n:
+        raise _wrong_shape(logits, n)
+    return logits
+
+
+def check_logits(answer: object, n: int) -> Tensor:
+    """Return logits as float32 (N, K), K at least 2; the logit of a masked class, -inf, becomes finite.
+
+    Raises:
+        InputError: the network did not return logits.
+    """
+    logits = check_rows(answer, n)
+    if logits.dim() == 1 or (logits.dim() == 2 and logits.shape[1] == 1):
+        raise InputError(
+            f"the network returns one value for each image (shape {tuple(logits.shape)}), expected logits ({n}, K): "
+            "if it is the logit of class 1 of two classes, add --single-logit (in Python single_logit=True)."
+        )
+    if logits.dim() != 2 or logits.shape[1] < 2:
+        raise _wrong_shape(logits, n)
     return _unmasked(logits.float())
+
+
+def _wrong_shape(logits: Tensor, n: int) -> InputError:
+    return InputError(f"the network returns shape {tuple(logits.shape)} for {n} images, expected logits ({n}, K).")
 
 
 def _unmasked(logits: Tensor) -> Tensor:

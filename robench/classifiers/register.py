@@ -12,6 +12,7 @@ from robench.classifiers import load_card, save_weights
 from robench.classifiers.frozen import frozen_network
 from robench.classifiers.normalised import Normalised
 from robench.classifiers.outputs import TWICE, check_clean, check_repeatable
+from robench.classifiers.single_logit import without_wrapper
 from robench.classifiers.sources import FunctionResult, Loaded, resolve
 from robench.classifiers.sources.function import FUNCTION
 from robench.classifiers.sources.programs import PROGRAMS
@@ -88,7 +89,8 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
 
 
 def _inner(made: nn.Module) -> nn.Module:
-    """Return the network without the normalisation before it."""
+    """Return the network without the normalisation before it and the second logit after it."""
+    made = without_wrapper(made)
     return made.network if isinstance(made, Normalised) else made
 
 
@@ -138,6 +140,7 @@ def _text(dataset: str, about: str, sha256: str, loaded: Loaded, architecture: A
         "about": about,
         "sha256": sha256,
         "feature_layer": loaded.feature_layer,
+        "single_logit": loaded.single_logit or None,
         "architecture": architecture.model_dump(),
         "head": loaded.head.model_dump(exclude_defaults=loaded.head == Head()),
         "input": loaded.input.model_dump(),

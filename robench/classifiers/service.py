@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robench.classifiers.single_logit import two_logits
 from robench.errors import InputError
 from robench.paths import require_name
 from robench.specs import Access
@@ -31,19 +32,26 @@ class Service(nn.Module):
             larger the likelier, or labels (M,), integers; tensors, arrays or lists.
         name: distinguishes the service in records; another version of the service needs another name.
         classes: number of classes; needed only if the callable returns labels.
+        single_logit: whether the callable returns one number z for each image, the logit of class 1 of two classes.
         log: a file that gets one line per call, the number of images, before the call is made: the count
             survives an interruption and continues.
     """
 
     def __init__(
-        self, ask: Callable[[Tensor], Any], name: str, *, classes: int | None = None, log: str | Path | None = None
+        self,
+        ask: Callable[[Tensor], Any],
+        name: str,
+        *,
+        classes: int | None = None,
+        single_logit: bool = False,
+        log: str | Path | None = None,
     ) -> None:
         super().__init__()
         require_name(name, "the name of a service")
         if not callable(ask):
             raise InputError(f"service '{name}' is a {type(ask).__name__}, expected a callable.")
         # In a tuple: a callable that is a network must not become a submodule, and stays on its device.
-        self.asked, self.name, self.classes = (ask,), name, classes
+        self.asked, self.name, self.classes, self.single_logit = (ask,), name, classes, single_logit
         self.log = None if log is None else Path(log)
         self.sent = 0 if self.log is None else _total(self.log)
         self.access: Access | None = None
@@ -51,7 +59,7 @@ class Service(nn.Module):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that distinguish the service in records."""
-        return {"service": self.name}
+        return {"service": self.name} | ({"single_logit": True} if self.single_logit else {})
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores (M, K); labels become 1 for the class and 0 for all others.
@@ -70,7 +78,14 @@ class Service(nn.Module):
             raise InputError(
                 f"service '{self.name}' answers with {type(reply).__name__}, expected scores (M, K) or labels (M,)."
             ) from error
+        if self.single_logit:
+            answer = two_logits(answer, len(x), f"service '{self.name}'")
         kind: Access = "score" if answer.dim() == SCORES else "decision"
+        if answer.shape[1:] == (1,) or (answer.dim() == LABELS and answer.is_floating_point()):
+            raise InputError(
+                f"service '{self.name}' answers with one number for each image, no label: if it is the logit of class "
+                "1 of two classes, add single_logit=True."
+            )
         if answer.dim() not in (SCORES, LABELS) or len(answer) != len(x):
             raise InputError(
                 f"service '{self.name}' answers with shape {tuple(answer.shape)} to {len(x)} images: "

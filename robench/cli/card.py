@@ -16,6 +16,7 @@ from robench.cli.network_options import (
     Mean,
     NetworkOptions,
     Scale,
+    SingleLogit,
     Std,
     Variant,
     Weights,
@@ -50,6 +51,7 @@ def init(
     feature_layer: FeatureLayer = None,
     variant: Variant = None,
     key: Key = None,
+    single_logit: SingleLogit = False,
     name: Annotated[str | None, typer.Option(help="Name of the defense.  [default: the file's name]")] = None,
     about: Annotated[str, typer.Option(help="One line about the defense.")] = "trained elsewhere",
     out: Annotated[Path, typer.Option(help="Folder for <dataset>/<name>/; models/ of a checkout is the registry.")] = (
@@ -66,7 +68,8 @@ def init(
 
     data = find_dataset(dataset)
     (network,) = networks(
-        [model], NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key)
+        [model],
+        NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit),
     )
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")

@@ -19,6 +19,7 @@ from robench.cli.network_options import (
     Mean,
     NetworkOptions,
     Scale,
+    SingleLogit,
     Std,
     Variant,
     Weights,
@@ -38,6 +39,7 @@ from robench.cli.options import (
 )
 from robench.cli.screens import errors, output
 from robench.cli.selecting import select_attacks, select_data, select_defense, select_substitutes
+from robench.cli.target import TargetText
 from robench.data.choice import ExampleChoice
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
@@ -76,6 +78,7 @@ def evaluate(
     feature_layer: FeatureLayer = None,
     variant: Variant = None,
     key: Key = None,
+    single_logit: SingleLogit = False,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense instead of each --model. Repeatable.")
     ] = None,
@@ -87,6 +90,7 @@ def evaluate(
     ] = None,
     norm: Norm = None,
     eps: Eps = None,
+    target: TargetText = None,
     limit: Limit = None,
     sample: Annotated[
         int | None, typer.Option(help="Evaluate only N examples, drawn by --seed, with all classes in proportion.")
@@ -131,10 +135,13 @@ def evaluate(
     corruptions = wanted(battery or ())
     if example and corruptions:
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
+    if target is not None and corruptions:
+        raise InputError("--target is for attacks: leave the battery of corruptions out.")
     attacks = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
     asked = networks(
-        model, NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key)
+        model,
+        NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit),
     )
     cards = [select_defense(each.name, dataset, norm, eps) for each in asked if each.plain]
     others = [(each, *select_data(each, dataset, norm, eps)) for each in asked if not each.plain]
@@ -170,6 +177,7 @@ def evaluate(
         quiet=quiet,
         choice=choice,
         executor=make_executor(engine, device, ray_address),
+        target=target,
     )
     tasks = [(NetworkUnderTest.of_card(card), data, threat) for card, data, threat in cards]
     tasks += [(NetworkUnderTest.of_user(each, data.name), data, threat) for each, data, threat in others]

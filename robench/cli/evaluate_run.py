@@ -7,6 +7,7 @@ from typing import Any
 from robench.cli.corrupt import Kind, corrupt, corruption_plan
 from robench.cli.dry import CHEAPER
 from robench.cli.screens import Screen, errors, output, show
+from robench.cli.target import read_target
 from robench.data import Dataset
 from robench.data.choice import ExampleChoice
 from robench.engine.executors.base import Executor
@@ -39,6 +40,7 @@ class EvalRun:
     quiet: bool
     choice: ExampleChoice
     executor: Executor
+    target: str | None = None
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
 
@@ -80,7 +82,10 @@ class EvalRun:
     def _request(self, task: Task) -> EvaluationRequest:
         under_test, data, threat = task
         split = self.choice.of(data, self.data_dir)
-        return EvaluationRequest(under_test, split, threat, self.attacks, self.settings, self.substitutes)
+        request = EvaluationRequest(under_test, split, threat, self.attacks, self.settings, self.substitutes)
+        if self.target is None:
+            return request
+        return request.aiming_at(read_target(self.target, data, self.data_dir))
 
     def _attack(self, request: EvaluationRequest) -> None:
         model = request.under_test.model

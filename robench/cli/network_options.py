@@ -51,6 +51,10 @@ Variant = Annotated[
 ]
 Key = Annotated[str | None, typer.Option(help="Part to take if a checkpoint holds several networks, e.g. model_ema.")]
 
+SingleLogit = Annotated[
+    bool, typer.Option("--single-logit", help="The network has one output z for two classes: its logits are (0, z).")
+]
+
 
 @dataclass(frozen=True)
 class NetworkOptions:
@@ -66,6 +70,7 @@ class NetworkOptions:
     feature_layer: str | None = None
     variant: str | None = None
     key: str | None = None
+    single_logit: bool = False
 
 
 def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
@@ -79,7 +84,10 @@ def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
         if name.endswith(".py"):
             raise InputError(f"--model {name} is a file: say which function makes the network, {name}:make_model.")
     found = [
-        NetworkSpec(name, said.weights, given, last, said.feature_layer, said.variant, said.key) for name in models
+        NetworkSpec(
+            name, said.weights, given, last, said.feature_layer, said.variant, said.key, single_logit=said.single_logit
+        )
+        for name in models
     ]
     for network in found:
         if last is not None and network.kind != "checkpoint":

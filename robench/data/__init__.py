@@ -81,6 +81,18 @@ class Dataset:
         except (IndexError, KeyError) as error:
             raise InputError(f"'{self.name}' has no test example {ids.max()}.") from error
 
+    def class_names(self, data_dir: Path | None = None) -> list[str]:
+        """Return the names of the classes in the order of their numbers; empty if the dataset has no names.
+
+        Raises:
+            InputError: the names are those of folders that are not there.
+        """
+        named = getattr(self.module, "class_names", None)
+        if named is None:
+            return []
+        found: list[str] = named(self.place or data_dir or DEFAULT_DIR)
+        return found
+
     @property
     def sizes(self) -> tuple[tuple[int, int, int], int]:
         """Return shape and number of classes, for networks that are built to fit them.

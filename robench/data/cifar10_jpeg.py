@@ -13,6 +13,11 @@ FOLDER = "cifar10-jpeg"
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
+def class_names(data_dir: Path) -> list[str]:
+    """Return the names of the classes in the order of labels."""
+    return list(CLASSES)
+
+
 def load(part: str, data_dir: Path) -> Split:
     """Load the 'train' or 'test' images in the order of classes and file names.
 

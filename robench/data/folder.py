@@ -68,6 +68,15 @@ def root(folder: Path, part: str) -> Path:
     raise InputError(f"'{folder}' has no folder {PARTS[part][0]}: put its classes there, or name another folder.")
 
 
+def class_names(folder: Path) -> list[str]:
+    """Return the names of the classes of the test part in the order of labels.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    return classes(root(folder, "test"))
+
+
 def classes(folder: Path) -> list[str]:
     """Return the names of the class folders in the order of labels."""
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))

@@ -69,23 +69,30 @@ class Job:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Examples to attack: x (N, C, H, W), and y, ids, clean predictions, all int64 (N,)."""
+    """Examples to attack: x (N, C, H, W), and y, ids, clean predictions and target classes, all int64 (N,).
+
+    Without targets, any prediction but the label is a success.
+    """
 
     x: Tensor
     y: Tensor
     ids: Tensor
     clean: Tensor
+    target: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, rows: Tensor) -> "Chunk":
         """Return some of the examples."""
-        return Chunk(self.x[rows], self.y[rows], self.ids[rows], self.clean[rows])
+        target = None if self.target is None else self.target[rows]
+        return Chunk(self.x[rows], self.y[rows], self.ids[rows], self.clean[rows], target)
 
     def to(self, device: torch.device) -> "Chunk":
         """Return the chunk on a device."""
-        return Chunk(*(sent(each, device) for each in (self.x, self.y, self.ids, self.clean)))
+        target = None if self.target is None else sent(self.target, device)
+        x, y, ids, clean = (sent(each, device) for each in (self.x, self.y, self.ids, self.clean))
+        return Chunk(x, y, ids, clean, target)
 
 
 @dataclass
@@ -150,6 +157,7 @@ class AttackRun:
             bounds=self.algorithm.bounds,
             batcher=job.batcher,
             precision="fp32" if self.algorithm.needs_fp32 else job.precision,
+            target=chunk.target,
         )
         absent = torch.full_like(chunk.y, -1)
         self.attack_state = AttackState(
@@ -232,7 +240,7 @@ class AttackRun:
         if not len(rows):
             return state, task
         points = self.oracle.points[rows]
-        judged = self.judge.rule(self.ball.take(rows), points, self.chunk.y[rows])
+        judged = self.judge.rule(self.ball.take(rows), points, *self.oracle.labels_of(rows))
         self.claims += len(rows)
         self._record_faults(rows, judged, t)
         won = judged.confirmed
@@ -251,7 +259,7 @@ class AttackRun:
 
     def _record_faults(self, rows: Tensor, judged: JudgeResult, t: int) -> None:
         """Record candidates that the judge did not confirm; errors of rounding and reduced precision are no faults."""
-        rounding = judged.tied if self.job.precision == "fp32" else judged.fault == NOT_MISCLASSIFIED
+        rounding = judged.tied if self.job.precision == "fp32" else judged.fault >= NOT_MISCLASSIFIED
         blamed = (judged.fault != CONFIRMED) & ~rounding
         fresh = rows[blamed & (self.attack_state.first_fault[rows] < 0)]
         self.attack_state.first_fault[fresh] = t
@@ -277,6 +285,7 @@ class AttackRun:
             steps=job.spec.steps,
             references=job.references,
             crafted=crafted,
+            target_class=chunk.target,
         )
 
 

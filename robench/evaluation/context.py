@@ -2,6 +2,7 @@
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,7 @@ from robench.evaluation.cost import SpeedProbe
 from robench.evaluation.diagnostics import EXAMPLES, Probe
 from robench.evaluation.progress import Watcher
 from robench.evaluation.request import EvaluationRequest
+from robench.evaluation.target import require_known
 from robench.specs import Access, AttackSpec
 
 
@@ -48,13 +50,16 @@ class NetworkContext:
 
     def refusal(self, spec: AttackSpec) -> str:
         """Return why an attack does not apply, or an empty text."""
-        kind = bind(spec)
+        kind, aims = bind(spec), self.request.target is not None
+        if aims and not kind.can_aim:
+            return f"{spec.algorithm} cannot aim at a class"
+        fewest = kind.min_classes_aimed if aims else kind.min_classes
         if self.threat.norm not in kind.norms:
             return f"{spec.algorithm} is not defined for {self.threat.norm}"
         if spec.access not in ALLOWED[self.shown]:
             return f"it needs more than the {self.shown}s that the service shows"
-        if kind.min_classes > 2 and self.classes < kind.min_classes:
-            return f"{spec.algorithm} needs at least {kind.min_classes} classes, the network has {self.classes}"
+        if fewest > 2 and self.classes < fewest:
+            return f"{spec.algorithm} needs at least {fewest} classes, the network has {self.classes}"
         return "" if kind.input_kind == "logits" else self._blind(spec, kind)
 
     def _blind(self, spec: AttackSpec, kind: Algorithm[Any]) -> str:
@@ -91,7 +96,8 @@ class NetworkContext:
     def chunk(self, at: Tensor) -> Chunk:
         """Return the examples at some positions of the split, on the network's device."""
         x, y, ids = (sent(each[at], self.device) for each in (self.split.x, self.split.y, self.split.ids))
-        return Chunk(x, y, ids, self.clean[at.to(self.device)])
+        here = at.to(self.device)
+        return Chunk(x, y, ids, self.clean[here], None if self.targets is None else self.targets[here])
 
     @cached_property
     def network(self) -> FrozenNetwork:
@@ -132,12 +138,24 @@ class NetworkContext:
     @cached_property
     def clean(self) -> Tensor:
         """The predicted classes of the clean examples, int64 (N,)."""
-        clean = self.judge.clean(self.split.x, self.split.y, self.split.ids)
+        target, split = self.request.target, self.split
+        lowest = target is not None and target.classes is None
+        clean = self.judge.clean(split.x, split.y, split.ids, least_likely=lowest)
+        if target is not None and target.classes is not None:
+            require_known(target.classes, self.judge.classes)
         if self.judge.looks_like_probabilities and not self.under_test.service:
             self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
         if place := self.judge.place_of_logits:
             self.watcher.notice(f"the network's logits are taken from {place}.")
         return clean
+
+    @cached_property
+    def targets(self) -> Tensor | None:
+        """The class that attacks aim at for each example, int64 (N,); None if any wrong class is a success."""
+        if self.request.target is None:
+            return None
+        clean, given = self.clean, self.request.target.classes  # the clean pass finds the least likely classes
+        return self.judge.least_likely if given is None else given.to(clean.device)
 
     @cached_property
     def correct(self) -> Tensor:
@@ -146,9 +164,11 @@ class NetworkContext:
 
     @cached_property
     def probe(self) -> Probe | None:
-        """Probe on the first correctly classified examples, if there are any."""
+        """Probe on the first correctly classified examples, if there are any; it has no target."""
         rows = self.correct[:EXAMPLES]
-        return Probe(self.network, self.chunk(rows), self.threat, self.batcher) if len(rows) else None
+        if not len(rows):
+            return None
+        return Probe(self.network, replace(self.chunk(rows), target=None), self.threat, self.batcher)
 
     @cached_property
     def speed_probe(self) -> SpeedProbe:

@@ -1,8 +1,8 @@
 """Request for an evaluation: a network, attacks, and how to run them."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from robench.classifiers.sources import resolve
 from robench.data.split import Split
 from robench.engine.loop import VERSION
 from robench.errors import InputError
+from robench.evaluation.target import Target, aim
 from robench.paths import require_name
 from robench.specs import AttackSpec, Card, NetworkSpec, Normalisation, ThreatModel, digest
 from robench.specs.settings import PRECISIONS, SEARCHES, Precision, Search
@@ -114,6 +115,8 @@ class EvaluationRequest:
         attacks: in the order in which results are shown.
         settings: seed, precision, device, sizes.
         substitutes: networks on which transfer attacks are crafted.
+        target: the class that attacks aim at; None if any wrong class is a success.
+        left_out: number of examples that `aiming_at` left out, because the target is their label.
     """
 
     under_test: NetworkUnderTest
@@ -122,6 +125,19 @@ class EvaluationRequest:
     attacks: tuple[AttackSpec, ...]
     settings: Settings = field(default_factory=Settings)
     substitutes: tuple[NetworkUnderTest, ...] = ()
+    target: Target | None = None
+    left_out: int = 0
+
+    def aiming_at(self, target: int | Sequence[int] | str | None) -> "EvaluationRequest":
+        """Return the same request with a target, without the examples whose label it is; see `target.aim`.
+
+        Raises:
+            InputError: the target does not fit the examples.
+        """
+        if target is None:
+            return self
+        split, found = aim(self.split, target)
+        return replace(self, split=split, target=found, left_out=len(self.split) - len(split))
 
     @property
     def dataset(self) -> str:
@@ -131,6 +147,7 @@ class EvaluationRequest:
     def attack_identity(self, spec: AttackSpec) -> dict[str, Any]:
         """Return everything that can change the result of an attack, apart from the network."""
         algorithm = bind(spec)
+        aimed = {} if self.target is None else {"target": self.target.text}
         return {
             "engine": VERSION,
             "data": self.split.identity(),
@@ -138,6 +155,7 @@ class EvaluationRequest:
             "threat": {"norm": self.threat.norm, "eps": self.threat.eps},
             "seed": self.settings.seed,
             "precision": self.settings.precision,
+            **aimed,
         }
 
 

@@ -41,6 +41,8 @@ def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executo
         InputError: the network, the data or the settings cannot be evaluated.
     """
     outcome, made = Outcome(), {}
+    if request.left_out:
+        watcher.notice(f"{request.left_out} examples are left out: the target is their label.")
     with ExitStack() as stack:
         run = EvaluationRun(request, store, watcher, stack, executor)
         applicable, outcome.skipped = run.sort_out(run.crafter.expand(request.attacks))
@@ -82,7 +84,8 @@ def plan(request: EvaluationRequest, store: Store, history: CostHistory | None =
     """
     with ExitStack() as stack:
         run = EvaluationRun(request, store, Quiet(), stack)
-        specs = run.crafter.expand(request.attacks)
+        able = [spec for spec in request.attacks if request.target is None or bind(spec).can_aim]
+        specs = run.crafter.expand(able)
         return [run.planned(spec, specs, history) for spec in specs]
 
 
@@ -145,7 +148,7 @@ class EvaluationRun:
         source = f"compute, {there} of {len(self.split)} examples are stored" if there else source
         classes = int(self.split.y.max()) + 1
         most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * left
-        if history is None or self.request.under_test.service:
+        if history is None or self.request.under_test.service or self.request.target is not None:
             return Planned(spec.name, source, seconds=None, most=most)
         try:
             speed_probe = self.context.speed_probe
@@ -172,6 +175,7 @@ class EvaluationRun:
             threat=self.request.threat,
             seed=self.request.settings.seed,
             n=len(self.split),
+            target="" if self.request.target is None else self.request.target.text,
             precision=self.request.settings.precision,
             device=device_name(self.context.device),
             versions=versions(),

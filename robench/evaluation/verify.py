@@ -15,7 +15,7 @@ from robench.data import DATASETS, Dataset, dataset_of
 from robench.errors import InputError
 from robench.numerics.ball import Ball
 from robench.specs import Card, digest, find_card, list_models
-from robench.store import Header, Rows, Store, read, read_header
+from robench.store import Column, Header, Rows, Store, read, read_header
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def _verify(path: Path, card: Card | None) -> Verification:
         points = torch.stack([_point(blob, clean[0].shape, path) for blob in rows.adversarial[broken]])
         with frozen_network(load_card(card), device) as network:
             ball = Ball(clean, header.threat.norm, header.threat.eps)
-            ruling = Judge(network, MicroBatcher.auto(device)).rule(ball, points, y)
+            # A success with a target is predicted as the target, so the stored prediction names it.
+            target = torch.from_numpy(rows.prediction[broken]) if header.target else None
+            ruling = Judge(network, MicroBatcher.auto(device)).rule(ball, points, y, target)
         # A near-tie on a GPU may be decided differently here: neither confirmed nor a fault.
         faults.update(FAULTS[code] for code in ruling.fault[~ruling.tied].tolist() if code)
         return Verification(header, len(broken), int(ruling.confirmed.sum()), dict(faults))
@@ -111,10 +113,18 @@ def _contradictions(rows: Rows, header: Header) -> Counter[str]:
                 "robust but with a first success": rows.robust & (rows.step >= 0),
                 "broken after the last step": ~rows.robust & (rows.step > limit),
                 "broken but classified correctly": ~rows.robust & (rows.prediction == rows.label),
+                "broken but not of the target class": rows.clean & ~rows.robust & _misses(rows, header),
             }.items()
             if mask.any()
         }
     )
+
+
+def _misses(rows: Rows, header: Header) -> Column:
+    """Return which predictions are not the target class of all examples, bool (N,); all False without such a class."""
+    if not header.target.isdigit():
+        return np.zeros(len(rows), dtype=bool)
+    return np.asarray(rows.prediction != int(header.target))
 
 
 def _point(blob: bytes | None, shape: torch.Size, path: Path) -> torch.Tensor:

@@ -117,9 +117,22 @@ class Objective:
         """Least number of classes for which the objective is defined."""
         return MIN_CLASSES.get(self.name, 2)
 
+    @property
+    def min_classes_aimed(self) -> int:
+        """Least number of classes for which the objective with a target is defined."""
+        return MIN_CLASSES_AIMED.get(self.name, 2)
+
     def __call__(self, seen: Tensor, y: Tensor, *given: Tensor) -> Tensor:
         """Return the values (N,) for its input and labels; `given` are further per-example tensors that it needs."""
         return OBJECTIVES[self.name](seen, y, self.scale, self.margin, *given)
+
+    def towards(self, seen: Tensor, y: Tensor, target: Tensor, *given: Tensor) -> Tensor:
+        """Return the values (N,) of the same objective with target classes (N,): it rises as the target comes nearer.
+
+        A loss of the label that an attack increases becomes the loss of the target with the opposite sign. `given` has
+        no effect: the only class that an aimed attack is given is the target.
+        """
+        return AIMED[self.name](seen, y, self.scale, self.margin, target)
 
 
 OBJECTIVES: dict[str, Callable[..., Tensor]] = {
@@ -134,5 +147,18 @@ OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "dlr_targeted": lambda logits, y, _s, _m, target: targeted_dlr(logits, y, target),
     "feature": lambda z, _y, _s, _m, aim: F.cosine_similarity(z, aim, dim=1),
 }
+AIMED: dict[str, Callable[..., Tensor]] = {
+    "ce": lambda logits, _y, _s, _m, target: -log_odds(logits, target),
+    "ce_scaled": lambda logits, _y, s, _m, target: -log_odds(s * logits, target),
+    "he_margin": lambda logits, _y, s, m, target: -log_odds(with_margin(logits, target, s, m), target),
+    "ce_fn": lambda logits, _y, _s, _m, target: -log_odds(logits, target),
+    "margin": lambda logits, _y, _s, _m, target: margin(logits, target),
+    "probability_margin": lambda logits, _y, _s, _m, target: -probability_odds(logits, target),
+    "lead": lambda logits, _y, _s, _m, target: margin(logits, target),
+    "dlr": lambda logits, y, _s, _m, target: targeted_dlr(logits, y, target),
+    "dlr_targeted": lambda logits, y, _s, _m, target: targeted_dlr(logits, y, target),
+}
+"""Objectives of attacks that aim at one class of each example."""
 INPUT_KINDS: dict[str, InputKind] = {"ce_fn": "normalized", "feature": "features"}
 MIN_CLASSES = {"dlr": 3, "dlr_targeted": 4}
+MIN_CLASSES_AIMED = {"dlr": 4, "dlr_targeted": 4}

@@ -103,7 +103,7 @@ class Evaluation:
         title = (
             f"{header.model}: worst case {worst.robust_accuracy:.2f}% [{low:.1f}, {high:.1f}] "
             f"robust ({level}), {verdicts[0].clean_accuracy:.2f}% clean\n"
-            f"{header.threat}, {header.n} examples, seed {header.seed}"
+            f"{header.goal}, {header.n} examples, seed {header.seed}"
         )
         table = Table(title, "attack", COLUMNS)
         spent = [sum(getattr(r, what) for r in self.results) for what in ("forwards", "backwards", "seconds")]
@@ -177,6 +177,7 @@ class AttackResult:
             "attack": header.attack.name,
             "norm": header.threat.norm,
             "eps": header.threat.text,
+            "target": header.target or None,
             "n": header.n,
             "normalisation": header.normalisation and header.normalisation.model_dump(),
             "clean_accuracy": round(self.clean_accuracy, 4),

@@ -93,7 +93,7 @@ def _rankings(records: Iterable[Record]) -> dict[tuple[str, ...], dict[str, list
 
 
 def _heading(header: Header) -> tuple[str, ...]:
-    parts = header.dataset, str(header.threat), f"{header.n} examples", f"seed {header.seed}", header.precision
+    parts = header.dataset, header.goal, f"{header.n} examples", f"seed {header.seed}", header.precision
     return parts[:3] if (header.seed, header.precision) == (0, "fp32") else parts
 
 
@@ -128,7 +128,7 @@ def _row(records: list[Record], swept: list[Sweep]) -> dict[str, str]:
     row = {
         DATASET: header.dataset,
         DEFENSE: header.model if dataset != header.dataset else name,
-        THREAT: str(header.threat),
+        THREAT: header.goal,
         EXAMPLES: str(header.n),
         WORST: cell(worst.robust_accuracy, worst.interval),
         TRUST: worst.trust.level,

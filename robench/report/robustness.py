@@ -117,7 +117,7 @@ def cell(value: float, interval: tuple[float, float] | None = None) -> str:
 def setting(header: Header) -> str:
     """Return the settings that the records of one table share, in words: dataset, threat model, examples, seed."""
     searched = "" if header.precision == "fp32" else f", searched in {header.precision}"
-    return f"{header.dataset}, {header.threat}, {header.n} examples, seed {header.seed}{searched}"
+    return f"{header.dataset}, {header.goal}, {header.n} examples, seed {header.seed}{searched}"
 
 
 def threats(selection: Selection) -> str:

@@ -23,6 +23,8 @@ FEW = 3
 """Number of examples that other attacks must break alone to count as evidence; fewer are chance."""
 STRONGEST = ("cascade", "square", "autoattack", "rays")
 """Attacks to advise if all attacks that the findings name have been run."""
+CANNOT_AIM = {"autoattack", "feature", "rays", "transfer"}
+"""Algorithms that no finding advises if the attacks have a target (`Algorithm.can_aim`, which needs torch)."""
 NO_DIAGNOSTICS = "no diagnostics: the records were made before there were any; run them again."
 """The note on records without diagnostics."""
 UNMEASURED = "-"
@@ -122,13 +124,16 @@ def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, .
     """Return the attacks that the findings name and that were not run but can be; else the first of `STRONGEST`."""
     ran = {base_name(record.header.attack.name) for record in records}
     shown = max(record.header.diagnostics.get("shown", 0.0) for record in records)
+    aimed = any(record.header.target for record in records)
 
     def fits(name: str) -> bool:
         access = find_attack(name).access
+        if aimed and find_attack(name).algorithm in CANNOT_AIM:
+            return False
         return name not in ran and (not shown or (access in COUNTED and COUNTED.index(access) + 1 >= shown))
 
-    wanted = [each.diagnostic.next for each in found]
-    strongest = [name for name in STRONGEST if found and fits(name)][:1]
+    wanted = [each.diagnostic.next for each in found if each.diagnostic.next]
+    strongest = [name for name in STRONGEST if wanted and fits(name)][:1]
     return tuple(dict.fromkeys(filter(fits, wanted))) or tuple(strongest)
 
 
@@ -218,7 +223,8 @@ def _aims(record: Record) -> bool:
     """Return whether an attack aims at wrong classes one by one."""
     params = _params(record)
     return (
-        record.header.attack.algorithm == "cascade"
+        bool(record.header.target)
+        or record.header.attack.algorithm == "cascade"
         or params.get("objective") == "dlr_targeted"
         or bool(params.get("targeted"))
         or not AIMED.isdisjoint(_parts(record))

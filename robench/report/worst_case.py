@@ -37,6 +37,7 @@ class WorstCase:
             "model": self.header.model,
             "norm": self.header.threat.norm,
             "eps": self.header.threat.text,
+            "target": self.header.target or None,
             "n": self.header.n,
             "robust_accuracy": round(self.robust_accuracy, 4),
             "ci_low": round(self.interval[0], 4),
@@ -54,13 +55,16 @@ def worst_case(records: Sequence[Record], known: Mapping[str, float] | None = No
         known: indicators of trust that no record holds, for example of attacks that could not run.
 
     Raises:
-        IncompleteError: there are no records, or they differ in network, examples or threat model.
+        IncompleteError: there are no records, or they differ in network, examples, threat model or target.
     """
     if not records:
         raise IncompleteError("no attack was run, so there is no worst case: print the report for the reasons.")
     keys = [record.comparison_key for record in records]
-    if len({(record.network, key.data, key.norm, key.eps) for record, key in zip(records, keys, strict=True)}) > 1:
-        raise IncompleteError("records of different networks, examples or threat models have no common worst case.")
+    shared = [(key.data, key.norm, key.eps, key.target) for key in keys]
+    if len({(record.network, *key) for record, key in zip(records, shared, strict=True)}) > 1:
+        raise IncompleteError(
+            "records of different networks, examples, threat models or targets have no common worst case."
+        )
     robust = robust_to_all(records)
     names = tuple(record.header.attack.name for record in records)
     return WorstCase(records[0].header, percent(robust), interval(robust), names, trust(records, known))

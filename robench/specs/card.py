@@ -158,6 +158,8 @@ class Card(Declared):
     """The submodule that returns the penultimate features, if robench does not find it."""
     clean_accuracy: float | None = Field(None, ge=0, le=100)
     """Clean accuracy on the dataset's test images in percent, as published for these weights."""
+    single_logit: bool = False
+    """Whether the network has one output z for two classes, whose logits are (0, z)."""
     recipe: Recipe | None = None
     """The training by robench; None if the defense was trained elsewhere."""
     sha256: str = ""
@@ -231,12 +233,14 @@ class Card(Declared):
 
     def identity(self) -> dict[str, Any]:
         """Return everything in the card that can change a verdict."""
-        return {
+        identity = {
             "architecture": self.architecture.model_dump(),
             "head": self.head.model_dump(),
             "input": self.input.model_dump(),
             "weights": self.sha256,
-        } | ({} if self.feature_layer is None else {"feature_layer": self.feature_layer})
+        }
+        identity |= {} if self.feature_layer is None else {"feature_layer": self.feature_layer}
+        return identity | ({"single_logit": True} if self.single_logit else {})
 
 
 def read_card(path: Path) -> Card:

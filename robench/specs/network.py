@@ -36,6 +36,7 @@ class NetworkSpec:
         feature_layer: the submodule that gives the penultimate features; None where it is to be found.
         variant: which of several functions with the same checkpoint; None where there is only one.
         key: under which the weights stand in their file; None where that is clear.
+        single_logit: whether the network has one output for two classes.
     """
 
     name: str
@@ -45,6 +46,7 @@ class NetworkSpec:
     feature_layer: str | None = None
     variant: str | None = None
     key: str | None = None
+    single_logit: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -63,7 +65,7 @@ class NetworkSpec:
     def plain(self) -> bool:
         """True if the network is a card without any change."""
         said = (self.weights, self.input, self.head, self.feature_layer, self.variant, self.key)
-        return self.kind == "card" and all(each is None for each in said)
+        return self.kind == "card" and not self.single_logit and all(each is None for each in said)
 
     @property
     def label(self) -> str:

@@ -41,6 +41,10 @@ class Header(Hashed):
     `diagnostics` holds measures by the names of `attacks/diagnostics.toml`. `has_curve` tells whether the verdicts
     after fewer steps can be read from the record. `normalisation` holds the mean and std that were applied before the
     network, and where they come from; None in records of older versions and for services.
+
+    `target` names the class that the attack aimed at: a class number, `least-likely`, or `given:` and the SHA-256 of one
+    class per example; it is empty if any wrong class was a success. With a target, `robust` means: correct on the clean
+    example and not turned into the target.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -71,6 +75,7 @@ class Header(Hashed):
     has_adversarial: bool = False
     has_curve: bool = True
     normalisation: Normalisation | None = None
+    target: str = ""
 
     @property
     def model_identity(self) -> str:
@@ -79,8 +84,20 @@ class Header(Hashed):
 
     def dump(self) -> dict[str, Any]:
         """Return the header as JSON-ready data; what older versions did not record is left out if it says nothing."""
-        silent = {"search": self.search == "plain", "normalisation": self.normalisation is None}
+        silent = {
+            "search": self.search == "plain",
+            "normalisation": self.normalisation is None,
+            "target": not self.target,
+        }
         return self.model_dump(by_alias=True, exclude={name for name, left_out in silent.items() if left_out})
+
+    @property
+    def goal(self) -> str:
+        """Threat model and target in words, e.g. `linf 0.2, target 3`."""
+        if not self.target:
+            return str(self.threat)
+        kind, _, sha256 = self.target.partition(":")
+        return f"{self.threat}, target {f'{kind} {sha256[:SHORT]}' if sha256 else kind}"
 
 
 class ComparisonKey(NamedTuple):
@@ -91,6 +108,7 @@ class ComparisonKey(NamedTuple):
         norm, eps: the threat model.
         seed: the seed of all random draws.
         precision: the precision of the search.
+        target: the class that attacks aim at, as in a header.
     """
 
     data: str
@@ -98,6 +116,7 @@ class ComparisonKey(NamedTuple):
     eps: float
     seed: int
     precision: str
+    target: str = ""
 
 
 class Record:
@@ -144,11 +163,11 @@ class Record:
     def comparison_key(self) -> ComparisonKey:
         """The settings that another record must share to stand in one table with this one.
 
-        The key holds the examples, the threat model, the seed and the precision, not the network.
+        The key holds the examples, the threat model, the seed, the precision and the target, not the network.
         """
         header = self.header
         data, threat = digest(header.identity["data"]), header.threat
-        return ComparisonKey(data, threat.norm, threat.eps, header.seed, header.precision)
+        return ComparisonKey(data, threat.norm, threat.eps, header.seed, header.precision, header.target)
 
     def after(self, steps: int) -> "Record":
         """Return the verdicts had the attack stopped after `steps` steps, under the same header and without a path.
@@ -231,6 +250,7 @@ def _contradictions(header: Header) -> Iterator[str]:
         "written eps": (fraction(header.threat.text), header.threat.eps),
         "seed": (header.seed, identity.get("seed")),
         "precision": (header.precision, identity.get("precision")),
+        "target": (header.target, identity.get("target", "")),
         "dataset": (header.dataset, data.get("name")),
         "number of examples": (header.n, data.get("n")),
     }

@@ -16,7 +16,9 @@ from robench.store import join
 from tests.support.networks import CPU
 
 
-def attack(frozen, split, spec, batch_size=128, order=None, chunk_size=540, seed=0, threat="0.2", norm="linf"):
+def attack(
+    frozen, split, spec, batch_size=128, order=None, chunk_size=540, seed=0, threat="0.2", norm="linf", target=None
+):
     """All verdicts in the split's own order, whatever order and chunks they were computed in."""
     batcher = MicroBatcher(batch_size)
     judge, parts = Judge(frozen, batcher), []
@@ -28,7 +30,11 @@ def attack(frozen, split, spec, batch_size=128, order=None, chunk_size=540, seed
     for at in order.split(chunk_size):
         x, y, ids = split.x[at], split.y[at], split.ids[at]
         clean = judge.predict(x).argmax(1)
-        parts.append(attack_chunk(job, Chunk(x, y, ids, clean), judge, lambda *_: None).rows)
+        parts.append(
+            attack_chunk(
+                job, Chunk(x, y, ids, clean, None if target is None else target[at]), judge, lambda *_: None
+            ).rows
+        )
     return join(parts).ordered(split.ids.numpy())
 
 

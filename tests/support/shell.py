@@ -11,10 +11,22 @@ EVAL = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--limit", 20)
 SMALL = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--attack", "mim-20", "--limit", 20, "--save-adversarial")
 """The command whose records the fixture `results` holds."""
 RESULT_KEYS = {
-    "dataset", "model", "attack", "norm", "eps", "n", "clean_accuracy", "robust_accuracy", "ci_low", "ci_high",
-    "forwards", "backwards", "seconds", "valid", "trust", "spec_hash", "record", "normalisation",
+    "dataset", "model", "attack", "norm", "eps", "target", "n", "clean_accuracy", "robust_accuracy", "normalisation",
+    "ci_low", "ci_high", "forwards", "backwards", "seconds", "valid", "trust", "spec_hash", "record",
 }  # fmt: skip
-WORST_KEYS = {"dataset", "model", "norm", "eps", "n", "robust_accuracy", "ci_low", "ci_high", "attacks", "trust"}
+WORST_KEYS = {
+    "dataset",
+    "model",
+    "norm",
+    "eps",
+    "target",
+    "n",
+    "robust_accuracy",
+    "ci_low",
+    "ci_high",
+    "attacks",
+    "trust",
+}
 
 
 @dataclass(frozen=True)

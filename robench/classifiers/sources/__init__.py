@@ -1,7 +1,9 @@
 """Sources of networks: one module for each source, each with `resolve(spec) -> Loaded`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from robench.classifiers.single_logit import with_two_logits
 from robench.classifiers.sources import card, exported, function, library, onnx, recognised
 from robench.classifiers.sources.loaded import FunctionResult, Loaded
 from robench.specs import NetworkSpec
@@ -27,4 +29,7 @@ def resolve(spec: NetworkSpec) -> Loaded:
     Raises:
         InputError: the network cannot be made, or the weights do not fit it.
     """
-    return SOURCES[spec.kind](spec)
+    found = SOURCES[spec.kind](spec)
+    if not spec.single_logit:
+        return found
+    return replace(found, network=with_two_logits(found.network, True), single_logit=True)

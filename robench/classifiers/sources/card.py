@@ -4,6 +4,7 @@ from torch import nn
 
 from robench.classifiers.classifier import assemble
 from robench.classifiers.normalised import normalised
+from robench.classifiers.single_logit import with_two_logits
 from robench.classifiers.sources import function, library
 from robench.classifiers.sources.checkpoint import Checkpoint, Weights, read_checkpoint
 from robench.classifiers.sources.families import OF_ANY_SIZE
@@ -46,11 +47,11 @@ def resolve(spec: NetworkSpec) -> Loaded:
     """
     if spec.weights is None:
         raise InputError(
-            f"--model {spec.name} is a card, which declares everything but other --weights: leave --mean, --std and "
-            "--feature-layer out."
+            f"--model {spec.name} is a card, which declares everything but other --weights: leave --mean, --std, "
+            "--feature-layer and --single-logit out."
         )
-    if spec.input is not None or spec.feature_layer is not None:
-        raise InputError(f"--model {spec.name}: the card says normalisation and features; leave them out.")
+    if spec.input is not None or spec.feature_layer is not None or spec.single_logit:
+        raise InputError(f"--model {spec.name}: the card says normalisation, features and outputs; leave them out.")
     return restore(find_card(spec.name), read_checkpoint(spec.weights), spec.key)
 
 
@@ -71,7 +72,7 @@ def restore(card: Card, checkpoint: Checkpoint, key: str | None = None) -> Loade
         network = assemble(card.architecture, card.head, card.input, shape, rows, card.where)
         fit(network, weights, str(checkpoint.path))
     return Loaded(
-        network=network.eval(),
+        network=with_two_logits(network, card.single_logit).eval(),
         architecture=card.architecture,
         head=card.head,
         input=card.input,
@@ -79,6 +80,7 @@ def restore(card: Card, checkpoint: Checkpoint, key: str | None = None) -> Loade
         feature_layer=card.feature_layer,
         remark=remark,
         function=result,
+        single_logit=card.single_logit,
     )
 
 

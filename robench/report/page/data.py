@@ -81,7 +81,7 @@ def _defense(records: Sequence[Record], shared: Shared) -> dict[str, Any]:
         "name": header.model,
         "dataset": header.dataset,
         "setting": setting(header),
-        "threat": str(header.threat),
+        "threat": header.goal,
         "n": header.n,
         "examples": shared.texts.text(header.identity["data"]),
         "clean": round(first.clean_accuracy, 4),

@@ -103,7 +103,7 @@ class VerdictSource:
     @cached_property
     def _records(self) -> list[Record]:
         everything = load(self.results, published=self.published)
-        return [record for record in everything if record.header.dataset == self.dataset]
+        return [record for record in everything if record.header.dataset == self.dataset and not record.header.target]
 
     @cached_property
     def _usual(self) -> ComparisonKey | None:

@@ -1,0 +1,38 @@
+"""Goal of an attack: any class but the label, or one target class."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from robench.numerics.losses import margin
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The predictions that count as successes of an attack on some examples.
+
+    Attributes:
+        y: labels, int64 (N,).
+        target: the class of each example that the network shall predict, int64 (N,); None if any class but the label
+            will do.
+    """
+
+    y: Tensor
+    target: Tensor | None = None
+
+    def reached(self, logits: Tensor) -> Tensor:
+        """Return whether each prediction is a success, bool (N,)."""
+        predicted = logits.argmax(1)
+        return predicted != self.y if self.target is None else predicted == self.target
+
+    def margin(self, logits: Tensor) -> Tensor:
+        """Return how far the logits are from a success, (N,): negative if they are one.
+
+        The margin is Z_y - max_{i != y} Z_i without a target, and max_{i != t} Z_i - Z_t with target t. For two classes
+        both are the same.
+        """
+        return margin(logits, self.y) if self.target is None else -margin(logits, self.target)
+
+    def take(self, rows: Tensor) -> "Goal":
+        """Return the goal on some of the examples; an example may be taken several times."""
+        return Goal(self.y[rows], None if self.target is None else self.target[rows])
