@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from robench.classifiers.sources import card, exported, function, library, onnx, recognised
+from robench.classifiers.sources import card, exported, function, library, onnx, recognised, robustbench
 from robench.classifiers.sources.loaded import FunctionResult, Loaded
 from robench.specs import NetworkSpec
 from robench.specs.network import Kind
@@ -16,6 +16,7 @@ SOURCES: dict[Kind, Callable[[NetworkSpec], Loaded]] = {
     "checkpoint": recognised.resolve,
     "exported": exported.resolve,
     "onnx": onnx.resolve,
+    "robustbench": robustbench.resolve,
 }
 
 
