@@ -53,7 +53,7 @@ def resolve(spec: NetworkSpec) -> Loaded:
         architecture=Architecture(name=PACKAGE, args={"name": entry.full}),
         head=Head(),
         input=Input(),
-        input_source="of RobustBench",
+        input_source="of RobustBench, whose network does that itself",
         feature_layer=spec.feature_layer,
         code=code_of(entry, prepared),
         remark=_remark(entry, prepared),
