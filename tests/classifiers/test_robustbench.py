@@ -1,9 +1,11 @@
 """Networks of RobustBench: `--model robustbench:NAME`."""
 
 import builtins
+import copy
 import json
 import os
 import pickle
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,6 +105,24 @@ def test_the_network_is_robustbenchs_own(cache, capsys):
     assert found.code == f"robustbench 9.8 {TINY}"
     assert entry_in({"code": found.code}) == (TINY, "")
     assert capsys.readouterr().out == ""  # a download is reported on stderr
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("outer", [False, True])
+def test_another_process_unpickles_it(cache, tmp_path, outer):
+    robustbench.lay(TINY, cache)
+    network = resolve(NetworkSpec(f"robustbench:{TINY}")).network
+    network = torch.nn.Sequential(network) if outer else network
+    for copied in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        assert copied(X).equal(network(X))
+    (tmp_path / "network.pickle").write_bytes(pickle.dumps(network))
+    code = (
+        f"import pickle, sys, torch; sys.path.insert(0, {str(tmp_path)!r}); "
+        f"network = pickle.load(open({str(tmp_path / 'network.pickle')!r}, 'rb')); "
+        "print(network(torch.full((1, 3, 32, 32), 0.25))[0].tolist(), 'autoattack' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert said.stdout == f"{network(torch.full((1, 3, 32, 32), 0.25))[0].tolist()} False\n", said.stderr
 
 
 def test_other_preparations_of_images_are_said(cache):

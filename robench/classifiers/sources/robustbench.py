@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from robench.classifiers.sources.loaded import Loaded
-from robench.classifiers.sources.robustbench_import import import_robustbench
+from robench.classifiers.sources.robustbench_import import import_robustbench, make_portable
 from robench.errors import InputError
 from robench.paths import user_cache
 from robench.specs import Architecture, Head, Input, NetworkSpec
@@ -49,7 +49,7 @@ def resolve(spec: NetworkSpec) -> Loaded:
             model_name=entry.name, model_dir=folder(), dataset=entry.dataset, threat_model=entry.threat
         )
     return Loaded(
-        network=network.eval(),
+        network=make_portable(network).eval(),
         architecture=Architecture(name=PACKAGE, args={"name": entry.full}),
         head=Head(),
         input=Input(),
@@ -79,7 +79,7 @@ def make(declared: Architecture) -> nn.Module:
 
             classes = import_robustbench("robustbench.utils").DATASET_CLASSES
             network = timm.create_model(timm_name, num_classes=classes[_enums().BenchmarkDataset(entry.dataset)])
-    return network.eval()
+    return make_portable(network).eval()
 
 
 def folder() -> Path:

@@ -1,5 +1,6 @@
 """Import RobustBench as it is published, with substitutes for modules that it imports but does not install."""
 
+import copyreg
 import importlib
 import sys
 import warnings
@@ -9,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from torch import nn
 
 from robench.errors import InputError
 from robench.specs.robustbench import INSTALL, PACKAGE
@@ -31,6 +34,28 @@ def import_robustbench(name: str = PACKAGE) -> Any:
     except Exception as error:  # versions of its many dependencies fail in their own ways
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".: ")
         raise InputError(f"RobustBench cannot be imported ({said}): {INSTALL}.") from error
+
+
+def make_portable(network: nn.Module) -> nn.Module:
+    """Let other processes unpickle a network although RobustBench does not import there; return the network."""
+    for kind in {type(module) for module in network.modules()}:
+        if kind.__module__.partition(".")[0] == PACKAGE:
+            copyreg.pickle(kind, _reduced)
+    return network
+
+
+def _reduced(module: nn.Module) -> tuple[Any, ...]:
+    """Return how pickle rebuilds a module: `_blank` imports its class, then its state follows as usual."""
+    kind = type(module)
+    return _blank, (kind.__module__, kind.__qualname__), *module.__reduce_ex__(4)[2:]
+
+
+def _blank(module: str, name: str) -> Any:
+    """Make an object of a class of RobustBench without calling its constructor."""
+    kind: Any = import_robustbench(module)
+    for part in name.split("."):
+        kind = getattr(kind, part)
+    return kind.__new__(kind)
 
 
 @contextmanager
