@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from robench.classifiers.sources.loaded import Loaded
@@ -87,6 +88,13 @@ def folder() -> Path:
     return user_cache() / PACKAGE
 
 
+def _place(entry: Entry) -> Path:
+    """Return the folder where the weights of an entry are looked for: RobustBench's, or that of torch.hub."""
+    if _timm_name(entry) is not None or (entry.dataset == "imagenet" and "Standard" in entry.name):
+        return Path(torch.hub.get_dir()) / "checkpoints"
+    return folder() / entry.dataset / entry.threat
+
+
 def _enums() -> Any:
     return import_robustbench("robustbench.model_zoo.enums")
 
@@ -133,7 +141,7 @@ def _plain_weights(entry: Entry) -> Iterator[None]:
     """
     before = {name: os.environ.pop(name, None) for name in (FORCE, FORCE_NOT)}
     os.environ[FORCE] = "1"
-    where = folder() / entry.dataset / entry.threat
+    where = _place(entry)
     try:
         with redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the libraries about each other
