@@ -9,12 +9,17 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from robench.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent
 TEMPORARY = ".tmp-"
 OPENS_FOLDERS = os.name != "nt"
 """False on Windows, where a folder cannot be opened like a file and so cannot be synced."""
+
+CACHE = "ROBENCH_CACHE"
+"""The environment variable that names another folder for the cache."""
 
 NAME = re.compile(r"[A-Za-z0-9_+@-][A-Za-z0-9._+@-]{0,99}")
 """Names that can be part of a file's name."""
@@ -38,6 +43,11 @@ def default_results() -> Path:
 def results_folders(results: Path | None = None) -> list[Path]:
     """Return the folders to read records from: the given one, or that which robench ships and the default one."""
     return [results] if results else list(dict.fromkeys([data_root() / "results", default_results()]))
+
+
+def user_cache() -> Path:
+    """Return the user's cache folder of robench, or the folder that ROBENCH_CACHE names."""
+    return Path(os.environ.get(CACHE) or user_cache_path("robench", appauthor=False))
 
 
 @contextmanager

@@ -37,10 +37,11 @@ def test_the_command_that_writes_everything_takes_nothing_else(cli):
     assert "take the other options out" in said.err
 
 
-def test_only_the_paper_can_be_compared_with(cli):
-    said = cli("report", "table2", "--against", "robustbench")
+def test_only_known_sources_can_be_compared_with(cli):
+    said = cli("report", "table2", "--against", "nobody")
     assert said.code == 2
-    assert "'robustbench' is not one of 'paper'" in said.err
+    assert "'nobody' is not one of 'paper', 'robustbench'" in said.err
+    assert "is for the table robustness" in cli("report", "table2", "--against", "robustbench").sentence
 
 
 def test_a_table_of_the_paper_as_one_csv(cli):

@@ -36,8 +36,8 @@ def init(
     model: Annotated[
         str,
         typer.Option(
-            help="Network: file.py:make_model, a file of weights of a known kind, timm:NAME, torchvision:NAME, or a "
-            "card with other --weights."
+            help="Network: file.py:make_model, a file of weights of a known kind, timm:NAME, torchvision:NAME, "
+            "robustbench:NAME, or a card with other --weights."
         ),
     ],
     dataset: Annotated[str, typer.Option(help="Dataset that the network classifies, e.g. cifar10 or npz:FILE.")],

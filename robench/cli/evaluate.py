@@ -54,7 +54,7 @@ def evaluate(
         list[str],
         typer.Option(
             help="A registered defense, the path of a card, file.py:make_model, a file of weights of a known kind, "
-            "a program (net.pt2, TorchScript, onnx:FILE), timm:NAME or torchvision:NAME. Repeatable."
+            "a program (net.pt2, TorchScript, onnx:FILE), timm:NAME, torchvision:NAME or robustbench:NAME. Repeatable."
         ),
     ],
     battery: Annotated[
@@ -65,7 +65,10 @@ def evaluate(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Dataset (its test split), folder:DIR, npz:FILE or parquet:FILE; by default the card's."),
+        typer.Option(
+            help="Dataset (its test split), folder:DIR, npz:FILE or parquet:FILE; by default that of the card or of "
+            "RobustBench."
+        ),
     ] = None,
     data_dir: DataDir = None,
     weights: Weights = None,

@@ -15,7 +15,7 @@ from robench.data import find_dataset
 from robench.errors import IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import FORMATS, latex_document
-from robench.report.by_name import TABLES, check_against, load_selection
+from robench.report.by_name import TABLES, load_selection
 from robench.report.by_name import tables as named
 from robench.report.paper import PAPER_TABLES, View
 from robench.specs import EMBEDDED, find_card
@@ -41,7 +41,11 @@ def report(
     ] = None,
     battery: Annotated[str | None, typer.Option(help="Only attacks of this battery; by default all.")] = None,
     against: Annotated[
-        Literal["paper"] | None, typer.Option(help="Show the published value and the difference beside each cell.")
+        Literal["paper", "robustbench"] | None,
+        typer.Option(
+            help="Show the published value and the difference beside each cell: the paper's in its tables, or "
+            "RobustBench's for its networks in the table robustness."
+        ),
     ] = None,
     intervals: Annotated[
         bool, typer.Option("--intervals", help="Show 95% Wilson intervals also in the paper's tables.")
@@ -65,8 +69,11 @@ def report(
         format_ = SUFFIXES.get(out.suffix)
         if format_ is None:
             raise InputError(f"--out needs --format, or a file that ends in {', '.join(SUFFIXES)}.")
-    if not set(tables or ()) & PAPER_TABLES.keys() and (against or intervals or dataset != EMBEDDED):
-        raise InputError("--against, --intervals and --dataset are for the paper's tables: name one, table2 say.")
+    beside_robustbench = against == "robustbench"
+    if beside_robustbench:
+        tables = tables or ["robustness"]
+    if not set(tables or ()) & PAPER_TABLES.keys() and (against == "paper" or intervals or dataset != EMBEDDED):
+        raise InputError("--against paper, --intervals and --dataset are for the paper's tables: name one, table2 say.")
     require_folder("--data-dir", data_dir)
     if format_ == "csv" and len(tables or TABLES) > 1:
         raise InputError(f"a CSV file holds one table: name one, {' or '.join(tables or TABLES)}.")
@@ -78,7 +85,8 @@ def report(
                 raise IncompleteError("a page needs verdicts under attacks: run `robench eval --model NAME` first.")
             _write(_page(records, selection, data_dir), out)
             return
-        made = named(tables or [], dataset, View(check_against(against), intervals), model, battery, results)
+        view = View(against == "paper", intervals)
+        made = named(tables or [], dataset, view, model, battery, results, beside_robustbench=beside_robustbench)
     if format_ is None:
         for table in made:
             show(table, output())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from robench.data import Dataset, dataset_of, find_dataset
 from robench.errors import InputError
 from robench.specs import NORMS, AttackSpec, Card, NetworkSpec, ThreatModel, battery_attacks, find_attack, find_card
+from robench.specs.robustbench import PREFIX, find_entry
 
 
 def select_attacks(
@@ -34,11 +35,15 @@ def select_defense(
 def select_data(
     network: NetworkSpec, dataset: str | None, norm: str | None, eps: str | None
 ) -> tuple[Dataset, ThreatModel]:
-    """Find data and threat model for a user's network; if no card names the data, the user must.
+    """Find data and threat model for a user's network; unless a card or RobustBench names the data, the user must.
 
     Raises:
         InputError: the data is not named, or there is no such dataset or threat model.
     """
+    if network.kind == "robustbench":
+        entry = find_entry(network.name.removeprefix(PREFIX))
+        data = find_dataset(dataset or entry.dataset)
+        return data, _threat(data, norm, eps, entry.threat_model)
     if dataset is None and network.kind != "card":
         raise InputError(f"--model {network.name} does not say its data: add --dataset, e.g. npz:FILE.")
     data = find_dataset(dataset) if dataset else dataset_of(find_card(network.name))
@@ -63,9 +68,9 @@ def select_substitutes(specs: Sequence[AttackSpec], named: list[str] | None, mod
     return list(cards.values())
 
 
-def _threat(data: Dataset, norm: str | None, eps: str | None) -> ThreatModel:
-    """Return the threat model that is asked for, else the dataset's usual one."""
-    usual = data.threat
+def _threat(data: Dataset, norm: str | None, eps: str | None, published: ThreatModel | None = None) -> ThreatModel:
+    """Return the threat model that is asked for, else the network's published one, else the dataset's usual one."""
+    usual = published or data.threat
     if eps is None and (usual is None or (norm in NORMS and norm != usual.norm)):
         raise InputError(f"'{data.name}' has no default eps{f' for {norm}' if norm else ''}: give one with --eps.")
     if usual is None:

@@ -14,13 +14,10 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image
-from platformdirs import user_cache_path
 
 from robench.errors import InputError
-from robench.paths import atomic_path
+from robench.paths import atomic_path, user_cache
 
-CACHE = "ROBENCH_CACHE"
-"""The environment variable that names another folder for the cache."""
 VERSION = 1
 """Version of the cache, raised when an image can come out differently."""
 AHEAD = 64
@@ -70,7 +67,7 @@ class Encoded:
 
 def cache_folder() -> Path:
     """Return the folder of decoded images, in the user's cache folder or in the one that ROBENCH_CACHE names."""
-    return Path(os.environ.get(CACHE) or user_cache_path("robench", appauthor=False)) / "images"
+    return user_cache() / "images"
 
 
 def decoded(images: Encoded, prepare: Prepare | None = None, how: str = "") -> tuple[NDArray[np.uint8], Path]:

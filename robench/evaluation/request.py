@@ -69,6 +69,7 @@ class NetworkUnderTest:
             lambda: ready.network,
             feature_layer=ready.feature_layer,
             normalisation=ready.normalisation,
+            published_clean=ready.published[1] if ready.published and ready.published[0] == dataset else None,
             remark=f"{spec.name}: {ready.remark}." if ready.remark else "",
         )
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 from robench.specs.card import Head, Input
+from robench.specs.robustbench import PREFIX as ROBUSTBENCH
 
-Kind = Literal["card", "function", "library", "checkpoint", "exported", "onnx"]
+Kind = Literal["card", "function", "library", "checkpoint", "exported", "onnx", "robustbench"]
 """Source of a network: a card, a function in a Python file, a library, a file of weights that is recognised (or a
-TorchScript program, which has the same endings), a program of torch.export, an ONNX file."""
+TorchScript program, which has the same endings), a program of torch.export, an ONNX file, RobustBench's model zoo."""
 MARK = ".py:"
 """Text between file and function in `file.py:make_model`."""
 LIBRARIES = ("timm", "torchvision")
@@ -29,7 +30,8 @@ class NetworkSpec:
 
     Attributes:
         name: `file.py:make_model`, `timm:NAME`, `timm:hf-hub:ORG/NAME`, `torchvision:NAME`, a file of weights that is
-            recognised by its keys, a program of torch.export (`.pt2`), `onnx:FILE`, or the name of a card.
+            recognised by its keys, a program of torch.export (`.pt2`), `onnx:FILE`, `robustbench:NAME`, or the name
+            of a card.
         weights: a file; none where the name brings them.
         input: by which the network expects images to be normalised; None for what the name brings.
         head: the last layer of a recognised network; None for what its weights tell.
@@ -57,6 +59,8 @@ class NetworkSpec:
             return "library"
         if self.name.startswith(ONNX):
             return "onnx"
+        if self.name.startswith(ROBUSTBENCH):
+            return "robustbench"
         if self.name.lower().endswith(EXPORTED):
             return "exported"
         return "checkpoint" if self.name.lower().endswith(SUFFIXES) else "card"
@@ -78,6 +82,8 @@ class NetworkSpec:
             for hub in HUBS:
                 name = name.removeprefix(hub)
             return name.replace("/", "-")
+        if self.kind == "robustbench":
+            return self.name.removeprefix(ROBUSTBENCH).rpartition("/")[2]
         name = self.name.strip("/").split("/")[-1] if self.kind == "card" else Path(self.name.removeprefix(ONNX)).name
         for suffix in (*SUFFIXES, EXPORTED, ".onnx"):
             name = name.removesuffix(suffix)

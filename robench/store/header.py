@@ -42,9 +42,9 @@ class Header(Hashed):
     after fewer steps can be read from the record. `normalisation` holds the mean and std that were applied before the
     network, and where they come from; None in records of older versions and for services.
 
-    `target` names the class that the attack aimed at: a class number, `least-likely`, or `given:` and the SHA-256 of one
-    class per example; it is empty if any wrong class was a success. With a target, `robust` means: correct on the clean
-    example and not turned into the target.
+    `target` names the class that the attack aimed at: a class number, `least-likely`, or `given:` and the SHA-256 of
+    one class per example; it is empty if any wrong class was a success. With a target, `robust` means: correct on the
+    clean example and not turned into the target.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

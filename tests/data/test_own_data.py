@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from robench import paths
 from robench.data import DATASETS, decode, find_dataset
 from robench.data.choice import ExampleChoice
 from robench.data.pixels import Pixels
@@ -27,7 +28,7 @@ FLOATS = torch.from_numpy(RAW).permute(0, 3, 1, 2).float() / 255
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv(decode.CACHE, str(folder))
+    monkeypatch.setenv(paths.CACHE, str(folder))
     return folder
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from robench.classifiers.single_logit import with_two_logits
-from robench.classifiers.sources import card, exported, function, library, onnx, recognised
+from robench.classifiers.sources import card, exported, function, library, onnx, recognised, robustbench
 from robench.classifiers.sources.loaded import FunctionResult, Loaded
 from robench.specs import NetworkSpec
 from robench.specs.network import Kind
@@ -18,6 +18,7 @@ SOURCES: dict[Kind, Callable[[NetworkSpec], Loaded]] = {
     "checkpoint": recognised.resolve,
     "exported": exported.resolve,
     "onnx": onnx.resolve,
+    "robustbench": robustbench.resolve,
 }
 
 

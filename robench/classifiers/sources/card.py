@@ -5,7 +5,7 @@ from torch import nn
 from robench.classifiers.classifier import assemble
 from robench.classifiers.normalised import normalised
 from robench.classifiers.single_logit import with_two_logits
-from robench.classifiers.sources import function, library
+from robench.classifiers.sources import function, library, robustbench
 from robench.classifiers.sources.checkpoint import Checkpoint, Weights, read_checkpoint
 from robench.classifiers.sources.families import OF_ANY_SIZE
 from robench.classifiers.sources.fitting import fit, fit_part, said_of
@@ -15,7 +15,8 @@ from robench.classifiers.sources.loaded import Loaded
 from robench.classifiers.sources.recognition import BACKBONE, CONV, HEAD, USUAL_SIZE, native, recognise
 from robench.data import dataset_of, is_user_data
 from robench.errors import InputError
-from robench.specs import Card, NetworkSpec, file_sha256, find_card
+from robench.specs import Architecture, Card, NetworkSpec, file_sha256, find_card
+from robench.specs.robustbench import PACKAGE as ROBUSTBENCH
 
 
 def load_model(name: str) -> nn.Module:
@@ -62,8 +63,8 @@ def restore(card: Card, checkpoint: Checkpoint, key: str | None = None) -> Loade
         InputError: the network cannot be made, or the weights do not fit it.
     """
     result = function.make(card.architecture, card.folder) if card.architecture.name == FUNCTION else None
-    if result is not None or card.architecture.name in MAKERS:
-        made = result.network if result else library.make(card.architecture, checkpoint)
+    if result is not None or card.architecture.name in (*MAKERS, ROBUSTBENCH):
+        made = result.network if result else _of_library(card.architecture, checkpoint)
         remark = fit_part(made, checkpoint, key)
         network = normalised(made, card.input)
     else:
@@ -82,6 +83,10 @@ def restore(card: Card, checkpoint: Checkpoint, key: str | None = None) -> Loade
         function=result,
         single_logit=card.single_logit,
     )
+
+
+def _of_library(declared: Architecture, checkpoint: Checkpoint) -> nn.Module:
+    return robustbench.make(declared) if declared.name == ROBUSTBENCH else library.make(declared, checkpoint)
 
 
 def _in_our_terms(card: Card, checkpoint: Checkpoint, key: str | None) -> tuple[Weights, str]:

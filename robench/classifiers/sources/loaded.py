@@ -42,6 +42,7 @@ class Loaded:
         code: what made the network if robench did not: a digest of the user's code, or a library with its version.
         remark: settings that the user left open and that robench chose; empty if nothing was left open.
         function: the user's function that made the network, if one did.
+        published: name of a dataset and the clean accuracy on it in percent, as published for the network, if known.
         single_logit: whether the network inside has one output for two classes.
     """
 
@@ -54,6 +55,7 @@ class Loaded:
     code: str = ""
     remark: str = ""
     function: FunctionResult | None = None
+    published: tuple[str, float] | None = None
     single_logit: bool = False
 
     @property
