@@ -17,6 +17,7 @@ from robench.specs import read_card
 LIGHT: dict[str, dict[str, Any]] = {
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "torchvision_resnet": {"name": "resnet18"},
+    "strided_resnet": {"name": "resnet18", "downsampling": "first"},
     "deepmind_wide_resnet": {"depth": 10, "width": 1},
     "flexible_wide_resnet": {"widths": [8, 8, 16, 32], "blocks": [1, 1, 1]},
     "resnet": {"depth": 50},
@@ -346,6 +347,11 @@ def test_features_do_not_depend_on_who_shares_the_batch(name):
         ),
         ("torchvision_resnet", {"name": "vgg11"}, "name = 'vgg11' is no ResNet of torchvision"),
         ("torchvision_resnet", {}, "'name'"),
+        (
+            "strided_resnet",
+            {"name": "resnet18", "downsampling": "max"},
+            "downsampling = 'max' is none of",
+        ),
         ("resnet18", {"depth": 18}, "'depth'"),
     ],
 )

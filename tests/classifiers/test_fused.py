@@ -26,6 +26,7 @@ NETWORKS = {
     "preact_resnet18": {},
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "torchvision_resnet": {"name": "resnet18"},
+    "strided_resnet": {"name": "resnet18", "downsampling": "blur"},
 }
 
 

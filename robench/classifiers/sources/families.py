@@ -135,6 +135,20 @@ ACTIVATIONS = {
     ),
     "relu": Variant("ReLU activations", args={"activation": "relu"}),
 }
+STRIDES = {
+    "plain": Variant("strides as in torchvision and in timm's networks of the same names: the usual case"),
+    "average-pooled": Variant(
+        "average pooling instead of strides: timm's resnetaa50", "strided_resnet", {"downsampling": "average"}
+    ),
+    "blur-pooled": Variant(
+        "blur pooling instead of strides: timm's resnetblur50", "strided_resnet", {"downsampling": "blur"}
+    ),
+    "first-strided": Variant(
+        "bottlenecks with the stride in their first convolution: networks from Caffe",
+        "strided_resnet",
+        {"downsampling": "first"},
+    ),
+}
 RAW = "a block that changes width convolves its raw input in the shortcut: fast_adversarial, Andriushchenko 2020"
 ACTIVATED = "a block that changes width convolves the activated input in the shortcut: pytorch-cifar, Rice 2020"
 
@@ -217,6 +231,7 @@ FAMILIES = (
         marks=("conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight", "fc.weight"),
         args=_torchvision,
         usual={"name": "resnet50"},
+        variants=STRIDES,
     ),
 )
 OF_ANY_SIZE = frozenset(
