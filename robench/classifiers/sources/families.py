@@ -234,8 +234,10 @@ FAMILIES = (
         variants=STRIDES,
     ),
 )
-OF_ANY_SIZE = frozenset(
-    {family.architecture for family in FAMILIES}
-    | {variant.architecture for family in FAMILIES for variant in family.variants.values() if variant.architecture}
-)
-"""Architectures that take images of any height and width: these pool before the last layer."""
+STEMS = {
+    name: family.stem
+    for family in FAMILIES
+    for name in (family.architecture, *(each.architecture for each in family.variants.values()))
+    if name
+}
+"""First convolutions, by architecture; all of these take images of any height and width."""
