@@ -17,6 +17,7 @@ from robench.specs import read_card
 LIGHT: dict[str, dict[str, Any]] = {
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "torchvision_resnet": {"name": "resnet18"},
+    "xcit": {"width": 32, "depth": 1, "heads": 2, "patch": 4},
     "strided_resnet": {"name": "resnet18", "downsampling": "first"},
     "deepmind_wide_resnet": {"depth": 10, "width": 1},
     "flexible_wide_resnet": {"widths": [8, 8, 16, 32], "blocks": [1, 1, 1]},
@@ -352,6 +353,9 @@ def test_features_do_not_depend_on_who_shares_the_batch(name):
             {"name": "resnet18", "downsampling": "max"},
             "downsampling = 'max' is none of",
         ),
+        ("xcit", {"width": 30, "depth": 1, "heads": 3, "patch": 4}, "width = 30 is no multiple of heads = 3 and of 8"),
+        ("xcit", {"width": 32, "depth": 1, "heads": 0, "patch": 4}, "no multiple of heads = 0"),
+        ("xcit", {"width": 32, "depth": 1, "heads": 2, "patch": 5}, "patch = 5 is no power of 2 up to 16"),
         ("resnet18", {"depth": 18}, "'depth'"),
     ],
 )

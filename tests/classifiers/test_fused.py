@@ -26,6 +26,7 @@ NETWORKS = {
     "preact_resnet18": {},
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "torchvision_resnet": {"name": "resnet18"},
+    "xcit": {"width": 32, "depth": 1, "heads": 2, "patch": 4},
     "strided_resnet": {"name": "resnet18", "downsampling": "blur"},
 }
 

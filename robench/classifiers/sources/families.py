@@ -104,6 +104,16 @@ def _resnet_depth(weights: Weights) -> dict[str, Any]:
     return {"depth": found}
 
 
+def _xcit(weights: Weights) -> dict[str, Any]:
+    convolutions = {key.split(".")[2] for key in weights if key.startswith("patch_embed.proj.")}
+    return {
+        "width": weights["cls_token"].shape[-1],
+        "depth": len({key.split(".")[1] for key in weights if key.startswith("blocks.")}),
+        "heads": len(weights["blocks.0.attn.temperature"]),
+        "convolutions": len(convolutions),
+    }
+
+
 def _torchvision(weights: Weights) -> dict[str, Any]:
     """Find the ResNet of torchvision with these shapes; stem and last layer may differ, as images and classes do."""
     shapes = {key: value.shape for key, value in weights.items() if _telling(key)}
@@ -148,6 +158,16 @@ STRIDES = {
         "strided_resnet",
         {"downsampling": "first"},
     ),
+}
+PATCHES = {
+    "patch-4": Variant("patches of 4 pixels: Debenedetti 2022 on CIFAR", args={"patch": 4}),
+    "patch-8": Variant("patches of 8 pixels: timm's xcit_*_p8", args={"patch": 8}),
+    "patch-16": Variant("patches of 16 pixels: timm's xcit_*_p16, Debenedetti 2022 on ImageNet", args={"patch": 16}),
+    "nano-patch-8": Variant(
+        "patches of 8 pixels, class blocks normalise only the class token: timm's xcit_nano_*_p8",
+        args={"patch": 8, "class_norm": True},
+    ),
+    "nano-patch-16": Variant("the same with 16 pixels: timm's xcit_nano_*_p16", args={"patch": 16, "class_norm": True}),
 }
 RAW = "a block that changes width convolves its raw input in the shortcut: fast_adversarial, Andriushchenko 2020"
 ACTIVATED = "a block that changes width convolves the activated input in the shortcut: pytorch-cifar, Rice 2020"
@@ -224,6 +244,20 @@ FAMILIES = (
         marks=("conv1.weight", "bn1.weight", "layer4.1.conv2.weight", "layer2.0.shortcut.1.weight", "linear.weight"),
         absent=("layer1.0.conv3.weight",),
         args=_none,
+    ),
+    Family(  # cross-covariance image transformers under timm's names; El-Nouby et al. 2021, Debenedetti et al. 2022
+        "xcit",
+        last="head",
+        marks=(
+            "patch_embed.proj.0.0.weight",
+            "cls_token",
+            "blocks.0.attn.temperature",
+            "cls_attn_blocks.0.attn.q.weight",
+            "head.weight",
+        ),
+        args=_xcit,
+        usual={"width": 384, "depth": 12, "heads": 8, "patch": 4},
+        variants=PATCHES,
     ),
     Family(  # torchvision, and timm's networks of the same names
         "torchvision_resnet",
