@@ -5,12 +5,12 @@ Convolutional Networks Shift-Invariant Again, ICML 2019). First: the bottlenecks
 (He et al., CVPR 2016), whose first 1x1 convolution has the stride; torchvision's 3x3 convolution has it.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.resnet import Bottleneck
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from robench.classifiers.architectures.torchvision_resnet import TorchvisionResNet
 
@@ -72,10 +72,11 @@ class StridedResNet(TorchvisionResNet):
         if downsampling not in DOWNSAMPLING:
             raise ValueError(f"downsampling = {downsampling!r} is none of {', '.join(DOWNSAMPLING)}")
         if downsampling == "average":
-            self.maxpool = nn.AvgPool2d(2)
+            self.add_module("maxpool", nn.AvgPool2d(2))
         if downsampling == "blur":
-            self.maxpool = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), Blur())
-        for block in (block for layer in (self.layer2, self.layer3, self.layer4) for block in layer.children()):
+            self.add_module("maxpool", nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), Blur()))
+        blocks: list[Any] = [each for each in self.modules() if isinstance(each, BasicBlock | Bottleneck)]
+        for block in blocks:
             strided, after = (block.conv2, "conv3") if isinstance(block, Bottleneck) else (block.conv1, "conv2")
             if strided.stride == (1, 1):
                 continue

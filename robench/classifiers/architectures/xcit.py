@@ -17,7 +17,7 @@ EPS = 1e-6
 WAVES, LONGEST = 16, 10_000.0
 """Number of wavelengths of each axis in the encoding of positions, and ratio of the longest to the shortest."""
 CLASS_BLOCKS, SHALLOW = 2, 12
-"""Number of class blocks, and of blocks up to which residual branches start with scale 1; with more blocks they start with 1e-5."""
+"""Number of class blocks, and of blocks up to which residual branches start with scale 1; with more, with 1e-5."""
 
 
 class Positions(nn.Module):
@@ -53,9 +53,9 @@ class CrossCovariance(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, T, width) to (N, T, width)."""
         parts = self.qkv(x).transpose(1, 2).unflatten(1, (3, self.heads, -1))
-        q, k, v = F.normalize(parts[:, 0], dim=-1), F.normalize(parts[:, 1], dim=-1), parts[:, 2]
+        q, k = F.normalize(parts[:, 0], dim=-1), F.normalize(parts[:, 1], dim=-1)
         weights = (self.temperature * (q @ k.transpose(-2, -1))).softmax(-1)
-        out: Tensor = self.proj((weights @ v).flatten(1, 2).transpose(1, 2))
+        out: Tensor = self.proj((weights @ parts[:, 2]).flatten(1, 2).transpose(1, 2))
         return out
 
 
@@ -118,7 +118,8 @@ class Block(nn.Module):
         x = x + self.gamma1 * self.attn(self.norm1(x))
         local = self.local_mp(self.norm3(x).transpose(1, 2).reshape_as(like)).flatten(2).transpose(1, 2)
         x = x + self.gamma3 * local
-        return x + self.gamma2 * self.mlp(self.norm2(x))
+        out: Tensor = x + self.gamma2 * self.mlp(self.norm2(x))
+        return out
 
 
 class ClassBlock(nn.Module):
