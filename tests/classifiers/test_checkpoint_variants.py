@@ -11,8 +11,8 @@ from torch import nn
 from robench.classifiers.sources import resolve
 from robench.errors import InputError
 from robench.specs import NetworkSpec
-from tests.support import foreign
-from tests.support.checkpoints import PLAIN, loaded, same
+from tests.support import foreign, foreign_wide
+from tests.support.checkpoints import CIFAR10, PLAIN, X, loaded, normalised, same
 
 
 def lived_in(network):
@@ -119,3 +119,36 @@ def test_robust_xcits_on_cifar(tmp_path):
         loaded(state, tmp_path / "w.pt", input=None)
     with pytest.raises(InputError, match="add --mean none"):
         loaded(theirs.state_dict(), tmp_path / "w.pt", input=None, variant="patch-4")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_wide_resnets_with_a_parametric_activation(tmp_path, shared):
+    state = foreign_wide.pssilu_wide_resnet(shared)
+    network = loaded(state, tmp_path / "w.pt")
+    assert same(network, foreign_wide.pssilu_wide_resnet_logits(state, X))
+    with pytest.raises(InputError, match="of no network that robench knows"):
+        loaded({key: value for key, value in state.items() if key != "activation.beta"}, tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("activation", ["silu", "relu"])
+def test_robust_resnets_bring_their_normalisation_and_need_their_activation(tmp_path, activation):
+    state = foreign_wide.robust_resnet()
+    expected = foreign_wide.robust_resnet_logits(state, normalised(X), activation)
+    state |= {"mu": torch.tensor(CIFAR10.mean).view(3, 1, 1), "sigma": torch.tensor(CIFAR10.std).view(3, 1, 1)}
+    assert same(loaded(state, tmp_path / "w.pt", input=None, variant=activation), expected)
+    with pytest.raises(InputError, match=r"do not tell its variant: add --variant silu .* or --variant relu"):
+        loaded(state, tmp_path / "w.pt", input=None)
+
+
+@pytest.mark.parametrize("activation", ["silu", "relu"])
+@pytest.mark.parametrize(
+    ("squeeze", "sparse", "after"),
+    [(True, False, "second"), (True, False, "first"), (True, True, "second"), (False, True, "none")],
+)
+def test_wide_resnets_with_squeeze_and_excitation_or_mean_sparse(tmp_path, squeeze, sparse, after, activation):
+    state = foreign_wide.deepmind_flexible(squeeze=squeeze, sparse=sparse)
+    variant = activation + ("-squeeze-first" if after == "first" else "")
+    network = loaded(state, tmp_path / "w.pt", input=CIFAR10, variant=variant)
+    assert same(network, foreign_wide.deepmind_flexible_logits(state, normalised(X), activation, after))
+    with pytest.raises(InputError, match="its variant and the normalisation"):
+        loaded(state, tmp_path / "w.pt", input=None)
