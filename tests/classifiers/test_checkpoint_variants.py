@@ -35,9 +35,9 @@ def images(size, n=2):
 @pytest.mark.parametrize(
     ("name", "variant", "size"),
     [
-        ("resnet18", "plain", 64),
-        ("resnetaa50", "average-pooled", 64),
-        ("resnetblur50", "blur-pooled", 50),
+        ("resnet18", "plain", 32),
+        ("resnetaa50", "average-pooled", 32),
+        ("resnetblur50", "blur-pooled", 34),
         ("resnetblur18", "blur-pooled", 33),
     ],
 )

@@ -1,7 +1,7 @@
 """Pre-activation networks of a depth and width for each group (Huang et al.: Revisiting Residual Networks, CVPR 2023).
 
-WRN-A1 to WRN-A4 (arXiv:2212.11005) are members. Submodules are named as in the published code, so its checkpoints fit
-by name; a checkpoint does not show the activation.
+WRN-A4 (arXiv:2212.11005) is a member. Submodules are named as in the published code, so its checkpoints fit by name;
+a checkpoint does not show the activation.
 """
 
 from collections.abc import Sequence

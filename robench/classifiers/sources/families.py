@@ -218,7 +218,7 @@ FAMILIES = (
         args=_flexible_wide_resnet,
         usual={"widths": [16, 160, 320, 640], "blocks": [5, 5, 5]},
     ),
-    Family(  # WRN-A1 to WRN-A4; Huang et al. 2023
+    Family(  # WRN-A4; Huang et al. 2023
         "robust_resnet",
         last="fc",
         marks=("stem_conv.weight", "blocks.0.layer.0.conv1.weight", "norm1.weight", "fc.weight"),
@@ -226,7 +226,7 @@ FAMILIES = (
         args=_flexible_wide_resnet,
         usual={"widths": [16, 160, 448, 384], "blocks": [2, 2, 2]},
         variants={
-            "silu": Variant("SiLU activations: Huang 2022's WRN-A4", args={"activation": "silu"}),
+            "silu": Variant("SiLU activations: Huang 2023, WRN-A4", args={"activation": "silu"}),
             "relu": Variant("ReLU activations", args={"activation": "relu"}),
         },
     ),
