@@ -46,14 +46,13 @@ class CrossCovariance(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, T, width) to (N, T, width)."""
         parts = self.qkv(x).transpose(1, 2).unflatten(1, (3, self.heads, -1))
-        q, k = F.normalize(parts[:, 0], dim=-1), F.normalize(parts[:, 1], dim=-1)
+        q, k = (F.normalize(parts[:, at], dim=-1) for at in (0, 1))
         weights = (self.temperature * (q @ k.transpose(-2, -1))).softmax(-1)
         out: Tensor = self.proj((weights @ parts[:, 2]).flatten(1, 2).transpose(1, 2))
         return out
@@ -71,8 +70,8 @@ class ClassAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, 1 + T, width), the class token first, to (N, 1, width)."""
         parts = self.q(x[:, :1]), self.k(x), self.v(x)
-        q, k, v = (each.unflatten(2, (self.heads, -1)).transpose(1, 2) for each in parts)
-        out: Tensor = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        heads = (each.unflatten(2, (self.heads, -1)).transpose(1, 2) for each in parts)
+        out: Tensor = self.proj(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
         return out
 
 
@@ -118,8 +117,8 @@ class Block(nn.Module):
         x = x + self.gamma1 * self.attn(self.norm1(x))
         local = self.local_mp(self.norm3(x).transpose(1, 2).reshape_as(like)).flatten(2).transpose(1, 2)
         x = x + self.gamma3 * local
-        out: Tensor = x + self.gamma2 * self.mlp(self.norm2(x))
-        return out
+        out: Tensor = self.gamma2 * self.mlp(self.norm2(x))
+        return x + out
 
 
 class ClassBlock(nn.Module):
@@ -171,7 +170,7 @@ class Xcit(nn.Module):
         for at, (before, after) in enumerate(pairwise(widths)):
             stride = 2 if at >= convolutions - log2(patch) else 1
             conv = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-            stem += [nn.Sequential(conv, nn.BatchNorm2d(after)), nn.GELU()]
+            stem += nn.Sequential(conv, nn.BatchNorm2d(after)), nn.GELU()
         self.patch_embed = nn.ModuleDict({"proj": nn.Sequential(*stem[:-1])})
         self.pos_embed = Positions(width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
