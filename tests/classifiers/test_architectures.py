@@ -17,6 +17,11 @@ from robench.specs import read_card
 LIGHT: dict[str, dict[str, Any]] = {
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "torchvision_resnet": {"name": "resnet18"},
+    "xcit": {"width": 32, "depth": 1, "heads": 2, "patch": 4},
+    "pssilu_wide_resnet": {"depth": 10, "widen_factor": 1},
+    "robust_resnet": {"widths": [8, 8, 16, 32], "blocks": [1, 1, 1]},
+    "deepmind_flexible_wide_resnet": {"widths": [8, 8, 16, 32], "blocks": [1, 1, 1], "squeeze": "second"},
+    "strided_resnet": {"name": "resnet18", "downsampling": "first"},
     "deepmind_wide_resnet": {"depth": 10, "width": 1},
     "flexible_wide_resnet": {"widths": [8, 8, 16, 32], "blocks": [1, 1, 1]},
     "resnet": {"depth": 50},
@@ -346,6 +351,21 @@ def test_features_do_not_depend_on_who_shares_the_batch(name):
         ),
         ("torchvision_resnet", {"name": "vgg11"}, "name = 'vgg11' is no ResNet of torchvision"),
         ("torchvision_resnet", {}, "'name'"),
+        (
+            "strided_resnet",
+            {"name": "resnet18", "downsampling": "max"},
+            "downsampling = 'max' is none of",
+        ),
+        ("xcit", {"width": 30, "depth": 1, "heads": 3, "patch": 4}, "width = 30 is no multiple of heads = 3 and of 8"),
+        ("xcit", {"width": 32, "depth": 1, "heads": 0, "patch": 4}, "no multiple of heads = 0"),
+        ("xcit", {"width": 32, "depth": 1, "heads": 2, "patch": 5}, "patch = 5 is no power of 2 up to 16"),
+        ("robust_resnet", {"widths": [8, 8, 16], "blocks": [1, 1, 1]}, "are not four and three positive numbers"),
+        ("deepmind_flexible_wide_resnet", {"widths": [8] * 4, "blocks": [1, 0, 1]}, "four and three positive numbers"),
+        (
+            "deepmind_flexible_wide_resnet",
+            {"widths": [8] * 4, "blocks": [1] * 3, "squeeze": "third"},
+            "squeeze = 'third' is none of none, first, second",
+        ),
         ("resnet18", {"depth": 18}, "'depth'"),
     ],
 )

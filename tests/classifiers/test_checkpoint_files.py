@@ -173,7 +173,7 @@ def test_torchvision_without_counters(tmp_path):
     theirs = torchvision.models.resnet18().eval()
     state = {key: value for key, value in theirs.state_dict().items() if not key.endswith("num_batches_tracked")}
     x = torch.rand(1, 3, 64, 64)
-    assert same(loaded(state, tmp_path / "w.pth"), theirs(x), x)
+    assert same(loaded(state, tmp_path / "w.pth", variant="plain"), theirs(x), x)
 
 
 def test_safetensors_under_any_name(tmp_path):
@@ -191,8 +191,16 @@ ODD = {
     "a network without a stem": (drop("conv1.weight"), "of no network that robench knows"),
     "a stem that is none": (lambda state: state | {"conv1.weight": torch.zeros(3)}, "first and last layers do not"),
     "a number": (lambda state: state | {"block1.layer.0.conv1.weight": torch.tensor(1.0)}, "look like a wide_resnet"),
-    "sparse": (lambda state: state | {"fc.weight": torch.eye(10, 128).to_sparse()}, "expected dense real numbers"),
+    "sparse": (lambda state: state | {"fc.weight": torch.eye(10, 128).to_sparse()}, "reads dense real numbers"),
     "complex": (lambda state: state | {"fc.weight": state["fc.weight"] * 1j}, "fc.weight is torch.complex64"),
+    "quantised": (
+        lambda state: state | {"block2.layer.0.conv1.weight": torch.ones(64, 32, 3, 3, dtype=torch.int8)},
+        "block2.layer.0.conv1.weight is torch.int8, but robench reads dense real numbers of 16 bits or more",
+    ),
+    "wide integers": (lambda state: state | {"fc.weight": torch.ones(10, 128, dtype=torch.int64)}, "is torch.int64"),
+    "8-bit reals": (
+        lambda state: state | {"fc.weight": state["fc.weight"].to(torch.float8_e4m3fn)}, "is torch.float8_e4m3fn"
+    ),
     "sigma of 0": (lambda state: state | {"mu": torch.zeros(3), "sigma": torch.zeros(3)}, "greater than 0"),
     "mu up to 255": (
         lambda state: state | {"mu": torch.full((3,), 125.0), "sigma": torch.ones(3)}, "does not fit images"

@@ -182,6 +182,40 @@ def test_of_several_networks_one_has_to_be_chosen(tmp_path):
         loaded(whole, tmp_path / "w.pt", key="teacher")
 
 
+def shifted(state, by):
+    return {key: value + by if value.is_floating_point() else value for key, value in state.items()}
+
+
+SAME_NAME = {
+    "a mapping in a mapping": (
+        lambda one, two: {"model": {f"module.{key}": value for key, value in one.items()} | {"module": two}},
+        ("model:module", "model.module:"),
+    ),
+    "a prefix and a mapping": (
+        lambda one, two: {f"model.{key}": value for key, value in one.items()} | {"model": two}, (":model", "model:")
+    ),
+    "keys with dots": (lambda one, two: {"a": {"b": one}, "a.b": two}, ("a.b", "a.b (1)")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SAME_NAME)
+def test_of_two_networks_of_the_same_name_both_are_named(tmp_path, what):
+    wrap, names = SAME_NAME[what]
+    first, second = foreign.wide_resnet(), shifted(foreign.wide_resnet(), 0.01)
+    with pytest.raises(InputError, match="2 different networks") as said:
+        loaded(wrap(first, second), tmp_path / "w.pt")
+    assert f"('{names[0]}', '{names[1]}'): choose one with --key NAME" in str(said.value)
+    for name, state in zip(names, (first, second), strict=True):
+        assert same(loaded(wrap(first, second), tmp_path / "w.pt", key=name), foreign.wide_resnet_logits(state, X))
+    assert same(loaded(wrap(first, first), tmp_path / "w.pt"), foreign.wide_resnet_logits(first, X))
+
+
+def test_a_network_beside_networks_under_its_name_can_be_chosen(tmp_path):
+    first, second = foreign.wide_resnet(), shifted(foreign.wide_resnet(), 0.01)
+    whole = {"model": first, "model.copy": second}
+    assert same(loaded(whole, tmp_path / "w.pt", key="model"), foreign.wide_resnet_logits(first, X))
+
+
 def test_objects_beside_the_tensors_are_not_built(tmp_path):
     """What GPU-trained files are full of; nothing of it is imported or run."""
     state = foreign.wide_resnet()
@@ -216,7 +250,7 @@ def test_code_beside_the_tensors_never_runs(tmp_path):
 def test_resnets_of_torchvision(tmp_path, name):
     torch.manual_seed(0)
     theirs = torchvision.models.get_model(name, num_classes=12).eval()
-    network = loaded(theirs.state_dict(), tmp_path / "w.pth")
+    network = loaded(theirs.state_dict(), tmp_path / "w.pth", variant="plain")
     x = torch.rand(1, 3, 64, 64)
     assert same(network, theirs(x), x)
     assert isinstance(network, Classifier)

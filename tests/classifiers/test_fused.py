@@ -26,6 +26,11 @@ NETWORKS = {
     "preact_resnet18": {},
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "torchvision_resnet": {"name": "resnet18"},
+    "xcit": {"width": 32, "depth": 1, "heads": 2, "patch": 4},
+    "pssilu_wide_resnet": {"depth": 10, "widen_factor": 1},
+    "robust_resnet": {"widths": [8, 8, 16, 32], "blocks": [1, 1, 1]},
+    "deepmind_flexible_wide_resnet": {"widths": [8, 8, 16, 32], "blocks": [1] * 3, "mean_sparse": True},
+    "strided_resnet": {"name": "resnet18", "downsampling": "blur"},
 }
 
 

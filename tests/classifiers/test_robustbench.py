@@ -210,7 +210,7 @@ def test_from_the_command_line(cli, cache, images, tmp_path):
     assert {(row["attack"], row["norm"], row["n"]) for row in rows} == {
         ("pgd-1", "linf", 8), ("fgsm", "linf", 8),
     }  # fmt: skip
-    assert f"RobustBench's {TINY}; images not normalised" in said.err
+    assert f"RobustBench's {TINY}." in said.err
     assert "stored" in cli(*command).out
 
 

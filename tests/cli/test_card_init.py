@@ -113,6 +113,17 @@ def test_recognised_weights(cli, place):
     assert "[recipe]" in cli("train", "--model", folder, "--out", place / "out").sentence
 
 
+def test_recognised_weights_on_data_of_ones_own(cli, place):
+    """Keys of safetensors are sorted: the first convolution in the file is not that of the stem."""
+    np.savez(place / "photos.npz", x=X.permute(0, 2, 3, 1).numpy(), y=np.arange(len(X)))
+    said = init(cli, place, "--model", place / "wrn10.pt", "--mean", "none", "--dataset", f"npz:{place / 'photos.npz'}",
+                "--name", "mine")  # fmt: skip
+    assert said.code == 0, said.err
+    with torch.no_grad():
+        expected = foreign.wide_resnet_logits(foreign.wide_resnet(), X)
+        assert torch.allclose(load_card(read_card(place / "models" / "photos" / "mine"))(X), expected, atol=1e-6)
+
+
 def test_a_function_on_data_of_ones_own(cli, place, monkeypatch):
     monkeypatch.chdir(place)
     said = init(cli, place, "--model", "net.py:make_model", "--weights", "w.pt", "--dataset", "npz:scans.npz",

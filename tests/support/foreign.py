@@ -270,6 +270,22 @@ def resnet50_logits(state, x):
     return F.linear(z.mean((2, 3)), state["linear.weight"], state["linear.bias"])
 
 
+def resnet50_of_caffe_logits(state, x):
+    """ResNet-50 under torchvision's names; the first convolution of a bottleneck has the stride, as in Caffe."""
+    z = F.relu(norm(state, "bn1", conv(state, "conv1", x, 2)))
+    z = F.max_pool2d(z, 3, 2, 1)
+    for layer, count in enumerate((3, 4, 6, 3), 1):
+        for at in range(count):
+            name, stride = f"layer{layer}.{at}", 2 if at == 0 and layer > 1 else 1
+            inner = F.relu(norm(state, f"{name}.bn1", conv(state, f"{name}.conv1", z, stride)))
+            inner = F.relu(norm(state, f"{name}.bn2", conv(state, f"{name}.conv2", inner)))
+            inner = norm(state, f"{name}.bn3", conv(state, f"{name}.conv3", inner))
+            if at == 0:
+                z = norm(state, f"{name}.downsample.1", conv(state, f"{name}.downsample.0", z, stride))
+            z = F.relu(inner + z)
+    return F.linear(z.mean((2, 3)), state["fc.weight"], state["fc.bias"])
+
+
 def flexible_wide_resnet(widths=(16, 32, 64, 48), blocks=(2, 1, 3), classes=10):
     """Huang et al. 2021: stem_conv, blocks.G.layer.B, bn1, fc."""
     draw = Draw()

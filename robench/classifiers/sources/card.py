@@ -7,7 +7,7 @@ from robench.classifiers.normalised import normalised
 from robench.classifiers.single_logit import with_two_logits
 from robench.classifiers.sources import function, library, robustbench
 from robench.classifiers.sources.checkpoint import Checkpoint, Weights, read_checkpoint
-from robench.classifiers.sources.families import OF_ANY_SIZE
+from robench.classifiers.sources.families import STEMS
 from robench.classifiers.sources.fitting import fit, fit_part, said_of
 from robench.classifiers.sources.function import FUNCTION
 from robench.classifiers.sources.library import MAKERS
@@ -114,7 +114,7 @@ def _in_our_terms(card: Card, checkpoint: Checkpoint, key: str | None) -> tuple[
 
 def _sizes(card: Card, weights: Weights) -> tuple[tuple[int, int, int], int]:
     """Return the shape of an image and the number of classes, of the dataset or, for user data, of the weights."""
-    stem = next((key for key, value in weights.items() if key.startswith(BACKBONE) and value.dim() == CONV), None)
-    if is_user_data(card.dataset) and stem is not None and card.architecture.name in OF_ANY_SIZE:
-        return (weights[stem].shape[1], *USUAL_SIZE), len(weights[f"{HEAD}weight"])
+    stem = weights.get(BACKBONE + STEMS.get(card.architecture.name, ""))
+    if is_user_data(card.dataset) and stem is not None and stem.dim() == CONV:
+        return (stem.shape[1], *USUAL_SIZE), len(weights[f"{HEAD}weight"])
     return dataset_of(card).sizes

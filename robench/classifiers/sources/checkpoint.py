@@ -57,6 +57,11 @@ class Part:
         """The part's name for `--key`, e.g. `model_ema.module`."""
         return ".".join(filter(None, (self.state, self.prefix.rstrip("."))))
 
+    @property
+    def exact_name(self) -> str:
+        """The part's name with a colon between `state` and `prefix`, if another part has the same name."""
+        return f"{self.state}:{self.prefix.rstrip('.')}"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -88,24 +93,27 @@ class Checkpoint:
         Args:
             anchors: keys of which every matching part has one.
             match: returns the match of a part, or None.
-            key: beginning of the part's name, if the user has chosen it.
+            key: the part's name, or the beginning of it, if the user has chosen it.
 
         Raises:
             InputError: several different parts match, and none is chosen.
         """
-        found: dict[str, tuple[Part, Match]] = {}
+        found: list[tuple[Part, Match]] = []
         for part in (part for anchor in dict.fromkeys(anchors) for part in self.parts(anchor)):
-            if part.name in found or not _chosen(part.name, key):
+            if any(part.exact_name == other.exact_name for other, _ in found) or not _chosen(part, key):
                 continue
             matched = match(part.weights)
-            if matched is not None and not any(_equal(part.weights, other.weights) for other, _ in found.values()):
-                found[part.name] = part, matched
+            if matched is not None and not any(_equal(part.weights, other.weights) for other, _ in found):
+                found.append((part, matched))
+        found = [each for each in found if key in (each[0].name, each[0].exact_name)] or found
         if len(found) > 1:
-            names = ", ".join(f"'{name or 'the keys without prefix'}'" for name in list(found)[:SHOWN])
+            called = [part.name for part, _ in found]
+            names = [part.exact_name if called.count(part.name) > 1 else part.name for part, _ in found[:SHOWN]]
             raise InputError(
-                f"weights '{self.path}' hold {len(found)} different networks ({names}): choose one with --key NAME."
+                f"weights '{self.path}' hold {len(found)} different networks "
+                f"({', '.join(repr(name or 'the keys without prefix') for name in names)}): choose one with --key NAME."
             )
-        return next(iter(found.values()), None)
+        return found[0] if found else None
 
     def left_out(self, part: Part) -> int:
         """Count the tensors that are not in the part."""
@@ -117,7 +125,7 @@ class Checkpoint:
         Raises:
             InputError: there are no tensors under the key.
         """
-        named = [(name, each) for name, each in self.states.items() if _chosen(name, key)]
+        named = [(name, each) for name, each in self.states.items() if _chosen(Part(name, "", each), key)]
         if not named:
             keys = f", only {', '.join(map(str, list(self.states)[:SHOWN]))}" if self.states else ""
             raise InputError(f"weights '{self.path}' hold no tensors under '{key}'{keys}: name another with --key.")
@@ -142,7 +150,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     # Eight bytes of length, then JSON: safetensors, whatever the file is called.
     is_safetensors = path.suffix == ".safetensors" or start[8:9] == b"{"
     found, beside = (_tensors(path), "") if is_safetensors else _pickled(path)
-    states = dict(_states(found))
+    states: dict[str, Weights] = {}
+    for name, tensors in _states(found):
+        states[name if name not in states else f"{name} ({len(states)})"] = tensors
     if not states:
         keys = f", only {', '.join(map(str, list(found)[:SHOWN]))}" if isinstance(found, Mapping) and found else ""
         code = f", but a {beside}, which could run code" if beside else ""
@@ -226,8 +236,8 @@ def _states(found: object, name: str = "", depth: int = DEPTH) -> Iterator[tuple
         yield from _states(value, f"{name}.{key}" if name else str(key), depth - 1)
 
 
-def _chosen(name: str, key: str | None) -> bool:
-    return key is None or name == key or name.startswith(f"{key}.")
+def _chosen(part: Part, key: str | None) -> bool:
+    return key is None or key in (part.name, part.exact_name) or part.name.startswith(f"{key}.")
 
 
 def _equal(one: Weights, other: Weights) -> bool:

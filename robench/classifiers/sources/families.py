@@ -81,6 +81,14 @@ def _flexible_wide_resnet(weights: Weights) -> dict[str, Any]:
     return {"widths": [len(weights["stem_conv.weight"]), *widths], "blocks": depths}
 
 
+def _deepmind_flexible_wide_resnet(weights: Weights) -> dict[str, Any]:
+    groups = sorted({key.split(".")[1] for key in weights if key.startswith("layer.")})
+    depths = [len({key.split(".")[3] for key in weights if key.startswith(f"layer.{g}.block.")}) for g in groups]
+    widths = [len(weights[f"layer.{g}.block.0.conv_0.weight"]) for g in groups]
+    sparse = "layer.0.block.0.meansparse_0.running_mean" in weights
+    return {"widths": [len(weights["init_conv.weight"]), *widths], "blocks": depths, "mean_sparse": sparse}
+
+
 def _deepmind_wide_resnet(weights: Weights) -> dict[str, Any]:
     blocks = {key.split(".")[3] for key in weights if key.startswith("layer.0.block.")}
     return {"depth": 6 * len(blocks) + 4, "width": len(weights["layer.0.block.0.conv_0.weight"]) // 16}
@@ -102,6 +110,16 @@ def _resnet_depth(weights: Weights) -> dict[str, Any]:
     if found is None:
         raise InputError(f"no ResNet has {len(blocks)} blocks in its third layer")
     return {"depth": found}
+
+
+def _xcit(weights: Weights) -> dict[str, Any]:
+    convolutions = {key.split(".")[2] for key in weights if key.startswith("patch_embed.proj.")}
+    return {
+        "width": weights["cls_token"].shape[-1],
+        "depth": len({key.split(".")[1] for key in weights if key.startswith("blocks.")}),
+        "heads": len(weights["blocks.0.attn.temperature"]),
+        "convolutions": len(convolutions),
+    }
 
 
 def _torchvision(weights: Weights) -> dict[str, Any]:
@@ -135,10 +153,55 @@ ACTIVATIONS = {
     ),
     "relu": Variant("ReLU activations", args={"activation": "relu"}),
 }
+SQUEEZES = {
+    "silu": Variant(
+        "SiLU activations, squeeze-and-excitation after a block's second convolution: Peng 2023, Amini 2024",
+        args={"activation": "silu", "squeeze": "second"},
+    ),
+    "relu": Variant("ReLU activations, the same otherwise", args={"activation": "relu", "squeeze": "second"}),
+    "silu-squeeze-first": Variant(
+        "SiLU activations, squeeze-and-excitation after the first convolution",
+        args={"activation": "silu", "squeeze": "first"},
+    ),
+    "relu-squeeze-first": Variant(
+        "ReLU activations, the same otherwise", args={"activation": "relu", "squeeze": "first"}
+    ),
+}
+STRIDES = {
+    "plain": Variant("strides as in torchvision and in timm's networks of the same names: the usual case"),
+    "average-pooled": Variant(
+        "average pooling instead of strides: timm's resnetaa50", "strided_resnet", {"downsampling": "average"}
+    ),
+    "blur-pooled": Variant(
+        "blur pooling instead of strides: timm's resnetblur50", "strided_resnet", {"downsampling": "blur"}
+    ),
+    "first-strided": Variant(
+        "bottlenecks with the stride in their first convolution: networks from Caffe",
+        "strided_resnet",
+        {"downsampling": "first"},
+    ),
+}
+PATCHES = {
+    "patch-4": Variant("patches of 4 pixels: Debenedetti 2022 on CIFAR", args={"patch": 4}),
+    "patch-8": Variant("patches of 8 pixels: timm's xcit_*_p8", args={"patch": 8}),
+    "patch-16": Variant("patches of 16 pixels: timm's xcit_*_p16, Debenedetti 2022 on ImageNet", args={"patch": 16}),
+    "nano-patch-8": Variant(
+        "patches of 8 pixels, class blocks normalise only the class token: timm's xcit_nano_*_p8",
+        args={"patch": 8, "class_norm": True},
+    ),
+    "nano-patch-16": Variant("the same with 16 pixels: timm's xcit_nano_*_p16", args={"patch": 16, "class_norm": True}),
+}
 RAW = "a block that changes width convolves its raw input in the shortcut: fast_adversarial, Andriushchenko 2020"
 ACTIVATED = "a block that changes width convolves the activated input in the shortcut: pytorch-cifar, Rice 2020"
 
 FAMILIES = (
+    Family(  # with a parametric activation; Dai et al. 2022
+        "pssilu_wide_resnet",
+        last="fc",
+        marks=("conv1.weight", "block1.layer.0.conv1.weight", "activation.alpha", "activation.beta", "fc.weight"),
+        args=_wide_resnet,
+        usual={"depth": 28, "widen_factor": 10},
+    ),
     Family(  # TRADES, AT_HE, and most wide ResNets since; Zhang et al. 2019, Pang et al. 2020
         "wide_resnet",
         last="fc",
@@ -154,6 +217,37 @@ FAMILIES = (
         marks=("stem_conv.weight", "blocks.0.layer.0.conv1.weight", "bn1.weight", "fc.weight"),
         args=_flexible_wide_resnet,
         usual={"widths": [16, 160, 320, 640], "blocks": [5, 5, 5]},
+    ),
+    Family(  # WRN-A4; Huang et al. 2023
+        "robust_resnet",
+        last="fc",
+        marks=("stem_conv.weight", "blocks.0.layer.0.conv1.weight", "norm1.weight", "fc.weight"),
+        absent=("blocks.0.layer.0.conv3.weight",),
+        args=_flexible_wide_resnet,
+        usual={"widths": [16, 160, 448, 384], "blocks": [2, 2, 2]},
+        variants={
+            "silu": Variant("SiLU activations: Huang 2023, WRN-A4", args={"activation": "silu"}),
+            "relu": Variant("ReLU activations", args={"activation": "relu"}),
+        },
+    ),
+    Family(  # with squeeze-and-excitation: RA-WRN, also with MeanSparse; Peng et al. 2023, Amini et al. 2024
+        "deepmind_flexible_wide_resnet",
+        last="logits",
+        marks=("init_conv.weight", "layer.0.block.0.se.fc1.weight", "batchnorm.weight", "logits.weight"),
+        args=_deepmind_flexible_wide_resnet,
+        usual={"widths": [16, 160, 320, 640], "blocks": [4, 4, 4], "squeeze": "second"},
+        variants=SQUEEZES,
+    ),
+    Family(  # with MeanSparse; Amini et al. 2024
+        "deepmind_flexible_wide_resnet",
+        last="logits",
+        marks=("init_conv.weight", "layer.0.block.0.meansparse_0.threshold", "batchnorm.weight", "logits.weight"),
+        args=_deepmind_flexible_wide_resnet,
+        usual={"widths": [16, 160, 320, 640], "blocks": [4, 4, 4], "mean_sparse": True},
+        variants={
+            "silu": Variant("SiLU (Swish) activations: Amini 2024", args={"activation": "silu"}),
+            "relu": Variant("ReLU activations", args={"activation": "relu"}),
+        },
     ),
     Family(  # Gowal et al. 2020, and many since
         "deepmind_wide_resnet",
@@ -211,16 +305,33 @@ FAMILIES = (
         absent=("layer1.0.conv3.weight",),
         args=_none,
     ),
+    Family(  # cross-covariance image transformers under timm's names; El-Nouby et al. 2021, Debenedetti et al. 2022
+        "xcit",
+        last="head",
+        marks=(
+            "patch_embed.proj.0.0.weight",
+            "cls_token",
+            "blocks.0.attn.temperature",
+            "cls_attn_blocks.0.attn.q.weight",
+            "head.weight",
+        ),
+        args=_xcit,
+        usual={"width": 384, "depth": 12, "heads": 8, "patch": 4},
+        variants=PATCHES,
+    ),
     Family(  # torchvision, and timm's networks of the same names
         "torchvision_resnet",
         last="fc",
         marks=("conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight", "fc.weight"),
         args=_torchvision,
         usual={"name": "resnet50"},
+        variants=STRIDES,
     ),
 )
-OF_ANY_SIZE = frozenset(
-    {family.architecture for family in FAMILIES}
-    | {variant.architecture for family in FAMILIES for variant in family.variants.values() if variant.architecture}
-)
-"""Architectures that take images of any height and width: these pool before the last layer."""
+STEMS = {
+    name: family.stem
+    for family in FAMILIES
+    for name in (family.architecture, *(each.architecture for each in family.variants.values()))
+    if name
+}
+"""First convolutions, by architecture; all of these take images of any height and width."""

@@ -32,8 +32,12 @@ def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], st
     own = model.state_dict()
     # Evaluation never reads these counters, and checkpoints from before PyTorch 0.4.1 lack them.
     weights = {key: own[key] for key in own if key.endswith(COUNTER) and key not in weights} | weights
-    if odd := [key for key, value in weights.items() if not _dense(value)]:
-        raise InputError(f"weights '{where}': {name(odd[0])} is {weights[odd[0]].dtype}, expected dense real numbers.")
+    real = {key for key, value in own.items() if value.is_floating_point()}
+    if odd := [key for key, value in weights.items() if not _dense(value, key in real)]:
+        raise InputError(
+            f"weights '{where}': {name(odd[0])} is {weights[odd[0]].dtype}, but robench reads dense real numbers of 16 "
+            "bits or more, no quantised weights: save them as float32."
+        )
     off = [key for key in own if key in weights and own[key].shape != weights[key].shape]
     shapes = {key: f"{name(key)} is {shape_of(weights[key])}, not {shape_of(own[key])}" for key in off}
     faults = {
@@ -51,9 +55,10 @@ def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], st
     model.load_state_dict(weights)
 
 
-def _dense(value: Tensor) -> bool:
-    plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta
-    return plain and not value.is_complex() and value.dtype not in (torch.int8, torch.uint8)
+def _dense(value: Tensor, real: bool) -> bool:
+    """Tell whether a tensor can be loaded unchanged; where the network has real numbers, integers are quantised."""
+    plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta and not value.is_complex()
+    return plain and value.dtype.itemsize > 1 and (value.is_floating_point() or not real)
 
 
 def fit_part(network: nn.Module, checkpoint: Checkpoint, key: str | None = None) -> str:

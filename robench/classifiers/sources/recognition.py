@@ -198,14 +198,14 @@ def _normalisation(state: Weights, keys: tuple[str, str], where: str) -> Input:
 
 
 def _unknown(weights: Weights, where: str) -> str:
-    usual = {family.architecture: _names(family) for family in FAMILIES}
-    shared = {name: len(names & weights.keys()) for name, names in usual.items()}
-    nearest = max(shared, key=lambda name: shared[name] / len(usual[name] | weights.keys()))
+    usual = [(family.architecture, _names(family)) for family in FAMILIES]
+    nearest, names = max(usual, key=lambda each: len(each[1] & weights.keys()) / len(each[1] | weights.keys()))
+    shared = len(names & weights.keys())
     first = ", ".join(f"{key} {shape_of(weights[key])}" for key in list(weights)[:NAMED])
     near = "none is near"
-    if shared[nearest]:
-        lacking = ", ".join(sorted(usual[nearest] - weights.keys())[:NAMED])
-        near = f"nearest is {nearest}, {shared[nearest]} of whose {len(usual[nearest])} names are there"
+    if shared:
+        lacking = ", ".join(sorted(names - weights.keys())[:NAMED])
+        near = f"nearest is {nearest}, {shared} of whose {len(names)} names are there"
         near += f" (not {lacking})" if lacking else ""
     return (
         f"weights '{where}' ({len(weights)} tensors: {first}, ...) are of no network that robench knows; {near}: "
