@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from robench.algorithms import bind
 from robench.classifiers import load_card
@@ -167,16 +168,37 @@ def _plain(value: object) -> bool:
     return isinstance(value, bool | int | float | str | None)
 
 
+def _check_tensors(model: nn.Module) -> None:
+    """Check that every parameter and buffer holds ordinary numbers.
+
+    Raises:
+        InputError: a tensor is not initialised, has no data, is sparse, or was made under inference mode.
+    """
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(tensor):
+            fault, mend = "is not initialised", "run the network once on images"
+        elif tensor.is_meta:
+            fault, mend = "has no data (device 'meta')", "load weights first"
+        elif tensor.layout != torch.strided:
+            fault, mend = f"is sparse ({tensor.layout})", "make it dense with .to_dense()"
+        elif tensor.is_inference():
+            fault, mend = "was made under torch.inference_mode", "make the network outside of it"
+        else:
+            continue
+        raise InputError(f"the network's tensor '{name}' {fault}: {mend}.")
+
+
 def network_identity(model: nn.Module, feature_layer: str | None = None) -> dict[str, Any]:
     """Return everything in an arbitrary network that can change a verdict.
 
     That is its structure, parameters, buffers and plain attributes, and the feature layer if one is named.
 
     Raises:
-        InputError: `model` is no network, or has no such layer.
+        InputError: `model` is no network, has no such layer, or a tensor of it holds no ordinary numbers.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
+    _check_tensors(model)
     total = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n{model!r}".encode())
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
