@@ -1,4 +1,4 @@
-"""Every recipe of the README's section "Evaluate your own model", executed as written in an empty folder."""
+"""Every recipe of the README's section "Evaluate your own model" and of docs/, executed as written in an empty folder."""
 
 import io
 import os
@@ -23,11 +23,15 @@ README = data_root() / "README.md"
 SECTION = "## Evaluate your own model\n"
 
 
-def blocks():
+def blocks(text):
     """Language and text of each block of code, in order."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def own_model():
     text = README.read_text(encoding="utf-8")
     section = text[text.index(SECTION) + len(SECTION) :]
-    return re.findall(r"^```(\w+)\n(.*?)^```$", section[: section.index("\n## ")], re.MULTILINE | re.DOTALL)
+    return section[: section.index("\n## ")]
 
 
 def plant(folder):
@@ -47,24 +51,47 @@ def plant(folder):
     pq.write_table(pa.Table.from_pylist(rows), folder / "val.parquet")
 
 
+def execute(text, folder, installed):
+    """Run every block in order; return how many commands ran, and the text that they wrote to stdout and stderr."""
+    # The wheel instead of the checkout; of the caller's environment only where programs lie; its own home and cache.
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    clean = {"PATH": programs, "HOME": str(folder / "home"), "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
+    run, written = 0, ""
+    for language, block in blocks(text):
+        if language == "text":
+            continue
+        if named := re.match(r"# (\w+\.py)\n", block):
+            (folder / named[1]).write_text(block, encoding="utf-8")
+            continue
+        command = ["bash", "-euo", "pipefail", "-c", block] if language == "bash" else [sys.executable, "-c", block]
+        done = subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{block}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        run += block.count("robench ") if language == "bash" else 1
+        written += done.stdout + done.stderr
+    return run, written
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not README.is_file(), reason="a wheel has no README beside it")
 def test_each_recipe_runs_as_written(installed, tmp_path):
     plant(tmp_path)
-    # The wheel instead of the checkout; of the caller's environment only where programs lie; its own home and cache.
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    clean = {"PATH": programs, "HOME": str(tmp_path / "home"), "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
-    run = 0
-    for language, text in blocks():
-        if named := re.match(r"# (\w+\.py)\n", text):
-            (tmp_path / named[1]).write_text(text, encoding="utf-8")
-            continue
-        command = ["bash", "-euo", "pipefail", "-c", text] if language == "bash" else [sys.executable, "-c", text]
-        done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{text}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        run += text.count("robench ") if language == "bash" else 1
+    run, _ = execute(own_model(), tmp_path, installed)
     assert run >= 10
     assert (tmp_path / "models" / "data" / "mine" / "card.toml").is_file()
     assert (tmp_path / "robustness.jsonl").is_file()
     assert (tmp_path / "results" / "raw" / "data").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not README.is_file(), reason="a wheel has no docs beside it")
+def test_the_tour_of_networks_runs_as_written_and_shows_what_it_writes(installed, tmp_path):
+    text = (data_root() / "docs" / "networks.md").read_text(encoding="utf-8")
+    run, written = execute(text, tmp_path, installed)
+    assert run >= 4
+    shown = "".join(block for language, block in blocks(text) if language == "text")
+    # Accuracies depend a little on the processor that trained, and seconds on the machine: words are compared.
+    lines = [line for line in shown.splitlines() if line and not re.search(r"\d\.\d", line)]
+    assert len(lines) >= 10
+    for line in lines:
+        assert line in written, line
