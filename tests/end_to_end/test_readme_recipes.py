@@ -1,4 +1,4 @@
-"""Every recipe of the README's section "Evaluate your own model" and of docs/, executed as written in an empty folder."""
+"""Every recipe of README's section "Evaluate your own model" and of docs/, executed as written in an empty folder."""
 
 import io
 import os
