@@ -54,7 +54,8 @@ def test_main_tables_can_be_narrowed():
     ("options", "words"),
     [
         ({"name": "tabel2"}, "did you mean table2"),
-        ({"name": "table2", "against": "robustbench"}, "--against paper"),
+        ({"name": "table2", "against": "robustbench"}, "is for the table robustness"),
+        ({"name": "table2", "against": "papers"}, "--against"),
         ({"name": "robustness", "models": ["pgdatt"]}, "did you mean"),
     ],
 )

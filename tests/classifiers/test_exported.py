@@ -11,6 +11,7 @@ from robench.classifiers.groups import GroupSize, in_groups
 from robench.classifiers.sources import resolve
 from robench.errors import InputError
 from robench.specs import Input, NetworkSpec
+from tests.support.marks import slow
 from tests.support.programs import evaluated, quietly, refusal, robust_accuracy, same_logits, same_verdicts, trained
 
 X = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -32,7 +33,7 @@ BATCHES = {
 }
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("batch", ["any", "three to five", slow("four"), slow("at most six")])
 def test_logits_gradients_and_verdicts_are_those_of_the_network(tmp_path, digits, batch):
     dim, size = BATCHES[batch]
     network = resolve(NetworkSpec(export(trained(), tmp_path / "net.pt2", dim))).network

@@ -17,6 +17,7 @@ from robench.classifiers.precision import arithmetic
 from robench.data import find_dataset
 from robench.errors import InputError
 from robench.specs import Architecture, Head, Input
+from tests.support.marks import slow
 from tests.support.toys import stopped_after_a_chunk
 
 CPU = torch.device("cpu")
@@ -62,7 +63,7 @@ def slope(network, x):
     return logits.detach(), gradient
 
 
-@pytest.mark.parametrize("head", ["linear", "he"])
+@pytest.mark.parametrize("head", [slow("linear"), "he"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_is_the_same_function_in_float64(name, head):
     network = made(name, head).double()

@@ -18,6 +18,10 @@ MEAN, STD = [0.25], [0.5]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+untrained = pytest.mark.filterwarnings("ignore:the worst case is broken")
+"""A network with random weights is no better than guessing."""
+
+
 def original():
     torch.manual_seed(0)
     return timm.create_model("resnet10t", num_classes=10, in_chans=1).eval()
@@ -41,6 +45,7 @@ def hub(tmp_path, monkeypatch):
     return tmp_path
 
 
+@untrained
 @pytest.mark.parametrize("prefix", ["hf-hub", "hf_hub"])
 def test_a_network_of_the_hub(hub, digits, prefix):
     spec = NetworkSpec(f"timm:{prefix}:lab/digits.r10")
@@ -59,6 +64,7 @@ def test_the_user_may_name_another_normalisation(hub):
     assert loaded.input_source == "as said"
 
 
+@untrained
 def test_from_the_command_line(cli, hub, digits):
     row, said = evaluated(cli, hub, "timm:hf-hub:lab/digits.r10", examples=20)
     assert row["model"].startswith("digits/lab-digits.r10@")

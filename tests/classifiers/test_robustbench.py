@@ -22,6 +22,7 @@ from robench.evaluation.request import NetworkUnderTest
 from robench.specs import Head, Input, NetworkSpec, read_card
 from robench.specs.robustbench import entries, entry_in
 from tests.support import robustbench
+from tests.support.marks import slow
 
 TINY = "cifar10/Linf/Tiny2020_R-1"
 X = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -110,7 +111,7 @@ def test_the_network_is_robustbenchs_own(cache, capsys):
 
 
 @pytest.mark.usefixtures("cache")
-@pytest.mark.parametrize("outer", [False, True])
+@pytest.mark.parametrize("outer", [slow(False), True])
 def test_another_process_unpickles_it(cache, tmp_path, outer):
     robustbench.lay(TINY, cache)
     network = resolve(NetworkSpec(f"robustbench:{TINY}")).network

@@ -43,7 +43,7 @@ def together(*arguments, folder, limit=120):
     return out, err
 
 
-@pytest.mark.parametrize("holdout", [slow(157, id="even"), pytest.param(156, id="odd")])
+@pytest.mark.parametrize("holdout", [slow(157, id="even"), slow(156, id="odd")])
 def test_two_processes_train_as_one_and_one_of_them_speaks_and_writes(tmp_path, holdout):
     """The last mini-batch has 12 examples, or 13."""
     changes = {"recipe.holdout": holdout}

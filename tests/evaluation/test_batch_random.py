@@ -7,6 +7,7 @@ import robench
 from robench.data import digits
 from robench.evaluation import run
 from robench.store.raw import Chunks
+from tests.support.marks import slow
 
 N = 48
 ATTACK = robench.AttackSpec(
@@ -34,7 +35,7 @@ def whole(examples):
     return verdicts(examples)
 
 
-@pytest.mark.parametrize("options", [{"chunk_size": 24}, {"chunk_size": 7}, {"batch_size": 5}], ids=str)
+@pytest.mark.parametrize("options", [{"chunk_size": 7}, *map(slow, ({"chunk_size": 24}, {"batch_size": 5}))], ids=str)
 def test_settings_do_not_cut_the_batch(options, examples, whole):
     found = verdicts(examples, **options)
     assert found[0] == whole[0]

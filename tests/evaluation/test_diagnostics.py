@@ -216,7 +216,7 @@ def test_without_gradient_attack_there_is_no_trust():
     assert levels(evaluate(eps=EPS, attacks=[SQUARE])) == {"no-gradient-attack": "check"}
 
 
-SOME = ("digits/pgdat", "digits/pgdat_he", "digits/trades_mhe")
+SOME = ("digits/pgdat_he",)
 OTHERS = [name for name in list_models() if name.startswith("digits/") and name not in SOME]
 
 
