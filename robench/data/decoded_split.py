@@ -13,7 +13,15 @@ from robench.errors import InputError
 from robench.paths import write_text
 
 
-def split_of(name: str, images: Encoded, labels: Sequence[int], prepare: Prepare | None = None, how: str = "") -> Split:
+def split_of(
+    name: str,
+    images: Encoded,
+    labels: Sequence[int],
+    prepare: Prepare | None = None,
+    how: str = "",
+    *,
+    upright: bool = True,
+) -> Split:
     """Make a split of encoded images and their class numbers; ids count from 0.
 
     Args:
@@ -22,13 +30,14 @@ def split_of(name: str, images: Encoded, labels: Sequence[int], prepare: Prepare
         labels: class numbers.
         prepare: applied to each decoded image, e.g. a crop.
         how: a name of `prepare` for the cache.
+        upright: turn each image as its EXIF orientation says.
 
     Raises:
         InputError: there are no images, or one is damaged or of another size.
     """
     if not images:
         raise InputError(f"'{name}' has no images: give at least one.")
-    raw, path = decoded(images, prepare, how)
+    raw, path = decoded(images, prepare, how, upright=upright)
     x, y, ids = Pixels(raw), torch.tensor(labels, dtype=torch.int64), torch.arange(len(images))
     labelled = hashlib.sha256(y.numpy().tobytes()).hexdigest()[:16]
     note = path.with_name(f"{path.stem}-{labelled}.sha256")

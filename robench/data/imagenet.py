@@ -29,7 +29,9 @@ def load(part: str, data_dir: Path, limit: int | None = None) -> Split:
     """
     found = files(part, data_dir, augmented=False).samples[:limit]
     images = Encoded.files([path for path, _ in found])
-    return split_of("imagenet", images, [label for _, label in found], _cropped, f"resize {RESIZE}, crop {CROP}")
+    labels = [label for _, label in found]
+    # Published numbers take the images as they are stored, without their EXIF orientation.
+    return split_of("imagenet", images, labels, _cropped, f"resize {RESIZE}, crop {CROP}", upright=False)
 
 
 def _cropped(image: Image.Image) -> Image.Image:
