@@ -220,14 +220,18 @@ def _user_data(kind: str, place: Path) -> Dataset:
     return Dataset(name, f"user data, {kind}:{place}", USER_DATA[kind], place=place)
 
 
-def dataset_of(card: Card) -> Dataset:
+def dataset_of(card: Card, reading: Reading = AS_IT_IS) -> Dataset:
     """Find the dataset of a card.
+
+    Args:
+        card: names the dataset.
+        reading: sizes and class names of the user's images.
 
     Raises:
         InputError: no such dataset; names the card.
     """
     try:
-        return find_dataset(card.data)
+        return find_dataset(card.data, reading)
     except InputError as error:
         raise InputError(f"{card.where}, key 'dataset': {error}") from error
 
