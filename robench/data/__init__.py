@@ -67,6 +67,8 @@ class Dataset:
             split = self.module.load(part, data_dir or DEFAULT_DIR, limit)
         else:
             split = self.module.load(part, data_dir or DEFAULT_DIR)
+        if split.about.total is None and not self.partly:
+            split = replace(split, about=replace(split.about, total=len(split)))
         return split.limit(limit)
 
     def images(self, ids: "Column", data_dir: Path | None = None) -> "Column":
