@@ -52,7 +52,7 @@ def evaluate(
     y: Any,
     *,
     eps: str | float,
-    norm: str = "linf",
+    norm: str | float = "linf",
     target: int | Sequence[int] | LeastLikely | None = None,
     battery: str = "paper",
     attacks: Sequence[str | AttackSpec] | None = None,
@@ -83,7 +83,7 @@ def evaluate(
         x: images in [0, 1], float, (N, C, H, W); array or tensor.
         y: class numbers, integers, (N,).
         eps: the radius, "8/255" or a number.
-        norm: "linf" or "l2".
+        norm: "linf" or "l2"; or infinity or 2.
         target: the class that every attack aims at: one for all examples, one for each example, or "least-likely", the
             class with the lowest clean logit of each example. A success is then a prediction of the target, and the
             robust accuracy is the share of examples that are classified correctly and are not turned into the target

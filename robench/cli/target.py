@@ -25,7 +25,7 @@ TargetText = Annotated[
 ]
 
 
-def read_target(text: str, data: Dataset, data_dir: Path | None) -> int | list[int] | str:
+def read_target(text: str, data: Dataset) -> int | list[int] | str:
     """Return the target of `--target`: a class, one class per example, or "least-likely".
 
     A whole number is always an index; other text is the name of a class if the dataset has names, else a file.
@@ -35,7 +35,7 @@ def read_target(text: str, data: Dataset, data_dir: Path | None) -> int | list[i
     """
     if text == LEAST_LIKELY:
         return text
-    names = data.class_names(data_dir)
+    names = data.class_names()
     path = Path(text)
     if _is_index(text) or text in names or not path.is_file():
         return _class(text, names)

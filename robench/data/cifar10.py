@@ -3,13 +3,7 @@
 from pathlib import Path
 
 from robench.data.cifar import load_cifar
-from robench.data.cifar10_jpeg import CLASSES
 from robench.data.split import Split
-
-
-def class_names(data_dir: Path) -> list[str]:
-    """Return the names of the classes in the order of labels."""
-    return list(CLASSES)
 
 
 def load(part: str, data_dir: Path, *, download: bool = False) -> Split:

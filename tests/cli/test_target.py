@@ -49,7 +49,7 @@ def test_a_file_and_a_plan(cli, tmp_path):
     ("words", "sentence"),
     [
         (("--target", 12), "target 12 is beyond the network's 10 classes"),
-        (("--target", "nine"), "--target 'nine' is no class number, file or 'least-likely'"),
+        (("--target", "nine"), "unknown class 'nine': known: 0, 1,"),
         (("--target", "t.txt"), "target has shape (3,) for 20 evaluated examples"),
         (("--target", 3, "--battery", "corruptions"), "--target is for attacks"),
     ],

@@ -178,25 +178,26 @@ def test_names_and_files(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "images" / name).mkdir(parents=True)
     data, digits = find_dataset(f"folder:{tmp_path / 'images'}"), find_dataset("digits")
-    assert read_target("dog", data, None) == 1
-    assert read_target("1", data, None) == 1
-    assert read_target("frog", find_dataset("cifar10"), None) == 6
-    assert read_target("least-likely", data, None) == "least-likely"
+    assert read_target("dog", data) == 1
+    assert read_target("1", data) == 1
+    assert read_target("frog", find_dataset("cifar10")) == 6
+    assert read_target("least-likely", data) == "least-likely"
     text, array = tmp_path / "t.txt", tmp_path / "t.npy"
     text.write_text("dog\n0\ncat\n")
     np.save(array, np.array([1, 0, 0]))
-    assert read_target(str(text), data, None) == read_target(str(array), data, None) == [1, 0, 0]
+    assert read_target(str(text), data) == read_target(str(array), data) == [1, 0, 0]
+    nameless = find_dataset("imagenet")
     np.save(array, np.array([0.5]))
     text.write_text("3\nfox\n")
     for dataset, said, words in (
         (data, "fox", "unknown class 'fox': known: cat, dog."),
-        (digits, "fox", "--target 'fox' is no class number, file or 'least-likely'"),
+        (nameless, "fox", "--target 'fox' is no class number, file or 'least-likely'"),
         (data, str(text), "unknown class 'fox, line 2 of"),
-        (digits, str(text), f"--target 'fox', line 2 of '{text}' is no class number"),
-        (digits, str(array), "holds float64 of shape (1,), expected integers"),
+        (nameless, str(text), f"--target 'fox', line 2 of '{text}' is no class number"),
+        (nameless, str(array), "holds float64 of shape (1,), expected integers"),
     ):
         with pytest.raises(InputError) as caught:
-            read_target(said, dataset, None)
+            read_target(said, dataset)
         assert words in str(caught.value)
 
 
