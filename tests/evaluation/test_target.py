@@ -177,7 +177,7 @@ def test_no_hash_of_a_published_record_has_changed():
 def test_names_and_files(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "images" / name).mkdir(parents=True)
-    data, digits = find_dataset(f"folder:{tmp_path / 'images'}"), find_dataset("digits")
+    data = find_dataset(f"folder:{tmp_path / 'images'}")
     assert read_target("dog", data) == 1
     assert read_target("1", data) == 1
     assert read_target("frog", find_dataset("cifar10")) == 6
