@@ -20,6 +20,7 @@ from robench.cli.network_options import (
     NetworkOptions,
     Scale,
     Std,
+    Title,
     Variant,
     Weights,
     networks,
@@ -76,6 +77,7 @@ def evaluate(
     feature_layer: FeatureLayer = None,
     variant: Variant = None,
     key: Key = None,
+    name: Title = None,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense instead of each --model. Repeatable.")
     ] = None,
@@ -134,7 +136,7 @@ def evaluate(
     attacks = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
     asked = networks(
-        model, NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key)
+        model, NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, name)
     )
     cards = [select_defense(each.name, dataset, norm, eps) for each in asked if each.plain]
     others = [(each, *select_data(each, dataset, norm, eps)) for each in asked if not each.plain]

@@ -36,6 +36,7 @@ class NetworkSpec:
         feature_layer: the submodule that gives the penultimate features; None where it is to be found.
         variant: which of several functions with the same checkpoint; None where there is only one.
         key: under which the weights stand in their file; None where that is clear.
+        title: the user's name for the network in records and tables; None for one made from `name`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class NetworkSpec:
     feature_layer: str | None = None
     variant: str | None = None
     key: str | None = None
+    title: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -67,7 +69,9 @@ class NetworkSpec:
 
     @property
     def label(self) -> str:
-        """A short name that can be part of a file's name."""
+        """A short name that can be part of a file's name: the user's, or one made from `name`."""
+        if self.title is not None:
+            return self.title
         if self.kind == "function":
             file, _, function = self.name.rpartition(MARK)
             return f"{Path(file).name}-{function}"

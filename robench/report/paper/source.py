@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from robench.data import DATASETS
 from robench.paths import default_results, results_folders
+from robench.report.narrowing import Narrowing
 from robench.report.selection import CurrentCatalogue, load, of_current_weights, select
 from robench.report.sweeps import Sweep, sweeps
 from robench.specs import Card, find_attack, find_card, is_registered, list_attacks
@@ -23,13 +25,22 @@ class VerdictSource:
         dataset: the dataset of the defenses.
         results: a results folder; by default the default folder and the records that robench ships.
         published: leave raw records out, as in a clean clone.
+        narrowing: the norm, eps and seed that are shown; by default the dataset's usual ones if they are stored.
 
     Attributes:
         missing: attacks that were requested but are not stored, by defense.
     """
 
-    def __init__(self, dataset: str, results: Path | None = None, *, published: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: str,
+        results: Path | None = None,
+        *,
+        published: bool = False,
+        narrowing: Narrowing | None = None,
+    ) -> None:
         self.dataset, self.results, self.published = dataset, results, published
+        self.narrowing = replace(narrowing or Narrowing(), dataset=dataset)
         self.missing: dict[str, list[str]] = {}
 
     def record(self, defense: str, attack: str) -> Record | None:
@@ -103,7 +114,8 @@ class VerdictSource:
     @cached_property
     def _records(self) -> list[Record]:
         everything = load(self.results, published=self.published)
-        return [record for record in everything if record.header.dataset == self.dataset]
+        mine = [record for record in everything if record.header.dataset == self.dataset]
+        return self.narrowing.of(mine)
 
     @cached_property
     def _usual(self) -> ComparisonKey | None:
