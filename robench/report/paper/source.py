@@ -9,9 +9,10 @@ from pathlib import Path
 from robench.data import DATASETS
 from robench.paths import default_results, results_folders
 from robench.report.narrowing import Narrowing
+from robench.report.paper.published import PaperSetting
 from robench.report.selection import CurrentCatalogue, load, of_current_weights, select
-from robench.report.sweeps import Sweep, sweeps
-from robench.specs import Card, find_attack, find_card, is_registered, list_attacks
+from robench.report.sweeps import Sweep, common, comparable, sweeps
+from robench.specs import Card, find_attack, find_card, fraction, is_registered, list_attacks
 from robench.store import ComparisonKey, Record, read_file
 
 DERIVED = "derived"
@@ -77,6 +78,16 @@ class VerdictSource:
             network = header.identity["model"].get("architecture", {}).get("name", "unknown network")
             return f"Ours: {self.dataset}, {network}, {header.threat}, {header.n} examples."
         return f"Ours: {self.dataset}."
+
+    def agrees(self, paper: PaperSetting) -> bool:
+        """Return whether published numbers are of the dataset, norm and eps of ours."""
+        if paper.dataset != self.dataset:
+            return False
+        if not paper.eps:
+            shown, _ = comparable(common(self.sweeps))
+            return all(sweep.head.origin == "published" for sweep in shown.values())
+        key = self._usual
+        return key is not None and (key.norm, key.eps) == (paper.norm, fraction(paper.eps))
 
     def fill(self) -> Iterable[str]:
         """Yield the commands that fill the missing cells, one sentence per set of attacks."""
