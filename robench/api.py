@@ -50,7 +50,7 @@ def evaluate(
     y: Any,
     *,
     eps: str | float,
-    norm: str = "linf",
+    norm: str | float = "linf",
     battery: str = "paper",
     attacks: Sequence[str | AttackSpec] | None = None,
     ids: Any = None,
@@ -79,7 +79,7 @@ def evaluate(
         x: images in [0, 1], float, (N, C, H, W); array or tensor.
         y: class numbers, integers, (N,).
         eps: the radius, "8/255" or a number.
-        norm: "linf" or "l2".
+        norm: "linf" or "l2"; or infinity or 2.
         battery: named list of attacks, used unless `attacks` is given.
         attacks: names of declared attacks, or your own stanzas.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.

@@ -25,7 +25,9 @@ from robench.check import (
 )
 from robench.data import Dataset
 from robench.data.split import Split
+from robench.devices import pick_device
 from robench.errors import IncompleteError, InputError
+from robench.evaluation.fitting import fitted
 from robench.evaluation.progress import Quiet, Watcher
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, skipped
@@ -160,7 +162,10 @@ def candidates(
 def _candidate(
     card: Card, data: Dataset, split: Split, threat: ThreatModel, gate: GateRequest, baseline: Baseline, store: Store
 ) -> Candidate:
-    request = EvaluationRequest(NetworkUnderTest.of_card(card), split, threat, tuple(gate.specs), gate.settings)
+    under_test = NetworkUnderTest.of_card(card)
+    if data.place is not None:
+        split = fitted(split, under_test, pick_device(gate.settings.device))
+    request = EvaluationRequest(under_test, split, threat, tuple(gate.specs), gate.settings)
     reasons = {each.name: each.reason for each in skipped(request, store, Quiet())}
     applicable = tuple(spec for spec in gate.specs if spec.name not in reasons)
     if not applicable:

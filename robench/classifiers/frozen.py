@@ -138,7 +138,7 @@ class FrozenNetwork:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(
                 f"the network cannot take {x.dtype} images of shape {tuple(x.shape[1:])} ({reason.rstrip('.')}): "
-                "give it images of its own shape, and float32 weights (model.float())."
+                f"give it images of its own shape{_mend(x)}, and float32 weights (model.float())."
             ) from error
 
     def answer(self, x: Tensor, input_kind: InputKind) -> tuple[Tensor, Tensor]:
@@ -164,6 +164,13 @@ class FrozenNetwork:
         if self.head is None:
             raise InputError(f"{NO_HEAD}.")
         return logits, normalized(self.head, z)
+
+
+def _mend(x: Tensor) -> str:
+    """Return how images get the shape that a network takes."""
+    if x.dim() == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
+        return ", channels before height and width"
+    return " (--resize N, --crop N for folders and Parquet files)"
 
 
 def is_compiled(network: nn.Module) -> bool:

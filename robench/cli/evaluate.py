@@ -27,11 +27,14 @@ from robench.cli.network_options import (
 )
 from robench.cli.options import (
     BatchSize,
+    Classes,
+    Crop,
     DataDir,
     Device,
     Eps,
     Limit,
     Norm,
+    Resize,
     Results,
     batch_size_of,
     require_file_place,
@@ -40,6 +43,8 @@ from robench.cli.options import (
 from robench.cli.screens import errors, output
 from robench.cli.selecting import select_attacks, select_data, select_defense, select_substitutes
 from robench.data.choice import ExampleChoice
+from robench.data.class_names import read_class_names
+from robench.data.reading import Reading
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
 from robench.paths import default_results, require_writable, write_text
@@ -67,6 +72,9 @@ def evaluate(
         typer.Option(help="Dataset (its test split), folder:DIR, npz:FILE or parquet:FILE; by default the card's."),
     ] = None,
     data_dir: DataDir = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    classes: Classes = None,
     weights: Weights = None,
     mean: Mean = None,
     std: Std = None,
@@ -138,8 +146,9 @@ def evaluate(
     asked = networks(
         model, NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, name)
     )
-    cards = [select_defense(each.name, dataset, norm, eps) for each in asked if each.plain]
-    others = [(each, *select_data(each, dataset, norm, eps)) for each in asked if not each.plain]
+    reading = Reading(resize, crop, () if classes is None else read_class_names(classes))
+    cards = [select_defense(each.name, dataset, norm, eps, reading) for each in asked if each.plain]
+    others = [(each, *select_data(each, dataset, norm, eps, reading)) for each in asked if not each.plain]
     substitutes = select_substitutes(attacks, substitute, [card for card, *_ in cards])
     folder = results or default_results()
     if not dry_run:

@@ -9,9 +9,12 @@ from robench.cli.dry import CHEAPER
 from robench.cli.screens import Screen, errors, output, show
 from robench.data import Dataset
 from robench.data.choice import ExampleChoice
+from robench.data.described import described
+from robench.data.split import Split
 from robench.engine.executors.base import Executor
 from robench.errors import IncompleteError
 from robench.evaluation.cost import CostHistory
+from robench.evaluation.fitting import fitted
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root
@@ -41,6 +44,8 @@ class EvalRun:
     executor: Executor
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+    """Descriptions of data that were printed."""
 
     def plan(self, task: Task) -> tuple[list[Planned], list[Planned]]:
         """Forecast the cost of the attacks asked for, and that of the cheaper battery."""
@@ -80,11 +85,13 @@ class EvalRun:
     def _request(self, task: Task) -> EvaluationRequest:
         under_test, data, threat = task
         split = self.choice.of(data, self.data_dir)
+        if data.place is not None:
+            split = fitted(split, under_test, self.executor.device)
         return EvaluationRequest(under_test, split, threat, self.attacks, self.settings, self.substitutes)
 
     def _attack(self, request: EvaluationRequest) -> None:
         model = request.under_test.model
-        with Screen(errors(), model) as screen:
+        with Screen(errors(), model, lambda: self._say(request.split)) as screen:
             outcome = evaluate(request, Store(self.results), screen, self.executor)
         self.evaluations.append(Evaluation.of(outcome))
         for skipped in outcome.skipped:
@@ -92,9 +99,17 @@ class EvalRun:
         if not self.quiet:
             show(self.evaluations[-1].table(), output())
 
+    def _say(self, split: Split) -> None:
+        """Print what is evaluated, once."""
+        line = described(split)
+        if line not in self.said:
+            self.said.add(line)
+            errors().print(line, markup=False, soft_wrap=True)
+
     def _corrupt(self, request: EvaluationRequest) -> None:
         under_test = request.under_test
         made = corrupt(under_test, request.split, self.corruptions, self.data_dir, self.settings, self.results)
+        self._say(request.split)
         for lines in made.values():
             self.cells += as_json(lines)
             if not self.quiet:

@@ -15,6 +15,14 @@ Norm = Annotated[
 ]
 Eps = Annotated[str | None, typer.Option(help="Radius of the perturbation, e.g. 8/255; by default the dataset's.")]
 Limit = Annotated[int | None, typer.Option(help="Evaluate only the first N examples.")]
+Resize = Annotated[
+    int | None, typer.Option(help="Resize the shorter side of images in folder: and parquet: data to N.")
+]
+Crop = Annotated[int | None, typer.Option(help="Take the central N x N pixels of images in folder: and parquet: data.")]
+Classes = Annotated[
+    Path | None,
+    typer.Option(help="File of class names in the order of the labels, one per line, for folder: and parquet: data."),
+]
 BatchSize = Annotated[
     str, typer.Option(help="Examples per forward pass: N, or auto for a size that suits the network.")
 ]

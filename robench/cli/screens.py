@@ -1,7 +1,7 @@
 """Output for people: consoles, plain and live progress, tables that fit the screen."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from rich.console import Console
@@ -54,8 +54,10 @@ def show_all(tables: Iterable[Table]) -> None:
 class Screen:
     """Show the progress of an evaluation: a live bar on a terminal, one line per attack in a pipe."""
 
-    def __init__(self, console: Console, model: str) -> None:
+    def __init__(self, console: Console, model: str, begin: Callable[[], None] | None = None) -> None:
         self.console, self.model = console, model
+        self.begin = begin
+        """Called once, when the first attack begins or its result is found."""
         self.bar: Progress | None = None
         self.task: TaskID | None = None
         if console.is_terminal:
@@ -92,6 +94,7 @@ class Screen:
 
     def started(self, name: str, examples: int, steps: int) -> None:
         """Show that an attack begins."""
+        self._begin()
         if self.bar:
             self.task = self.bar.add_task(f"{self.model} {name}", total=1.0, robust="...")
 
@@ -102,9 +105,15 @@ class Screen:
 
     def finished(self, result: Result) -> None:
         """Print the result of an attack on all examples."""
+        self._begin()
         if self.bar and self.task is not None:
             self.bar.remove_task(self.task)
             self.task = None
         record = result.record
         cost = f"{result.seconds:.1f} s" if result.source == "computed" else ORIGIN[result.source]
         self.console.print(f"{self.model} {record.header.attack.name}: {record.robust_accuracy:.2f}% robust ({cost})")
+
+    def _begin(self) -> None:
+        if self.begin is not None:
+            self.begin()
+            self.begin = None

@@ -1,8 +1,11 @@
 """Find attacks, defenses, data and threat models by names on the command line, without importing torch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from robench.data import Dataset, dataset_of, find_dataset
+from robench.data.class_names import CLASS_NAMES
+from robench.data.reading import AS_IT_IS, Reading
 from robench.errors import InputError
 from robench.specs import NORMS, AttackSpec, Card, NetworkSpec, ThreatModel, battery_attacks, find_attack, find_card
 
@@ -18,7 +21,7 @@ def select_attacks(
 
 
 def select_defense(
-    name: str, dataset: str | None, norm: str | None, eps: str | None
+    name: str, dataset: str | None, norm: str | None, eps: str | None, reading: Reading = AS_IT_IS
 ) -> tuple[Card, Dataset, ThreatModel]:
     """Find card, data and threat model of a defense that a card declares and that has weights.
 
@@ -27,12 +30,12 @@ def select_defense(
     """
     card = find_card(name)
     card.require_weights()
-    data = find_dataset(dataset) if dataset else dataset_of(card)
+    data = _data(dataset, card, reading)
     return card, data, _threat(data, norm, eps)
 
 
 def select_data(
-    network: NetworkSpec, dataset: str | None, norm: str | None, eps: str | None
+    network: NetworkSpec, dataset: str | None, norm: str | None, eps: str | None, reading: Reading = AS_IT_IS
 ) -> tuple[Dataset, ThreatModel]:
     """Find data and threat model for a user's network; if no card names the data, the user must.
 
@@ -41,7 +44,7 @@ def select_data(
     """
     if dataset is None and network.kind != "card":
         raise InputError(f"--model {network.name} does not say its data: add --dataset, e.g. npz:FILE.")
-    data = find_dataset(dataset) if dataset else dataset_of(find_card(network.name))
+    data = _data(dataset, find_card(network.name) if network.kind == "card" else None, reading)
     return data, _threat(data, norm, eps)
 
 
@@ -61,6 +64,16 @@ def select_substitutes(specs: Sequence[AttackSpec], named: list[str] | None, mod
     for card in cards.values():
         card.require_weights()
     return list(cards.values())
+
+
+def _data(dataset: str | None, card: Card | None, reading: Reading) -> Dataset:
+    """Find the data that is named, else a card's; classes of user data go by the names of the card's dataset."""
+    if card is None:
+        assert dataset is not None
+        return find_dataset(dataset, reading)
+    if dataset is None:
+        return dataset_of(card, reading)
+    return find_dataset(dataset, replace(reading, known=CLASS_NAMES.get(card.data, ())))
 
 
 def _threat(data: Dataset, norm: str | None, eps: str | None) -> ThreatModel:

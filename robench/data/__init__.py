@@ -1,10 +1,11 @@
 """Datasets by name. Listing the datasets imports neither torch nor scikit-learn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from robench.data.reading import AS_IT_IS, Reading
 from robench.errors import InputError, unknown
 from robench.paths import require_name
 from robench.specs import Card, ThreatModel, dataset_label
@@ -29,7 +30,7 @@ class Dataset:
         name: as on the command line, or the name of the file or folder that was given there.
         about: one line for lists.
         loader: a module with `load(part, data_dir) -> Split`; if `partly`, with a third argument, how many examples;
-            if there is a `place`, with the name and the place before the part. If `in_files`, with `files` and
+            if there is a `place`, as `USER_DATA` says. If `in_files`, with `files` and
             `held_out` too.
         shape: channels, height, width; None if only the files tell.
         classes: number of classes; None if only the files tell.
@@ -37,6 +38,7 @@ class Dataset:
         in_files: whether training images are decoded from files during training, not kept in memory.
         partly: whether the loader decodes no more examples than it is asked for.
         place: the user's file or folder; None for a dataset of `DATASETS`.
+        reading: sizes and class names of the user's images.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Dataset:
     in_files: bool = False
     partly: bool = False
     place: Path | None = None
+    reading: Reading = AS_IT_IS
 
     def load(self, part: Part = "test", data_dir: Path | None = None, limit: int | None = None) -> "Split":
         """Load and check a split, or only its first `limit` examples.
@@ -59,7 +62,7 @@ class Dataset:
             raise InputError(f"--limit {limit} must be at least 1.")
         split: Split
         if self.place is not None:
-            split = self.module.load(self.name, self.place, part, limit)
+            split = self.module.load(self.name, self.place, part, limit, self.reading)
         elif self.partly:
             split = self.module.load(part, data_dir or DEFAULT_DIR, limit)
         else:
@@ -166,7 +169,10 @@ CORRUPTED = {"cifar10": "robench.data.cifar10_c", "imagenet": "robench.data.imag
 
 
 USER_DATA = {"folder": "robench.data.folder", "npz": "robench.data.npz", "parquet": "robench.data.parquet"}
-"""Modules with `load(name, place, part, limit) -> Split` for user data, by the word before the colon."""
+"""Modules with `load(name, place, part, limit, reading) -> Split` for user data, by the word before the colon."""
+
+ENCODED = ("folder", "parquet")
+"""Kinds of user data that hold encoded images, of any size, and may name classes."""
 
 
 def is_user_data(name: str) -> bool:
@@ -174,15 +180,23 @@ def is_user_data(name: str) -> bool:
     return ":" in name
 
 
-def find_dataset(name: str) -> Dataset:
+def find_dataset(name: str, reading: Reading = AS_IT_IS) -> Dataset:
     """Find a dataset by name, or user data by `folder:DIR`, `npz:FILE`, `parquet:FILE`.
 
+    Args:
+        name: as on the command line.
+        reading: sizes and class names of the user's images.
+
     Raises:
-        InputError: no such dataset, with the nearest names; or nothing lies at the place.
+        InputError: no such dataset, with the nearest names; nothing lies at the place, or its images have one size.
     """
     kind, colon, place = name.partition(":")
+    if kind not in ENCODED and (reading.how or reading.classes):
+        raise InputError(
+            f"--dataset {name}: --resize, --crop and --classes are for folder: and parquet: data, leave them out."
+        )
     if colon:
-        return _user_data(kind, Path(place))
+        return replace(_user_data(kind, Path(place)), reading=reading)
     try:
         return DATASETS[name]
     except KeyError:
@@ -195,8 +209,9 @@ def find_dataset(name: str) -> Dataset:
 def _user_data(kind: str, place: Path) -> Dataset:
     if kind not in USER_DATA:
         raise unknown("kind of dataset", kind, list(USER_DATA))
-    if not (place.is_dir() if kind == "folder" else place.is_file()):
-        what = "folder" if kind == "folder" else "file"
+    there = {"folder": place.is_dir(), "npz": place.is_file(), "parquet": place.exists()}
+    if not there[kind]:
+        what = {"folder": "folder", "npz": "file", "parquet": "file or folder"}[kind]
         raise InputError(f"--dataset {kind}:{place}: there is no {what} '{place}'.")
     name = dataset_label(f"{kind}:{place}")
     require_name(name, f"the name of '{place}'")
@@ -205,14 +220,18 @@ def _user_data(kind: str, place: Path) -> Dataset:
     return Dataset(name, f"user data, {kind}:{place}", USER_DATA[kind], place=place)
 
 
-def dataset_of(card: Card) -> Dataset:
+def dataset_of(card: Card, reading: Reading = AS_IT_IS) -> Dataset:
     """Find the dataset of a card.
+
+    Args:
+        card: names the dataset.
+        reading: sizes and class names of the user's images.
 
     Raises:
         InputError: no such dataset; names the card.
     """
     try:
-        return find_dataset(card.data)
+        return find_dataset(card.data, reading)
     except InputError as error:
         raise InputError(f"{card.where}, key 'dataset': {error}") from error
 

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from platformdirs import user_cache_path
 
+from robench.data.colours import as_rgb
 from robench.errors import InputError
 from robench.paths import atomic_path
 
 CACHE = "ROBENCH_CACHE"
 """The environment variable that names another folder for the cache."""
-VERSION = 1
+VERSION = 2
 """Version of the cache, raised when an image can come out differently."""
+MEND = "restore it or take it out"
+"""Mend of an image that cannot be read."""
 AHEAD = 64
 """Number of images that a thread decodes at a time."""
 
@@ -46,8 +49,15 @@ class Encoded:
 
     @classmethod
     def files(cls, paths: Sequence[str]) -> "Encoded":
-        """Take image files; size and time of change tell two versions of a file apart."""
-        found = [os.stat(path) for path in paths]  # noqa: PTH116 - a Path takes four times as long
+        """Take image files; size and time of change tell two versions of a file apart.
+
+        Raises:
+            InputError: a file is not there, e.g. a link to a file that was removed.
+        """
+        try:
+            found = [os.stat(path) for path in paths]  # noqa: PTH116 - a Path takes four times as long
+        except OSError as error:
+            raise InputError(f"image '{error.filename}' cannot be read ({error.strerror}): {MEND}.") from error
         return cls(paths, [f"{each.st_size} {each.st_mtime_ns}" for each in found])
 
     @classmethod
@@ -73,13 +83,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE) or user_cache_path("robench", appauthor=False)) / "images"
 
 
-def decoded(images: Encoded, prepare: Prepare | None = None, how: str = "") -> tuple[NDArray[np.uint8], Path]:
+def decoded(
+    images: Encoded, prepare: Prepare | None = None, how: str = "", *, upright: bool = True
+) -> tuple[NDArray[np.uint8], Path]:
     """Return all images as RGB bytes (N, H, W, 3), mapped from the cache; all must have one size.
 
     Args:
         images: at least one.
         prepare: applied to each decoded image.
         how: a name of `prepare` for the cache.
+        upright: turn each image as its EXIF orientation says.
 
     Returns:
         the bytes, and the cached file, whose name tells these images from others.
@@ -87,20 +100,24 @@ def decoded(images: Encoded, prepare: Prepare | None = None, how: str = "") -> t
     Raises:
         InputError: an image is damaged or of another size than the first, or the cache cannot be written.
     """
-    path = cache_folder() / f"{images.digest(how)}.npy"
+    path = cache_folder() / f"{images.digest(how if upright else f'{how}, as stored')}.npy"
     if not path.is_file():
-        _decode(images, prepare, path)
+        _decode(images, prepare or _same, upright, path)
     return np.load(path, mmap_mode="r"), path
 
 
-def _decode(images: Encoded, prepare: Prepare | None, path: Path) -> None:
-    first = _bytes(images, 0, prepare)
+def _same(image: Image.Image) -> Image.Image:
+    return image
+
+
+def _decode(images: Encoded, prepare: Prepare, upright: bool, path: Path) -> None:
+    first = _bytes(images, 0, prepare, upright)
     with atomic_path(path) as temporary, ThreadPoolExecutor() as pool:
         whole = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(images), *first.shape))
 
         def fill(start: int) -> None:
             for at in range(start, min(start + AHEAD, len(images))):
-                pixels = _bytes(images, at, prepare)
+                pixels = _bytes(images, at, prepare, upright)
                 if pixels.shape != first.shape:
                     raise InputError(
                         f"image '{images.names[at]}' is {_size(pixels)}, '{images.names[0]}' {_size(first)}: "
@@ -113,13 +130,14 @@ def _decode(images: Encoded, prepare: Prepare | None, path: Path) -> None:
         whole.flush()
 
 
-def _bytes(images: Encoded, at: int, prepare: Prepare | None) -> NDArray[np.uint8]:
+def _bytes(images: Encoded, at: int, prepare: Prepare, upright: bool) -> NDArray[np.uint8]:
     try:
         with images.open(at) as stream, Image.open(stream) as opened:
-            found = opened.convert("RGB")
-            return np.asarray(prepare(found) if prepare else found)
+            return np.asarray(prepare(as_rgb(opened, upright)))
+    except InputError as error:
+        raise InputError(f"image '{images.names[at]}' {error}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"image '{images.names[at]}' cannot be read ({error}): restore it or take it out.") from error
+        raise InputError(f"image '{images.names[at]}' cannot be read ({error}): {MEND}.") from error
 
 
 def _size(pixels: NDArray[np.uint8]) -> str:

@@ -6,29 +6,34 @@ from collections.abc import Sequence
 
 import torch
 
-from robench.data.decode import Encoded, Prepare, decoded
+from robench.data.about import NOTHING, About
+from robench.data.decode import Encoded, decoded
 from robench.data.pixels import Pixels
+from robench.data.reading import AS_IT_IS, Reading
 from robench.data.split import Split, sha256_of
 from robench.errors import InputError
 from robench.paths import write_text
 
 
-def split_of(name: str, images: Encoded, labels: Sequence[int], prepare: Prepare | None = None, how: str = "") -> Split:
+def split_of(
+    name: str, images: Encoded, labels: Sequence[int], reading: Reading = AS_IT_IS, about: About = NOTHING
+) -> Split:
     """Make a split of encoded images and their class numbers; ids count from 0.
 
     Args:
         name: of the dataset.
         images: one per label.
         labels: class numbers.
-        prepare: applied to each decoded image, e.g. a crop.
-        how: a name of `prepare` for the cache.
+        reading: sizes of the images.
+        about: the place of the images.
 
     Raises:
         InputError: there are no images, or one is damaged or of another size.
     """
     if not images:
         raise InputError(f"'{name}' has no images: give at least one.")
-    raw, path = decoded(images, prepare, how)
+    prepare = reading.prepare if reading.how else None
+    raw, path = decoded(images, prepare, reading.how, upright=reading.upright)
     x, y, ids = Pixels(raw), torch.tensor(labels, dtype=torch.int64), torch.arange(len(images))
     labelled = hashlib.sha256(y.numpy().tobytes()).hexdigest()[:16]
     note = path.with_name(f"{path.stem}-{labelled}.sha256")
@@ -36,4 +41,4 @@ def split_of(name: str, images: Encoded, labels: Sequence[int], prepare: Prepare
     if not re.fullmatch("[0-9a-f]{64}", digest):
         digest = sha256_of(x, y, ids)
         write_text(note, digest)
-    return Split(name, x, y, ids, digest)
+    return Split(name, x, y, ids, digest, about)

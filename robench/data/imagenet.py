@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from robench.data.decode import Encoded
 from robench.data.decoded_split import split_of
+from robench.data.reading import Reading
 from robench.data.split import Split, stratified
 from robench.errors import InputError
 
 FOLDERS = {"train": "train", "test": "val"}
 RESIZE, CROP = 256, 224
+READING = Reading(RESIZE, CROP, upright=False)
+"""Published numbers take the images as they are stored, without their EXIF orientation."""
 
 
 def load(part: str, data_dir: Path, limit: int | None = None) -> Split:
@@ -29,14 +31,7 @@ def load(part: str, data_dir: Path, limit: int | None = None) -> Split:
     """
     found = files(part, data_dir, augmented=False).samples[:limit]
     images = Encoded.files([path for path, _ in found])
-    return split_of("imagenet", images, [label for _, label in found], _cropped, f"resize {RESIZE}, crop {CROP}")
-
-
-def _cropped(image: Image.Image) -> Image.Image:
-    from torchvision.transforms import functional
-
-    cropped: Image.Image = functional.center_crop(functional.resize(image, RESIZE), [CROP, CROP])
-    return cropped
+    return split_of("imagenet", images, [label for _, label in found], READING)
 
 
 def files(part: str, data_dir: Path, augmented: bool) -> Any:

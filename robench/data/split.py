@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from robench.data.about import NOTHING, About
 from robench.data.pixels import Images, Pixels, Rows, take
 from robench.errors import InputError
 from robench.store import Column, ids_sha256
@@ -28,6 +29,7 @@ class Split:
         y: labels, int64, (N,).
         ids: stable over runs, int64, (N,).
         sha256: of the whole set's x, y and ids, in hex.
+        about: the place of the examples; no part of their identity.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Split:
     y: Tensor
     ids: Tensor
     sha256: str
+    about: About = NOTHING
 
     @classmethod
     def checked(cls, name: str, x: Any, y: Any, ids: Any = None) -> "Split":
@@ -121,7 +124,7 @@ class Split:
 
     def take(self, rows: Rows) -> "Split":
         """Return some of the examples, by a slice, row numbers or a mask."""
-        return Split(self.name, take(self.x, rows), self.y[rows], self.ids[rows], self.sha256)
+        return replace(self, x=take(self.x, rows), y=self.y[rows], ids=self.ids[rows])
 
 
 def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[int], n: int) -> list[int]:
@@ -145,7 +148,7 @@ def _images(name: str, x: Any) -> Images:
     if images.dim() != IMAGE_DIMS or 0 in images.shape[1:]:
         raise InputError(f"'{name}': images have shape {tuple(images.shape)}, expected (N, C, H, W).")
     if not images.is_floating_point():
-        raise InputError(f"'{name}': images are {images.dtype}, expected floats in [0, 1]: divide by 255.")
+        raise InputError(f"'{name}': images are {images.dtype}, expected floats in [0, 1]: {_scale(images.dtype)}.")
     images = images.float().contiguous()
     if not torch.isfinite(images).all():
         bad = (~torch.isfinite(images.flatten(1)).all(1)).nonzero().flatten().tolist()
@@ -157,6 +160,13 @@ def _images(name: str, x: Any) -> Images:
     return images
 
 
+def _scale(dtype: torch.dtype) -> str:
+    """Return the remedy for images that are no floats."""
+    if dtype == torch.bool or dtype.is_complex:
+        return "convert them to floats"
+    return "divide by 255" if dtype == torch.uint8 else "divide by the largest value of their scale, 255 for 8 bits"
+
+
 def _mend(low: float, high: float) -> str:
     """Return the remedy for pixels outside [0, 1]."""
     if low >= -ROUNDING and high <= 1 + ROUNDING:
@@ -166,12 +176,21 @@ def _mend(low: float, high: float) -> str:
 
 def _labels(name: str, y: Any) -> Tensor:
     labels = _tensor(name, "labels", y)
+    if labels.dim() == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.dim() != 1:
         shape = tuple(labels.shape)
-        raise InputError(f"'{name}': labels have shape {shape}, expected class numbers (N,), not one-hot.")
+        raise InputError(
+            f"'{name}': labels have shape {shape}, expected class numbers (N,), not one-hot or several per image."
+        )
+    if labels.is_floating_point() and labels.isnan().any():
+        raise InputError(f"'{name}': {int(labels.isnan().sum())} labels are NaN: leave examples without a label out.")
     labels = _integers(name, "labels", labels)
     if len(labels) and labels.min() < 0:
-        raise InputError(f"'{name}': label {int(labels.min())} is negative, expected class numbers from 0.")
+        raise InputError(
+            f"'{name}': label {int(labels.min())} is negative, expected class numbers from 0: leave examples without a "
+            "label out."
+        )
     return labels
 
 
@@ -194,11 +213,16 @@ def _integers(name: str, what: str, values: Tensor) -> Tensor:
 
 def _tensor(name: str, what: str, values: Any) -> Tensor:
     try:
-        tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+        tensor = values if isinstance(values, Tensor) else torch.as_tensor(_native(np.asarray(values)))
     except (TypeError, ValueError, RuntimeError) as error:
         kind = getattr(values, "dtype", type(values).__name__)
         raise InputError(f"'{name}': {what} are {kind}, expected a tensor or an array of numbers.") from error
     return tensor.detach().cpu()
+
+
+def _native(values: Column) -> Column:
+    """Return an array in the byte order of this machine and without negative strides, as torch takes it."""
+    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
 
 
 def sha256_of(x: Images, y: Tensor, ids: Tensor) -> str:

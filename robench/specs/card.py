@@ -1,5 +1,6 @@
 """Model cards: one file that both rebuilds a defense and retrains it."""
 
+import re
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
@@ -14,6 +15,8 @@ from robench.specs.threat import Norm
 
 CARD = "card.toml"
 WEIGHTS = "weights.safetensors"
+SHARD = re.compile(r"-\d{5}-of-(?!00001)\d{5}.*")
+"""End of the name of one of several shards; the split has the name before it."""
 
 
 def dataset_label(dataset: str) -> str:
@@ -22,7 +25,9 @@ def dataset_label(dataset: str) -> str:
     if not colon:
         return dataset
     path = Path(place)
-    return (path.resolve().name if kind == "folder" else path.stem).replace(" ", "-")
+    if kind == "folder" or path.is_dir():
+        return path.resolve().name.replace(" ", "-")
+    return (SHARD.sub("", path.stem) if kind == "parquet" else path.stem).replace(" ", "-")
 
 
 class Architecture(Declared):

@@ -1,7 +1,7 @@
 """The threat model: the perturbations that an attack may make."""
 
 from math import inf, isfinite
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from robench.errors import InputError
 from robench.specs.base import Declared, fraction
@@ -13,6 +13,14 @@ ORDERS: dict[Norm, float] = {"linf": inf, "l2": 2.0}
 """The order p of each norm, as NumPy takes it."""
 LARGEST: dict[Norm, float] = {"linf": 1.0, "l2": 1000.0}
 """The largest sensible eps: with more, every image in [0, 1] is in the ball (linf), or eps is a typing error (l2)."""
+NUMBERS: dict[object, Norm] = {order: norm for norm, order in ORDERS.items()}
+"""Norms by their order."""
+
+
+def _plain(number: object) -> object:
+    """Return a number of Python for one of torch; those of NumPy keep their short text."""
+    kept = isinstance(number, int | float) or type(number).__module__ == "numpy"
+    return number if kept or not hasattr(number, "item") else number.item()
 
 
 class ThreatModel(Declared):
@@ -26,26 +34,26 @@ class ThreatModel(Declared):
     eps: float
 
     @classmethod
-    def parse(cls, norm: str, eps: str | float) -> "ThreatModel":
-        """Parse norm and eps as a user wrote them.
+    def parse(cls, norm: str | float, eps: str | float) -> "ThreatModel":
+        """Parse norm and eps as a user wrote them; the numbers 2 and infinity are norms, too.
 
         Raises:
             InputError: unknown norm, or eps is not a positive number of a sensible size.
         """
-        if norm.lower() not in NORMS:
-            raise InputError(f"unknown norm '{norm.lower()}': use {' or '.join(NORMS)}.")
-        known = cast(Norm, norm.lower())
-        text = eps.strip() if isinstance(eps, str) else str(eps)
+        named = norm.lower() if isinstance(norm, str) else NUMBERS.get(_plain(norm), str(norm))
+        if named not in NORMS:
+            raise InputError(f"unknown norm '{named}': use {' or '.join(NORMS)}.")
+        text = eps.strip() if isinstance(eps, str) else str(_plain(eps))
         try:
             value = fraction(text)
         except (ValueError, OverflowError):
             raise InputError(f"eps '{text}' is not a number: write it like 8/255 or 0.031.") from None
         if not isfinite(value) or value <= 0:
             raise InputError(f"eps '{text}' must be positive and finite: write it like 8/255 or 0.031.")
-        if value > LARGEST[known]:
+        if value > LARGEST[named]:
             hint = f"did you mean {text}/255?" if value <= 255 else "images are in [0, 1]."
-            raise InputError(f"eps '{text}' is too large for {known} on images in [0, 1]: {hint}")
-        return cls(norm=known, text=text, eps=value)
+            raise InputError(f"eps '{text}' is too large for {named} on images in [0, 1]: {hint}")
+        return cls(norm=named, text=text, eps=value)
 
     def __str__(self) -> str:
         return f"{self.norm} {self.text}"

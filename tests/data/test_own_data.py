@@ -1,12 +1,8 @@
-"""Folders, archives and Parquet files as datasets, kept as bytes, decoded once."""
+"""Folders of images as datasets, kept as bytes, decoded once; names and choices of data."""
 
-import io
 import os
-import zipfile
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -16,12 +12,7 @@ from robench.data.choice import ExampleChoice
 from robench.data.pixels import Pixels
 from robench.data.split import Split
 from robench.errors import InputError
-
-RNG = np.random.default_rng(0)
-N = 12
-RAW = RNG.integers(0, 256, (N, 9, 7, 3), dtype=np.uint8)
-LABELS = np.arange(N) % 3
-FLOATS = torch.from_numpy(RAW).permute(0, 3, 1, 2).float() / 255
+from tests.support.images import FLOATS, LABELS, RAW, N, png
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +20,6 @@ def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv(decode.CACHE, str(folder))
     return folder
-
-
-def png(pixels):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
 
 
 @pytest.fixture
@@ -210,129 +195,6 @@ def test_damaged_folders_are_named(folder, cache, damage, words):
     with pytest.raises(InputError, match=words):
         find_dataset(f"folder:{folder}").load()
     assert list((cache / "images").glob("*.npy")) == []
-
-
-# ---- Archives ----
-
-
-@pytest.mark.parametrize(
-    "x", [RAW, RAW.transpose(0, 3, 1, 2), FLOATS.numpy(), FLOATS.permute(0, 2, 3, 1).double().numpy()],
-    ids=["bytes last", "bytes first", "floats first", "doubles last"],
-)  # fmt: skip
-def test_archives_in_any_layout(tmp_path, x):
-    np.savez_compressed(tmp_path / "data.npz", x=x, y=LABELS, ids=np.arange(N) + 7)
-    split = find_dataset(f"npz:{tmp_path / 'data.npz'}").load()
-    assert torch.allclose(split.x[:], FLOATS, atol=1e-7)
-    assert (split.name, split.ids[0].item()) == ("data", 7)
-
-
-def arrays(**changes):
-    found = {"x": RAW, "y": LABELS} | changes
-    return {name: array for name, array in found.items() if array is not None}
-
-
-@pytest.mark.parametrize(
-    ("held", "words"),
-    [
-        (arrays(y=None), "has no 'y', only x"),
-        (arrays(x=RAW[0]), r"shape \(9, 7, 3\)"),
-        (arrays(x=RAW[..., :2]), "neither or both"),
-        (arrays(x=RAW[:, :3]), "neither or both"),
-        (arrays(x=RAW.astype(np.float32)), "divide by 255"),
-        (arrays(x=RAW.astype(np.int64)), "expected floats"),
-        (arrays(x=np.full((N, 3, 4, 4), np.nan)), "NaN or infinite"),
-        (arrays(y=LABELS[:-1]), "one label per image"),
-        (arrays(y=np.eye(3)[LABELS]), "not one-hot"),
-        (arrays(y=LABELS.astype(float)), "expected integers"),
-        (arrays(y=LABELS - 1), "negative"),
-        (arrays(ids=np.zeros(N, int)), "different numbers"),
-        (arrays(x=RAW[:0], y=LABELS[:0]), "no examples"),
-    ],
-)
-def test_arrays_that_do_not_fit_are_named(tmp_path, held, words):
-    np.savez(tmp_path / "data.npz", **held)
-    with pytest.raises(InputError, match=words):
-        find_dataset(f"npz:{tmp_path / 'data.npz'}").load()
-
-
-def object_array(path):
-    np.savez(path, x=np.array([None, 1], dtype=object), y=LABELS)
-
-
-def one_array(path):
-    with path.open("wb") as stream:
-        np.save(stream, RAW)
-
-
-def torn(path):
-    np.savez(path, x=RAW, y=LABELS)
-    path.write_bytes(path.read_bytes()[:200])
-
-
-def text(path):
-    path.write_text("<html>")
-
-
-def empty_zip(path):
-    zipfile.ZipFile(path, "w").close()
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (object_array, "cannot be read"),
-        (one_array, "holds one array"),
-        (torn, "cannot be read"),
-        (text, "cannot be read"),
-        (empty_zip, "has no 'x'"),
-    ],
-)
-def test_damaged_archives_are_named(tmp_path, make, words):
-    make(tmp_path / "data.npz")
-    with pytest.raises(InputError, match=words) as raised:
-        find_dataset(f"npz:{tmp_path / 'data.npz'}").load()
-    assert "\n" not in str(raised.value)
-
-
-# ---- Parquet ----
-
-
-def table(image="image", label="label", images=None, labels=LABELS):
-    images = [{"bytes": png(each), "path": "a.png"} for each in RAW] if images is None else images
-    return pa.table({image: images, label: labels})
-
-
-@pytest.mark.parametrize(("image", "label"), [("image", "label"), ("img", "fine_label")])
-def test_parquet_as_it_is_published(tmp_path, image, label):
-    pq.write_table(table(image, label), tmp_path / "data.parquet", row_group_size=5)
-    data = find_dataset(f"parquet:{tmp_path / 'data.parquet'}")
-    assert torch.equal(data.load().x[:], FLOATS)
-    assert data.load().y.tolist() == LABELS.tolist()
-    assert torch.equal(data.load(limit=7).x[:], FLOATS[:7])
-
-
-@pytest.mark.parametrize(
-    ("held", "words"),
-    [
-        (table(image="photo"), "none of image"),
-        (table(label="animal"), "none of label"),
-        (table(labels=[f"{each}" for each in LABELS]), "expected class numbers"),
-        (table(images=[{"bytes": None, "path": "a.png"}] * N), "no image bytes"),
-        (table(images=[b"<html>"] * N), "row 0' cannot be read"),
-    ],
-)
-def test_parquet_that_does_not_fit_is_named(tmp_path, held, words):
-    pq.write_table(held, tmp_path / "data.parquet")
-    with pytest.raises(InputError, match=words):
-        find_dataset(f"parquet:{tmp_path / 'data.parquet'}").load()
-
-
-def test_torn_parquet_is_named(tmp_path):
-    path = tmp_path / "data.parquet"
-    pq.write_table(table(), path)
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(InputError, match="fetch it again"):
-        find_dataset(f"parquet:{path}").load()
 
 
 # ---- Names and choices ----

@@ -1,0 +1,35 @@
+"""What is evaluated, in one line."""
+
+from robench.data.pixels import Images, Pixels
+from robench.data.split import Split
+
+LOOKED_AT = 1 << 28
+"""Number of pixel values from which the range is taken, from the beginning."""
+
+
+def described(split: Split) -> str:
+    """Describe a split in one line: source, images, classes, range of values, what was left out and why."""
+    about = split.about
+    name = f"{split.name} ({about.source})" if about.source else split.name
+    of = f" of {about.total:,}" if about.total not in (None, len(split)) else ""
+    size = " x ".join(map(str, split.x.shape[1:]))
+    low, high, looked_at = _range(split.x)
+    where = "" if looked_at == len(split) else f" in the first {looked_at:,}"
+    parts = [
+        f"{name}: {len(split):,}{of} images, {size}",
+        f"{len(split.y.unique())} classes",
+        f"values {low:.3g} to {high:.3g}{where}",
+        *about.notes,
+    ]
+    return "; ".join(parts) + "."
+
+
+def _range(x: Images) -> tuple[float, float, int]:
+    """Return the least and the largest value, and the number of images that were looked at."""
+    first = x[: max(1, LOOKED_AT // x.shape[1:].numel())] if not isinstance(x, Pixels) else None
+    if first is not None:
+        return first.min().item(), first.max().item(), len(first)
+    assert isinstance(x, Pixels)
+    n = min(len(x), max(1, LOOKED_AT // x.shape[1:].numel()))
+    blocks = [(block.min().item(), block.max().item()) for block in x.take(slice(n)).blocks()]
+    return min(low for low, _ in blocks), max(high for _, high in blocks), n
