@@ -98,9 +98,7 @@ def evaluate(
     norm: Norm = None,
     eps: Eps = None,
     limit: Limit = None,
-    sample: Annotated[
-        int | None, typer.Option(help="Evaluate only N examples, drawn by --seed, with all classes in proportion.")
-    ] = None,
+    sample: Annotated[int | None, typer.Option(help="Another word for --limit.")] = None,
     example: Annotated[
         list[int] | None, typer.Option(help="Evaluate only the example with this id. Repeatable.")
     ] = None,
@@ -137,7 +135,7 @@ def evaluate(
     """Run attacks on defenses and show robust accuracies, worst case first."""
     require_engine(engine, ray_address, search)
     require_folder("--data-dir", data_dir)
-    choice = ExampleChoice(limit, sample, example or (), seed)
+    choice = ExampleChoice(limit, sample, example or ())
     corruptions = wanted(battery or ())
     if example and corruptions:
         raise InputError("--example is for attacks: leave the battery of corruptions out.")

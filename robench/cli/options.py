@@ -14,7 +14,9 @@ Norm = Annotated[
     NormName | None, typer.Option(case_sensitive=False, help="Norm of the perturbation; by default the dataset's.")
 ]
 Eps = Annotated[str | None, typer.Option(help="Radius of the perturbation, e.g. 8/255; by default the dataset's.")]
-Limit = Annotated[int | None, typer.Option(help="Evaluate only the first N examples.")]
+Limit = Annotated[
+    int | None, typer.Option(help="Evaluate only N examples: all classes in proportion, the same for every network.")
+]
 Resize = Annotated[
     int | None, typer.Option(help="Resize the shorter side of images in folder: and parquet: data to N.")
 ]

@@ -149,7 +149,7 @@ def test_sizes_and_names_of_other_data_are_refused(cli, tmp_path, option):
 
 def test_known_data_is_said_too(cli, tmp_path):
     said = evaluated(cli, tmp_path, "--model", "pgdat", "--limit", 20)
-    assert "digits: 20 images, 1 x 8 x 8; " in said.err
+    assert "digits: 20 of 540 images, 1 x 8 x 8; " in said.err
 
 
 def test_images_of_a_vision_transformer_that_asks_for_a_size(cli, tmp_path, scans):
