@@ -121,6 +121,9 @@ class Watched:
         self.asked.append((limit, ids))
         return corruption
 
+    def describe(self):
+        return "planted"
+
 
 def test_a_published_corrupted_set_shows_the_chosen_examples(digits):
     few = digits.first(20)
