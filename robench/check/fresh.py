@@ -23,11 +23,11 @@ from robench.check import (
     detectable,
     rule,
 )
+from robench.classifiers.fitting import fitted
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.devices import pick_device
 from robench.errors import IncompleteError, InputError
-from robench.evaluation.fitting import fitted
 from robench.evaluation.progress import Quiet, Watcher
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, skipped
@@ -164,7 +164,7 @@ def _candidate(
 ) -> Candidate:
     under_test = NetworkUnderTest.of_card(card)
     if data.place is not None:
-        split = fitted(split, under_test, pick_device(gate.settings.device))
+        split = fitted(split, under_test.load(), pick_device(gate.settings.device))
     request = EvaluationRequest(under_test, split, threat, tuple(gate.specs), gate.settings)
     reasons = {each.name: each.reason for each in skipped(request, store, Quiet())}
     applicable = tuple(spec for spec in gate.specs if spec.name not in reasons)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.classifiers import load_card, save_weights
+from robench.classifiers.fitting import fitted
 from robench.classifiers.frozen import frozen_network
 from robench.classifiers.normalised import Normalised
 from robench.classifiers.outputs import TWICE, check_clean, check_repeatable
@@ -76,6 +77,8 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
             f"--model {network.name} is a program, but a card keeps a network as code and weights: evaluate the "
             "program by its own name, robench eval --model."
         )
+    if data.place is not None:
+        tried = fitted(tried, loaded.network, CPU)
     logits = _try(loaded, data, tried)
     with atomic_folder(folder) as temporary:
         architecture = loaded.architecture

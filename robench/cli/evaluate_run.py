@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from robench.classifiers.fitting import fitted
 from robench.cli.corrupt import Kind, corrupt, corruption_plan
 from robench.cli.dry import CHEAPER
 from robench.cli.screens import Screen, errors, output, show
@@ -14,7 +15,6 @@ from robench.data.split import Split
 from robench.engine.executors.base import Executor
 from robench.errors import IncompleteError
 from robench.evaluation.cost import CostHistory
-from robench.evaluation.fitting import fitted
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root
@@ -86,7 +86,7 @@ class EvalRun:
         under_test, data, threat = task
         split = self.choice.of(data, self.data_dir)
         if data.place is not None:
-            split = fitted(split, under_test, self.executor.device)
+            split = fitted(split, under_test.load(), self.executor.device)
         return EvaluationRequest(under_test, split, threat, self.attacks, self.settings, self.substitutes)
 
     def _attack(self, request: EvaluationRequest) -> None:

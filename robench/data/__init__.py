@@ -67,6 +67,8 @@ class Dataset:
             split = self.module.load(part, data_dir or DEFAULT_DIR, limit)
         else:
             split = self.module.load(part, data_dir or DEFAULT_DIR)
+        if split.about.total is None and not self.partly:
+            split = replace(split, about=replace(split.about, total=len(split)))
         # User data may be renamed or saved again: the same examples must be chosen.
         return split.first(limit, None if self.place is None else "")
 

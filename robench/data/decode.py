@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO
 
 import numpy as np
@@ -58,6 +59,9 @@ class Encoded:
             found = [os.stat(path) for path in paths]  # noqa: PTH116 - a Path takes four times as long
         except OSError as error:
             raise InputError(f"image '{error.filename}' cannot be read ({error.strerror}): {MEND}.") from error
+        for path, each in zip(paths, found, strict=True):
+            if not S_ISREG(each.st_mode):
+                raise InputError(f"image '{path}' is no file: {MEND}.")
         return cls(paths, [f"{each.st_size} {each.st_mtime_ns}" for each in found])
 
     @classmethod

@@ -3,7 +3,7 @@
 from robench.data.pixels import Images, Pixels
 from robench.data.split import Split
 
-LOOKED_AT = 1 << 28
+LOOKED_AT = 1 << 26
 """Number of pixel values from which the range is taken, from the beginning."""
 
 

@@ -204,7 +204,7 @@ def _scale(dtype: torch.dtype) -> str:
     """Return the remedy for images that are no floats."""
     if dtype == torch.bool or dtype.is_complex:
         return "convert them to floats"
-    return "divide by 255" if dtype == torch.uint8 else "divide by the largest value of their scale, 255 for 8 bits"
+    return "divide by 255" if dtype == torch.uint8 else "divide by 255, or by the largest value of their scale"
 
 
 def _mend(low: float, high: float) -> str:

@@ -1,5 +1,7 @@
 """User data on the command line: fitted to the network, said in one line, or refused in one sentence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from robench.data import decode, find_dataset
-from robench.data.channels import with_other_channels
+from robench.data.channels import with_one_channel
 from robench.specs import ThreatModel
 from tests.support.images import png
 
@@ -74,14 +76,6 @@ def test_grey_images_stay_as_they_are_for_a_network_of_colours(cli, tmp_path, sc
     assert "given as" not in said.err
 
 
-def test_one_channel_becomes_three_equal_ones_for_a_network_of_colours(cli, tmp_path, digits):
-    np.savez(tmp_path / "scans.npz", x=digits.x[:9, 0].numpy(), y=np.arange(9) % 3)
-    said = evaluated(cli, tmp_path, *network(tmp_path, 3, 3), "--dataset", f"npz:{tmp_path / 'scans.npz'}")
-    assert said.code == 0, said.err
-    assert "9 images, 3 x 8 x 8" in said.err
-    assert "grey images given as three equal channels" in said.err
-
-
 def test_images_of_colours_are_refused_by_a_network_of_one_channel(cli, tmp_path, scans):
     Image.new("RGB", (8, 8), (9, 8, 7)).save(scans / "3" / "red.png")
     said = evaluated(cli, tmp_path, "--model", "pgdat", "--dataset", f"folder:{scans}")
@@ -89,14 +83,17 @@ def test_images_of_colours_are_refused_by_a_network_of_one_channel(cli, tmp_path
     assert "shape (3, 8, 8)" in said.sentence
 
 
-def test_channels_keep_pixels_and_the_digest_of_the_whole_set(scans):
+def test_one_channel_keeps_pixels_and_the_digest_of_the_whole_set(scans):
     split = find_dataset(f"folder:{scans}").load()
-    one = with_other_channels(split)
+    one = with_one_channel(split)
     assert torch.equal(one.x[:], split.x[:][:, :1])
-    assert torch.equal(with_other_channels(one).x[:], split.x[:])
-    assert with_other_channels(split.limit(3)).sha256 == one.sha256 != split.sha256
-    floats = type(split)(split.name, one.x[:], split.y, split.ids, one.sha256)
-    assert torch.equal(with_other_channels(floats).x, split.x[:])
+    assert with_one_channel(one) is None
+    assert with_one_channel(split.limit(3)).sha256 == one.sha256 != split.sha256
+    x = split.x[:].clone()
+    floats = replace(split, x=x)
+    assert torch.equal(with_one_channel(floats).x[:], one.x[:])
+    x[-1, 2, 0, 0] += 0.1
+    assert with_one_channel(floats) is None
 
 
 def test_three_of_ten_classes_are_matched_by_the_names_of_the_cards_dataset(cli, tmp_path, scans):
@@ -124,6 +121,20 @@ def test_classes_by_a_file_of_names(cli, tmp_path, scans):
     (tmp_path / "names.txt").write_text("".join(f"{at}\n" for at in range(10)))
     command = (*network(tmp_path, 3, 10), "--dataset", f"folder:{scans}", "--classes", tmp_path / "names.txt")
     assert evaluated(cli, tmp_path, *command).code == 0
+
+
+def test_a_card_of_grey_images_is_made_and_checked(cli, tmp_path, scans):
+    command = (*network(tmp_path, 1, 3), "--dataset", f"folder:{scans}", "--name", "mine")
+    said = cli("card", "init", *command, "--out", tmp_path / "cards")
+    assert said.code == 0, said.err
+    card = tmp_path / "cards" / "scans" / "mine"
+    said = cli("eval", "--model", card, *RUN, "--results", tmp_path / "r")
+    assert said.code == 0, said.err
+    assert "1 x 8 x 8" in said.err
+    check = ("check", "--model", card, *RUN, "--baseline", tmp_path / "baseline.jsonl")
+    assert cli(*check, "--update").code == 0
+    said = cli(*check)
+    assert said.code == 0, said.err
 
 
 def test_other_sizes_are_refused_with_resize_as_the_mend(cli, tmp_path, scans):

@@ -36,7 +36,7 @@ def arrays(**changes):
         (arrays(x=RAW[0]), r"shape \(9, 7, 3\)"),
         (arrays(x=RAW[:, None]), "volumes with a depth"),
         (arrays(x=np.zeros((N, 28, 28, 28), np.uint8)), "neither or both"),
-        (arrays(x=RAW.astype(np.uint16)), "divide by the largest value of their scale"),
+        (arrays(x=RAW.astype(np.uint16)), "divide by 255, or by the largest value"),
         (arrays(x=RAW > 3), "convert them to floats"),
         (arrays(x=RAW[..., :2]), "neither or both"),
         (arrays(x=RAW[:, :3]), "neither or both"),

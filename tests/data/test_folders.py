@@ -1,5 +1,6 @@
 """Folders as users have them: what is read, what is left out and said, what is refused in one sentence."""
 
+import os
 import shutil
 
 import numpy as np
@@ -93,6 +94,12 @@ def test_formats_that_are_not_read_are_counted_and_named(mine):
 def test_a_dangling_link_is_one_sentence(mine):
     (mine / "cat" / "2.png").symlink_to(mine / "nowhere.png")
     with pytest.raises(InputError, match=r"2.png' cannot be read \(No such file.*\): restore it or take it out"):
+        load(mine)
+
+
+def test_a_pipe_among_the_images_is_one_sentence(mine):
+    os.mkfifo(mine / "cat" / "2.png")
+    with pytest.raises(InputError, match=r"2.png' is no file"):
         load(mine)
 
 

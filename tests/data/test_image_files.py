@@ -130,3 +130,11 @@ def test_exif_orientation_of_16_bit_grey_is_applied(tmp_path):
     deep = np.round(RAMP * 65535).astype(np.uint16)
     found = pixels(in_folder(tmp_path, encoded(Image.fromarray(deep), exif=exif), ".png"))
     assert np.array_equal(found[..., 0] * 255, np.rot90(deep // 256, -1).astype(np.float32))
+
+
+def test_the_photograph_of_a_camera_is_read_without_its_preview(tmp_path):
+    data = encoded(COLOUR, "MPO", save_all=True, append_images=[RED], quality=100)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.format == "MPO"
+        expected = np.asarray(opened.convert("RGB"), np.float32)
+    assert np.array_equal(pixels(in_folder(tmp_path, data, ".jpg")) * 255, expected)

@@ -1,28 +1,27 @@
 """A user's images as a network takes them: with its channels, with labels among its classes."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robench.classifiers.frozen import FrozenNetwork, frozen_network
-from robench.data.channels import with_other_channels
+from robench.data.channels import with_one_channel
 from robench.data.split import Split
 from robench.errors import InputError
-from robench.evaluation.request import NetworkUnderTest
 
 
-def fitted(split: Split, under_test: NetworkUnderTest, device: torch.device) -> Split:
+def fitted(split: Split, network: nn.Module, device: torch.device) -> Split:
     """Return a user's examples with the channels that a network takes, after one image was tried.
 
-    Grey images have one channel or three equal ones; they are changed only if the network refuses them as they are.
+    Grey images are read with three equal channels; they get one channel if the network refuses three and takes one.
 
     Raises:
         InputError: labels follow from the order of the classes, but the network has more or fewer classes; or the
             network is in training mode.
     """
-    with frozen_network(under_test.load(), device) as network:
-        logits = _try(network, split)
-        if logits is None and (other := with_other_channels(split)) is not None:
-            logits = _try(network, other)
+    with frozen_network(network, device) as frozen:
+        logits = _try(frozen, split)
+        if logits is None and (other := with_one_channel(split)) is not None:
+            logits = _try(frozen, other)
             split = split if logits is None else other
     if logits is not None and split.about.by_order not in (None, logits.shape[1]):
         raise InputError(
