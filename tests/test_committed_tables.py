@@ -9,8 +9,9 @@ from robench.classifiers import load_card
 from robench.paths import data_root
 from robench.report.everything import datasets
 from robench.report.paper import PAPER_TABLES, VerdictSource, View, paper_table
-from robench.specs import EMBEDDED, find_attack, find_card
-from robench.store import read_published
+from robench.specs import EMBEDDED, ThreatModel, digest, find_attack, find_card
+from robench.store import Record, read_published, write_file
+from tests.support.queries import planted
 
 RESULTS = data_root() / "results"
 TABLES = RESULTS / "tables"
@@ -47,7 +48,7 @@ def test_only_known_sources_can_be_compared_with(cli):
 def test_a_table_of_the_paper_as_one_csv(cli):
     said = cli("report", "table2", "--against", "paper", "--format", "csv", "--results", RESULTS)
     assert said.code == 0
-    assert said.out.splitlines()[0].startswith("defense,clean,clean (paper),clean (difference)")
+    assert said.out.splitlines()[0].startswith("defense,clean,clean (paper),pgd-20,pgd-20 (paper)")
 
 
 @pytest.mark.parametrize("name", PAPER_TABLES)
@@ -79,15 +80,58 @@ def test_the_beginning_of_a_longer_run_fills_the_cell_of_a_shorter_attack():
     assert source.missing == {"freeat": ["mim-20"]}
 
 
-def test_differences_are_ours_minus_the_papers():
-    source = VerdictSource(EMBEDDED, RESULTS, published=True)
+def cifar(eps, dataset="cifar10"):
+    """A record of PGD-20 on four examples of CIFAR-10, two robust."""
+    record = planted("pgd-20", [0, 3, None, None], "cifar10/pgdat")
+    threat = ThreatModel.parse("linf", eps)
+    identity = {
+        **record.header.identity,
+        "data": {"name": dataset, "n": 4},
+        "threat": {"norm": "linf", "eps": threat.eps},
+    }
+    update = {"dataset": dataset, "threat": threat, "identity": identity, "hash": digest(identity)}
+    return Record(record.header.model_copy(update=update), record.clean, record.robust, record.step)
+
+
+def test_differences_are_ours_minus_the_papers(tmp_path):
+    write_file(tmp_path / "cifar10" / "pgdat.jsonl", [cifar("0.031")])
+    source = VerdictSource("cifar10", tmp_path)
     row = paper_table("table2", source, View(against=True)).rows["pgdat"]
-    ours, theirs = float(row["pgd-20"]), float(row["pgd-20 (paper)"])
-    assert row["pgd-20 (difference)"] == f"{ours - theirs:+.2f}"
+    assert (row["pgd-20"], row["pgd-20 (paper)"], row["pgd-20 (difference)"]) == ("50.00", "53.97", "-3.97")
+    assert row["clean (difference)"] == f"{75 - 86.75:+.2f}"
+
+
+@pytest.mark.parametrize("eps", ["8/255", "0.3"])
+def test_report_table2_against_paper_subtracts_only_at_the_papers_eps(cli, tmp_path, eps):
+    write_file(tmp_path / "cifar10" / "pgdat.jsonl", [cifar(eps)])
+    command = ("report", "table2", "--against", "paper", "--dataset", "cifar10", "--results", tmp_path)
+    said = cli(*command)
+    assert said.code == 0
+    assert "pgd-20 (paper)" in said.out
+    assert "difference)" not in said.out
+    assert "No differences are shown: the published numbers are of cifar10, linf 0.031" in said.out
+    write_file(tmp_path / "cifar10" / "pgdat.jsonl", [cifar(eps), cifar("0.031")])
+    assert "-3.97" in cli(*command, "--eps", "0.031").out
+
+
+def test_report_table2_against_paper_on_digits_shows_the_published_column_alone():
+    source = VerdictSource(EMBEDDED, RESULTS, published=True)
+    table = paper_table("table2", source, View(against=True))
+    row = table.rows["pgdat"]
+    assert row["pgd-20 (paper)"] == "53.97"
+    assert not any("difference" in column for column in [*table.columns, *row])
+    assert table.notes[-1].startswith("No differences are shown")
     alone = paper_table("table2", source, View())
     assert not any("(paper)" in column for column in alone.columns)
+    assert not any("differences" in note for note in alone.notes)
     with_intervals = paper_table("table2", source, View(intervals=True)).rows["pgdat"]
-    assert with_intervals["pgd-20"].startswith(f"{ours:.2f} [")
+    assert with_intervals["pgd-20"].startswith(f"{row['pgd-20']} [")
+
+
+@pytest.mark.parametrize("name", PAPER_TABLES)
+def test_no_committed_table_subtracts_what_does_not_compare(name):
+    for path in TABLES.glob(f"*/{name}.csv"):
+        assert "(difference)" not in path.read_text()
 
 
 def test_the_committed_leaderboard_is_what_the_command_writes(cli, tmp_path):

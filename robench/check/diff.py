@@ -1,6 +1,6 @@
 """The table of `robench diff`: two defenses or two runs, paired by example."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from robench.check.comparable import fields_text
 from robench.check.compare import Cell, compare
@@ -8,8 +8,25 @@ from robench.check.diff_input import Pair
 from robench.report import Table
 from robench.report.robustness import WORST
 from robench.report.table import p_text
+from robench.specs import digest
+from robench.store import SHORT
 
 FIRST, SECOND, DIFFERENCE, ONLY_FIRST, ONLY_SECOND, P = "A %", "B %", "difference", "only A", "only B", "p"
+
+
+def diff_tables(names: tuple[str, str], pairs: Iterable[Pair]) -> list[Table]:
+    """Make one table per set of examples and threat model; if there are several, each title names its own."""
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        data = digest(pair.first[0].header.identity["data"])
+        groups.setdefault(f"{_setting(pair)} {data}", []).append(pair)
+    made = [diff_table(names, group) for group in groups.values()]
+    settings = [_setting(group[0]) for group in groups.values()]
+    for table, said, group in zip(made, settings, groups.values(), strict=True):
+        if len(made) > 1:
+            data = digest(group[0].first[0].header.identity["data"])[:SHORT]
+            table.title += f": {said.rstrip('.')}" + (f", examples {data}" if settings.count(said) > 1 else "")
+    return made
 
 
 def diff_table(names: tuple[str, str], pairs: Sequence[Pair]) -> Table:

@@ -1,7 +1,7 @@
 """The two inputs of `robench diff`: defenses by name, files of published records, or results folders."""
 
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -9,8 +9,10 @@ from robench.check.baseline import LINES
 from robench.check.comparable import FREE, Field, differing, fields_text
 from robench.errors import IncompleteError, InputError
 from robench.report import load
-from robench.report.selection import base_name, defense, in_order, latest_per_key, of_current_weights
-from robench.specs import CARD, find_card
+from robench.report.names import defense_name
+from robench.report.narrowing import Narrowing
+from robench.report.selection import defense, in_order, latest_per_key, of_current_weights
+from robench.specs import CARD
 from robench.store import Record, read_file
 
 SETTING = ("data", "threat", "target")
@@ -27,7 +29,7 @@ class DiffInput:
     records: dict[str, list[Record]]
 
     @classmethod
-    def of(cls, text: str, results: Path | None = None, attacks: Container[str] | None = None) -> "DiffInput":
+    def of(cls, text: str, results: Path | None = None, narrowing: Narrowing | None = None) -> "DiffInput":
         """Read an input: the path of a file of records, the path of a results folder, or the name of a defense.
 
         If a defense has records of several networks, only the network that was evaluated last is taken.
@@ -35,29 +37,32 @@ class DiffInput:
         Args:
             text: the path or the name.
             results: the results folder in which a defense's records are looked for.
-            attacks: the declared names of the attacks to compare; by default all.
+            narrowing: the records to compare; by default all.
 
         Raises:
             InputError: no such file or defense, or damaged records.
             IncompleteError: there are no records.
         """
         path, found = Path(text), dict[str, list[Record]]()
+        narrowing = narrowing or Narrowing()
         if path.suffix == LINES and not path.is_file():
             raise InputError(f"'{text}' does not exist: name a file of records, a results folder or a defense.")
         if path.suffix == LINES or (path.is_dir() and not (path / CARD).is_file()):
             for record in read_file(path) if path.is_file() else load(path):
                 found.setdefault(defense(record.header.model), []).append(record)
+            narrowing = narrowing.named(record.header.model for mine in found.values() for record in mine)
         else:
-            name = find_card(text).name
-            found = {defense(name): mine for mine in of_current_weights(load(results), [name]).values()}
-        found = {name: _of_newest_network(mine) for name, mine in found.items()}
-        kept = {
-            name: [r for r in mine if attacks is None or base_name(r.header.attack.name) in attacks]
-            for name, mine in found.items()
-        }
-        if not any(kept.values()):
+            records = load(results)
+            name = defense_name(text, (record.header.model for record in records))
+            found = {defense(name): mine for mine in of_current_weights(records, [name]).values()}
+            narrowing = replace(narrowing, models=None)
+        newest = [record for mine in found.values() for record in _of_newest_network(mine)]
+        found = {}
+        for record in narrowing.of(newest):
+            found.setdefault(defense(record.header.model), []).append(record)
+        if not found:
             raise IncompleteError(f"there are no records of '{text}' to compare: run `robench eval` first.")
-        return cls(text, {name: mine for name, mine in kept.items() if mine})
+        return cls(text, found)
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,9 @@ class Pair:
 
 
 def pairs(first: DiffInput, second: DiffInput) -> Iterator[Pair]:
-    """Pair each defense that both inputs have, or the only defense of each input.
+    """Pair each defense that both inputs have, or the only defense of each input, once per set of examples and threat.
 
-    If a defense has records of several threat models, sizes or seeds, the two groups that fit best are taken.
+    If a defense has records of several seeds or precisions, the two groups that fit best are taken.
 
     Raises:
         IncompleteError: nothing compares; the message names the fields that differ.
@@ -120,14 +125,25 @@ def pairs(first: DiffInput, second: DiffInput) -> Iterator[Pair]:
     common = [(name, name) for name in first.records if name in second.records]
     for names in [(next(iter(first.records)), next(iter(second.records)))] if lone else common:
         combinations = product(_groups(first.records[names[0]]), _groups(second.records[names[1]]))
-        best = max((Pair.of(names, *groups) for groups in combinations), key=lambda pair: pair.fit)
-        _require(best, first.name, second.name)
-        yield best
+        found = [Pair.of(names, *groups) for groups in combinations]
+        best = {_setting(pair): pair for pair in sorted(found, key=_fit) if not pair.fields and pair.first}
+        if not best:
+            _require(max(found, key=_fit), first.name, second.name)
+        yield from best.values()
     if not lone and not common:
         raise IncompleteError(
             f"'{first.name}' and '{second.name}' have no defense in common: the first has "
             f"{', '.join(sorted(first.records))}, the second {', '.join(sorted(second.records))}."
         )
+
+
+def _fit(pair: Pair) -> tuple[int, int, bool]:
+    return pair.fit
+
+
+def _setting(pair: Pair) -> tuple[str, str, float]:
+    """Return the examples and the threat model that the records of a pair share."""
+    return pair.first[0].comparison_key[:3]
 
 
 def unpaired(first: DiffInput, second: DiffInput) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from robench.cli.network_options import (
     Weights,
     networks,
 )
+from robench.cli.options import Results
 from robench.cli.screens import output, show
 from robench.report import Table
 from robench.specs import NetworkSpec
@@ -125,12 +127,13 @@ def show_model(
     feature_layer: FeatureLayer = None,
     variant: Variant = None,
     key: Key = None,
+    results: Results = None,
 ) -> None:
-    """Show a defense: its card and its published verdicts; or any network that `robench eval --model` takes."""
+    """Show a defense: its card, or what its records say, and its verdicts; or any network that `robench eval` takes."""
     options = NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key)
     (spec,) = networks([name], options)
     if spec.plain:
-        _show_card(name)
+        _show_defense(name, results)
     else:
         _show_network(spec)
 
@@ -157,18 +160,30 @@ def _show_network(spec: NetworkSpec) -> None:
             typer.echo(f"{key:14}{value}")
 
 
-def _show_card(name: str) -> None:
-    from robench.report import load, robustness, select
-    from robench.specs import CARD, Normalisation, find_card
+def _show_defense(typed: str, results: Path | None) -> None:
+    """Show a card, or what the records of a network without a card say; then the verdicts of each group."""
+    from robench.report import load, robustness
+    from robench.report.groups import groups
+    from robench.report.names import card_of, defense_name
+    from robench.specs import CARD, Normalisation
 
-    card = find_card(name)
-    typer.echo(f"# {card.folder / CARD}")
-    typer.echo((card.folder / CARD).read_text(encoding="utf-8").strip())
-    typer.echo(f"\n{Normalisation.of(card.input, 'of the card').sentence}")
-    selection = select(load(), [card.name])
-    if selection.defenses:
+    records = load(results)
+    name = defense_name(typed, (record.header.model for record in records))
+    card = card_of(name, typed)
+    found = groups(records, [name])
+    if card is not None:
+        typer.echo(f"# {card.folder / CARD}")
+        typer.echo((card.folder / CARD).read_text(encoding="utf-8").strip())
+        typer.echo(f"\n{Normalisation.of(card.input, 'of the card').sentence}")
+    else:
+        header = next(record.header for record in records if record.header.model == name)
+        typer.echo(f"# {name}, from its records; it has no card")
+        typer.echo(f"network {header.model_identity}")
+        if header.normalisation:
+            typer.echo(f"\n{header.normalisation.sentence}")
+    for group in found:
         typer.echo()
-        show(robustness(selection).transposed(), output())
+        show(robustness(group).transposed(), output())
 
 
 @showing.command("attack")

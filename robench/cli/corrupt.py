@@ -85,4 +85,4 @@ def source_of(split: "Split", kind: Kind, data_dir: Path | None) -> "Source":
     if kind == "extra":
         return Generated(split, extra_corruptions())
     found = find_corrupted(split.name, data_dir) if kind == "published" else None
-    return Generated(split) if found is None else Published(found, len(split))
+    return Generated(split) if found is None else Published(found, split.ids.tolist())

@@ -21,6 +21,7 @@ from robench.cli.network_options import (
     Scale,
     SingleLogit,
     Std,
+    Title,
     Variant,
     Weights,
     networks,
@@ -90,6 +91,7 @@ def evaluate(
     variant: Variant = None,
     key: Key = None,
     single_logit: SingleLogit = False,
+    name: Title = None,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense instead of each --model. Repeatable.")
     ] = None,
@@ -103,9 +105,7 @@ def evaluate(
     eps: Eps = None,
     target: TargetText = None,
     limit: Limit = None,
-    sample: Annotated[
-        int | None, typer.Option(help="Evaluate only N examples, drawn by --seed, with all classes in proportion.")
-    ] = None,
+    sample: Annotated[int | None, typer.Option(help="Another word for --limit.")] = None,
     example: Annotated[
         list[int] | None, typer.Option(help="Evaluate only the example with this id. Repeatable.")
     ] = None,
@@ -142,7 +142,7 @@ def evaluate(
     """Run attacks on defenses and show robust accuracies, worst case first."""
     require_engine(engine, ray_address, search)
     require_folder("--data-dir", data_dir)
-    choice = ExampleChoice(limit, sample, example or (), seed)
+    choice = ExampleChoice(limit, sample, example or ())
     corruptions = wanted(battery or ())
     if example and corruptions:
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
@@ -152,7 +152,9 @@ def evaluate(
     quiet = json_file is not None and str(json_file) == "-"
     asked = networks(
         model,
-        NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit),
+        NetworkOptions(
+            weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit, name
+        ),
     )
     reading = Reading(resize, crop, () if classes is None else read_class_names(classes))
     cards = [select_defense(each.name, dataset, norm, eps, reading) for each in asked if each.plain]

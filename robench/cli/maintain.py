@@ -26,10 +26,12 @@ def verify(model: Models = None, results: Results = None) -> None:
     """Judge stored adversarial examples again, from disk; exit 1 if one fails."""
     from robench.evaluation.verify import verify as run
     from robench.paths import default_results
-    from robench.specs import find_card
+    from robench.report.names import card_of, full_names
 
     folder = results or default_results()
-    checked = run(folder, [find_card(name) for name in model] if model else None)
+    names = full_names(model, folder)
+    cards = None if names is None else [card for card in map(card_of, names, model or ()) if card is not None]
+    checked = run(folder, cards, names)
     if not any(not v.reason for v in checked):
         raise IncompleteError(
             f"'{folder}' has no stored adversarial examples to verify: run `robench eval --save-adversarial` first."

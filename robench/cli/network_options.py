@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from robench.errors import InputError
+from robench.paths import require_name
 from robench.specs import Head, Input, NetworkSpec
 from robench.specs.base import build
 
@@ -50,6 +51,10 @@ Variant = Annotated[
     str | None, typer.Option(help="Function to take if several have the same checkpoint, e.g. raw-shortcut.")
 ]
 Key = Annotated[str | None, typer.Option(help="Part to take if a checkpoint holds several networks, e.g. model_ema.")]
+Title = Annotated[
+    str | None,
+    typer.Option("--name", help="Name of the network in records and tables; by default made from --model."),
+]
 
 SingleLogit = Annotated[
     bool, typer.Option("--single-logit", help="The network has one output z for two classes: its logits are (0, z).")
@@ -71,6 +76,7 @@ class NetworkOptions:
     variant: str | None = None
     key: str | None = None
     single_logit: bool = False
+    title: str | None = None
 
 
 def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
@@ -85,16 +91,39 @@ def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
             raise InputError(f"--model {name} is a file: say which function makes the network, {name}:make_model.")
     found = [
         NetworkSpec(
-            name, said.weights, given, last, said.feature_layer, said.variant, said.key, single_logit=said.single_logit
+            name,
+            said.weights,
+            given,
+            last,
+            said.feature_layer,
+            said.variant,
+            said.key,
+            single_logit=said.single_logit,
+            title=said.title,
         )
         for name in models
     ]
+    if said.title is not None:
+        _require_nameable(found, said.title)
     for network in found:
         if last is not None and network.kind != "checkpoint":
             raise InputError(f"--head is for recognised weights, --model w.pt; '{network.name}' brings its own head.")
         if said.variant is not None and network.kind != "checkpoint":
             raise InputError(f"--variant is for recognised weights, --model w.pt; '{network.name}' has none.")
     return found
+
+
+def _require_nameable(found: list[NetworkSpec], title: str) -> None:
+    """Check that a name on the command line is for one network without a card, and can be part of a file's name.
+
+    Raises:
+        InputError: there are several networks, or a card names its network already, or the name has odd characters.
+    """
+    require_name(title, "--name")
+    if len(found) > 1:
+        raise InputError(f"--name {title} names one network, here are {len(found)}: evaluate them one after another.")
+    if found[0].plain:
+        raise InputError(f"--name {title} is for a network without a card: '{found[0].name}' has its card's name.")
 
 
 def _input(mean: str | None, std: str | None) -> Input | None:

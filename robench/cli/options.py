@@ -14,7 +14,9 @@ Norm = Annotated[
     NormName | None, typer.Option(case_sensitive=False, help="Norm of the perturbation; by default the dataset's.")
 ]
 Eps = Annotated[str | None, typer.Option(help="Radius of the perturbation, e.g. 8/255; by default the dataset's.")]
-Limit = Annotated[int | None, typer.Option(help="Evaluate only the first N examples.")]
+Limit = Annotated[
+    int | None, typer.Option(help="Evaluate only N examples: all classes in proportion, the same for every network.")
+]
 Resize = Annotated[
     int | None, typer.Option(help="Resize the shorter side of images in folder: and parquet: data to N.")
 ]
@@ -27,7 +29,17 @@ BatchSize = Annotated[
     str, typer.Option(help="Examples per forward pass: N, or auto for a size that suits the network.")
 ]
 Results = Annotated[Path | None, typer.Option(help="Folder of records.  [default: results]")]
-Models = Annotated[list[str] | None, typer.Option("--model", help="Take only this defense. Repeatable.")]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", help="Take only this defense, by a name that robench prints. Repeatable.")
+]
+OnlyDataset = Annotated[
+    str | None, typer.Option("--dataset", help="Show only this dataset.  [default: all; digits in the paper's tables]")
+]
+OnlyNorm = Annotated[NormName | None, typer.Option("--norm", case_sensitive=False, help="Show only this norm.")]
+OnlyEps = Annotated[str | None, typer.Option("--eps", help="Show only this radius of the perturbation, e.g. 8/255.")]
+OnlySeed = Annotated[int | None, typer.Option("--seed", help="Show only this seed of the attacks.")]
+OnlyAttacks = Annotated[list[str] | None, typer.Option("--attack", help="Show only this attack. Repeatable.")]
+OnlyBattery = Annotated[str | None, typer.Option("--battery", help="Show only attacks of this battery.")]
 
 
 def batch_size_of(text: str) -> int | None:

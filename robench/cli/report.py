@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from robench.cli.app import app
-from robench.cli.options import Models, Results, require_folder
-from robench.cli.screens import output, show
+from robench.cli.options import (
+    Models,
+    OnlyAttacks,
+    OnlyBattery,
+    OnlyDataset,
+    OnlyEps,
+    OnlyNorm,
+    OnlySeed,
+    Results,
+    require_folder,
+)
+from robench.cli.screens import show_all
 from robench.data import find_dataset
 from robench.errors import IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import FORMATS, latex_document
-from robench.report.by_name import TABLES, load_selection
+from robench.report.by_name import TABLES, Stored, check_against
 from robench.report.by_name import tables as named
+from robench.report.narrowing import Narrowing
 from robench.report.paper import PAPER_TABLES, View
-from robench.specs import EMBEDDED, find_card
 
 if TYPE_CHECKING:
-    from robench.report import Selection
-    from robench.store import Record
+    from robench.report import Table
+    from robench.store import Column
 
 Format = Literal["md", "csv", "latex", "html"]
 SUFFIXES: dict[str, Format] = {".md": "md", ".csv": "csv", ".tex": "latex", ".html": "html"}
@@ -39,18 +49,25 @@ def report(
         Format | None,
         typer.Option("--format", help="Output format, by default for the screen; html without TABLES makes one page."),
     ] = None,
-    battery: Annotated[str | None, typer.Option(help="Only attacks of this battery; by default all.")] = None,
+    norm: OnlyNorm = None,
+    eps: OnlyEps = None,
+    seed: OnlySeed = None,
+    attack: OnlyAttacks = None,
+    battery: OnlyBattery = None,
+    all_attacks: Annotated[
+        bool, typer.Option("--all-attacks", help="Show every column on the screen, not only those that fit.")
+    ] = False,
     against: Annotated[
         Literal["paper", "robustbench"] | None,
         typer.Option(
-            help="Show the published value and the difference beside each cell: the paper's in its tables, or "
-            "RobustBench's for its networks in the table robustness."
+            help="Show the published value beside each cell, and the difference if dataset, norm and eps agree: the "
+            "paper's in its tables, or RobustBench's for its networks in the table robustness."
         ),
     ] = None,
     intervals: Annotated[
         bool, typer.Option("--intervals", help="Show 95% Wilson intervals also in the paper's tables.")
     ] = False,
-    dataset: Annotated[str, typer.Option(help="Dataset whose defenses the paper's tables show.")] = EMBEDDED,
+    dataset: OnlyDataset = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Write every table as Markdown and CSV below RESULTS/tables.")
     ] = False,
@@ -62,8 +79,8 @@ def report(
 ) -> None:
     """Make tables, or a page with everything, from stored verdicts."""
     if everything:
-        others = (tables, model, format_, battery, against, intervals, data_dir, out, dataset != EMBEDDED)
-        _write_everything(results, asked=any(others))
+        others = (tables, model, format_, norm, eps, attack, battery, against, intervals, data_dir, out, dataset)
+        _write_everything(results, asked=any(others) or all_attacks or seed is not None)
         return
     if out is not None and format_ is None:
         format_ = SUFFIXES.get(out.suffix)
@@ -72,26 +89,45 @@ def report(
     beside_robustbench = against == "robustbench"
     if beside_robustbench:
         tables = tables or ["robustness"]
-    if not set(tables or ()) & PAPER_TABLES.keys() and (against == "paper" or intervals or dataset != EMBEDDED):
-        raise InputError("--against paper, --intervals and --dataset are for the paper's tables: name one, table2 say.")
+    if not set(tables or ()) & PAPER_TABLES.keys() and (against == "paper" or intervals):
+        raise InputError("--against paper and --intervals are for the paper's tables: name one, table2 say.")
     require_folder("--data-dir", data_dir)
     if format_ == "csv" and len(tables or TABLES) > 1:
         raise InputError(f"a CSV file holds one table: name one, {' or '.join(tables or TABLES)}.")
-    find_dataset(dataset)
+    narrowing = Narrowing(dataset, model, norm, eps, seed, attack, battery)
     with _uncollected():
         if format_ == "html" and not tables:
-            records, selection = load_selection(model, battery, results)
-            if not selection.defenses:
-                raise IncompleteError("a page needs verdicts under attacks: run `robench eval --model NAME` first.")
-            _write(_page(records, selection, data_dir), out)
+            _write(_page(Stored.of(narrowing, results), results, data_dir), out)
             return
-        view = View(against == "paper", intervals)
-        made = named(tables or [], dataset, view, model, battery, results, beside_robustbench=beside_robustbench)
+        brief = format_ is None and not all_attacks and not narrowing.names_attacks
+        made = named(
+            tables or [],
+            View(check_against(against) == "paper", intervals),
+            narrowing,
+            results,
+            screen=brief,
+            beside_robustbench=beside_robustbench,
+        )
     if format_ is None:
-        for table in made:
-            show(table, output())
+        show_all(made)
         return
+    if format_ == "csv":
+        require_one(made)
     _write(latex_document(made) if format_ == "latex" else "\n".join(FORMATS[format_](table) for table in made), out)
+
+
+def require_one(tables: "Sequence[Table]") -> None:
+    """Check that the records that a CSV file shows compare with each other.
+
+    Raises:
+        InputError: there are several groups; the message lists them.
+    """
+    if len(tables) > 1:
+        names = "; ".join(table.title.rpartition(": ")[2] for table in tables)
+        raise InputError(
+            f"a CSV file holds one table, and these do not compare: {names}: choose one with --dataset, --norm, --eps "
+            "or --seed."
+        )
 
 
 @contextmanager
@@ -104,11 +140,23 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _page(records: "Sequence[Record]", selection: "Selection", data_dir: Path | None) -> str:
-    """Render everything on one page; datasets are opened only if records hold adversarial points."""
-    from robench.report.page import page_data, render
+def _page(stored: Stored, results: Path | None, data_dir: Path | None) -> str:
+    """Render everything on one page; datasets are opened only if records hold adversarial points.
 
-    return render(page_data(records, selection, lambda dataset, ids: find_dataset(dataset).images(ids, data_dir)))
+    Raises:
+        IncompleteError: there are no verdicts under attacks.
+    """
+    from robench.report.page import page_data, render
+    from robench.report.sweeps import sweeps
+
+    if not stored.groups:
+        raise IncompleteError("a page needs verdicts under attacks: run `robench eval --model NAME` first.")
+    corrupted = sweeps(results, list(dict.fromkeys(name for group in stored.groups for name in group.defenses)))
+
+    def clean(dataset: str, ids: "Column") -> "Column":
+        return find_dataset(dataset).images(ids, data_dir)
+
+    return render(page_data(stored.records, stored.groups, clean, corrupted))
 
 
 def _write(text: str, out: Path | None) -> None:
@@ -142,32 +190,47 @@ def _write_everything(results: Path | None, *, asked: bool) -> None:
 
 @app.command("leaderboard")
 def leaderboard(
+    dataset: OnlyDataset = None,
+    model: Models = None,
+    norm: OnlyNorm = None,
+    eps: OnlyEps = None,
+    seed: OnlySeed = None,
+    attack: OnlyAttacks = None,
+    battery: OnlyBattery = None,
     results: Results = None,
     out: Annotated[Path | None, typer.Option(help="The CSV file.  [default: RESULTS/leaderboard.csv]")] = None,
 ) -> None:
     """Rank all defenses with published records.
 
-    Writes a CSV file, and the table in the README.md beside it.
+    Writes a CSV file, and the table in the README.md beside it; if you choose records, only with --out.
     """
+    from robench.report.leaderboard import by_group, short, write_leaderboard
     from robench.report.leaderboard import leaderboard as make
-    from robench.report.leaderboard import short, write_leaderboard
 
     folder = results or default_results()
-    table = make(folder)
+    narrowing = Narrowing(dataset, model, norm, eps, seed, attack, battery)
+    table = make(folder, narrowing)
     if not table.rows:
         raise IncompleteError(f"'{folder}' has no published records: run `robench eval`, then `robench publish`.")
-    out = out or folder / "leaderboard.csv"
-    require_writable(out.parent, "--out")
-    show(short(table), output())
-    for path in write_leaderboard(table, out):
+    whole = narrowing == Narrowing()
+    if out is None and whole:
+        out = folder / "leaderboard.csv"
+    if out is not None:
+        require_writable(out.parent, "--out")
+    show_all(map(short, by_group(table)))
+    if out is None:
+        return
+    for path in write_leaderboard(table, out, whole=whole):
         typer.echo(f"wrote {path}")
 
 
 @app.command("publish")
 def publish(model: Models = None, results: Results = None) -> None:
     """Turn raw records into published records: results/<dataset>/<model>.jsonl."""
+    from robench.report.names import full_names
     from robench.report.publish import publish as run
 
-    models = [find_card(name).name for name in model] if model else None
-    for path in run(results or default_results(), models):
+    folder = results or default_results()
+    models = full_names(model, folder)
+    for path in run(folder, models):
         typer.echo(f"wrote {path}")

@@ -1,7 +1,7 @@
 """Output for people: consoles, plain and live progress, tables that fit the screen."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from rich.console import Console
@@ -16,12 +16,12 @@ PIPE_WIDTH = 10_000
 
 def output() -> Console:
     """Open standard output: rich on a terminal, plain and uncut in a pipe."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def errors() -> Console:
     """Open standard error, for progress and notices."""
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+    return Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 
 def show(table: Table, console: Console, *, wrap: bool = False) -> None:
@@ -40,6 +40,15 @@ def show(table: Table, console: Console, *, wrap: bool = False) -> None:
         console.print(terminal(block, wrap=wrap))
     for note in table.notes:
         console.print(note, style="dim", markup=False)
+
+
+def show_all(tables: Iterable[Table]) -> None:
+    """Print tables to standard output, with an empty line between two."""
+    console = output()
+    for place, table in enumerate(tables):
+        if place:
+            console.print()
+        show(table, console)
 
 
 class Screen:

@@ -54,7 +54,7 @@ class Dataset:
     reading: Reading = AS_IT_IS
 
     def load(self, part: Part = "test", data_dir: Path | None = None, limit: int | None = None) -> "Split":
-        """Load and check a split, or only its first `limit` examples.
+        """Load and check a split, or only `limit` examples with every class in proportion (`Split.first`).
 
         Raises:
             InputError: the data is not there or damaged, or the limit is below 1.
@@ -70,7 +70,8 @@ class Dataset:
             split = self.module.load(part, data_dir or DEFAULT_DIR)
         if split.about.total is None and not self.partly:
             split = replace(split, about=replace(split.about, total=len(split)))
-        return split.limit(limit)
+        # User data may be renamed or saved again: the same examples must be chosen.
+        return split.first(limit, None if self.place is None else "")
 
     def images(self, ids: "Column", data_dir: Path | None = None) -> "Column":
         """Return the test images with these ids, float32 (N, C, H, W) in [0, 1]; torch is not needed for `digits`.

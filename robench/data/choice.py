@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExampleChoice:
-    """All test examples, the first few, a sample, or some by their ids.
+    """All test examples, some with every class in proportion, or some by their ids.
 
     Attributes:
-        limit: number of examples to take from the beginning of the dataset.
-        sample: number of examples to draw, every class in proportion.
+        limit: number of examples to take, with every class in proportion.
+        sample: another word for `limit`.
         ids: ids of the examples to take.
-        seed: of the sample.
 
     Raises:
         InputError: more than one of limit, sample and ids is given.
@@ -29,7 +28,6 @@ class ExampleChoice:
     limit: int | None = None
     sample: int | None = None
     ids: Sequence[int] = ()
-    seed: int = 0
 
     def __post_init__(self) -> None:
         asked = {"--limit": self.limit is not None, "--sample": self.sample is not None, "--example": bool(self.ids)}
@@ -45,8 +43,5 @@ class ExampleChoice:
         """
         if self.ids and data.in_files:
             raise InputError(f"'{data.name}' is read from files in their order: use --limit, not --example.")
-        split = data.load("test", data_dir, self.limit)
-        if self.sample is not None:
-            # User data may be renamed or saved again: the same examples must be chosen.
-            return split.sample(self.sample, self.seed, None if data.place is None else "")
+        split = data.load("test", data_dir, self.sample if self.limit is None else self.limit)
         return split.only(self.ids) if self.ids else split

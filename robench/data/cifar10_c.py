@@ -9,7 +9,7 @@ import hashlib
 import math
 import tarfile
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
@@ -72,7 +72,7 @@ class Cifar10C:
         self.source, self.data_dir, self.count = source, data_dir, count
         self.corruptions = in_order(name.removesuffix(".npy") for name in source.names)
 
-    def load(self, corruption: str, severity: int, limit: int | None = None) -> Split:
+    def load(self, corruption: str, severity: int, limit: int | None = None, ids: Sequence[int] | None = None) -> Split:
         """Load one corruption at one severity, in the order of the clean test images.
 
         Raises:
@@ -88,10 +88,11 @@ class Cifar10C:
                 self._check_order(file, name, offset, severity, images)
         x = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
         x /= 255  # in place: the floats are four times as large as what was read
-        return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels).limit(limit)
+        split = Split.checked(f"{self.name}/{corruption}/{severity}", x, labels).limit(limit)
+        return split if ids is None else split.only(ids)
 
-    def fingerprint(self, corruption: str, limit: int | None = None) -> str:
-        """Return the SHA-256 of a corruption's whole file, whatever the limit.
+    def fingerprint(self, corruption: str, limit: int | None = None, ids: Sequence[int] | None = None) -> str:
+        """Return the SHA-256 of a corruption's whole file, whatever examples are chosen.
 
         Raises:
             InputError: it is not there.

@@ -1,6 +1,6 @@
 """The interface of published corrupted test sets (Hendrycks and Dietterich, ICLR 2019)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,15 +36,22 @@ class CorruptedSet(Protocol):
     name: str
     corruptions: list[str]
 
-    def load(self, corruption: str, severity: int, limit: int | None = None) -> "Split":
+    def load(
+        self, corruption: str, severity: int, limit: int | None = None, ids: Sequence[int] | None = None
+    ) -> "Split":
         """Load and check one corruption at one severity; ids are those of the clean test images.
+
+        Args:
+            corruption, severity: which images.
+            limit: number of images from the beginning; None for all.
+            ids: ids of the images to take, in ascending order, instead of `limit`.
 
         Raises:
             InputError: it is not there or damaged.
         """
 
-    def fingerprint(self, corruption: str, limit: int | None = None) -> str:
-        """Return a text that tells two versions of a corruption's first `limit` images apart.
+    def fingerprint(self, corruption: str, limit: int | None = None, ids: Sequence[int] | None = None) -> str:
+        """Return a text that tells two versions of a corruption's images apart, of those that `load` takes.
 
         Raises:
             InputError: something that is there is damaged.

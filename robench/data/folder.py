@@ -10,7 +10,7 @@ from robench.data.decode import Encoded
 from robench.data.decoded_split import split_of
 from robench.data.image_files import LeftOut, folders, image_files
 from robench.data.reading import AS_IT_IS, Reading
-from robench.data.split import Split
+from robench.data.split import Split, first_rows
 from robench.errors import InputError
 
 PARTS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
@@ -35,7 +35,7 @@ def load(name: str, folder: Path, part: str = "test", limit: int | None = None, 
         name: of the dataset.
         folder: holds train/ and test/ (or val/), or the class folders of the test part.
         part: 'train' or 'test'.
-        limit: number of images to decode; None for all.
+        limit: number of images to choose and decode; None for all.
         reading: sizes and class names.
 
     Raises:
@@ -58,7 +58,9 @@ def load(name: str, folder: Path, part: str = "test", limit: int | None = None, 
         notes=(*notes, *([reading.how] if reading.how else []), *left.notes()),
     )
     labels = found.numbers if by_name is None else [by_name[number] for number in found.numbers]
-    return split_of(name, Encoded.files(found.paths[:limit]), labels[:limit], reading, about)
+    rows = first_rows("", labels, limit)
+    images = Encoded.files([found.paths[row] for row in rows])
+    return split_of(name, images, [labels[row] for row in rows], reading, about, rows).noted(len(labels))
 
 
 def listing(where: Path, left: LeftOut) -> Listing:

@@ -9,7 +9,7 @@ import torch
 from robench.data.decode import Encoded
 from robench.data.decoded_split import split_of
 from robench.data.reading import Reading
-from robench.data.split import Split, stratified
+from robench.data.split import Split, first_rows, stratified
 from robench.errors import InputError
 
 FOLDERS = {"train": "train", "test": "val"}
@@ -24,14 +24,15 @@ def load(part: str, data_dir: Path, limit: int | None = None) -> Split:
     Args:
         part: 'train' or 'test' (the validation images).
         data_dir: holds train/ and val/.
-        limit: number of images to decode; all of them take 7.5 GB on disk.
+        limit: number of images to choose and decode; all of them take 7.5 GB on disk.
 
     Raises:
         InputError: the folders are not there.
     """
-    found = files(part, data_dir, augmented=False).samples[:limit]
-    images = Encoded.files([path for path, _ in found])
-    return split_of("imagenet", images, [label for _, label in found], READING)
+    found = files(part, data_dir, augmented=False).samples
+    rows = first_rows("imagenet", [label for _, label in found], limit)
+    images = Encoded.files([found[row][0] for row in rows])
+    return split_of("imagenet", images, [found[row][1] for row in rows], READING, ids=rows).noted(len(found))
 
 
 def files(part: str, data_dir: Path, augmented: bool) -> Any:

@@ -6,6 +6,7 @@ be the published ones, which gives the same numbering.
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,22 +67,22 @@ class ImageNetC:
         self.expected, self.per_class = classes, per_class
         self.corruptions = in_order(places)
 
-    def load(self, corruption: str, severity: int, limit: int | None = None) -> Split:
-        """Load the first images of one corruption at one severity, in the order of the clean ones; all need 30 GB.
+    def load(self, corruption: str, severity: int, limit: int | None = None, ids: Sequence[int] | None = None) -> Split:
+        """Load images of one corruption at one severity, in the order of the clean ones; all need 30 GB.
 
         Raises:
             InputError: something is not there, or an image is damaged.
         """
         require(self.path, self.corruptions, corruption, severity, limit)
         self._require_whole([(corruption, severity)])
-        files = self._files(corruption, severity, limit)
+        files = self._files(corruption, severity, limit, ids)
         x = torch.empty(len(files), 3, SIZE, SIZE)
         for place, file in enumerate(files):
             x[place] = _image(file.path)
-        labels, ids = (torch.tensor(column) for column in ([f.label for f in files], [f.id for f in files]))
-        return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels, ids)
+        labels, numbers = (torch.tensor(column) for column in ([f.label for f in files], [f.id for f in files]))
+        return Split.checked(f"{self.name}/{corruption}/{severity}", x, labels, numbers)
 
-    def fingerprint(self, corruption: str, limit: int | None = None) -> str:
+    def fingerprint(self, corruption: str, limit: int | None = None, ids: Sequence[int] | None = None) -> str:
         """Return the SHA-256 of the names and sizes of a corruption's files.
 
         Reading all files would take longer than classifying the images.
@@ -91,7 +92,7 @@ class ImageNetC:
         """
         total = hashlib.sha256()
         for severity in SEVERITIES:
-            for file in self._files(corruption, severity, limit):
+            for file in self._files(corruption, severity, limit, ids):
                 total.update(
                     f"{severity}/{file.path.parent.name}/{file.path.name} {file.path.stat().st_size}\n".encode()
                 )
@@ -150,12 +151,18 @@ class ImageNetC:
     def _cell(self, corruption: str, severity: int) -> Path:
         return self.places[corruption] / str(severity)
 
-    def _files(self, corruption: str, severity: int, limit: int | None) -> list[_File]:
-        """Return the first files in the dataset's order; no further folder is listed."""
+    def _files(
+        self, corruption: str, severity: int, limit: int | None, ids: Sequence[int] | None = None
+    ) -> list[_File]:
+        """Return the chosen files, or the first in the dataset's order; no folder behind the last one is listed."""
         cell = self._cell(corruption, severity)
+        if ids is not None:
+            limit = max(ids) + 1
         if self._clean is not None:
-            pairs = [(Path(path), label) for path, label in self._clean.samples[:limit]]
-            files = [_File(cell / p.parent.name / p.name, label, i) for i, (p, label) in enumerate(pairs)]
+            samples = self._clean.samples
+            rows = [i for i in ids if i < len(samples)] if ids is not None else range(len(samples))[:limit]
+            pairs = [(i, Path(samples[i][0]), samples[i][1]) for i in rows]
+            files = [_File(cell / p.parent.name / p.name, label, i) for i, p, label in pairs]
             if missing := [f"{file.path.parent.name}/{file.path.name}" for file in files if not file.path.is_file()]:
                 raise InputError(f"'{cell}' lacks the images {named(missing)}: {MEND}.")
             return files
@@ -167,7 +174,7 @@ class ImageNetC:
             files += [_File(path, label, len(files) + i) for i, path in enumerate(paths)]
             if limit is not None and len(files) >= limit:
                 break
-        return files[:limit]
+        return files[:limit] if ids is None else [files[i] for i in ids if i < len(files)]
 
 
 def _folders(path: Path) -> set[str]:

@@ -26,7 +26,7 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None, re
         path: holds `x`, uint8 or floats in [0, 1], (N, C, H, W), (N, H, W, C) or (N, H, W), `y` (N,) or (N, 1), and
             optionally `ids` (N,); or images and labels under other names of `NAMES`.
         part: 'test'; the file has no training part.
-        limit: number of examples from the beginning; None for all.
+        limit: not used; an archive is read whole.
         reading: names classes for other kinds of data; an archive holds numbers.
 
     Raises:
@@ -48,7 +48,7 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None, re
         raise InputError(f"'{path}' cannot be read ({error}): save it again with numpy.savez.") from error
     split = checked(name, x, y, ids)
     notes = (f"left out: {', '.join(unused)}",) if unused else ()
-    return replace(split, about=About(f"npz:{path}, {image} and {label}", len(split), notes=notes)).limit(limit)
+    return replace(split, about=About(f"npz:{path}, {image} and {label}", len(split), notes=notes))
 
 
 def _names(path: Path, found: list[str]) -> tuple[str, str]:

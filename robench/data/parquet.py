@@ -1,6 +1,7 @@
 """Parquet files like those of Hugging Face: a column of encoded images, a column of class numbers."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from robench.data.decode import Encoded
 from robench.data.decoded_split import split_of
 from robench.data.reading import AS_IT_IS, Reading
 from robench.data.shards import shards
-from robench.data.split import Split
+from robench.data.split import Split, first_rows
 from robench.errors import InputError
 
 IMAGES = ("image", "img", "jpg", "png")
@@ -27,7 +28,7 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None, re
         path: a file, one of several shards, or their folder; each file has a column of images, bytes or
             {bytes, path}, and a column of integer labels.
         part: 'test'; the files have no training part.
-        limit: number of examples from the beginning; None for all.
+        limit: number of examples to choose and decode; None for all.
         reading: sizes and class names.
 
     Raises:
@@ -35,37 +36,38 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None, re
     """
     if part != "test":
         raise InputError(f"'{path}' holds test examples only: train on a dataset with a train part.")
+    files = shards(path)
+    columns = [_labels(file, reading) for file in files]
+    labels = [label for column in columns for label in column]
+    rows = first_rows("", labels, limit)
     names: list[str] = []
     data: list[bytes] = []
-    labels: list[int] = []
-    total = 0
-    files = shards(path)
-    for file in files:
-        left = None if limit is None else max(limit - len(data), 0)
-        rows, found, numbers = _rows(file, left, reading)
-        total += rows
-        names += [f"{file}, row {at}" for at in range(len(found))]
-        data += found
-        labels += numbers
+    begin = 0
+    for file, column in zip(files, columns, strict=True):
+        places = [row - begin for row in rows if begin <= row < begin + len(column)]
+        names += [f"{file}, row {at}" for at in places]
+        data += _images(file, places)
+        begin += len(column)
     about = About(
         source=f"parquet:{files[0]}{f' and {len(files) - 1} other shards' if len(files) > 1 else ''}",
-        total=total,
+        total=len(labels),
         notes=(reading.how,) if reading.how else (),
     )
-    return split_of(name, Encoded.held(names, data), labels, reading, about)
+    images = Encoded.held(names, data)
+    return split_of(name, images, [labels[row] for row in rows], reading, about, rows).noted(len(labels))
 
 
-def _rows(path: Path, limit: int | None, reading: Reading) -> tuple[int, list[bytes], list[int]]:
-    """Return the number of rows of a file, and the images and labels of its first rows."""
+def _labels(path: Path, reading: Reading) -> list[int]:
+    """Return the labels of all rows of a file."""
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            image, label = _column(path, schema.names, IMAGES), _column(path, schema.names, LABELS)
+            _column(path, schema.names, IMAGES)
+            label = _column(path, schema.names, LABELS)
             _require_numbers(path, label, schema.field(label).type)
-            total, table = file.metadata.num_rows, _first(file, [image, label], limit)
+            labels: list[int] = file.read([label])[label].to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"'{path}' cannot be read ({error}): fetch it again.") from error
-    labels = table[label].to_pylist()
     for at, each in enumerate(labels):
         if each is None or each < 0:
             raise InputError(
@@ -73,9 +75,26 @@ def _rows(path: Path, limit: int | None, reading: Reading) -> tuple[int, list[by
                 "leave such rows out, or name a split with labels."
             )
     by_name = _by_name(path, schema, label, reading)
-    if by_name is not None:
-        labels = [_renumbered(path, by_name, each) for each in labels]
-    return total, [_data(path, image, at, each.as_py()) for at, each in enumerate(table[image])], labels
+    return labels if by_name is None else [_renumbered(path, by_name, each) for each in labels]
+
+
+def _images(path: Path, rows: Sequence[int]) -> list[bytes]:
+    """Return the encoded images of some rows, which are in ascending order; other row groups are not read."""
+    found: list[bytes] = []
+    begin = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            image = _column(path, file.schema_arrow.names, IMAGES)
+            for group in range(file.num_row_groups):
+                end = begin + file.metadata.row_group(group).num_rows
+                wanted = [row for row in rows if begin <= row < end]
+                if wanted:
+                    column = file.read_row_group(group, [image])[image].take([row - begin for row in wanted])
+                    found += [_data(path, image, at, each.as_py()) for at, each in zip(wanted, column, strict=True)]
+                begin = end
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): fetch it again.") from error
+    return found
 
 
 def _require_numbers(path: Path, column: str, kind: pa.DataType) -> None:
@@ -103,18 +122,6 @@ def _renumbered(path: Path, by_name: list[int], label: int) -> int:
     if label >= len(by_name):
         raise InputError(f"'{path}': label {label} is beyond its {len(by_name)} class names: fetch it again.")
     return by_name[label]
-
-
-def _first(file: pq.ParquetFile, columns: list[str], limit: int | None) -> pa.Table:
-    """Read only the row groups that the limit needs."""
-    if limit is None:
-        return file.read(columns)
-    groups: list[int] = []
-    rows = 0
-    while rows < limit and len(groups) < file.num_row_groups:
-        rows += file.metadata.row_group(len(groups)).num_rows
-        groups.append(len(groups))
-    return file.read_row_groups(groups, columns).slice(0, limit)
 
 
 def _column(path: Path, names: list[str], known: tuple[str, ...]) -> str:

@@ -17,6 +17,10 @@ from robench.store import Column, ids_sha256
 IMAGE_DIMS = 4
 ROUNDING = 1e-3
 """Distance from [0, 1] up to which rounding explains a pixel outside."""
+SEED = 0
+"""Seed of the choice of examples. It is not the attacks' seed, so that runs with other seeds are paired by example."""
+CHOSEN = "chosen by seed 0 with every class in proportion, the same for every network"
+"""The note on the examples of `--limit`."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,29 @@ class Split:
         mask = torch.tensor([i in chosen for i in ids])
         return self.take(~mask), self.take(mask)
 
+    def first(self, n: int | None, name: str | None = None) -> "Split":
+        """Return the examples that `--limit n` takes: n with every class in proportion, whatever their order.
+
+        Args:
+            n: number of examples; None, or more than there are, for all.
+            name: the choice depends on it; by default the split's.
+
+        Raises:
+            InputError: n is not positive.
+        """
+        if n is None or n >= len(self):
+            return self
+        if n < 1:
+            raise InputError(f"--limit {n} must be at least 1.")
+        return self.sample(n, SEED, name).noted(len(self))
+
+    def noted(self, total: int) -> "Split":
+        """Return the split with a note on its choice, if it holds fewer than `total` examples."""
+        if len(self) == total:
+            return self
+        about = replace(self.about, total=self.about.total or total, notes=(*self.about.notes, CHOSEN))
+        return replace(self, about=about)
+
     def sample(self, n: int, seed: int, name: str | None = None) -> "Split":
         """Choose n examples by the seed, every class in proportion, in the split's order.
 
@@ -107,10 +134,10 @@ class Split:
             InputError: n is not positive, or there are fewer examples.
         """
         if not 1 <= n <= len(self):
-            raise InputError(f"--sample {n} must be between 1 and {len(self)}, the number of examples.")
+            raise InputError(f"--limit {n} must be between 1 and {len(self)}, the number of examples.")
         ids = self.ids.tolist()
         labels = dict(zip(ids, self.y.tolist(), strict=True))
-        chosen = set(stratified(f"{self.name if name is None else name}/sample/{seed}", labels, ids, n))
+        chosen = set(stratified(_key(self.name if name is None else name, seed), labels, ids, n))
         return self.take(torch.tensor([i in chosen for i in ids]))
 
     def images(self, ids: Column) -> Column:
@@ -125,6 +152,19 @@ class Split:
     def take(self, rows: Rows) -> "Split":
         """Return some of the examples, by a slice, row numbers or a mask."""
         return replace(self, x=take(self.x, rows), y=self.y[rows], ids=self.ids[rows])
+
+
+def first_rows(name: str, labels: Sequence[int], n: int | None) -> list[int]:
+    """Return the row numbers that `--limit n` takes, in order: those of `Split.first` where ids are row numbers.
+
+    A loader decodes only these images.
+    """
+    rows = list(range(len(labels)))
+    return rows if n is None or n >= len(rows) else stratified(_key(name, SEED), labels, rows, n)
+
+
+def _key(name: str, seed: int) -> str:
+    return f"{name}/sample/{seed}"
 
 
 def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[int], n: int) -> list[int]:

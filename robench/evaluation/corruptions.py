@@ -105,16 +105,16 @@ def _moved(split: Split, view: spatial.View, rows: torch.Tensor) -> torch.Tensor
 
 
 class Published:
-    """CIFAR-10-C or ImageNet-C, as its authors publish it; only files of the first `limit` examples are hashed."""
+    """CIFAR-10-C or ImageNet-C, as its authors publish it; only files of the examples with these ids are hashed."""
 
     origin: Origin = "published"
     severities: Sequence[int] = SEVERITIES
     count = 1
     rule = ""
 
-    def __init__(self, found: CorruptedSet, limit: int | None = None) -> None:
+    def __init__(self, found: CorruptedSet, ids: Sequence[int] | None = None) -> None:
         self.found = found
-        self.files = cache(lambda corruption: found.fingerprint(corruption, limit))
+        self.files = cache(lambda corruption: found.fingerprint(corruption, *_which(ids)))
         self.corruptions: Sequence[str] = [name for name in corruptions() if name in found.corruptions]
 
     def identity(self, corruption: str) -> dict[str, Any]:
@@ -127,12 +127,19 @@ class Published:
         Raises:
             InputError: the set is damaged, or holds other examples.
         """
-        images = self.found.load(corruption, severity, len(split))
+        images = self.found.load(corruption, severity, *_which(split.ids.tolist()))
         if not torch.equal(images.ids, split.ids) or not torch.equal(images.y, split.y):
             raise InputError(
                 f"{self.found.name} holds other examples than '{split.name}': get both from their authors."
             )
         yield lambda rows: images.x[rows]
+
+
+def _which(ids: Sequence[int] | None) -> tuple[int | None] | tuple[None, Sequence[int]]:
+    """Return the last arguments of `CorruptedSet.load`: a number of first examples if possible, else the ids."""
+    if ids is None:
+        return (None,)
+    return (len(ids),) if list(ids) == list(range(len(ids))) else (None, ids)
 
 
 def evaluate(

@@ -1,6 +1,7 @@
 """Judge stored adversarial examples again from disk; nothing of the run that made them is reused."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,21 +38,23 @@ class Verification:
     reason: str = ""
 
 
-def verify(results: Path, cards: list[Card] | None = None) -> list[Verification]:
+def verify(results: Path, cards: list[Card] | None = None, names: Sequence[str] | None = None) -> list[Verification]:
     """Judge every stored adversarial example again, on the CPU.
 
     Args:
         results: the folder of the records.
         cards: defenses whose records are judged; None for all registered defenses.
+        names: defenses whose records are looked at; by default those of the cards or, without cards, all.
 
     Raises:
         InputError: a damaged record, or a card or data that cannot be loaded.
     """
-    known = {card.name: card for card in cards or map(find_card, list_models())}
+    known = {card.name: card for card in (map(find_card, list_models()) if cards is None else cards)}
+    asked = None if cards is None and names is None else {*known, *(names or ())}
     return [
         _verify(path, known.get(read_header(path).model))
         for path in Store(results).paths()
-        if cards is None or read_header(path).model in known
+        if asked is None or read_header(path).model in asked
     ]
 
 

@@ -1,7 +1,8 @@
 """The leaderboard: one row per defense and dataset, from published records only, highest worst case first."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from safetensors import safe_open
 from robench.errors import InputError
 from robench.paths import write_text
 from robench.report.corruptions import MCA
+from robench.report.groups import groups
+from robench.report.narrowing import Narrowing
 from robench.report.robustness import (
     CLEAN,
     INCOMPLETE,
@@ -21,7 +24,7 @@ from robench.report.robustness import (
     cell,
     lacking_attacks,
 )
-from robench.report.selection import Selection, load, select
+from robench.report.selection import Selection, load
 from robench.report.sweeps import Sweep, mca_on, sweeps
 from robench.report.table import Table, csv_text, markdown
 from robench.report.worst_case import worst_case
@@ -42,8 +45,11 @@ BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 """The two marks between which `results/README.md` holds the table."""
 
 
-def leaderboard(results: str | Path | None = None) -> Table:
-    """Make the leaderboard of all defenses with published records.
+def leaderboard(results: str | Path | None = None, narrowing: Narrowing | None = None) -> Table:
+    """Make the leaderboard of all defenses with published records; each row names its rank within its group.
+
+    A group shares dataset, examples, threat model and precision. Of the groups that differ in the seed alone, one with
+    fewer records is shown only if a defense stands in no larger one; `narrowing` chooses a seed.
 
     Columns: clean accuracy, headline attacks, the worst case of all published attacks with its interval and trust
     verdict, mCA, the median queries of Square, training time, parameters, and the shortened SHA-256 of weights and
@@ -57,7 +63,9 @@ def leaderboard(results: str | Path | None = None) -> Table:
     )  # fmt: skip
     folder = Path(results) if results is not None else None
     swept = sweeps(folder, published=True)
-    for heading, defenses in sorted(_rankings(load(folder, published=True)).items()):
+    records = load(folder, published=True)
+    narrowing = (narrowing or Narrowing()).named(record.header.model for record in records)
+    for heading, defenses in sorted(_rankings(records, narrowing).items()):
         attacks = attack_names(Selection(defenses, 0))
         worst = {name: worst_case(found).robust_accuracy for name, found in defenses.items()}
         for rank, name in enumerate(sorted(worst, key=lambda name: (-worst[name], name)), start=1):
@@ -74,22 +82,37 @@ def leaderboard(results: str | Path | None = None) -> Table:
     return table
 
 
-def _rankings(records: Iterable[Record]) -> dict[tuple[str, ...], dict[str, list[Record]]]:
+def _rankings(records: Sequence[Record], narrowing: Narrowing) -> dict[tuple[str, ...], dict[str, list[Record]]]:
     """Group the defenses that can be ranked together, by the parts of a heading: dataset, threat model, ..."""
+    fitting = narrowing.of(records)
     by_dataset: dict[str, list[Record]] = {}
-    for record in records:
+    for record in fitting:
         by_dataset.setdefault(record.header.dataset, []).append(record)
-    groups: dict[ComparisonKey, dict[str, list[Record]]] = {}
-    for mine in by_dataset.values():
-        for name, kept in select(mine).defenses.items():
-            groups.setdefault(kept[0].comparison_key, {})[name] = kept
-    headings = {key: _heading(next(iter(defenses.values()))[0].header) for key, defenses in groups.items()}
+    names = list(narrowing.models) if narrowing.models else None
+    found = [group for mine in by_dataset.values() for group in groups(mine, names)]
+    best: dict[ComparisonKey, Selection] = {}
+    seen: set[tuple[ComparisonKey, str]] = set()
+    for group in sorted(found, key=_size, reverse=True):
+        names_here = {(_key(group)._replace(seed=0), name) for name in group.defenses}
+        if not names_here <= seen:
+            best[_key(group)] = group
+            seen |= names_here
+    headings = {key: _heading(next(iter(group.defenses.values()))[0].header) for key, group in best.items()}
     times = Counter(headings.values())
     # Two sets of examples can have the same dataset and size; then each heading also names its set.
     return {
-        (*headings[key], *([f"examples {key.data[:SHORT]}"] if times[headings[key]] > 1 else [])): defenses
-        for key, defenses in groups.items()
+        (*headings[key], *([f"examples {key.data[:SHORT]}"] if times[headings[key]] > 1 else [])): group.defenses
+        for key, group in best.items()
     }
+
+
+def _key(group: Selection) -> ComparisonKey:
+    return next(iter(group.defenses.values()))[0].comparison_key
+
+
+def _size(group: Selection) -> tuple[int, int]:
+    """Return the number of records, and the seed so that the lowest wins."""
+    return sum(map(len, group.defenses.values())), -_key(group).seed
 
 
 def _heading(header: Header) -> tuple[str, ...]:
@@ -97,8 +120,10 @@ def _heading(header: Header) -> tuple[str, ...]:
     return parts[:3] if (header.seed, header.precision) == (0, "fp32") else parts
 
 
-def write_leaderboard(table: Table, out: Path) -> Iterator[Path]:
+def write_leaderboard(table: Table, out: Path, *, whole: bool = True) -> Iterator[Path]:
     """Write the CSV file and, if there is a README beside it, the table between its two marks; yield each path.
+
+    A table of chosen records is not `whole`, and leaves the README as it is.
 
     Raises:
         InputError: the README lacks a mark.
@@ -106,7 +131,7 @@ def write_leaderboard(table: Table, out: Path) -> Iterator[Path]:
     write_text(out, csv_text(table))
     yield out
     readme = out.with_name("README.md")
-    if readme.is_file():
+    if whole and readme.is_file():
         text = readme.read_text(encoding="utf-8")
         if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
             raise InputError(f"'{readme}' must hold {BEGIN} and {END} once each, in this order: put them in.")
@@ -116,9 +141,25 @@ def write_leaderboard(table: Table, out: Path) -> Iterator[Path]:
 
 
 def short(table: Table) -> Table:
-    """Return the columns that fit a page, one row per defense."""
-    rows = {f"{row[DATASET]}/{row[DEFENSE]}": row for row in table.rows.values()}
+    """Return the columns that fit a page, one row per defense and group."""
+    names = {rank: f"{row[DATASET]}/{row[DEFENSE]}" for rank, row in table.rows.items()}
+    times = Counter(names.values())
+    rows = {
+        name if times[name] == 1 else f"{name} ({rank.rpartition(': ')[0]})": table.rows[rank]
+        for rank, name in names.items()
+    }
     return Table(table.title, DEFENSE, list(FEW), table.notes, rows)
+
+
+def by_group(table: Table) -> list[Table]:
+    """Return one table per group of defenses that are ranked together, with a heading if there are several."""
+    found: dict[str, dict[str, Mapping[str, str]]] = {}
+    for rank, row in table.rows.items():
+        found.setdefault(rank.rpartition(": ")[0], {})[rank] = row
+    return [
+        replace(table, title=f"{table.title}: {heading}" if len(found) > 1 else table.title, rows=rows)
+        for heading, rows in found.items()
+    ]
 
 
 def _row(records: list[Record], swept: list[Sweep]) -> dict[str, str]:

@@ -14,6 +14,7 @@ INCOMPLETE = " *"
 INCOMPLETE_NOTE = (
     f"{INCOMPLETE.strip()} Attacks are missing that others have: its worst case does not compare with theirs."
 )
+WORST_NOTE = "Worst case: an example counts only if it withstands every attack shown."
 
 
 def robustness(selection: Selection) -> Table:
@@ -23,7 +24,7 @@ def robustness(selection: Selection) -> Table:
         title="Robust accuracy (%), 95% Wilson interval",
         corner="defense",
         columns=[WORST, TRUST, CLEAN, *attacks],
-        notes=[threats(selection), "Worst case: an example counts only if it withstands every attack shown."],
+        notes=[threats(selection), WORST_NOTE],
     )
     lacking: dict[tuple[str, ...], list[str]] = {}
     doubts: dict[str, Trust] = {}
@@ -90,11 +91,17 @@ def _particulars(selection: Selection) -> Iterator[str]:
     last = sorted({attack.name for attack in everything if attack.success == "last"})
     if last:
         yield f"Only the last iterate counts for {', '.join(last)}."
+    searches: dict[str, list[str]] = {}
+    for name, records in selection.defenses.items():
+        for search in {record.header.search: None for record in records}:
+            searches.setdefault(search, []).append(name)
+    if len(searches) > 1:
+        forms = "; ".join(f"{search}: {', '.join(names)}" for search, names in searches.items())
+        yield f"The form of the network in the search differs, which can change a verdict by rounding only. {forms}."
     if selection.left_out:
-        what = "weights, attacks, examples, threat models, seeds or precisions"
-        yield f"Left out: {selection.left_out} record{'s' * (selection.left_out > 1)} of other {what}."
+        yield f"Left out: {selection.left_out} record{'s' * (selection.left_out > 1)} of other {selection.reasons}."
     if selection.unshown:
-        yield f"{selection.unshown} more defenses have records; name their cards with --model."
+        yield f"{selection.unshown} more defenses have records; name them with --model."
 
 
 def _applies(attack: str, record: Record) -> bool:

@@ -26,12 +26,16 @@ class Selection:
         left_out: the number of these defenses' records that are stale or have another comparison key.
         unshown: the number of other defenses that have records.
         corrupted: the sweeps of each defense over corruptions.
+        heading: the settings that all records share, if the selection is one of several groups.
+        reasons: the ways in which left-out records differ.
     """
 
     defenses: dict[str, list[Record]]
     left_out: int
     unshown: int = 0
     corrupted: "dict[str, list[Sweep]]" = field(default_factory=dict)
+    heading: str = ""
+    reasons: str = "weights, attacks, examples, threat models, seeds or precisions"
 
 
 def load(results: Path | None = None, *, published: bool = False) -> list[Record]:

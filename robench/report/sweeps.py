@@ -118,7 +118,7 @@ class Sweep:
 
 
 def sweeps(
-    results: Path | None = None, models: Sequence[str] | None = None, *, published: bool = False
+    results: Path | None = None, models: Sequence[str] | None = None, *, published: bool = False, every: bool = False
 ) -> dict[str, list[Sweep]]:
     """Read the sweeps of each defense, by its name: the fullest sweep per dataset, kind and origin.
 
@@ -128,6 +128,7 @@ def sweeps(
         results: a results folder; by default the default folder and the results that robench ships.
         models: the names of the defenses; by default the registered ones or, if none has sweeps, all.
         published: leave out lines that are not published.
+        every: keep the sweeps of all examples, seeds and versions of the generator that a table may show.
     """
     digests = card_digests()
     groups: dict[str, dict[tuple[Any, ...], list[Corrupted]]] = {}
@@ -136,7 +137,24 @@ def sweeps(
         if digests.get(line.model, network) == network:
             groups.setdefault(line.model, {}).setdefault(_group(line, network), []).append(line)
     chosen = models if models is not None else groups.keys() & digests.keys() or groups.keys()
-    return {name: _fullest(groups[name].values()) for name in sorted(chosen, key=catalogue_order) if name in groups}
+    return {
+        name: _fullest(groups[name].values(), every) for name in sorted(chosen, key=catalogue_order) if name in groups
+    }
+
+
+def comparable_groups(found: Mapping[str, Iterable[Sweep]]) -> list[dict[str, Sweep]]:
+    """Return the sweeps over common corruptions that compare with each other, one group per comparison key."""
+    made: dict[SweepKey, dict[str, Sweep]] = {}
+    for name, each in found.items():
+        for sweep in each:
+            if sweep.kind == "common":
+                made.setdefault(sweep.comparison_key, {})[name] = sweep
+    return [made[key] for key in sorted(made)]
+
+
+def stored_models(results: Path | None = None) -> set[str]:
+    """Return the names of all defenses that have verdicts under corruptions."""
+    return {line.model for folder in results_folders(results) for line in read_corrupted(folder)}
 
 
 def common(found: Mapping[str, Iterable[Sweep]]) -> dict[str, Sweep]:
@@ -186,11 +204,12 @@ def _group(line: Corrupted, network: str) -> tuple[Any, ...]:
     return network, line.dataset, digest(line.identity["data"]), line.n, line.seed, line.origin
 
 
-def _fullest(groups: Iterable[Sequence[Corrupted]]) -> list[Sweep]:
+def _fullest(groups: Iterable[Sequence[Corrupted]], every: bool) -> list[Sweep]:
     """Return the best sweep per dataset, kind and origin: complete, most examples, lowest seed, newest."""
     best: dict[tuple[Any, ...], Sweep] = {}
     for sweep in (sweep for lines in groups for sweep in _sweeps(lines)):
-        where = sweep.head.dataset, sweep.kind, sweep.head.origin
+        where: tuple[Any, ...] = sweep.head.dataset, sweep.kind, sweep.head.origin
+        where = (*where, sweep.comparison_key) if every else where
         best[where] = max(best.get(where, sweep), sweep, key=_rank)
     return [best[where] for where in sorted(best)]
 

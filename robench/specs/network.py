@@ -39,6 +39,7 @@ class NetworkSpec:
         variant: which of several functions with the same checkpoint; None where there is only one.
         key: under which the weights stand in their file; None where that is clear.
         single_logit: whether the network has one output for two classes.
+        title: the user's name for the network in records and tables; None for one made from `name`.
     """
 
     name: str
@@ -49,6 +50,7 @@ class NetworkSpec:
     variant: str | None = None
     key: str | None = None
     single_logit: bool = False
+    title: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -73,7 +75,9 @@ class NetworkSpec:
 
     @property
     def label(self) -> str:
-        """A short name that can be part of a file's name."""
+        """A short name that can be part of a file's name: the user's, or one made from `name`."""
+        if self.title is not None:
+            return self.title
         if self.kind == "function":
             file, _, function = self.name.rpartition(MARK)
             return f"{Path(file).name}-{function}"

@@ -92,7 +92,7 @@ WRONG = [
     ([*EVAL, "--norm", "l3", "--eps", "0.1"], ["--norm", "l3", "linf", "l2"]),
     (["report", "--out", "table.doc"], ["--out", "--format"]),
     (["report", "--against", "paper"], ["--against", "table2"]),
-    (["report", "--dataset", "cifar10"], ["--dataset", "table2"]),
+    (["report", "table2", "--dataset", "cifar11"], ["cifar11", "cifar10"]),
     (["report", "--format", "csv"], ["CSV", "robustness", "overestimate"]),
     (["report", "--format", "pdf"], ["format", "pdf", "md"]),
     (["show", "model"], ["name"]),

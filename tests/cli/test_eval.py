@@ -104,11 +104,11 @@ def test_a_shorter_attack_of_a_family_is_read_from_the_longer(cli, tmp_path):
 
 
 @pytest.mark.parametrize("limit", [1, 7])
-def test_limit_takes_the_first_examples(cli, tmp_path, limit):
+def test_limit_takes_as_many_examples(cli, tmp_path, limit):
     said = cli("eval", "--model", "pgdat", "--attack", "fgsm", "--limit", limit, "--results", tmp_path, "--json", "-")
     assert json.loads(said.out)["results"][0]["n"] == limit
     _, rows = read(raw_record(tmp_path, "fgsm"))
-    assert rows.id.tolist() == find_dataset(EMBEDDED).load("test").ids[:limit].tolist()
+    assert rows.id.tolist() == find_dataset(EMBEDDED).load("test").first(limit).ids.tolist()
 
 
 def test_eps_is_kept_as_it_was_written(cli, tmp_path):

@@ -122,7 +122,7 @@ def written(value):
 
 
 def test_the_overview_has_worst_case_interval_and_trust_of_each_defense(browser, defenses):
-    rows = {row[0]: row[1:] for row in browser.run(ROWS, "#overview")}
+    rows = {row[0]: row[1:] for row in browser.run(ROWS, "#overview-tables > :first-child")}
     assert set(rows) == {short(name) for name in defenses}
     for name, records in defenses.items():
         worst = worst_case(records)
@@ -130,6 +130,13 @@ def test_the_overview_has_worst_case_interval_and_trust_of_each_defense(browser,
         found, interval, _, trust = rows[short(name)]
         assert (found, interval) == (f"{worst.robust_accuracy:.2f}", f"{low:.1f}{DASH}{high:.1f}")
         assert trust.split()[1] == worst.trust.level
+
+
+def test_the_leaderboard_ranks_one_setting_at_a_time(browser):
+    assert len(browser.run(ROWS, "#leaderboard")) == 19
+    browser.run(CHOOSE, "filter-setting", "digits, linf 0.1, 540 examples, seed 0")
+    assert [row[0] for row in browser.run(ROWS, "#leaderboard")] == ["digits/pgdat"]
+    assert browser.run(TEXT, "#leaderboard-status").startswith("1 of 1 defense, ")
 
 
 def test_the_leaderboard_is_sorted_by_the_keyboard(browser, defenses):

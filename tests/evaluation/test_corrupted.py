@@ -100,10 +100,10 @@ class Set:
     def __init__(self, split):
         self.split, self.corruptions = split, list(FEW)
 
-    def load(self, corruption, severity, limit=None):
+    def load(self, corruption, severity, limit=None, ids=None):
         return replace(self.split, x=1 - self.split.x)
 
-    def fingerprint(self, corruption, limit=None):
+    def fingerprint(self, corruption, limit=None, ids=None):
         return corruption
 
     def describe(self):
@@ -122,7 +122,7 @@ def test_what_was_published_is_never_merged_with_what_is_generated(few, tmp_path
 def test_other_files_of_a_published_set_are_other_lines(few, tmp_path, monkeypatch):
     found = Set(few)
     hashes = {line.hash for line in run(few, tmp_path, Published(found))}
-    monkeypatch.setattr(found, "fingerprint", lambda corruption, limit: f"another {corruption}")
+    monkeypatch.setattr(found, "fingerprint", lambda corruption, *which: f"another {corruption}")
     again = {line.hash for line in run(few, tmp_path, Published(found))}
     assert len(hashes & again) == 1  # the clean split
 

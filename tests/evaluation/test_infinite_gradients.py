@@ -101,7 +101,7 @@ def make_model():
 def test_from_the_command_line(cli, tmp_path):
     (tmp_path / "net.py").write_text(CODE)
     name = f"{tmp_path / 'net.py'}:make_model"
-    command = ("eval", "--model", name, "--dataset", "digits", "--eps", 0.1, "--limit", 30, "--results", tmp_path)
+    command = ("eval", "--model", name, "--dataset", "digits", "--eps", 0.01, "--limit", 30, "--results", tmp_path)
     said = cli(*command, "--attack", "pgd-20", "--attack", "square-inner", "--json", tmp_path / "out.json")
     assert said.code == 0
     assert "pgd-20: skipped, the network gives NaN or infinite gradients for" in said.err

@@ -47,7 +47,7 @@ def selection(committed):
 
 @pytest.fixture(scope="module")
 def made(committed, selection):
-    return page_data(committed, selection, never)
+    return page_data(committed, [selection], never, selection.corrupted)
 
 
 def of(made, name):
@@ -112,7 +112,7 @@ def test_curves_against_queries_are_those_of_the_table(made, selection):
 def test_curves_against_eps_need_several_of_them(cli, results):
     def curves():
         records = load(results)
-        return page_data(records, select(records), digits_images)["defenses"][0]["curves"]["eps"]
+        return page_data(records, [select(records)], digits_images)["defenses"][0]["curves"]["eps"]
 
     assert curves() == []
     small = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--limit", 20, "--results", results)

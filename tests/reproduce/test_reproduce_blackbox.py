@@ -38,7 +38,7 @@ def test_table_8_has_the_paper_beside(source):
     assert [plain[column] for column in ("clean", "zoo", "nes-20", "nes-80")] == ["90.00", "70.00", "70.00", "60.00"]
     assert [he[column] for column in ("zoo", "nes-80", "worst case")] == ["80.00", "70.00", "70.00 [39.7, 89.2]"]
     assert [he[f"{column} (paper)"] for column in ("zoo", "nes-80", "spsa-20")] == ["74.65", "69.92", "73.66"]
-    assert he["zoo (difference)"] == "+5.35"
+    assert "zoo (difference)" not in he  # digits are not CIFAR-10
 
 
 def test_table_8_comes_with_its_curves(source, tmp_path):

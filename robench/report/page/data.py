@@ -1,19 +1,21 @@
 """The data of the page: JSON-ready, always in the same order, with shared values stored once."""
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from robench.report import Selection, Trust, trust, worst_case
+from robench.report.groups import headings
 from robench.report.page.corruptions import grids, rounded
 from robench.report.page.curves import curves
 from robench.report.page.gallery import Clean, gallery
 from robench.report.page.interned import Interned
-from robench.report.robustness import attack_names, lacking_attacks, setting
+from robench.report.robustness import attack_names, lacking_attacks
 from robench.report.selection import latest_per_key, of_current_weights
-from robench.report.sweeps import mca_on
+from robench.report.sweeps import Sweep, mca_on
 from robench.report.trust import NO_DIAGNOSTICS
 from robench.specs import diagnostics, find_card, list_models
 from robench.store import Column, Record
@@ -37,26 +39,36 @@ class Shared:
 
 def page_data(
     records: Sequence[Record],
-    selection: Selection,
+    groups: Sequence[Selection],
     clean: Clean,
+    corrupted: Mapping[str, Sequence[Sweep]] | None = None,
 ) -> dict[str, Any]:
     """Return the data of a page.
 
     Args:
-        records: all records that were loaded; curves against eps also use other threat models than the selected one.
-        selection: the records that the page shows.
+        records: all records that were loaded; curves against eps also use other threat models than that of a group.
+        groups: the records that the page shows, by group; a defense in several groups has an entry in each, and the
+            group with the most defenses comes first.
         clean: loads clean images; called only for records that hold adversarial points.
+        corrupted: the sweeps of each defense over corruptions.
     """
-    shared, names = Shared(), attack_names(selection)
-    everything = of_current_weights(records, list(selection.defenses))
+    shared = Shared()
+    names = list(dict.fromkeys(name for group in groups for name in attack_names(group)))
+    everything = of_current_weights(records, list(dict.fromkeys(name for group in groups for name in group.defenses)))
+    seen: Counter[str] = Counter()
     registered = set(list_models())
     defenses = []
-    for name, mine in selection.defenses.items():
+    titled = sorted(zip(headings(groups), groups, strict=True), key=lambda each: -len(each[1].defenses))
+    entries = [(said, group, name, mine) for said, group in titled for name, mine in group.defenses.items()]
+    for said, group, name, mine in entries:
         made = _defense(mine, shared)
+        made["setting"] = said
+        seen[name] += 1
+        made["key"] = name if seen[name] == 1 else f"{name} ({seen[name]})"
         made["about"] = find_card(name).about if name in registered else ""
-        made["missing"] = list(lacking_attacks(names, mine))
+        made["missing"] = list(lacking_attacks(attack_names(group), mine))
         made["curves"] = curves(mine, latest_per_key(everything[name]))
-        swept = selection.corrupted.get(name, ())
+        swept = (corrupted or {}).get(name, ())
         made["mca"] = rounded(mca_on(mine[0].comparison_key.data, swept))
         made["corruptions"] = grids(swept, mine[0].header.dataset)
         made["gallery"] = gallery(mine, clean)
@@ -64,8 +76,8 @@ def page_data(
     return {
         "schema": SCHEMA,
         "attack_names": names,
-        "left_out": selection.left_out,
-        "unshown": selection.unshown,
+        "left_out": sum(group.left_out for group in groups),
+        "unshown": sum(group.unshown for group in groups),
         "diagnostics": [rule.model_dump() for rule in diagnostics().values()],
         **{name: pool.values for name, pool in vars(shared).items()},
         "defenses": defenses,
@@ -80,7 +92,6 @@ def _defense(records: Sequence[Record], shared: Shared) -> dict[str, Any]:
     return {
         "name": header.model,
         "dataset": header.dataset,
-        "setting": setting(header),
         "threat": header.goal,
         "n": header.n,
         "examples": shared.texts.text(header.identity["data"]),

@@ -53,6 +53,6 @@ def _source(text: str) -> str:
 
 
 def _title(data: dict[str, Any]) -> str:
-    names = [defense["name"] for defense in data["defenses"]]
+    names = list(dict.fromkeys(defense["name"] for defense in data["defenses"]))
     what = names[0] if len(names) == 1 else f"{len(names)} defenses"
     return f"Robustness of {what}"

@@ -33,7 +33,7 @@ def hard_examples(source: VerdictSource, view: View) -> Table:
         table.add(group, {f"{row['defense']} {kind}": row[kind] for row in mine for kind in ("median", "mean")})
     table.notes = [
         source.setting(),
-        f"The first {EXAMPLES} training examples; the head's bias exists without HE only.",
+        f"{EXAMPLES} training examples with every class in proportion; the head's bias exists without HE only.",
         "The paper prints no numbers for this figure; it reports higher ratios with HE.",
         "The mean is ruled by the few examples whose clean loss is almost zero; the picture shows the median.",
         *([] if rows else ["To fill the empty cells: `robench reproduce fig3`."]),

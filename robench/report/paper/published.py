@@ -2,12 +2,29 @@
 
 import csv
 from functools import cache
+from typing import NamedTuple
 
 from pydantic import Field
 
 from robench.paths import data_root
 from robench.specs import is_registered
 from robench.specs.base import Declared, build, read_stanzas
+
+
+class PaperSetting(NamedTuple):
+    """The setting of published numbers; norm and eps are empty for accuracy on corrupted images.
+
+    Attributes:
+        dataset, norm, eps: as in a record; eps as text.
+    """
+
+    dataset: str = "cifar10"
+    norm: str = "linf"
+    eps: str = "0.031"
+
+    def __str__(self) -> str:
+        return f"{self.dataset}, {self.norm} {self.eps}" if self.eps else f"{self.dataset}, published corrupted images"
+
 
 PAPER = "cifar10, WRN-34-10, linf 0.031 with step 0.003, trained at 8/255"
 """The setting of the published numbers, unless a table says otherwise."""
@@ -27,7 +44,15 @@ class Layout(Declared):
     cards: str = ""
     training: bool = False
     paper: str = PAPER
+    dataset: str = PaperSetting().dataset
+    norm: str = PaperSetting().norm
+    eps: str = PaperSetting().eps
     notes: list[str] = Field(default_factory=list)
+
+    @property
+    def setting(self) -> PaperSetting:
+        """The dataset, norm and eps of the published numbers."""
+        return PaperSetting(self.dataset, self.norm, self.eps)
 
     def rows(self, dataset: str) -> dict[str, dict[str, str]]:
         """Return the published numbers by our defense and column; for defenses without published numbers, no cells.

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from robench.data import DATASETS
 from robench.paths import default_results, results_folders
+from robench.report.narrowing import Narrowing
+from robench.report.paper.published import PaperSetting
 from robench.report.selection import CurrentCatalogue, load, of_current_weights, select
-from robench.report.sweeps import Sweep, sweeps
-from robench.specs import Card, find_attack, find_card, is_registered, list_attacks
+from robench.report.sweeps import Sweep, common, comparable, sweeps
+from robench.specs import Card, find_attack, find_card, fraction, is_registered, list_attacks
 from robench.store import ComparisonKey, Record, read_file
 
 DERIVED = "derived"
@@ -23,13 +26,22 @@ class VerdictSource:
         dataset: the dataset of the defenses.
         results: a results folder; by default the default folder and the records that robench ships.
         published: leave raw records out, as in a clean clone.
+        narrowing: the norm, eps and seed that are shown; by default the dataset's usual ones if they are stored.
 
     Attributes:
         missing: attacks that were requested but are not stored, by defense.
     """
 
-    def __init__(self, dataset: str, results: Path | None = None, *, published: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: str,
+        results: Path | None = None,
+        *,
+        published: bool = False,
+        narrowing: Narrowing | None = None,
+    ) -> None:
         self.dataset, self.results, self.published = dataset, results, published
+        self.narrowing = replace(narrowing or Narrowing(), dataset=dataset)
         self.missing: dict[str, list[str]] = {}
 
     def record(self, defense: str, attack: str) -> Record | None:
@@ -67,6 +79,16 @@ class VerdictSource:
             return f"Ours: {self.dataset}, {network}, {header.threat}, {header.n} examples."
         return f"Ours: {self.dataset}."
 
+    def agrees(self, paper: PaperSetting) -> bool:
+        """Return whether published numbers are of the dataset, norm and eps of ours."""
+        if paper.dataset != self.dataset:
+            return False
+        if not paper.eps:
+            shown, _ = comparable(common(self.sweeps))
+            return all(sweep.head.origin == "published" for sweep in shown.values())
+        key = self._usual
+        return key is not None and (key.norm, key.eps) == (paper.norm, fraction(paper.eps))
+
     def fill(self) -> Iterable[str]:
         """Yield the commands that fill the missing cells, one sentence per set of attacks."""
         shared: dict[tuple[str, ...], list[str]] = {}
@@ -103,7 +125,8 @@ class VerdictSource:
     @cached_property
     def _records(self) -> list[Record]:
         everything = load(self.results, published=self.published)
-        return [record for record in everything if record.header.dataset == self.dataset and not record.header.target]
+        mine = [each for each in everything if each.header.dataset == self.dataset and not each.header.target]
+        return self.narrowing.of(mine)
 
     @cached_property
     def _usual(self) -> ComparisonKey | None:

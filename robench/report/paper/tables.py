@@ -1,12 +1,14 @@
 """All tables that compare with the paper, by name, in the paper's order."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from robench.report.paper import blackbox, corruptions, gradients, seeds, training
 from robench.report.paper.attacks import accuracies, feature_normalisation
-from robench.report.paper.published import layouts
+from robench.report.paper.published import PaperSetting, layouts
 from robench.report.paper.source import VerdictSource
 from robench.report.paper.transfer import transfer
+from robench.report.paper.view import PAPER as PAPER_COLUMN
 from robench.report.paper.view import View
 from robench.report.table import Table
 
@@ -46,7 +48,23 @@ PAPER_TABLES: dict[str, Make] = {
 }
 
 
+SETTINGS = {
+    "table5": PaperSetting(norm="", eps=""),
+    "appendix-table3": PaperSetting(norm="", eps=""),
+    "appendix-table4": PaperSetting("imagenet", "", ""),
+}
+"""The settings of published numbers that no layout tells, by table; all others are of the default setting."""
+
+
 def paper_table(name: str, source: VerdictSource, view: View) -> Table:
-    """Make one of the paper's tables; records that were missing in other tables are forgotten first."""
+    """Make one of the paper's tables; records that were missing in other tables are forgotten first.
+
+    Differences from the published numbers are shown only if dataset, norm and eps are the same.
+    """
     source.missing.clear()
-    return PAPER_TABLES[name](source, view)
+    paper = layouts()[name].setting if name in layouts() else SETTINGS.get(name, PaperSetting())
+    same = source.agrees(paper)
+    table = PAPER_TABLES[name](source, replace(view, differences=view.differences and same))
+    if view.against and not same and any(PAPER_COLUMN in column for column in table.columns):
+        table.notes.append(f"No differences are shown: the published numbers are of {paper}, ours of another setting.")
+    return table

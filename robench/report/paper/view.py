@@ -20,21 +20,20 @@ class View:
     """The additions to the cells of a table.
 
     Attributes:
-        against: show the published value, and ours minus the published value, beside each cell.
+        against: show the published value beside each cell.
         intervals: show Wilson's 95% intervals.
+        differences: show ours minus the published value beside the published value.
     """
 
     against: bool = False
     intervals: bool = False
+    differences: bool = True
 
     def columns(self, names: Iterable[str], paper: Iterable[Mapping[str, str]] = ()) -> list[str]:
         """Return the names of our columns, each followed by those of the paper's value and the difference, if shown."""
         known = {name for row in paper for name, value in row.items() if value} if self.against else set()
-        return [
-            column
-            for name in names
-            for column in ([name, THEIRS.format(name), DIFFERENCE.format(name)] if name in known else [name])
-        ]
+        beside = (THEIRS, DIFFERENCE) if self.differences else (THEIRS,)
+        return [column for name in names for column in (name, *(each.format(name) for each in beside if name in known))]
 
     def cells(self, values: Mapping[str, Value], paper: Mapping[str, str] | None = None) -> Cells:
         """Return the cells of a row: our values and, if the view shows them, published values and differences."""
@@ -42,7 +41,7 @@ class View:
         for name, theirs in (paper or {}).items():
             if self.against and theirs:
                 row[THEIRS.format(name)] = theirs
-                if name in values:
+                if self.differences and name in values:
                     row[DIFFERENCE.format(name)] = f"{accuracy(values[name]) - float(theirs):+.2f}"
         return row
 

@@ -55,7 +55,7 @@ function comparisonTable(first, second, rows) {
     number("p (exact McNemar)", (row) => row.p, (row) => (row.p < 0.05 ? el("strong", {}, pText(row.p)) : pText(row.p))),
   ];
   return sortableTable({
-    caption: `A: ${first.name}; B: ${second.name}. ${first.setting}. Bold: p below 0.05.`,
+    caption: `A: ${labelOf(data, first)}; B: ${labelOf(data, second)}. ${first.setting}. Bold: p below 0.05.`,
     columns, rows, by: null, descending: false,
   }).element;
 }

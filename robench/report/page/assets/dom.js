@@ -33,6 +33,12 @@ function options(select, values, texts = values) {
 // Returns a defense's name without its dataset.
 const shortName = (name) => name.split("/").at(-1);
 
+// Returns a defense's name, with its setting if it stands in several.
+function labelOf(data, defense) {
+  const times = data.defenses.filter((each) => each.name === defense.name).length;
+  return times > 1 ? `${defense.name} (${defense.setting})` : defense.name;
+}
+
 const MARKS = { trusted: "✓", check: "?", broken: "✕", "-": "–" };
 
 // Returns a level of trust as a badge: a mark, a word and a colour.

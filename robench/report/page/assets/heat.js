@@ -47,7 +47,7 @@ function transferParts(name) {
 }
 
 function transferSection(data, defense) {
-  const targets = data.defenses.filter((each) => each.examples === defense.examples && each.threat === defense.threat);
+  const targets = data.defenses.filter((each) => each.setting === defense.setting);
   const found = new Map();
   for (const target of targets) {
     for (const record of target.records) {

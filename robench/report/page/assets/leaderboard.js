@@ -1,4 +1,4 @@
-// Draws all defenses in one table, which the reader can sort, filter and extend by attacks.
+// Draws the defenses of one setting in a table, which the reader can sort, filter and extend by attacks.
 
 const USUAL = ["pgd-20", "pgd-500", "autoattack", "cascade", "square"];
 
@@ -6,14 +6,17 @@ function showLeaderboard(data) {
   const chosen = new Set(USUAL.filter((attack) => data.attack_names.includes(attack)));
   const fields = ["filter-name", "filter-setting", "filter-trust"].map(byId);
   const status = byId("leaderboard-status");
-  options(fields[1], [...new Set(data.defenses.map((defense) => defense.setting))]);
+  const settings = [...new Set(data.defenses.map((defense) => defense.setting))];
+  options(fields[1], settings);
+  // Ranks of several settings do not compare, so one setting is shown at a time.
+  if (settings.length > 1) fields[1].options[0].remove();
   options(fields[2], Object.keys(MARKS).filter((level) => data.defenses.some((d) => trustOf(data, d) === level)));
   let table;
 
   const matching = () => data.defenses.filter((defense) => matches(data, defense, fields.map((field) => field.value)));
   const announce = () => {
-    const shown = matching().length;
-    status.textContent = `${shown} of ${plural(data.defenses.length, "defense")}, ${table.said()}.`;
+    const all = data.defenses.filter((defense) => !fields[1].value || defense.setting === fields[1].value).length;
+    status.textContent = `${matching().length} of ${plural(all, "defense")}, ${table.said()}.`;
   };
   const update = () => { table.show(matching()); announce(); };
   const rebuild = () => {

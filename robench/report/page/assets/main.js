@@ -1,13 +1,14 @@
 // Starts the page, and writes what the reader chooses into the address: #defense=NAME, #compare=NAME,NAME.
 
 const data = JSON.parse(byId("data").textContent);
-const named = (name) => data.defenses.find((defense) => defense.name === name);
-const names = data.defenses.map((defense) => defense.name);
+const named = (key) => data.defenses.find((defense) => defense.key === key);
+const keys = data.defenses.map((defense) => defense.key);
+const labels = data.defenses.map((defense) => labelOf(data, defense));
 const choices = { defense: byId("defense-choice"), first: byId("first-choice"), second: byId("second-choice") };
 
-function showDefense(name) {
-  choices.defense.value = name;
-  byId("defense-body").replaceChildren(...defenseBody(data, named(name)));
+function showDefense(key) {
+  choices.defense.value = key;
+  byId("defense-body").replaceChildren(...defenseBody(data, named(key)));
 }
 
 function showComparison(first, second) {
@@ -23,8 +24,8 @@ function follow() {
   const [section, value] = [...new URLSearchParams(location.hash.slice(1))][0] ?? [""];
   const wanted = value ? value.split(",").map(named) : [];
   if (!wanted.every(Boolean)) return;
-  if (section === "defense" && wanted.length === 1) showDefense(wanted[0].name);
-  if (section === "compare" && wanted.length === 2) showComparison(wanted[0].name, wanted[1].name);
+  if (section === "defense" && wanted.length === 1) showDefense(wanted[0].key);
+  if (section === "compare" && wanted.length === 2) showComparison(wanted[0].key, wanted[1].key);
   byId(`${section}-title`)?.scrollIntoView();
   byId(`${section}-title`)?.focus({ preventScroll: true });
 }
@@ -43,12 +44,12 @@ function nextTheme() {
 }
 
 function start() {
-  for (const select of Object.values(choices)) options(select, names);
+  for (const select of Object.values(choices)) options(select, keys, labels);
   showOverview(data);
   showLeaderboard(data);
-  const [best, next = best] = [...data.defenses].sort((a, b) => b.worst.accuracy - a.worst.accuracy);
-  showDefense(best.name);
-  showComparison(best.name, next.name);
+  const [best, next = best] = data.defenses.filter((d) => d.setting === data.defenses[0].setting).sort((a, b) => b.worst.accuracy - a.worst.accuracy);
+  showDefense(best.key);
+  showComparison(best.key, next.key);
   choices.defense.addEventListener("input", () => {
     showDefense(choices.defense.value);
     remember("defense", choices.defense.value);

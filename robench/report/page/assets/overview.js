@@ -7,10 +7,10 @@ function showOverview(data) {
   const told = levels.filter(([, number]) => number).map(([level, number]) => `${number} ${level === "-" ? "not measured" : level}`);
   const verdicts = data.defenses.reduce((total, defense) => total + defense.records.length, 0);
   byId("summary").textContent = [
-    `${plural(data.defenses.length, "defense")}, ${plural(data.attack_names.length, "attack")}, ${plural(verdicts, "record")}.`,
+    `${plural(new Set(data.defenses.map((d) => d.name)).size, "defense")}, ${plural(data.attack_names.length, "attack")}, ${plural(verdicts, "record")}.`,
     `Worst cases: ${told.join(", ")}.`,
-    data.left_out ? `Left out: ${plural(data.left_out, "record")} of other weights, examples, threat models, seeds or precisions.` : "",
-    data.unshown ? `Defenses not shown: ${data.unshown}; name their cards with --model.` : "",
+    data.left_out ? `Left out: ${plural(data.left_out, "record")} of other weights or attacks.` : "",
+    data.unshown ? `Defenses not shown: ${data.unshown}; name them with --model.` : "",
   ].join(" ");
   for (const [setting, defenses] of grouped(data.defenses, (defense) => defense.setting)) {
     byId("overview-tables").append(...settingTable(data, setting, defenses));
@@ -56,7 +56,7 @@ function overviewRow(data, defense) {
 }
 
 function defenseLink(defense, text = defense.name) {
-  return el("a", { href: `#defense=${encodeURIComponent(defense.name)}` }, text);
+  return el("a", { href: `#defense=${encodeURIComponent(defense.key)}` }, text);
 }
 
 function incomplete(defense) {
