@@ -1,8 +1,6 @@
 """Indicators of a wrong setup: another network, other labels or other pixels than are meant."""
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.special import bdtrc
 
 from robench.numerics.stats import mcnemar_drop, wilson
 from robench.store import Column
@@ -41,6 +39,8 @@ def _guesses(right: int, n: int, classes: int) -> bool:
 
     One-sided exact binomial test at `ALPHA` of the hypothesis that an answer is right with probability 1 / classes.
     """
+    from scipy.special import bdtrc
+
     if right * classes <= n:
         return True
     return n >= FEW and bool(bdtrc(right - 1, n, 1.0 / classes) > ALPHA)
@@ -54,6 +54,8 @@ def _gain_of_renaming(labels: Column, predicted: Column, classes: int) -> float:
     """
     if len(labels) < FEW:
         return 0.0
+    from scipy.optimize import linear_sum_assignment  # takes half a second
+
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (predicted[::2], labels[::2]), 1)
     counts += np.eye(classes, dtype=np.int64)  # where images say nothing, a class keeps its name

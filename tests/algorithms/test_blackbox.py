@@ -225,6 +225,7 @@ def test_rays_succeeds_a_little_beyond_the_optimum_of_a_linear_network(places):
             assert survives(model, x[one], y[one], spec, "linf", factor * best) is right
 
 
+@pytest.mark.slow
 def test_rays_reaches_small_radii_on_many_pixels():
     """The tolerance of its binary search is a length in l2, so that it does not grow with the image."""
     x = 0.3 + 0.4 * torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -255,6 +256,7 @@ def test_every_trial_of_rays_flips_something(size):
     assert turned >= 1
 
 
+@pytest.mark.slow
 def test_differences_of_scores_are_taken_in_float32_whatever_the_precision(digits):
     model, few = load_model("pgdat"), digits.limit(20)
     spec = find_attack("zoo").model_copy(update={"steps": 400, "params": {"rate": 0.05}})

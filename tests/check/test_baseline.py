@@ -2,6 +2,8 @@
 
 import shutil
 
+import pytest
+
 from tests.support.gates import PUBLISHED, SMALL, damaged
 
 
@@ -28,6 +30,7 @@ def test_an_unregistered_defense_never_becomes_the_default_baseline(cli, tmp_pat
     assert "digits/pgdat@" in said.sentence
 
 
+@pytest.mark.slow
 def test_update_keeps_the_lines_of_others_and_of_other_attacks(cli, tmp_path):
     path = shutil.copy(PUBLISHED / "pgdat.jsonl", tmp_path)
     before = (tmp_path / "pgdat.jsonl").read_text() + (PUBLISHED / "alp.jsonl").read_text()

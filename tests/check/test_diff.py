@@ -48,6 +48,7 @@ def test_names_and_files_and_folders_give_the_same(cli, tmp_path):
     assert rows(cli, PUBLISHED / "pgdat.jsonl", tmp_path, "--battery", "quick") == by_name
 
 
+@pytest.mark.slow
 def test_two_runs_of_several_defenses_are_paired_by_name(cli, tmp_path):
     for run, seed in (("first", 0), ("second", 1)):
         command = ("eval", "--model", "pgdat", "--model", "alp", "--attack", "pgd-20", "--limit", 10)

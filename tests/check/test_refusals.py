@@ -30,6 +30,7 @@ def test_the_mend_of_a_refusal_works(cli, baseline, field):
     assert cli(*SMALL, "--baseline", baseline).code == 0
 
 
+@pytest.mark.slow
 def test_missing_attacks_are_named(cli, baseline):
     said = cli(*SMALL, "--attack", "mim-20", "--baseline", baseline)
     assert said.code == 3

@@ -145,8 +145,12 @@ def state(network: nn.Module) -> dict[str, object]:
     }
 
 
+QUICK = ("plain", "in DataParallel", "compiled", "scripted and frozen", "exported")
+"""Forms that are tried by default: one of each kind."""
+
+
 @pytest.mark.parametrize("examples", [3, slow(30)])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*QUICK, *map(slow, sorted(FORMS.keys() - set(QUICK)))])
 def test_it_gets_the_verdicts_of_the_plain_network(form, examples):
     @settings(
         max_examples=examples, deadline=None, derandomize=True, database=None,

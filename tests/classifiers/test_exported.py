@@ -33,7 +33,7 @@ BATCHES = {
 }
 
 
-@pytest.mark.parametrize("batch", ["any", "three to five", slow("four"), slow("at most six")])
+@pytest.mark.parametrize("batch", ["any", *map(slow, ("three to five", "four", "at most six"))])
 def test_logits_gradients_and_verdicts_are_those_of_the_network(tmp_path, digits, batch):
     dim, size = BATCHES[batch]
     network = resolve(NetworkSpec(export(trained(), tmp_path / "net.pt2", dim))).network

@@ -110,6 +110,7 @@ def test_the_network_is_robustbenchs_own(cache, capsys):
     assert capsys.readouterr().out == ""  # a download is reported on stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("outer", [slow(False), True])
 def test_another_process_unpickles_it(cache, tmp_path, outer):

@@ -90,6 +90,7 @@ def test_a_traced_network_of_a_fixed_batch(tmp_path):
     same_logits(found, lambda x: network.last(x.flatten(1)))
 
 
+@pytest.mark.slow
 def test_from_the_command_line(cli, tmp_path, digits):
     path = traced(trained(), tmp_path / "net.pt")
     row, said = evaluated(cli, tmp_path, path)

@@ -151,6 +151,7 @@ def test_dry_run_never_promises_less_than_is_spent(cli, tmp_path):
     assert row["forwards"] == pytest.approx(spent, rel=0.1)
 
 
+@pytest.mark.slow
 def test_dry_run_names_a_cheaper_battery(cli, tmp_path):
     said = cli("eval", "--model", "pgdat", "--attack", "pgd-500", "--results", tmp_path, "--dry-run")
     assert "Cheaper: --battery fast" in said.out
@@ -167,6 +168,7 @@ def test_dry_run_of_corruptions_promises_no_time(cli, tmp_path):
     assert cli(*command).code == 0
 
 
+@pytest.mark.slow
 def test_the_default_battery_is_papers(cli, tmp_path):
     said = cli("eval", "--model", "pgdat", "--results", tmp_path, "--dry-run", "--json", "-")
     planned = [row["attack"] for row in json.loads(said.out)["plans"]["digits/pgdat"]]

@@ -266,6 +266,7 @@ def test_report_of_one_battery_shows_its_attacks_only(cli, results):
     assert "--battery fast" in said.sentence
 
 
+@pytest.mark.slow
 def test_what_an_attack_leaves_out_is_its_accuracy_above_the_worst_case(cli):
     def row(table):
         said = cli("report", table, "--format", "csv", "--model", "pgdat", "--seed", 0)

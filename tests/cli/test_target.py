@@ -33,6 +33,7 @@ def test_a_class_from_the_command_to_the_verified_record(cli, tmp_path):
     assert json.loads(again.out)["results"][0]["forwards"] == 0
 
 
+@pytest.mark.slow
 def test_a_file_and_a_plan(cli, tmp_path):
     (tmp_path / "t.txt").write_text("".join(f"{at % 10}\n" for at in range(20)))
     said = cli(*COMMON, "--target", tmp_path / "t.txt", "--results", tmp_path)

@@ -22,7 +22,7 @@ RANDOM = {  # and how many draws are enough for their means and deviations
     "gaussian_noise": 240, "shot_noise": 240, "impulse_noise": 480, "speckle_noise": 240, "glass_blur": 240,
     "motion_blur": 720, "snow": 1200, "frost": 4800, "fog": 2400, "elastic_transform": 480, "spatter": 240,
 }  # fmt: skip
-SOME = {"gaussian_noise", "shot_noise", "impulse_noise", "glass_blur", "motion_blur", "elastic_transform"}
+SOME = {"gaussian_noise", "shot_noise", "impulse_noise", "motion_blur", "elastic_transform"}
 """Random corruptions that are drawn by default: those that need few draws."""
 NAMES = [*corruptions(), *extra_corruptions()]
 EXACT = [name for name in NAMES if name not in RANDOM]

@@ -35,6 +35,7 @@ IMAGENET = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_image_folders_train_a_resnet(tmp_path, tree):
     (epoch,) = run(tmp_path / "card", IMAGENET, data_dir=tree)
     assert 0 <= epoch.clean_accuracy <= 100

@@ -331,7 +331,9 @@ def test_mcnemar_in_the_browser_is_that_of_python(browser):
 AUDIT = "const done = arguments[arguments.length - 1]; axe.run(document).then((found) => done(found.violations));"
 
 
-@pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (400, "dark"), slow(1280, "dark"), slow(400, "light")])
+@pytest.mark.parametrize(
+    ("width", "colours"), [(400, "dark"), slow(1280, "light"), slow(1280, "dark"), slow(400, "light")]
+)
 def test_it_is_accessible_and_nothing_sticks_out(browser, page, colours, width):
     browser.size(width)
     browser.media(colours=colours)

@@ -2,9 +2,12 @@
 
 import subprocess
 
+import pytest
+
 from tests.support.shell import EVAL, PYTHON, shell
 
 
+@pytest.mark.slow
 def test_a_process_evaluates_and_writes_plain_text(tmp_path):
     done = shell(*EVAL, "--results", tmp_path)
     assert done.returncode == 0

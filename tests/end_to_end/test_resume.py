@@ -17,19 +17,23 @@ SCRIPT = """
 import sys, robench
 from robench.data import find_dataset
 split = find_dataset("digits").load("test").limit(int(sys.argv[2]))
-robench.evaluate(robench.load_model("pgdat"), split.x, split.y, ids=split.ids, attacks=["pgd-100"], eps="0.2",
+robench.evaluate(robench.load_model("pgdat"), split.x, split.y, ids=split.ids, attacks=[sys.argv[3]], eps="0.2",
                  results=sys.argv[1], chunk_size=int(sys.argv[2]) // 8, batch_size=6)
 """
 
 
-def run_here(folder, examples):
+def run_here(folder, examples, attack):
     """The same evaluation in this process."""
-    exec(SCRIPT.replace("sys.argv[1]", repr(str(folder))).replace("sys.argv[2]", str(examples)), {})
+    values = [repr(str(folder)), str(examples), repr(attack)]
+    code = SCRIPT
+    for at, value in enumerate(values, start=1):
+        code = code.replace(f"sys.argv[{at}]", value)
+    exec(code, {})
 
 
-def start(folder, examples):
+def start(folder, examples, attack):
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), str(examples)], env=one_thread)
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), str(examples), attack], env=one_thread)
 
 
 def finished_chunks(folder):
@@ -51,13 +55,13 @@ def wait_for_more(folder, known, process, limit=60):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize(("times", "examples"), [(1, 24), slow(5, 96)])
-def test_kill_9_in_a_loop(tmp_path, times, examples):
+@pytest.mark.parametrize(("times", "examples", "attack"), [(1, 24, "pgd-20"), slow(5, 96, "pgd-100")])
+def test_kill_9_in_a_loop(tmp_path, times, examples, attack):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    run_here(undisturbed, examples)
+    run_here(undisturbed, examples, attack)
     moments, kills, chunks = random.Random(0), 0, {}
     while True:
-        process = start(killed, examples)
+        process = start(killed, examples, attack)
         wait_for_more(killed, len(chunks), process)
         if process.poll() is None and kills < times:
             time.sleep(moments.random() * 0.1)
@@ -70,7 +74,7 @@ def test_kill_9_in_a_loop(tmp_path, times, examples):
                 assert {name: now[name] for name in chunks} == chunks, "a finished chunk was computed again"
             chunks = now
             continue
-        beside = [start(killed, examples)] if times > 1 else []  # two identical runs share what is left
+        beside = [start(killed, examples, attack)] if times > 1 else []  # two identical runs share what is left
         assert [each.wait() for each in (process, *beside)] == [0] * (1 + len(beside))
         break
     assert kills >= times - 2 * (times > 2)
@@ -102,9 +106,9 @@ def test_death_between_write_and_rename_leaves_nothing_that_is_read(tmp_path, mo
 
 @pytest.mark.slow
 def test_two_identical_runs_share_the_work(tmp_path):
-    first = start(tmp_path, 96)
+    first = start(tmp_path, 96, "pgd-100")
     wait_for_more(tmp_path, 0, first)
-    second = start(tmp_path, 96)
+    second = start(tmp_path, 96, "pgd-100")
     assert first.wait() == second.wait() == 0
     header, rows = only_record(tmp_path)
     assert len(rows) == header.n == 96

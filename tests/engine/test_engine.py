@@ -140,6 +140,7 @@ def test_a_prefix_equals_the_short_run_and_costs_nothing(digits):
     assert both["pgd-100"].accuracy_after(100) == both["pgd-100"].robust_accuracy
 
 
+@pytest.mark.slow
 def test_prefix_after_a_stored_longer_run_costs_nothing(digits, tmp_path):
     model = load_model("pgdat")
     arguments = {"eps": "0.2", "results": tmp_path}

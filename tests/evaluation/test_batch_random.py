@@ -42,6 +42,7 @@ def test_settings_do_not_cut_the_batch(options, examples, whole):
     assert np.array_equal(found[1], whole[1])
 
 
+@pytest.mark.slow
 def test_a_run_that_continues_cuts_the_same_chunks(examples, monkeypatch, tmp_path):
     monkeypatch.setattr(run, "CHUNK", 20)
     expected = verdicts(examples, results=tmp_path / "a")

@@ -149,6 +149,7 @@ def test_a_black_box_that_beats_the_white_box_is_caught():
     assert found["survivors-at-unlimited-eps"] == "broken"
 
 
+@pytest.mark.slow
 def test_an_unfinished_attack_is_caught_and_a_longer_one_clears_it(digits):
     model = load_model("pgdat")
     slow = find_attack("pgd-20").model_copy(
@@ -175,6 +176,7 @@ def test_short_and_untargeted_attacks_alone_are_not_enough(digits):
     assert "Run next: pgd-100, cascade." in report.worst_case.trust.sentence()
 
 
+@pytest.mark.slow
 def test_raw_cross_entropy_alone_is_not_enough_on_cosines(digits):
     raw = robench.evaluate(load_model("pgdat_he"), digits.x[:30], digits.y[:30], attacks=["pgd-100"], eps="0.2")
     assert levels(raw)["hypersphere"] == "check"
@@ -289,6 +291,7 @@ def test_of_autoattacks_parts_the_random_search_is_a_black_box(monkeypatch, whol
     assert levels(report) == {"no-gradient-attack": "check"}
 
 
+@pytest.mark.slow
 def test_autoattacks_first_part_is_raw_cross_entropy(digits):
     report = robench.evaluate(
         load_model("pgdat_he"), digits.x[:40], digits.y[:40], attacks=["reference-apgd-ce"], eps="0.2"

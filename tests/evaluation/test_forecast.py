@@ -77,6 +77,7 @@ def test_where_the_pilot_saw_no_survivor_one_may_last_among_many():
     assert speed_probe.seconds(0, 1, steps=1, correct=1000) == pytest.approx(1.1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_what_an_interrupted_run_has_stored_is_not_counted_again(published, digits, tmp_path, monkeypatch):
     split, spec, threat = digits.limit(100), find_attack("mim-20"), ThreatModel.parse("linf", "0.2")
     under_test, settings = NetworkUnderTest.of_card(find_card("pgdat")), Settings(device="cpu", chunk_size=50)

@@ -124,7 +124,8 @@ def test_refusals(cli, results):
     assert code == 3
     assert "no records of robustbench:Round to show: run `robench eval --model robustbench:Round`" in sentence
     code, sentence = refused("robustness", "--against", "robustbench", "--battery", "fast")
-    assert (code, "no stored record fits --battery fast: there are " in sentence) == (3, True)
+    assert code == 3
+    assert "no stored record fits --battery fast: there is fgsm" in sentence
 
 
 def test_without_robustbench_the_message_says_what_to_install(cli, monkeypatch, tmp_path):

@@ -44,6 +44,7 @@ def test_table_7_is_measured_and_published(run):
     assert committed["pgd-2, with FN"]["accuracy (paper)"] == "33.75"
 
 
+@pytest.mark.slow
 def test_a_derived_defense_is_trained_once_and_published_under_its_name(run):
     card = run.derived("fastat", "fastat-short", {"recipe.epochs": 1})
     run.evaluate(card, ["pgd-20"])
@@ -54,6 +55,7 @@ def test_a_derived_defense_is_trained_once_and_published_under_its_name(run):
     assert record.header.attack.name == "pgd-20"
 
 
+@pytest.mark.slow
 def test_gradient_ratios_of_a_linear_probe(run):
     find_reproduction("fig3").need(run)
     table = paper_table("fig3", run.source, View())

@@ -67,9 +67,8 @@ def refusal(cli, folder, model, *options):
 
 
 def robust_accuracy(network, digits, examples=40):
-    report = robench.evaluate(
-        network, digits.x[:examples], digits.y[:examples], eps=EPS, attacks=[ATTACK], device="cpu", search="plain"
-    )
+    few = digits.first(examples)  # as --limit
+    report = robench.evaluate(network, few.x, few.y, eps=EPS, attacks=[ATTACK], device="cpu", search="plain")
     return 100 * np.mean(report.results[0].record.robust)
 
 

@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 import torch
-from torchvision import models
 
 from robench.classifiers.sources.checkpoint import Weights
 from robench.errors import InputError
@@ -124,6 +123,8 @@ def _xcit(weights: Weights) -> dict[str, Any]:
 
 def _torchvision(weights: Weights) -> dict[str, Any]:
     """Find the ResNet of torchvision with these shapes; stem and last layer may differ, as images and classes do."""
+    from torchvision import models  # takes two seconds: only if weights have to be recognised
+
     shapes = {key: value.shape for key, value in weights.items() if _telling(key)}
     for name in models.list_models(models, include=["resnet*", "resnext*", "wide_resnet*"]):
         if _shapes(name) == shapes:
@@ -133,6 +134,8 @@ def _torchvision(weights: Weights) -> dict[str, Any]:
 
 @cache
 def _shapes(name: str) -> dict[str, torch.Size]:
+    from torchvision import models
+
     with torch.device("meta"):
         states = models.get_model(name).state_dict()
     return {key: value.shape for key, value in states.items() if _telling(key)}
