@@ -7,7 +7,7 @@ from torch import Tensor
 
 from robench.access.microbatches import MicroBatcher
 from robench.classifiers.frozen import FrozenNetwork
-from robench.classifiers.outputs import check_alone, check_clean, check_repeatable, largest
+from robench.classifiers.outputs import check_alone, check_clean, check_repeatable, is_masked, largest
 from robench.classifiers.service import Service
 from robench.data.pixels import Images
 from robench.devices import out_of_memory
@@ -90,7 +90,9 @@ class Judge:
         check_clean(logits, y, ids)
         self.classes = logits.shape[1]
         if least_likely:
-            self.least_likely = logits.scatter(1, y.to(logits.device)[:, None], torch.inf).argmin(1)
+            # Neither the label nor a masked class, which no image can be turned into.
+            possible = logits.masked_fill(is_masked(logits), torch.inf)
+            self.least_likely = possible.scatter(1, y.to(logits.device)[:, None], torch.inf).argmin(1)
         # Ask again with the same micro-batch, so that only randomness inside the network can change the answers.
         again = x[: self.batcher.forward_size]
         check_repeatable(logits[: len(again)], self.predict(again))

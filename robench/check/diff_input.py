@@ -141,9 +141,10 @@ def _fit(pair: Pair) -> tuple[int, int, bool]:
     return pair.fit
 
 
-def _setting(pair: Pair) -> tuple[str, str, float]:
-    """Return the examples and the threat model that the records of a pair share."""
-    return pair.first[0].comparison_key[:3]
+def _setting(pair: Pair) -> tuple[str, str, float, str]:
+    """Return the examples, the threat model and the target that the records of a pair share."""
+    key = pair.first[0].comparison_key
+    return key.data, key.norm, key.eps, key.target
 
 
 def unpaired(first: DiffInput, second: DiffInput) -> list[str]:

@@ -162,7 +162,7 @@ def candidates(
 def _candidate(
     card: Card, data: Dataset, split: Split, threat: ThreatModel, gate: GateRequest, baseline: Baseline, store: Store
 ) -> Candidate:
-    under_test = NetworkUnderTest.of_card(card)
+    under_test = NetworkUnderTest.of_card(card, data.name)
     if data.place is not None:
         split = fitted(split, under_test.load(), pick_device(gate.settings.device))
     request = EvaluationRequest(under_test, split, threat, tuple(gate.specs), gate.settings)
@@ -211,12 +211,15 @@ def judge(
 
     Raises:
         FaultError: every verdict of an attack is void.
+        InputError: an attack met NaN or infinite gradients.
     """
     evaluations: dict[str, Evaluation] = {}
     for each in defenses:
         with watch(each.name) as watcher:
             evaluations[each.name] = Evaluation.of(each.evaluate(store, watcher))
         evaluations[each.name].require_sound()
+        for lost in evaluations[each.name].skipped:
+            raise InputError(f"{each.name}: {lost.name} cannot be compared, {lost.reason}: leave it out with --attack.")
     fresh = {name: [result.record for result in evaluation.results] for name, evaluation in evaluations.items()}
     cell_results = rule([cell for each in defenses for cell in each.compare(fresh[each.name])], max_drop, alpha)
     by_name = {each.name: each for each in defenses}

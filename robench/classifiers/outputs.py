@@ -102,10 +102,14 @@ def check_clean(logits: Tensor, y: Tensor, ids: Tensor) -> None:
         )
 
 
+def is_masked(logits: Tensor) -> Tensor:
+    """Return which logits (N, K) are those of masked classes, bool (N, K)."""
+    return logits == logits.amax(1, keepdim=True) - FARTHEST
+
+
 def largest(logits: Tensor) -> Tensor:
     """Return the largest absolute logit of each row, at least 1, (N,); masked classes are left out."""
-    seen = logits != logits.amax(1, keepdim=True) - FARTHEST
-    return torch.where(seen, logits, 0.0).abs().amax(1).clamp_min(1.0)
+    return logits.masked_fill(is_masked(logits), 0.0).abs().amax(1).clamp_min(1.0)
 
 
 def check_repeatable(first: Tensor, second: Tensor) -> None:

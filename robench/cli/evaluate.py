@@ -193,7 +193,7 @@ def evaluate(
         executor=make_executor(engine, device, ray_address),
         target=target,
     )
-    tasks = [(NetworkUnderTest.of_card(card), data, threat) for card, data, threat in cards]
+    tasks = [(NetworkUnderTest.of_card(card, data.name), data, threat) for card, data, threat in cards]
     tasks += [(NetworkUnderTest.of_user(each, data.name), data, threat) for each, data, threat in others]
     unique = {task[0].model: task for task in tasks}
     if dry_run:

@@ -105,6 +105,8 @@ def _require_numbers(path: Path, column: str, kind: pa.DataType) -> None:
 def _by_name(path: Path, schema: pa.Schema, label: str, reading: Reading) -> list[int] | None:
     """Return the label of each class number of a file, if the file and the user or the dataset name the classes."""
     names = _class_names(schema, label)
+    if reading.classes and not names:
+        raise InputError(f"'{path}' names no classes, its labels are numbers: leave --classes out.")
     return reading.labels(names, str(path)) if names else None
 
 

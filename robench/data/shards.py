@@ -43,12 +43,25 @@ def _first_of(folder: Path) -> Path:
             return _first_of(inner)
         raise InputError(f"'{folder}' holds no .parquet files: name the folder that does.")
     splits = {re.split(r"[-.]", each.name)[0]: each for each in reversed(files)}
-    for name in TEST:
-        if name in splits:
-            return splits[name]
-    if len(splits) == 1 and "train" not in splits:
-        return files[0]
+    chosen = next((name for name in TEST if name in splits), None)
+    if chosen is None and len(splits) == 1 and "train" not in splits:
+        chosen = next(iter(splits))
+    if chosen is not None:
+        mine = [each for each in files if re.split(r"[-.]", each.name)[0] == chosen]
+        series = {_series(each.name) for each in mine}
+        if len(mine) > 1 and (None in series or len(series) > 1):
+            raise InputError(
+                f"'{folder}' has several files of '{chosen}', {named([each.name for each in mine])}, that are not the "
+                "shards of one set: name a file."
+            )
+        return splits[chosen]
     raise InputError(f"'{folder}' has the splits {named(sorted(splits))}, none called test or validation: name a file.")
+
+
+def _series(name: str) -> str | None:
+    """Return the text that all shards of one set share; None if the file is no shard."""
+    match = SHARD.fullmatch(name)
+    return f"{match['split']}-of-{match['all']}" if match else None
 
 
 def _key(name: str) -> str:

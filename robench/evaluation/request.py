@@ -42,15 +42,15 @@ class NetworkUnderTest:
     """Settings of a user's network that the user left open and that robench chose."""
 
     @classmethod
-    def of_card(cls, card: Card) -> "NetworkUnderTest":
-        """Take a registered defense."""
+    def of_card(cls, card: Card, dataset: str | None = None) -> "NetworkUnderTest":
+        """Take a registered defense; its published clean accuracy holds if `dataset` is the card's own."""
         return cls(
             card.name,
             card.identity(),
             lambda: load_card(card),
             feature_layer=card.feature_layer,
             normalisation=Normalisation.of(card.input, "of the card"),
-            published_clean=card.clean_accuracy,
+            published_clean=card.clean_accuracy if dataset == card.label else None,
         )
 
     @classmethod

@@ -60,6 +60,9 @@ def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executo
                 outcome.skipped.append(Skipped(spec.name, str(error).rstrip("."), infinite_gradients=True))
             else:
                 watcher.finished(made[spec.name])
+        if run.context.infinite_gradients:
+            for result in made.values():
+                run.mark(result.record)
     outcome.results = [made[spec.name] for spec in applicable if spec.name in made]
     return outcome
 
@@ -124,6 +127,16 @@ class EvaluationRun:
             if path:
                 return self._cut(path, header)
             return self._compute(header)
+
+    def mark(self, record: Record) -> None:
+        """Note in a record, also on disk, that the network has NaN or infinite gradients."""
+        if INFINITE_GRADIENTS in record.header.diagnostics or record.path is None:
+            return
+        with self._locked(record.header):
+            header, rows = read(record.path)
+            found = {**header.diagnostics, INFINITE_GRADIENTS: 1.0}
+            record.header = header.model_copy(update={"diagnostics": found})
+            self.store.write(record.header, rows)
 
     def source(self, spec: AttackSpec) -> str:
         """Return the source of an attack's verdicts, given the records that exist now."""
@@ -228,12 +241,13 @@ class EvaluationRun:
             found["shown"] = 1.0 + COUNTED.index(self.context.shown)
         if self.context.infinite_gradients:
             found[INFINITE_GRADIENTS] = 1.0
-        found |= setup_faults(
-            self.split.y.numpy(),
-            self.context.clean.cpu().numpy(),
-            self.context.classes,
-            self.request.under_test.published_clean,
-        )
+        if self.request.target is None:  # with a target, the examples of a class are missing
+            found |= setup_faults(
+                self.split.y.numpy(),
+                self.context.clean.cpu().numpy(),
+                self.context.classes,
+                self.request.under_test.published_clean,
+            )
         found["two-classes"] = float(self.context.classes == 2)
         seconds = round(whole.seconds + self.context.take_compiling(), 3)
         header = header.model_copy(

@@ -9,6 +9,8 @@ ALPHA = 0.01
 """Largest chance of a false finding, for each one-sided exact test."""
 FEW = 20
 """Fewest images on which a share tells more than luck."""
+MOST = 0.5
+"""Largest share of one class among the labels; above it, one class for everything may be the data's doing."""
 
 
 def setup_faults(labels: Column, predicted: Column, classes: int, published: float | None = None) -> dict[str, float]:
@@ -21,14 +23,16 @@ def setup_faults(labels: Column, predicted: Column, classes: int, published: flo
         published: clean accuracy that is published for this network, in percent.
     """
     found: dict[str, float] = {}
-    if _guesses(int((labels == predicted).sum()), len(labels), classes):
-        found["at-chance"] = 1.0
-    if len(labels) >= FEW and len(np.unique(predicted)) == 1 < len(np.unique(labels)):
-        found["one-class"] = 1.0
-    if gain := _gain_of_renaming(labels, predicted, classes):
-        found["permuted-labels"] = gain
+    right = labels == predicted
+    if len(np.unique(labels)) > 1:  # images of one class say nothing about the order of classes
+        if _guesses(int(right.sum()), len(labels), classes):
+            found["at-chance"] = 1.0
+        if len(labels) >= FEW and len(np.unique(predicted)) == 1 and right.mean() <= MOST:
+            found["one-class"] = 1.0
+        if gain := _gain_of_renaming(labels, predicted):
+            found["permuted-labels"] = gain
     if published is not None:
-        _, high = wilson(int((labels == predicted).sum()), len(labels))
+        _, high = wilson(int(right.sum()), len(labels))
         if 100.0 * high < published:
             found["below-published"] = round(published - 100.0 * high, 6)
     return found
@@ -46,7 +50,7 @@ def _guesses(right: int, n: int, classes: int) -> bool:
     return n >= FEW and bool(bdtrc(right - 1, n, 1.0 / classes) > ALPHA)
 
 
-def _gain_of_renaming(labels: Column, predicted: Column, classes: int) -> float:
+def _gain_of_renaming(labels: Column, predicted: Column) -> float:
     """Return by how many points accuracy rises if classes are renamed; 0 if chance explains the rise.
 
     The names that fit best (assignment problem, Kuhn 1955) are chosen on every second image and tested on the others
@@ -56,6 +60,9 @@ def _gain_of_renaming(labels: Column, predicted: Column, classes: int) -> float:
         return 0.0
     from scipy.optimize import linear_sum_assignment  # takes half a second
 
+    seen, places = np.unique(np.concatenate([labels, predicted]), return_inverse=True)
+    labels, predicted = places[: len(labels)], places[len(labels) :]
+    classes = len(seen)
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (predicted[::2], labels[::2]), 1)
     counts += np.eye(classes, dtype=np.int64)  # where images say nothing, a class keeps its name

@@ -20,7 +20,7 @@ from robench.classifiers.frozen import frozen_network
 from robench.devices import sent
 from robench.engine.loop import Chunk, CraftedExamples, Job, attack_chunk
 from robench.engine.sizing import CHUNK, chunk_for, make_ready
-from robench.errors import InputError
+from robench.errors import GradientError, InputError
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest
 from robench.paths import atomic_path
 from robench.specs import AttackSpec, digest, find_attack
@@ -126,7 +126,10 @@ class TransferCrafter:
         with FileLock(self.folder / f".{name}.lock"):
             if not path.is_file():
                 text = json.dumps(depends, sort_keys=True)
-                points = self._craft(source, substitute)
+                try:
+                    points = self._craft(source, substitute)
+                except GradientError as error:  # the substitute's fault, not that of the network under attack
+                    raise InputError(f"substitute '{substitute.model}': {error}") from error
                 with atomic_path(path) as temporary:
                     save_file({"x": points}, temporary, {"identity": text, "sha256": _sha256(points)})
         return _read(path, digest(depends))

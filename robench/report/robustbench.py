@@ -76,6 +76,8 @@ def _compared(records: list[Record], entry: Entry) -> tuple[dict[str, str], str]
 
 def _other_images(header: Header, entry: Entry) -> str:
     """Return how the images differ from RobustBench's; empty if they do not."""
+    if header.target:
+        return "the attacks aimed at a class, RobustBench's do not"
     if header.dataset != entry.dataset:
         return f"RobustBench's numbers are on {entry.dataset}, not {header.dataset}"
     _, prepared = entry_in(header.identity["model"]) or ("", "")

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from robench.algorithms.pgd import PGD
+from robench.errors import GradientError, InputError
 from robench.specs import find_attack
 from robench.store import read
+from tests.support.gates import PUBLISHED
 from tests.support.records import raw_record
 from tests.support.toys import Toy, X, evaluate
 
@@ -76,6 +79,33 @@ def test_the_published_autoattack_is_skipped_too():
     network = Before(rooted)
     found = warned(network, DARK, network(DARK).argmax(1), attacks=["autoattack", SQUARE])
     assert [skipped.name for skipped in found.skipped] == ["autoattack"]
+
+
+def test_records_that_were_stored_before_learn_of_it(tmp_path):
+    network = Before(rooted)
+    y = network(DARK).argmax(1)
+    evaluate(network, DARK, y, attacks=[SQUARE], results=tmp_path)
+    warned(network, DARK, y, attacks=[SQUARE, "pgd-20"], results=tmp_path)
+    header, rows = read(raw_record(tmp_path, SQUARE.name))
+    assert header.diagnostics["infinite-gradients"] == 1.0
+    assert len(rows) == len(DARK)
+
+
+def test_a_substitutes_gradients_are_not_the_networks():
+    network = Before(lambda x: x)
+    y = network(DARK).argmax(1)
+    with pytest.raises(InputError, match=r"substitute 'rooted': the network gives NaN or infinite gradients"):
+        evaluate(network, DARK, y, attacks=["transfer-pgd-20"], substitutes={"rooted": Before(rooted)})
+
+
+def test_the_gate_does_not_pass_without_the_attack(cli, tmp_path, monkeypatch):
+    def fails(self, state, t, task):
+        raise GradientError("the network gives NaN or infinite gradients")
+
+    monkeypatch.setattr(PGD, "step", fails)
+    said = cli("check", "--model", "pgdat", "--attack", "pgd-20", "--attack", "mim-20", "--baseline", PUBLISHED)
+    assert said.code == 2
+    assert "pgd-20 cannot be compared" in said.last
 
 
 def test_sound_networks_have_no_such_indicator():

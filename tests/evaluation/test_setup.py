@@ -95,17 +95,27 @@ def test_sound_defenses_raise_nothing(digits):
 @pytest.mark.parametrize("classes", [2, 3, 10, 100])
 @pytest.mark.parametrize("n", [FEW, 60, 500])
 def test_guessing_is_judged_by_the_exact_binomial_test(classes, n):
-    labels = np.zeros(n, dtype=np.int64)
+    labels = np.arange(n) % classes
     for right in range(n + 1):
-        predicted = np.where(np.arange(n) < right, 0, 1)
+        predicted = np.where(np.arange(n) < right, labels, (labels + 1) % classes)
         expected = binomtest(right, n, 1 / classes, alternative="greater").pvalue > ALPHA or right * classes <= n
         assert ("at-chance" in setup_faults(labels, predicted, classes)) == expected
 
 
 def test_few_images_are_no_proof():
-    one = np.zeros(1, dtype=np.int64)
-    assert setup_faults(one, one, 10) == {}
-    assert setup_faults(one, one + 1, 10) == {"at-chance": 1.0}
+    labels = np.arange(2)
+    assert setup_faults(labels, labels, 10) == {}
+    assert setup_faults(labels, labels + 1, 10) == {"at-chance": 1.0}
+
+
+def test_images_of_one_class_say_nothing_about_the_order_of_classes():
+    labels = np.ones(40, dtype=np.int64)
+    assert setup_faults(labels, np.arange(40) % 2, 2) == {}
+
+
+def test_one_class_for_data_of_one_class_is_no_finding():
+    labels = np.where(np.arange(20) == 0, 0, 1)
+    assert "one-class" not in setup_faults(labels, np.ones(20, dtype=np.int64), 10)
 
 
 def test_noise_is_no_renaming():

@@ -19,6 +19,7 @@ from robench.report.worst_case import worst_case
 from robench.specs import ThreatModel, digest, find_card
 from robench.store import Store, read, read_published
 from robench.store.published import from_line, to_line
+from tests.support import toys
 from tests.support.toys import Toy, X, Y
 
 EPS = 0.12
@@ -172,6 +173,15 @@ def test_no_hash_of_a_published_record_has_changed():
             checked += 1
             assert digest(whole) == header.hash
     assert checked > 20
+
+
+def test_a_masked_class_is_not_the_least_likely():
+    def masked(logits, x):
+        return torch.cat([logits, torch.full_like(logits[:, :1], -torch.inf)], 1)
+
+    options = {"eps": 0.3, "attacks": ["pgd-20"], "target": "least-likely"}
+    plain, more = (toys.evaluate(network, **options) for network in (toys.Toy(), toys.Toy(masked)))
+    assert plain["pgd-20"].robust_accuracy == more["pgd-20"].robust_accuracy < 100
 
 
 def test_names_and_files(tmp_path):

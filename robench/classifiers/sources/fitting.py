@@ -58,7 +58,8 @@ def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], st
 def _dense(value: Tensor, real: bool) -> bool:
     """Tell whether a tensor can be loaded unchanged; where the network has real numbers, integers are quantised."""
     plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta and not value.is_complex()
-    return plain and value.dtype.itemsize > 1 and (value.is_floating_point() or not real)
+    wide = value.dtype.itemsize > 1 or value.dtype == torch.bool
+    return plain and wide and (value.is_floating_point() or not real)
 
 
 def fit_part(network: nn.Module, checkpoint: Checkpoint, key: str | None = None) -> str:
