@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ def evaluate(
     substitutes: Mapping[str, nn.Module] | None = None,
     ensemble: bool = False,
     feature_layer: str | None = None,
-    mean: float | Sequence[float] | None = None,
+    mean: float | Sequence[float] | Literal["none"] | None = None,
     std: float | Sequence[float] | None = None,
     single_logit: bool = False,
     results: str | Path | None = None,
@@ -105,7 +105,7 @@ def evaluate(
         feature_layer: name in `model.named_modules()` of the layer whose output is the penultimate features, for
             attacks on features; by default robench looks for the last linear layer and takes its input.
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
-            [0, 1]; it is put before the network. None if the network takes images as they are.
+            [0, 1]; it is put before the network. None, or mean "none", if the network takes images as they are.
         single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
         results: a folder that keeps the records, so that the same call resumes; none by default.
         engine: place of computation: "local", or "ray" for many cores or GPUs.
@@ -163,7 +163,7 @@ def evaluate_corruptions(
     seed: int = 0,
     device: str = "auto",
     batch_size: int | None = None,
-    mean: float | Sequence[float] | None = None,
+    mean: float | Sequence[float] | Literal["none"] | None = None,
     std: float | Sequence[float] | None = None,
     single_logit: bool = False,
     results: str | Path | None = None,
@@ -180,7 +180,7 @@ def evaluate_corruptions(
         device: "auto", "cpu", "cuda", "cuda:1".
         batch_size: examples per micro-batch; found automatically by default, halved if memory runs out.
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
-            [0, 1]; it is put before the network. None if the network takes images as they are.
+            [0, 1]; it is put before the network. None, or mean "none", if the network takes images as they are.
         single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
         results: a folder that keeps the verdicts, so that the same call resumes; none by default.
 
@@ -220,7 +220,9 @@ def _subject(
             identity,
             lambda: network,
             feature_layer=feature_layer,
-            normalisation=Normalisation.of(given or Input(), "as said" if given else "mean and std left out"),
+            normalisation=Normalisation.of(
+                given or Input(), "as said" if given is not None else "mean and std left out"
+            ),
         )
     if not callable(model) or isinstance(model, type):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
@@ -240,7 +242,9 @@ def _subject(
     return _subject(Service(model, type(model).__name__, single_logit=single_logit), kept)
 
 
-def _input(mean: float | Sequence[float] | None, std: float | Sequence[float] | None) -> Input | None:
+def _input(mean: float | Sequence[float] | Literal["none"] | None, std: float | Sequence[float] | None) -> Input | None:
+    if isinstance(mean, str) and mean == "none" and std is None:  # as on the command line
+        return Input()
     if mean is None and std is None:
         return None
     if mean is None or std is None:

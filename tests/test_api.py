@@ -162,6 +162,12 @@ def test_normalisation_that_is_none_is_refused(network, images, mean, std, words
         robench.evaluate(network, images, images[:, 0, 0, 0].long(), eps=0.1, mean=mean, std=std)
 
 
+def test_no_normalisation_can_be_said(network, images):
+    y, options = network(images).argmax(1), {"eps": "1/255", "attacks": ["fgsm"], "device": "cpu"}
+    said = robench.evaluate(network, images, y, mean="none", **options)["fgsm"].result.record.header.normalisation
+    assert str(said) == "images not normalised (as said)"
+
+
 def test_normalisation_is_on_the_networks_device():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3)).to("meta")
     made = normalised(network, Input(mean=[0.5], std=[0.5]))

@@ -126,8 +126,12 @@ def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, .
     shown = max(record.header.diagnostics.get("shown", 0.0) for record in records)
     aimed = any(record.header.target for record in records)
 
+    infinite = any(each.diagnostic.name == INFINITE_GRADIENTS for each in found)
+
     def fits(name: str) -> bool:
         access = find_attack(name).access
+        if infinite and access == "gradient":
+            return False
         if aimed and find_attack(name).algorithm in CANNOT_AIM:
             return False
         return name not in ran and (not shown or (access in COUNTED and COUNTED.index(access) + 1 >= shown))

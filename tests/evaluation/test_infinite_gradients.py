@@ -63,6 +63,7 @@ def test_gradient_attacks_are_skipped_and_the_others_run(fault, norm, tmp_path):
     assert found[SQUARE.name].robust_accuracy < 100
     assert found.worst_case.trust.level == found[SQUARE.name].trust.level == "broken"
     assert "gradient attacks cannot run" in found.worst_case.trust.sentence()
+    assert "Run next: square." in found.worst_case.trust.sentence()
     header, _ = read(raw_record(tmp_path, SQUARE.name))
     assert header.diagnostics["infinite-gradients"] == 1.0
 
