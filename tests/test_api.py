@@ -163,9 +163,9 @@ def test_normalisation_that_is_none_is_refused(network, images, mean, std, words
 
 
 def test_no_normalisation_can_be_said(network, images):
-    y, options = network(images).argmax(1), {"eps": "1/255", "attacks": ["fgsm"], "device": "cpu"}
-    said = robench.evaluate(network, images, y, mean="none", **options)["fgsm"].result.record.header.normalisation
-    assert str(said) == "images not normalised (as said)"
+    y = network(images).argmax(1)
+    report = robench.evaluate(network, images, y, mean="none", eps="1/255", attacks=["fgsm"], device="cpu")
+    assert str(report["fgsm"].result.record.header.normalisation) == "images not normalised (as said)"
 
 
 def test_normalisation_is_on_the_networks_device():
