@@ -39,7 +39,7 @@ HEALTH = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "h
 @pytest.fixture(scope="module")
 def cluster():
     """A node with one worker, to which a test adds others; this process is connected to it."""
-    for name in (__name__, "toys"):  # no worker finds a test by name
+    for name in (__name__, "tests.support.toys"):  # no worker finds a test by name
         ray.cloudpickle.register_pickle_by_value(sys.modules[name])
     head = {
         "num_cpus": 1,
