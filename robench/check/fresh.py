@@ -23,7 +23,7 @@ from robench.check import (
     detectable,
     rule,
 )
-from robench.classifiers.fitting import fitted
+from robench.classifiers.user_images import fitted
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.devices import pick_device

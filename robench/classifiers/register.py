@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from robench.classifiers import load_card, save_weights
-from robench.classifiers.fitting import fitted
 from robench.classifiers.frozen import frozen_network
 from robench.classifiers.normalised import Normalised
 from robench.classifiers.outputs import TWICE, check_clean, check_repeatable
@@ -17,6 +16,7 @@ from robench.classifiers.single_logit import without_wrapper
 from robench.classifiers.sources import FunctionResult, Loaded, resolve
 from robench.classifiers.sources.function import FUNCTION
 from robench.classifiers.sources.programs import PROGRAMS
+from robench.classifiers.user_images import fitted
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.errors import InputError

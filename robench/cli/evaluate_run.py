@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from robench.classifiers.fitting import fitted
+from robench.classifiers.user_images import fitted
 from robench.cli.corrupt import Kind, corrupt, corruption_plan
 from robench.cli.dry import CHEAPER
 from robench.cli.screens import Screen, errors, output, show

@@ -22,6 +22,7 @@ from robench.evaluation.cost import SpeedProbe
 from robench.evaluation.diagnostics import EXAMPLES, Probe
 from robench.evaluation.progress import Watcher
 from robench.evaluation.request import EvaluationRequest
+from robench.evaluation.setup import setup_faults
 from robench.evaluation.target import require_known
 from robench.specs import Access, AttackSpec
 
@@ -37,7 +38,6 @@ class NetworkContext:
 
     Attributes:
         compiling: seconds that torch.compile took and that no record has counted yet.
-        infinite_gradients: whether an attack met NaN or infinite gradients.
     """
 
     def __init__(self, request: EvaluationRequest, watcher: Watcher, device: torch.device, stack: ExitStack) -> None:
@@ -46,7 +46,6 @@ class NetworkContext:
             request.under_test, request.split, request.threat, request.settings,
         )  # fmt: skip
         self.compiling = 0.0
-        self.infinite_gradients = False
 
     def refusal(self, spec: AttackSpec) -> str:
         """Return why an attack does not apply, or an empty text."""
@@ -161,6 +160,14 @@ class NetworkContext:
     def correct(self) -> Tensor:
         """The positions of the correctly classified examples, int64 (A,)."""
         return (self.clean.cpu() == self.split.y).nonzero().flatten()
+
+    @cached_property
+    def setup_faults(self) -> dict[str, float]:
+        """Indicators of a wrong setup; none with a target, for then the examples of a class are missing."""
+        if self.request.target is not None:
+            return {}
+        labels, predicted = self.split.y.numpy(), self.clean.cpu().numpy()
+        return setup_faults(labels, predicted, self.classes, self.under_test.published_clean)
 
     @cached_property
     def probe(self) -> Probe | None:

@@ -23,7 +23,6 @@ from robench.evaluation.cost import CostHistory
 from robench.evaluation.diagnostics import indicators, of_prefix
 from robench.evaluation.progress import Progress, Quiet, Watcher, tally
 from robench.evaluation.request import EvaluationRequest
-from robench.evaluation.setup import setup_faults
 from robench.evaluation.transfer import FOLDER, TransferCrafter
 from robench.specs import COUNTED, AttackSpec, digest
 from robench.specs.diagnostic import INFINITE_GRADIENTS
@@ -48,19 +47,14 @@ def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executo
         applicable, outcome.skipped = run.sort_out(run.crafter.expand(request.attacks))
         # The longest attack of each family first: the shorter attacks are read from its record.
         families = [spec.family_identity() for spec in applicable]
-        # Attacks on gradients before those on outputs, whose records tell if there are no finite gradients.
-        for spec in sorted(
-            applicable,
-            key=lambda spec: (spec.access != "gradient", families.index(spec.family_identity()), -spec.steps),
-        ):
+        for spec in sorted(applicable, key=lambda spec: (families.index(spec.family_identity()), -spec.steps)):
             try:
                 made[spec.name] = run.result(spec)
             except GradientError as error:
-                run.context.infinite_gradients = True
                 outcome.skipped.append(Skipped(spec.name, str(error).rstrip("."), infinite_gradients=True))
             else:
                 watcher.finished(made[spec.name])
-        if run.context.infinite_gradients:
+        if any(each.infinite_gradients for each in outcome.skipped):
             for result in made.values():
                 run.mark(result.record)
     outcome.results = [made[spec.name] for spec in applicable if spec.name in made]
@@ -239,15 +233,7 @@ class EvaluationRun:
             found["probabilities"] = float(self.context.judge.looks_like_probabilities)
         else:
             found["shown"] = 1.0 + COUNTED.index(self.context.shown)
-        if self.context.infinite_gradients:
-            found[INFINITE_GRADIENTS] = 1.0
-        if self.request.target is None:  # with a target, the examples of a class are missing
-            found |= setup_faults(
-                self.split.y.numpy(),
-                self.context.clean.cpu().numpy(),
-                self.context.classes,
-                self.request.under_test.published_clean,
-            )
+        found |= self.context.setup_faults
         found["two-classes"] = float(self.context.classes == 2)
         seconds = round(whole.seconds + self.context.take_compiling(), 3)
         header = header.model_copy(

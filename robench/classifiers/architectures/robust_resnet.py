@@ -9,24 +9,16 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from robench.classifiers.architectures.deepmind_wide_resnet import ACTIVATIONS, Activation, require_activation
+from robench.classifiers.architectures.preact_resnet import PreActBlock
 
 STRIDES = (1, 2, 2)
 
 
-class RobustBlock(nn.Module):
-    """Pre-activation block: (batch norm, activation, 3x3 convolution) twice.
-
-    If width or resolution change, the shortcut is a 1x1 convolution of the activated input; else the input itself.
-    """
+class RobustBlock(PreActBlock):
+    """Pre-activation block with another activation; its shortcut convolves the activated input."""
 
     def __init__(self, width: int, out: int, stride: int, activation: Activation) -> None:
-        super().__init__()
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv1 = nn.Conv2d(width, out, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
-        changes = stride != 1 or width != out
-        self.shortcut = nn.Sequential(nn.Conv2d(width, out, 1, stride, bias=False)) if changes else None
+        super().__init__(width, out, stride, "activated")
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
