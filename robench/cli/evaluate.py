@@ -211,7 +211,7 @@ def evaluate(
         output().print(f"Records: {folder / 'raw' if attacks else folder}", markup=False, soft_wrap=True)
         for under_test, *_ in unique.values():
             if under_test.remark:
-                errors().print(under_test.remark, markup=False, soft_wrap=True)
+                errors().print(f"{under_test.source}: {under_test.remark}.", markup=False, soft_wrap=True)
     if attacks:
         run.require_sound()
 

@@ -39,7 +39,9 @@ class NetworkUnderTest:
     published_clean: float | None = None
     """Clean accuracy in percent that is published for the network, if known."""
     remark: str = ""
-    """Settings of a user's network that the user left open and that robench chose."""
+    """Settings of a user's network that robench chose or the user had to say, for records."""
+    source: str = ""
+    """The network as the user named it."""
 
     @classmethod
     def of_card(cls, card: Card, dataset: str | None = None) -> "NetworkUnderTest":
@@ -71,7 +73,8 @@ class NetworkUnderTest:
             feature_layer=ready.feature_layer,
             normalisation=ready.normalisation,
             published_clean=ready.published[1] if ready.published and ready.published[0] == dataset else None,
-            remark=f"{spec.name}: {ready.remark}." if ready.remark else "",
+            remark=ready.remark,
+            source=spec.name,
         )
 
 

@@ -190,6 +190,7 @@ class EvaluationRun:
             has_adversarial=self.request.settings.save_adversarial,
             has_curve=_prefix_closed(spec),
             normalisation=self.request.under_test.normalisation,
+            remark=self.request.under_test.remark,
         )
 
     def _cut(self, path: Path, header: Header) -> Result:

@@ -42,6 +42,9 @@ class Header(Hashed):
     after fewer steps can be read from the record. `normalisation` holds the mean and std that were applied before the
     network, and where they come from; None in records of older versions and for services.
 
+    `remark` names the settings of a user's network that robench chose or the user had to say: family, variant, last
+    layer.
+
     `target` names the class that the attack aimed at: a class number, `least-likely`, or `given:` and the SHA-256 of
     one class per example; it is empty if any wrong class was a success. With a target, `robust` means: correct on the
     clean example and not turned into the target.
@@ -75,6 +78,7 @@ class Header(Hashed):
     has_adversarial: bool = False
     has_curve: bool = True
     normalisation: Normalisation | None = None
+    remark: str = ""
     target: str = ""
 
     @property
@@ -88,6 +92,7 @@ class Header(Hashed):
             "search": self.search == "plain",
             "normalisation": self.normalisation is None,
             "target": not self.target,
+            "remark": not self.remark,
         }
         return self.model_dump(by_alias=True, exclude={name for name, left_out in silent.items() if left_out})
 

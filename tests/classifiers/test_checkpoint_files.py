@@ -13,8 +13,10 @@ from robench.classifiers.sources import resolve
 from robench.classifiers.sources.checkpoint import read_weights
 from robench.errors import InputError
 from robench.specs import Head, Input, NetworkSpec
+from robench.store import read
 from tests.support import foreign
 from tests.support.checkpoints import X, loaded, same
+from tests.support.records import raw_record
 
 HE = Head(kind="he", scale=15.0, margin=0.2)
 
@@ -227,5 +229,8 @@ def test_what_was_recognised_is_said(cli, tmp_path, digits):
     said = cli("eval", "--model", tmp_path / "w.pt", "--dataset", "digits", "--attack", "fgsm", "--limit", 20,
                "--mean", "0.5", "--std", "0.2", "--results", tmp_path / "r")  # fmt: skip
     assert said.code in (0, 3)
-    assert "recognised by its keys as wide_resnet (depth = 10, widen_factor = 2), last layer linear" in said.err
+    words = "recognised by its keys as wide_resnet (depth = 10, widen_factor = 2), last layer linear"
+    assert words in said.err
+    header, _ = read(raw_record(tmp_path / "r", "fgsm"))
+    assert words in header.remark
     assert "Images normalised by mean 0.5, std 0.2 (as said)." in said.out
