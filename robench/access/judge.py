@@ -54,7 +54,7 @@ class Judge:
         forwards: forward passes spent on judging.
         looks_like_probabilities: whether the clean logits are non-negative and sum to 1.
         place_of_logits: description of where in an answer the logits are; empty if they are the answer.
-        classes: number of classes in the clean logits; 0 before the clean pass.
+        masked: whether each class is masked on every clean example, bool (K,); empty before the clean pass.
         least_likely: wrong class with the lowest clean logit, int64 (N,), if the clean pass was asked for it.
     """
 
@@ -62,7 +62,7 @@ class Judge:
         self.network, self.batcher, self.forwards = network, batcher, 0
         self.looks_like_probabilities = False
         self.place_of_logits = ""
-        self.classes = 0
+        self.masked = torch.zeros(0, dtype=torch.bool)
         self.least_likely: Tensor | None = None
 
     def predict(self, x: Images) -> Tensor:
@@ -88,7 +88,7 @@ class Judge:
         """
         logits = self.predict(x)
         check_clean(logits, y, ids)
-        self.classes = logits.shape[1]
+        self.masked = is_masked(logits).all(0).cpu()
         if least_likely:
             # Neither the label nor a masked class, which no image can be turned into.
             possible = logits.masked_fill(is_masked(logits), torch.inf)

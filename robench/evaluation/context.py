@@ -23,7 +23,7 @@ from robench.evaluation.diagnostics import EXAMPLES, Probe
 from robench.evaluation.progress import Watcher
 from robench.evaluation.request import EvaluationRequest
 from robench.evaluation.setup import setup_faults
-from robench.evaluation.target import require_known
+from robench.evaluation.target import require_possible
 from robench.specs import Access, AttackSpec
 
 
@@ -141,7 +141,7 @@ class NetworkContext:
         lowest = target is not None and target.classes is None
         clean = self.judge.clean(split.x, split.y, split.ids, least_likely=lowest)
         if target is not None and target.classes is not None:
-            require_known(target.classes, self.judge.classes)
+            require_possible(target.classes, self.judge.masked)
         if self.judge.looks_like_probabilities and not self.under_test.service:
             self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
         if place := self.judge.place_of_logits:

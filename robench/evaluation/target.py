@@ -59,15 +59,25 @@ def aim(split: Split, target: int | Sequence[int] | str) -> tuple[Split, Target]
     return (split if kept.all() else split.take(kept)), Target(text, classes)
 
 
-def require_known(target: Tensor, classes: int) -> None:
-    """Check that targets are classes of the network.
+def require_possible(target: Tensor, masked: Tensor) -> None:
+    """Check that targets are classes that the network can predict.
+
+    Args:
+        target: classes (N,).
+        masked: whether the network masks each class, bool (K,).
 
     Raises:
-        InputError: a target is beyond the network's classes.
+        InputError: a target is beyond the network's classes, or masked.
     """
+    classes = len(masked)
     if int(target.max()) >= classes:
         raise InputError(
             f"target {int(target.max())} is beyond the network's {classes} classes: name one of 0 to {classes - 1}."
+        )
+    if masked[target].any():
+        raise InputError(
+            f"target {int(target[masked[target]][0])} is masked (its logit is -inf), so no image can become it: name "
+            "another class."
         )
 
 

@@ -182,6 +182,7 @@ def test_a_masked_class_is_not_the_least_likely():
     options = {"eps": 0.3, "attacks": ["pgd-20"], "target": "least-likely"}
     plain, more = (toys.evaluate(network, **options) for network in (toys.Toy(), toys.Toy(masked)))
     assert plain["pgd-20"].robust_accuracy == more["pgd-20"].robust_accuracy < 100
+    assert "target 4 is masked" in toys.refusal(toys.Toy(masked), target=4)
 
 
 def test_names_and_files(tmp_path):
