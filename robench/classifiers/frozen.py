@@ -1,17 +1,18 @@
 """The network under attack, frozen, with the facts that an evaluation needs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from robench.classifiers.classifier import Classifier
 from robench.classifiers.features import NO_HEAD, UNKNOWN, Ask, FeatureLayer, Head, find, normalized
 from robench.classifiers.fused import accelerate
 from robench.classifiers.heads import HypersphereHead
-from robench.classifiers.outputs import check_logits, logits_in
+from robench.classifiers.outputs import check_logits, check_rows, logits_in
 from robench.classifiers.precision import arithmetic
 from robench.classifiers.program import in_training
 from robench.classifiers.service import AskError
@@ -140,6 +141,19 @@ class FrozenNetwork:
                 f"the network cannot take {x.dtype} images of shape {tuple(x.shape[1:])} ({reason.rstrip('.')}): "
                 f"give it images of its own shape{_mend(x)}, and float32 weights (model.float())."
             ) from error
+
+    def in_float64(self) -> Callable[[Tensor], Tensor]:
+        """Return a function from images to logits (M, K) that runs `module` in float64; it may raise any error."""
+        tensors = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+        exact = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
+
+        def answer(x: Tensor) -> Tensor:
+            if self.state is not None:
+                self.state()
+            with torch.no_grad():
+                return check_rows(functional_call(self.module, exact, (x.double(),)), len(x)).double()
+
+        return answer
 
     def answer(self, x: Tensor, input_kind: InputKind) -> tuple[Tensor, Tensor]:
         """Return the logits (N, K) that decide about success, and the input of an objective.

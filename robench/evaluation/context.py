@@ -19,7 +19,7 @@ from robench.engine.loop import Chunk, CraftedExamples, Job
 from robench.engine.sizing import make_ready
 from robench.errors import InputError
 from robench.evaluation.cost import SpeedProbe
-from robench.evaluation.diagnostics import EXAMPLES, Probe
+from robench.evaluation.diagnostics import EXAMPLES, FEW_EXAMPLES, Probe
 from robench.evaluation.progress import Watcher
 from robench.evaluation.request import EvaluationRequest
 from robench.evaluation.setup import setup_faults
@@ -172,10 +172,11 @@ class NetworkContext:
     @cached_property
     def probe(self) -> Probe | None:
         """Probe on the first correctly classified examples, if there are any; it has no target."""
-        rows = self.correct[:EXAMPLES]
+        small = len(self.split) <= EXAMPLES
+        rows = self.correct[: FEW_EXAMPLES if small else EXAMPLES]
         if not len(rows):
             return None
-        return Probe(self.network, replace(self.chunk(rows), target=None), self.threat, self.batcher)
+        return Probe(self.network, replace(self.chunk(rows), target=None), self.threat, self.batcher, small=small)
 
     @cached_property
     def speed_probe(self) -> SpeedProbe:

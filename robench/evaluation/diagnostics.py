@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,19 +11,24 @@ from torch.overrides import TorchFunctionMode
 
 from robench.access.judge import Judge
 from robench.access.microbatches import MicroBatcher
-from robench.access.oracle import Oracle
+from robench.access.oracle import GradientResult, Oracle
 from robench.algorithms import bind
 from robench.classifiers.frozen import FrozenNetwork
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.errors import InputError
+from robench.evaluation.gradient_truth import INSIDE, GradientTruth
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective
 from robench.numerics.norms import P_NORMS
-from robench.specs import AttackSpec, ThreatModel
+from robench.specs import AttackSpec, ThreatModel, diagnostics
+from robench.specs.diagnostic import ascends_raw
 from robench.store import Rows, percent
 
-EXAMPLES = 32
-"""Number of correctly classified examples that are probed, the first of the split."""
+EXAMPLES, FEW_EXAMPLES = 32, 8
+"""Number of correctly classified examples that are probed, the first of the split; and if no more than `EXAMPLES` are
+evaluated."""
+DIRECTIONS, FEW_DIRECTIONS = 8, 3
+"""Random directions along which a gradient is compared with differences, in the same two cases."""
 SMALL = 0.01
 """Step, in units of eps, after which the loss should have changed as the gradient predicts."""
 LEAST = 1e-4
@@ -35,26 +41,58 @@ SHORT = 10
 
 
 class Probe:
-    """Run BIM for ten steps under several eps and objectives, and one step along the gradient, on a few examples.
+    """Examine a network's gradients on a few examples before the first attack.
 
     Attributes:
         forwards: forward passes that were spent, including the judge's.
-        found: indicators under the names of `attacks/diagnostics.toml`.
+        found: indicators of the network under the names of `attacks/diagnostics.toml`.
     """
 
-    def __init__(self, network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher) -> None:
-        self.network, self.chunk, self.threat, self.batcher = network, chunk, threat, batcher
+    def __init__(
+        self, network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher, *, small: bool = False
+    ) -> None:
+        """Probe a network.
+
+        Args:
+            network: the network.
+            chunk: correctly classified examples.
+            threat: the threat model.
+            batcher: calls the network.
+            small: whether few examples are evaluated: fewer directions are tried, and accuracies of attacks are not
+                compared, for among few examples ten points are chance.
+        """
+        self.network, self.chunk, self.threat, self.batcher, self.small = network, chunk, threat, batcher, small
         self.forwards = 0
         self.found = {"inner-gradients": float(self._differentiates_itself())}
         self.found["hypersphere"] = float(network.scale is not None and network.scale != 1.0)
-        self.found["unpredictive-gradients"] = self._unpredictive()
-        ordinary = self._accuracy("margin", threat.eps)
-        with self._outside():
-            self.found["rises-with-eps"] = self._accuracy("margin", 2 * threat.eps) - ordinary
+        self._follow_gradients(FEW_DIRECTIONS if small else DIRECTIONS)
         with self._outside():
             self.found["survivors-at-unlimited-eps"] = self._accuracy("margin", self._unlimited()) / 100
-        self.found["scale"] = self._accuracy("ce", threat.eps) - self._accuracy("ce_scaled", threat.eps)
-        self.found = {name: round(value, 6) for name, value in self.found.items()}
+        if not small:
+            with self._outside():
+                self.found["rises-with-eps"] = self._rise()
+
+    def indicators(self, params: Mapping[str, Any]) -> dict[str, float]:
+        """Return what was found, rounded; for attacks on unscaled cross-entropy also what a scale would gain.
+
+        Args:
+            params: all parameters of the attack.
+        """
+        found = dict(self.found)
+        if ascends_raw(params) and not self.small:
+            found["scale"] = self._gain_of_scale
+        return {name: round(value, 6) for name, value in found.items()}
+
+    @cached_property
+    def _gain_of_scale(self) -> float:
+        return self._accuracy("ce", self.threat.eps) - self._accuracy("ce_scaled", self.threat.eps)
+
+    def _rise(self) -> float:
+        """Return the points of accuracy that a doubled eps gains; at most the accuracy at the doubled eps."""
+        most = self._accuracy("margin", 2 * self.threat.eps)
+        if most <= diagnostics()["rises-with-eps"].above:
+            return min(most, 0.0)
+        return most - self._accuracy("margin", self.threat.eps)
 
     def _outside(self) -> AbstractContextManager[None]:
         """Leave out an indicator that cannot be measured: a network may give NaN outside the ball."""
@@ -75,18 +113,24 @@ class Probe:
         self.forwards += judge.forwards + int(rows.forwards.sum())
         return percent(rows.robust)
 
-    def _unpredictive(self) -> float:
-        """Return the share of examples whose margin does not follow its gradient; zero gradients predict nothing."""
+    def _follow_gradients(self, directions: int) -> None:
+        """Compare the gradient with the changes of the logits along itself and along random directions."""
         chunk, ball = self.chunk, Ball(self.chunk.x, self.threat.norm, self.threat.eps)
         rules = {"access": "gradient", "bounds": "none", "batcher": self.batcher, "precision": "fp32"}
         oracle = Oracle(self.network, ball, chunk.y, chunk.ids, **rules)  # type: ignore[arg-type]
-        # Moved towards the middle of the box, so that the step stays inside.
-        x = 0.5 + 0.9 * (chunk.x - 0.5)
-        objective, step = Objective("margin"), max(SMALL * self.threat.eps, LEAST)
-        slope = oracle.gradient(x, objective, candidate=False)
+        # Moved towards the middle of the box, so that the steps stay inside.
+        x = 0.5 + (1 - 2 * INSIDE) * (chunk.x - 0.5)
+        slope = oracle.gradient(x, Objective("margin"), candidate=False)
+        self.found["unpredictive-gradients"] = self._unpredictive(oracle, ball, x, slope)
+        truth = GradientTruth(self.network, chunk, self.threat, self.batcher)
+        self.found["false-gradients"] = truth.false_share(x, slope, directions)
+        self.forwards += int(oracle.forwards.sum()) + truth.forwards
+
+    def _unpredictive(self, oracle: Oracle, ball: Ball, x: Tensor, slope: GradientResult) -> float:
+        """Return the share of examples whose margin does not follow its gradient; zero gradients predict nothing."""
+        step = max(SMALL * self.threat.eps, LEAST)
         moved = x + step * ball.steepest(slope.gradient)
-        change = objective(oracle.logits(moved), chunk.y) - slope.value
-        self.forwards += int(oracle.forwards.sum())
+        change = Objective("margin")(oracle.logits(moved), self.chunk.y) - slope.value
         predicted = step * ball.dual(slope.gradient)
         low, high = AGREES
         return float(((predicted > 0) & ((change < low * predicted) | (change > high * predicted))).float().mean())

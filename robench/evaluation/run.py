@@ -216,6 +216,7 @@ class EvaluationRun:
         self.executor.join()
         # Before the attack, so that no attack is lost if the network cannot be probed.
         probe = self.context.probe if header.attack.access == "gradient" else None
+        measured = probe.indicators(header.identity["attack"]["params"]) if probe else {}
         self.watcher.started(header.attack.name, len(self.context.correct), header.attack.steps)
         progress = Progress(self.watcher, before, len(self.split), header.attack)
         crafted = self.crafter.crafted(header.attack)
@@ -229,7 +230,7 @@ class EvaluationRun:
         self.executor.run(job, self._cut_up(positions, progress), progress.step, finished)
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
-        found = indicators(whole.measures, whole.faults, header.attack) | (probe.found if probe else {})
+        found = indicators(whole.measures, whole.faults, header.attack) | measured
         if self.request.under_test.service is None:  # a service may give probabilities: it has no gradients
             found["probabilities"] = float(self.context.judge.looks_like_probabilities)
         else:

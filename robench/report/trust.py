@@ -8,7 +8,7 @@ import numpy as np
 
 from robench.report.selection import base_name
 from robench.specs import COUNTED, LEVELS, Diagnostic, Level, diagnostics, find_attack
-from robench.specs.diagnostic import INFINITE_GRADIENTS
+from robench.specs.diagnostic import INFINITE_GRADIENTS, ascends_raw
 from robench.store import Record, percent, robust_to_all
 
 OF_THE_ATTACK = (
@@ -238,7 +238,7 @@ def _aims(record: Record) -> bool:
 def _raw_only(records: Sequence[Record]) -> bool:
     """Return whether every gradient attack ascends unscaled cross-entropy."""
     return all(
-        _params(record).get("objective") == "ce" or _parts(record) == {"apgd-ce"}
+        ascends_raw(_params(record))
         for record in records
         if _is_gradient(record) and record.header.attack.access == "gradient"
     )

@@ -1,7 +1,8 @@
 """Indicators of the trust in a robust accuracy, as data."""
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -56,3 +57,8 @@ def diagnostics() -> dict[str, Diagnostic]:
     """
     path = data_root() / "attacks" / DIAGNOSTICS
     return {name: build(Diagnostic, stanza, f"'{path}', diagnostic '{name}'") for name, stanza in read_stanzas(path)}
+
+
+def ascends_raw(params: Mapping[str, Any]) -> bool:
+    """Return whether an attack with these parameters, defaults included, ascends only unscaled cross-entropy."""
+    return params.get("objective") == "ce" or set(params.get("parts", ())) == {"apgd-ce"}

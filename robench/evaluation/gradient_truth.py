@@ -1,0 +1,122 @@
+"""Comparison of the reported gradient with differences of the logits along random directions.
+
+A part of a network without gradient (a detached branch, a rounded input, a member of an ensemble under `no_grad`)
+leaves a gradient that is right as far as it goes: a step along it changes the loss as it predicts. Only directions
+that do not depend on the gradient show what is missing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robench.access.microbatches import MicroBatcher
+from robench.access.oracle import GradientResult
+from robench.classifiers.frozen import FrozenNetwork
+from robench.classifiers.outputs import largest
+from robench.engine.loop import Chunk
+from robench.errors import InputError
+from robench.numerics.ball import distance
+from robench.numerics.losses import label_logit, rivals
+from robench.numerics.randomness import ExampleRandom
+from robench.specs import ThreatModel
+
+TOLERANCE = 0.5
+"""Relative error above which a gradient does not tell how the logits change."""
+FINE, COARSE = 1e-6, 1e-3
+"""Change of every pixel in float64, and in float32, in which smaller changes drown in rounding."""
+WIDE = 0.25
+"""Change of every pixel in the second trial, in units of the change that uses the whole ball.
+
+For a small step, the straight-through gradient of a rounded input is wrong; for this one it is right."""
+INSIDE = 0.05
+"""Largest change of a pixel: the points must be as far inside [0, 1]."""
+ROUNDING = 32 * torch.finfo(torch.float32).eps
+"""Rounding error of a float32 logit in units of the largest logit: a few bits for each of some layers."""
+SAME = 0.01
+"""Largest difference between float32 and float64 logits of one function, in units of the largest logit."""
+NO_FLOAT64 = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, InputError)
+"""Errors of networks that insist on float32."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Central differences with one step.
+
+    Attributes:
+        answer: maps images to logits (M, K).
+        step: change of every pixel.
+        rounding: error of a logit in units of the largest logit.
+    """
+
+    answer: Callable[[Tensor], Tensor]
+    step: float
+    rounding: float
+
+
+class GradientTruth:
+    """Count the examples whose gradient does not tell how the gap between the label's and a rival's logit changes.
+
+    The rival is the strongest wrong class of the example; a constant that is added to all logits has no effect on the
+    gap. An example counts if the relative error over all directions exceeds `TOLERANCE` for a small step, and again for
+    a wide one.
+
+    Attributes:
+        forwards: forward passes that were spent.
+    """
+
+    def __init__(self, network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher) -> None:
+        self.network, self.chunk, self.threat, self.batcher = network, chunk, threat, batcher
+        self.forwards = 0
+
+    def false_share(self, x: Tensor, slope: GradientResult, directions: int) -> float:
+        """Return the share of examples with a false gradient.
+
+        Args:
+            x: points (M, C, H, W), `INSIDE` or more inside [0, 1].
+            slope: the gradient of the negative margin at these points.
+            directions: number of random sign directions.
+        """
+        draws = ExampleRandom(0, "probe", tuple(self.chunk.ids.tolist()), device=x.device)
+        along = torch.stack([draws.signs(tuple(x.shape[1:]), k, "gradient truth") for k in range(directions)], 1)
+        predicted = -(along * slope.gradient[:, None]).flatten(2).double().sum(2)
+        rival = rivals(slope.logits, self.chunk.y).argmax(1)
+        rows = torch.arange(len(x), device=x.device)
+        for trial in self._trials(x, slope.logits):
+            actual, noise = self._differences(trial, x[rows], along[rows], self.chunk.y[rows], rival[rows])
+            error = (actual - predicted[rows]).norm(dim=1)
+            rows = rows[error > TOLERANCE * actual.norm(dim=1) + directions**0.5 * noise]
+            if not len(rows):
+                break
+        return len(rows) / len(x)
+
+    def _trials(self, x: Tensor, logits: Tensor) -> tuple[Trial, Trial]:
+        """Return a trial with a small step, in float64 if the network allows that, and one with a wide step."""
+        small = Trial(self.network.predict, COARSE, ROUNDING)
+        if exact := self._exact(x[:1], logits[:1]):
+            small = Trial(exact, FINE, 0.0)
+        whole = self.threat.eps / distance(torch.ones_like(x[:1]), torch.zeros_like(x[:1]), self.threat.norm).item()
+        return small, Trial(self.network.predict, max(min(WIDE * whole, INSIDE), small.step), ROUNDING)
+
+    def _exact(self, x: Tensor, logits: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """Return the network in float64, or None if it cannot run so or becomes another function."""
+        answer = self.network.in_float64()
+        self.forwards += 1
+        try:
+            off = (answer(x) - logits).abs()
+        except NO_FLOAT64:
+            return None
+        return answer if bool((off <= SAME * largest(logits)).all()) else None
+
+    def _differences(self, trial: Trial, x: Tensor, along: Tensor, y: Tensor, rival: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the slopes of the gap along directions (M, D), and the rounding error of each of them (M,)."""
+        directions = along.shape[1]
+        ends = torch.stack([x[:, None] + trial.step * along, x[:, None] - trial.step * along], 1).flatten(0, 2)
+        logits = self.batcher(trial.answer, ends, differentiates=False)
+        self.forwards += len(ends)
+        label, other = (each.repeat_interleave(2 * directions) for each in (y, rival))
+        gaps = (label_logit(logits, label) - label_logit(logits, other)).double().unflatten(0, (len(x), 2, directions))
+        # A slope is the difference of two gaps, each of two logits.
+        size = largest(logits).double().unflatten(0, (len(x), -1)).amax(1)
+        return (gaps[:, 0] - gaps[:, 1]) / (2 * trial.step), 2 * trial.rounding * size / trial.step
