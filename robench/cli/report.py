@@ -206,6 +206,7 @@ def leaderboard(
     """
     from robench.report.leaderboard import by_group, short, write_leaderboard
     from robench.report.leaderboard import leaderboard as make
+    from robench.report.publish import unsealed
 
     folder = results or default_results()
     narrowing = Narrowing(dataset, model, norm, eps, seed, attack, battery)
@@ -218,6 +219,9 @@ def leaderboard(
     if out is not None:
         require_writable(out.parent, "--out")
     show_all(map(short, by_group(table)))
+    if found := unsealed(folder):
+        names = ", ".join(path.name for path in found[:3]) + (", ..." if len(found) > 3 else "")
+        typer.echo(f"no seal: {names}; run `robench publish`, so that changes are noticed.", err=True)
     if out is None:
         return
     for path in write_leaderboard(table, out, whole=whole):

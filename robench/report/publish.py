@@ -14,7 +14,9 @@ from robench.report.selection import defense, in_order, latest_per_key, of_curre
 from robench.report.sweeps import sweeps
 from robench.specs import COUNTED, digest, is_registered
 from robench.store import Record, Store, read_file, write_file
-from robench.store.corrupted import path_of, read_lines, write_lines
+from robench.store.corrupted import FOLDER, RAW, path_of, read_lines, write_lines
+from robench.store.published import MEND
+from robench.store.sealed import is_sealed, read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,16 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
         models: the names of the defenses to publish; by default all with raw records.
 
     Returns:
-        The files written.
+        The files written, with those of older versions, which are sealed.
 
     Raises:
         IncompleteError: there is nothing to publish.
     """
     raw = list(Store(results).records())
-    corrupted = publish_corrupted(results, models)
+    corrupted, resealed = publish_corrupted(results, models), seal(results)
     if not of_current_weights(raw, models) and not corrupted:
+        if resealed:
+            return resealed
         wanted = f" of {', '.join(models)}" if models else ""
         raise IncompleteError(f"'{results}' has no raw records{wanted}: run `robench eval --model NAME` first.")
     written = []
@@ -62,7 +66,24 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
         for dataset in sorted({record.header.dataset for record in fresh}):
             mine = [record for record in fresh if record.header.dataset == dataset]
             written += publish_records(results, mine)
-    return written + corrupted
+    return list(dict.fromkeys(written + corrupted + resealed))
+
+
+def seal(results: Path) -> list[Path]:
+    """Seal the published files that older versions wrote, their lines unchanged; return these files."""
+    written = []
+    for path in unsealed(results):
+        with _locked(path):
+            write_sealed(path, [line for _, line in read_sealed(path, MEND)])
+            written.append(path)
+    return written
+
+
+def unsealed(results: Path) -> list[Path]:
+    """Return the published files without a seal, sorted."""
+    kinds = ("*/[!.]*.jsonl", f"*/{DERIVED}/[!.]*.jsonl", f"*/{FOLDER}/[!.]*.jsonl")
+    found = (path for kind in kinds for path in results.glob(kind) if not path.is_relative_to(results / RAW))
+    return sorted(path for path in found if not is_sealed(path))
 
 
 def publish_records(results: Path, records: Sequence[Record], variant: str = "") -> list[Path]:

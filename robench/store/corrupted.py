@@ -7,7 +7,6 @@ There is no attack and no ball: an example counts if its corrupted image is clas
 image is not. `correct` is a bit string in hex, first example first.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +14,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from robench.errors import InputError
-from robench.paths import write_text
 from robench.specs import digest
 from robench.store.header import Hashed, interval, percent, validated
 from robench.store.published import from_hex, to_hex
 from robench.store.rows import Column
+from robench.store.sealed import read_sealed, write_sealed
 
 FOLDER, RAW = "corruptions", "raw"
 CLEAN, SPATIAL = "clean", "rotation_translation"
@@ -87,18 +86,13 @@ def read_lines(path: Path) -> Iterator[Corrupted]:
     """
     if not path.is_file():
         return
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"'{path}' cannot be read: {MEND}.") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        yield _parsed(line, f"'{path}', line {number}")
+    for where, data in read_sealed(path, MEND):
+        yield _checked(data, where)
 
 
 def write_lines(path: Path, lines: Iterable[Corrupted]) -> None:
-    """Write a file of lines, whole or not at all."""
-    dumped = (json.dumps(line.model_dump(by_alias=True), sort_keys=True, separators=(",", ":")) for line in lines)
-    write_text(path, "".join(f"{line}\n" for line in dumped))
+    """Write a sealed file of lines, whole or not at all."""
+    write_sealed(path, (line.model_dump(by_alias=True) for line in lines))
 
 
 def hashed(identity: dict[str, Any], correct: Column, **fields: Any) -> Corrupted:
@@ -107,13 +101,7 @@ def hashed(identity: dict[str, Any], correct: Column, **fields: Any) -> Corrupte
     return Corrupted(schema=SCHEMA, hash=digest(identity), identity=identity, n=len(correct), correct=bits, **fields)
 
 
-def _parsed(line: str, where: str) -> Corrupted:
-    try:
-        data = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{where} is not JSON: {MEND}.") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{where} holds no verdicts on corrupted images: {MEND}.")
+def _checked(data: dict[str, Any], where: str) -> Corrupted:
     found = validated(Corrupted, data, where, SCHEMA, MEND)
     said = {key: found.identity.get(key) for key in ("corruption", "severity", "origin", "seed")}
     data = found.identity.get("data", {})

@@ -5,7 +5,6 @@ and `steps`, the first-success steps of the broken examples in order. Lines of a
 have `queries`, the queries of each broken example up to its first success.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from robench.errors import InputError
-from robench.paths import write_text
 from robench.specs import COUNTED
-from robench.store.header import Record, check_header
+from robench.store.header import ComparisonKey, Record, check_header
 from robench.store.rows import Column
+from robench.store.sealed import read_sealed, write_sealed
 
 MEND = "restore the file, or delete it and run `robench publish`"
 
 
-def to_line(record: Record) -> str:
-    """Return a record as one line of JSON."""
+def to_data(record: Record) -> dict[str, Any]:
+    """Return a record as the JSON-ready data of one line."""
     broken = record.clean & ~record.robust
     data = {
         **record.header.dump(),
@@ -32,17 +31,17 @@ def to_line(record: Record) -> str:
     }
     if record.queries is not None and record.header.attack.access in COUNTED:
         data["queries"] = record.queries[broken].tolist()
-    return json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return data
 
 
-def from_line(line: str, where: str, path: Path | None = None) -> Record:
-    """Build a record from one line of JSON.
+def from_data(data: dict[str, Any], where: str, path: Path | None = None) -> Record:
+    """Build a record from the data of one line.
 
     Raises:
-        InputError: the line is not JSON, malformed, of a newer schema, or inconsistent.
+        InputError: the data is malformed, of a newer schema, or inconsistent.
     """
     try:
-        data: dict[str, Any] = json.loads(line)
+        data = dict(data)
         clean_hex, robust_hex, steps = data.pop("clean"), data.pop("robust"), data.pop("steps")
         first = np.array(steps, dtype=np.int64)
         asked = np.array(data.pop("queries"), dtype=np.int64) if "queries" in data else None
@@ -55,6 +54,7 @@ def from_line(line: str, where: str, path: Path | None = None) -> Record:
         first.shape != (np.count_nonzero(broken),)
         or (asked is not None and asked.shape != first.shape)
         or (robust & ~clean).any()
+        or (first.size and not (first.min() >= 0 and first.max() <= header.attack.steps))
     ):
         raise InputError(f"{where}: verdicts and steps disagree: {MEND}.")
     step, queries = np.where(robust, -1, 0), None
@@ -75,19 +75,20 @@ def read_file(path: Path) -> Iterator[Record]:
     """Yield the published records of one file.
 
     Raises:
-        InputError: the file cannot be read, or a line is damaged.
+        InputError: the file cannot be read, a line is damaged, or lines give one network other clean verdicts.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"published records '{path}' cannot be read: {MEND}.") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        yield from_line(line, f"'{path}', line {number}", path)
+    clean: dict[tuple[str, ComparisonKey], Column] = {}
+    for where, data in read_sealed(path, MEND):
+        record = from_data(data, where, path)
+        key = record.model_identity, record.comparison_key
+        if not np.array_equal(clean.setdefault(key, record.clean), record.clean):
+            raise InputError(f"{where}: its clean verdicts are not those of the other lines of the network: {MEND}.")
+        yield record
 
 
 def write_file(path: Path, records: list[Record]) -> None:
-    """Write records to a file, one line per record."""
-    write_text(path, "".join(to_line(record) + "\n" for record in records))
+    """Write records to a sealed file, one line per record."""
+    write_sealed(path, map(to_data, records))
 
 
 def to_hex(mask: Column) -> str:

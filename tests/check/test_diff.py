@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from robench.report import FORMATS
-from robench.store import read_file
+from robench.store import read_file, write_file
 from tests.support.gates import FIELDS, PUBLISHED, damaged, edited
 
 PGDAT = PUBLISHED / "pgdat.jsonl"
@@ -80,10 +80,8 @@ def test_of_a_folder_with_older_weights_the_last_network_is_compared(cli, tmp_pa
     file = tmp_path / "new" / "digits" / "pgdat.jsonl"
     shutil.copy(PUBLISHED / "pgdat.jsonl", file)
     edited(file, lambda header, identity: (identity["model"].update(weights="0" * 64), header.update(created="2020")))
-    with file.open("a") as stream:
-        stream.writelines(
-            line + "\n" for line in (PUBLISHED / "pgdat.jsonl").read_text().splitlines() if '"name":"pgd-20"' in line
-        )
+    add = [record for record in read_file(PUBLISHED / "pgdat.jsonl") if record.header.attack.name == "pgd-20"]
+    write_file(file, [*read_file(file), *add])
     found = rows(cli, PUBLISHED / "pgdat.jsonl", tmp_path / "new")
     assert set(found) == {"clean", "pgd-20"}
     assert "the same network on both sides" in cli("diff", PUBLISHED / "pgdat.jsonl", tmp_path / "new").out
@@ -110,13 +108,15 @@ def test_other_data_or_threat_is_refused_by_name(cli, tmp_path, field):
 @pytest.mark.parametrize("field", ["version", "spec", "parameter", "engine"])
 def test_attacks_that_are_not_the_same_are_left_out_by_name(cli, tmp_path, field):
     path = tmp_path / "pgdat.jsonl"
-    lines = (PUBLISHED / "pgdat.jsonl").read_text().splitlines()
-    quick = [line for line in lines if '"name":"pgd-20"' in line or '"name":"fgsm"' in line]
-    path.write_text("\n".join(quick) + "\n")
+    named = {
+        name: [record for record in read_file(PUBLISHED / "pgdat.jsonl") if record.header.attack.name == name]
+        for name in ("fgsm", "pgd-20")
+    }
+    write_file(path, named["fgsm"] + named["pgd-20"])
     everything = path.read_text()
-    path.write_text("\n".join(line for line in quick if '"name":"fgsm"' in line) + "\n")
+    write_file(path, named["fgsm"])
     edited(path, FIELDS[field][0])
-    path.write_text(path.read_text() + "\n".join(line for line in quick if '"name":"pgd-20"' in line) + "\n")
+    write_file(path, [*read_file(path), *named["pgd-20"]])
     said = cli("diff", PGDAT, path)
     assert said.code == 0
     assert "Left out, not the same attack: fgsm" in said.out

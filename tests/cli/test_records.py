@@ -136,7 +136,7 @@ def test_publishing_again_changes_nothing(cli, results):
     assert cli("publish", "--results", results).code == 0
     path = results / "digits" / "pgdat.jsonl"
     before = path.read_bytes()
-    assert before.count(b"\n") == 2
+    assert before.count(b"\n") == 3
     assert all(len(line) < 2200 for line in before.splitlines())
     said = cli("publish", "--results", results)
     assert said.out == f"wrote {path}\n"

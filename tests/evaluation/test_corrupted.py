@@ -19,6 +19,7 @@ from robench.report.sweeps import Sweep, common, comparable, spatial, sweeps
 from robench.specs import digest, find_card
 from robench.specs.corruption import find_corruption
 from robench.store.corrupted import CLEAN, path_of, read_corrupted, read_lines, write_lines
+from tests.support.seals import unsealed_lines
 
 FEW = ("gaussian_noise", "contrast")
 
@@ -236,8 +237,8 @@ def test_what_is_published_is_complete_and_runs_stay_apart(few, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda line: line[:-20], "not JSON"),
-        (lambda line: "[]", "no verdicts"),
+        (lambda line: line[:-20], "not a record"),
+        (lambda line: "[]", "not a record"),
         (lambda line: line.replace('"schema":1', '"schema":9'), "update robench"),
         (lambda line: line.replace('"seed":0', '"seed":1', 1), "hash"),
         (lambda line: line.replace('"severity":0', '"severity":3'), "hash"),
@@ -248,7 +249,7 @@ def test_what_is_published_is_complete_and_runs_stay_apart(few, tmp_path):
 def test_damaged_lines_are_named(few, tmp_path, change, words):
     run(few, tmp_path)
     path = path_of(tmp_path / "raw", "digits", "digits/pgdat")
-    first, *rest = path.read_text().splitlines()
+    first, *rest = unsealed_lines(path)
     path.write_text("\n".join([change(first), *rest]) + "\n")
     with pytest.raises(InputError, match=words) as caught:
         list(read_lines(path))

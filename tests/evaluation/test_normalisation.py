@@ -8,7 +8,7 @@ import torch
 
 import robench
 from robench.store import read
-from robench.store.published import from_line, to_line
+from robench.store.published import from_data, to_data
 from tests.support.records import raw_record
 
 CODE = """
@@ -82,6 +82,6 @@ def test_it_survives_publication_and_older_records_stay_without_it(digits, tmp_p
     assert "Images not normalised (mean and std left out)." in str(plain)
     assert "Images normalised by mean 0.5, std 0.25 (as said)." in str(normalised)
     record = normalised["fgsm"].result.record
-    assert from_line(to_line(record), "here").header.normalisation == record.header.normalisation
+    assert from_data(to_data(record), "here").header.normalisation == record.header.normalisation
     record.header = record.header.model_copy(update={"normalisation": None})
-    assert "normalisation" not in json.loads(to_line(record))
+    assert "normalisation" not in to_data(record)

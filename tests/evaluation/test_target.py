@@ -1,7 +1,5 @@
 """Evaluations with a target: who is attacked, what counts, what is refused, what never mixes."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -18,7 +16,7 @@ from robench.report.selection import record_key, select
 from robench.report.worst_case import worst_case
 from robench.specs import ThreatModel, digest, find_card
 from robench.store import Store, read, read_published
-from robench.store.published import from_line, to_line
+from robench.store.published import from_data, to_data
 from tests.support import toys
 from tests.support.toys import Toy, X, Y
 
@@ -149,14 +147,14 @@ def test_records_with_and_without_a_target_never_stand_together():
     assert record_key(free) != record_key(aimed)
     with pytest.raises(IncompleteError, match="targets have no common worst case"):
         worst_case([free, aimed])
-    again = from_line(to_line(aimed), "here")
+    again = from_data(to_data(aimed), "here")
     assert again.comparison_key == aimed.comparison_key
     assert (again.header.hash, again.header.target) == (aimed.header.hash, "least-likely")
     more = record(evaluate(target="least-likely", attacks=["fgsm"]), "fgsm")
     ((shown,),) = select([aimed, more, free]).defenses.values()
     assert shown is free
     with pytest.raises(InputError, match="its target contradicts its identity"):
-        from_line(json.dumps({**json.loads(to_line(aimed)), "target": "3"}), "here")
+        from_data({**to_data(aimed), "target": "3"}, "here")
 
 
 def test_no_hash_of_a_published_record_has_changed():

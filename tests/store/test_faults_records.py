@@ -14,6 +14,7 @@ from robench.store import read
 from robench.store.header import SCHEMA
 from tests.support.marks import slow
 from tests.support.records import change_column, change_header, raw_record
+from tests.support.seals import unseal
 from tests.support.shell import SMALL
 from tests.support.toys import Interrupted, cut, interrupted, refusal
 
@@ -126,6 +127,7 @@ def test_a_damaged_chunk_is_named(tmp_path, monkeypatch):
 
 
 def published(path, change):
+    unseal(path)
     head, _, tail = path.read_bytes().partition(b"\n")
     path.write_bytes(change(head) + b"\n" + tail)
 
@@ -135,8 +137,8 @@ def fields(**changes):
 
 
 PUBLISHED = {
-    "cut short": (lambda line: line[:100], "not a published record"),
-    "a conflict marker": (lambda line: b"<<<<<<< HEAD\n" + line, "not a published record"),
+    "cut short": (lambda line: line[:100], "not a record"),
+    "a conflict marker": (lambda line: b"<<<<<<< HEAD\n" + line, "not a record"),
     "a newer schema": (fields(schema=SCHEMA + 1), "update robench"),
     "another identity": (fields(identity={"seed": 3}), "its hash does not match"),
     "verdicts no hex": (fields(robust="xyz"), "damaged verdicts"),
@@ -144,7 +146,7 @@ PUBLISHED = {
     "verdicts that contradict": (fields(robust="ffffff"), "disagree"),
     "steps a number": (fields(steps=3), "restore"),
     "steps in words": (lambda line: fields(steps=["one"] * len(json.loads(line)["steps"]))(line), "restore"),
-    "no object": (lambda line: b"[1]", "not a published record"),
+    "no object": (lambda line: b"[1]", "not a record"),
     "no text": (lambda line: b"\xff" + line, "restore"),
 }
 

@@ -1,6 +1,5 @@
 """What tests of the gate share: baselines that are edited as a careful forger would, and damaged weights."""
 
-import json
 import re
 import shlex
 import xml.etree.ElementTree as ET
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from robench.paths import data_root
 from robench.specs import digest, file_sha256, find_card
 from robench.store import Record, read_file, write_file
+from robench.store.sealed import read_sealed, write_sealed
 from tests.support.cards import copy_card
 
 MAIN = ("pgdat", "pgdat_he", "alp", "alp_he", "trades", "trades_he")
@@ -55,11 +55,10 @@ def plant(path: Path, model: str, count: int) -> list[int]:
 def edited(path: Path, change) -> None:
     """Rewrite every line's header, identity and hash alike, by `change(header, identity)`."""
     lines = []
-    for line in path.read_text().splitlines():
-        header = json.loads(line)
+    for _, header in read_sealed(path, "restore it"):
         change(header, header["identity"])
-        lines.append(json.dumps({**header, "hash": digest(header["identity"])}))
-    path.write_text("\n".join(lines) + "\n")
+        lines.append({**header, "hash": digest(header["identity"])})
+    write_sealed(path, lines)
 
 
 def damaged(folder: Path, size: float, model: str = "pgdat") -> Path:
