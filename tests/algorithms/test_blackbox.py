@@ -248,10 +248,10 @@ def test_rays_reaches_small_radii_on_many_pixels():
 @pytest.mark.parametrize("size", [9, 64, 768, 784, 3072])
 def test_every_trial_of_rays_flips_something(size):
     level, block = torch.tensor([0]), torch.tensor([-1])
-    ray, turned = torch.ones(1, size), 0
+    ray, place, turned = torch.ones(1, size), torch.arange(size)[None, :], 0
     for _ in range(3 * size):
         level, block = _next(level, block, size)
-        assert (_flipped(ray, level, block) != ray).any(), (level, block)
+        assert (_flipped(ray, level, block, place, size) != ray).any(), (level, block)
         turned += int(level == 0)
     assert turned >= 1
 
