@@ -21,6 +21,7 @@ from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective, margin
 from robench.numerics.randomness import ExampleRandom
 from robench.specs import find_attack
+from tests.support import toys
 from tests.support.marks import slow
 from tests.support.networks import CPU
 from tests.support.optima import exact, grey, linear
@@ -243,6 +244,12 @@ def test_rays_reaches_small_radii_on_many_pixels():
     for one in (2, 3):  # the optima of the others are shorter than the tolerance can tell
         part = slice(one, one + 1)
         assert not survives(model, x[part], y[part], spec, "linf", 1.05 * float(optimum[one])), one
+
+
+@pytest.mark.parametrize("name", ["nes-80", "spsa-80"])
+def test_estimates_end_when_the_last_examples_break_together(name):
+    report = toys.evaluate(x=toys.X[:1], y=toys.Y[:1], eps=0.5, attacks=[name])
+    assert report[name].robust_accuracy == 0
 
 
 @pytest.mark.parametrize("size", [9, 64, 768, 784, 3072])
