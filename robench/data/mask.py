@@ -57,7 +57,8 @@ class Mask:
 
     def at(self, rows: Tensor) -> Tensor:
         """Return the masks of some rows of the split, bool (M, C, H, W)."""
-        return self.values.expand(len(rows), -1, -1, -1) if len(self.values) == 1 else self.values[rows]
+        shared = len(self.values) == 1
+        return self.values.expand(len(rows), -1, -1, -1).contiguous() if shared else self.values[rows]
 
     def of_ids(self, ids: Tensor) -> Tensor:
         """Return the masks of the examples with some ids, bool (M, C, H, W)."""
