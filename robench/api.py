@@ -14,6 +14,8 @@ from robench.classifiers import load_model
 from robench.classifiers.normalised import normalised
 from robench.classifiers.service import AskError, Service
 from robench.classifiers.single_logit import with_two_logits
+from robench.data.mask import fitted_mask
+from robench.data.mask_values import MaskValues, exact
 from robench.data.split import Split
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
@@ -54,6 +56,7 @@ def evaluate(
     eps: str | float,
     norm: str | float = "linf",
     target: int | Sequence[int] | LeastLikely | None = None,
+    mask: Any = None,
     battery: str = "paper",
     attacks: Sequence[str | AttackSpec] | None = None,
     ids: Any = None,
@@ -89,6 +92,9 @@ def evaluate(
             robust accuracy is the share of examples that are classified correctly and are not turned into the target
             within the ball. Examples whose label is the target are left out, with a warning that tells their number;
             attacks that cannot aim are skipped. None if any wrong class is a success.
+        mask: the pixels that attacks may change, bools or exact 0 and 1: (H, W) or (C, H, W) for all examples, or
+            (N, H, W) or (N, C, H, W) for each example. The ball then holds only images that equal the clean image
+            wherever the mask is 0. Attacks that cannot keep pixels fixed are skipped. None if all pixels may change.
         battery: named list of attacks, used unless `attacks` is given.
         attacks: names of declared attacks, or your own stanzas.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
@@ -134,7 +140,8 @@ def evaluate(
         for name, network in (substitutes or {}).items()
     ]
     crafting = [as_ensemble(crafting)] if ensemble and crafting else crafting
-    request = EvaluationRequest(under_test, split, threat, tuple(specs), settings, tuple(crafting))
+    free = None if mask is None else fitted_mask(_mask(mask), split)
+    request = EvaluationRequest(under_test, split, threat, tuple(specs), settings, tuple(crafting), mask=free)
     request = request.aiming_at(target)
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
@@ -256,6 +263,10 @@ def _input(mean: float | Sequence[float] | Literal["none"] | None, std: float | 
             f"mean {mean!r} and std {std!r}: give numbers, one for each channel or one for all."
         ) from error
     return Input.checked(means, stds)
+
+
+def _mask(mask: Any) -> MaskValues:
+    return MaskValues(exact(mask.detach().cpu() if isinstance(mask, Tensor) else mask, "mask"))
 
 
 def _check_substitutes(substitutes: Any) -> None:

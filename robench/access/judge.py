@@ -15,14 +15,17 @@ from robench.errors import InputError
 from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.numerics.goal import Goal
 
-FAULTS = ("", "not finite", "outside [0, 1]", "outside the ball", "not misclassified", "not of the target class")
+FAULTS = (
+    "", "not finite", "outside [0, 1]", "outside the ball", "outside the mask", "not misclassified",
+    "not of the target class",
+)  # fmt: skip
 """Possible faults of a claimed success, in the order of checking; 0 is confirmed."""
 TIE = 1e-4
 """Largest lead of the true class (with a target, of the target's strongest rival), relative to the largest logit, that
 is within rounding."""
 ALONE = ((0, 1), (1, 2), (2, 3), (3, 5), (5, 10))
 """Clean examples that are asked again without the others: three single images, two and five images together."""
-CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, NOT_MISCLASSIFIED, NOT_TARGET = range(len(FAULTS))
+CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, OUTSIDE_MASK, NOT_MISCLASSIFIED, NOT_TARGET = range(len(FAULTS))
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class Judge:
         fault = torch.full_like(y, CONFIRMED)
         # The first fault in the list is the one that is named, so it is written last.
         fault[~goal.reached(logits) | ~finite(logits)] = missed
+        fault[~ball.keeps_fixed(points)] = OUTSIDE_MASK
         fault[~ball.contains(points)] = OUTSIDE_BALL
         fault[~in_box(points)] = OUTSIDE_BOX
         fault[~sound] = NOT_FINITE

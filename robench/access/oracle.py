@@ -61,6 +61,9 @@ class Oracle:
     If the examples have target classes, only the target is a success, and every objective and every logit gap aims at
     it: so an algorithm that uses nothing else aims without knowing it.
 
+    If the ball has a mask, the oracle puts every point back onto the mask before the network sees it, and gradients are
+    0 outside the mask: so an algorithm attacks the network as a function of the free values without knowing it.
+
     Attributes:
         goal: labels and targets of the examples of the chunk.
         active: positions in the chunk of the examples still under attack, int64 (A,).
@@ -119,12 +122,14 @@ class Oracle:
             InputError: the network returns NaN, infinity or a wrong shape.
         """
         self._require("score")
-        return self._forward(x, self._chunk_rows(rows), candidate)
+        chunk_rows = self._chunk_rows(rows)
+        return self._forward(self._on_mask(x, chunk_rows), chunk_rows, candidate)
 
     def labels(self, x: Tensor, rows: Tensor | None = None, *, candidate: bool = False) -> Tensor:
         """Return predicted classes (M,), all that a decision-based attack sees."""
         self._require("decision")
-        return self._forward(x, self._chunk_rows(rows), candidate).argmax(1)
+        chunk_rows = self._chunk_rows(rows)
+        return self._forward(self._on_mask(x, chunk_rows), chunk_rows, candidate).argmax(1)
 
     def features(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return the penultimate features (M, D) of points x, which are no candidates: they may be other examples.
@@ -162,10 +167,12 @@ class Oracle:
         """
         self._require("gradient")
         chunk_rows = self._chunk_rows(rows)
+        x = self._on_mask(x, chunk_rows)
         with arithmetic(self.precision, self.network.device):
             gradient, value, logits = self.batcher(
                 lambda *parts: self._differentiate(objective, *parts), x, *self.labels_of(chunk_rows), *given
             )
+        gradient = self._free(gradient, chunk_rows)
         self._differentiated(x, gradient, logits, chunk_rows, candidate, backwards=1)
         return GradientResult(gradient, value, logits)
 
@@ -186,10 +193,11 @@ class Oracle:
         """
         self._require("gradient")
         chunk_rows = self._chunk_rows(rows)
+        x = self._on_mask(x, chunk_rows)
         with arithmetic(self.precision, self.network.device):
             given = () if classes is None or self.goal.target is not None else (classes,)
-            parts = self.batcher(self._lead_slopes, x, *self.labels_of(chunk_rows), *given)
-        answer = Jacobian(*parts)
+            gradients, *parts = self.batcher(self._lead_slopes, x, *self.labels_of(chunk_rows), *given)
+        answer = Jacobian(self._free(gradients, chunk_rows), *parts)
         self._differentiated(x, answer.gradients, answer.logits, chunk_rows, candidate, answer.logit_gaps.shape[1])
         return answer
 
@@ -197,15 +205,20 @@ class Oracle:
         """Hand points to the judge as successes without a check, for algorithms that check their points themselves."""
         if self.watching:
             chunk_rows = self._chunk_rows(rows)
-            self._remember(x, chunk_rows, self.forwards[chunk_rows])
+            self._remember(self._on_mask(x, chunk_rows), chunk_rows, self.forwards[chunk_rows])
 
     @contextmanager
     def counted_network(self) -> Iterator[CountedNetwork]:
         """Provide the network, with its passes counted, for another library's attack.
 
         Such an attack does not say which example a pass is for, so passes are spread evenly over the active examples.
+
+        Raises:
+            FaultError: the attack declared less than gradient access, or the ball has a mask, which differs by example.
         """
         self._require("gradient")
+        if self.ball.mask is not None:
+            raise FaultError("an attack of another library was given a mask: declare can_mask = False.")
         counted_network = CountedNetwork(self.network, self.precision)
         try:
             # Backward passes, too, need this arithmetic; only the network itself runs under autocast.
@@ -237,6 +250,17 @@ class Oracle:
 
     def _chunk_rows(self, rows: Tensor | None) -> Tensor:
         return self.active if rows is None else self.active[rows]
+
+    def _on_mask(self, x: Tensor, chunk_rows: Tensor) -> Tensor:
+        """Return points with the clean values outside the mask."""
+        return x if self.ball.mask is None else self.ball.take(chunk_rows).restore(x)
+
+    def _free(self, gradients: Tensor, chunk_rows: Tensor) -> Tensor:
+        """Return gradients (M, ..., C, H, W) with 0 outside the mask."""
+        if self.ball.mask is None:
+            return gradients
+        mask = self.ball.mask[chunk_rows]
+        return torch.where(mask if gradients.dim() == mask.dim() else mask[:, None], gradients, 0.0)
 
     def labels_of(self, chunk_rows: Tensor) -> tuple[Tensor, ...]:
         """Return the labels of some examples and, if there are targets, these."""

@@ -55,7 +55,8 @@ class Antithetic(Algorithm[State]):
         standing = ~task.goal.reached(task.oracle.logits(state.x, candidate=True))
         x = state.x.clone()
         # A few examples at a time, so that their probes fill the micro-batches.
-        for rows in standing.nonzero().flatten().split(max(BATCHES * task.oracle.batcher.size // (2 * GROUP), 1)):
+        left = standing.nonzero().flatten()
+        for rows in left.split(max(BATCHES * task.oracle.batcher.size // (2 * GROUP), 1)) if len(left) else ():
             part = task.take(rows)
             climb = part.ball.steepest(self.gradient(state.x[rows], rows, t, part))
             x[rows] += self.rel_step * part.ball.eps * climb

@@ -50,6 +50,7 @@ class AutoAttack(Algorithm[State]):
     is_prefix_stable: ClassVar[bool] = False
     example_independent: ClassVar[bool] = False
     batch_random: ClassVar[bool] = True
+    can_mask: ClassVar[bool] = False
 
     @property
     def min_classes(self) -> int:

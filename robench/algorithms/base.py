@@ -168,6 +168,8 @@ class Algorithm(ABC, Generic[StateT]):
         example_independent: whether the verdict of an example does not depend on the other examples of the split.
         can_aim: whether the algorithm can lead an example to one target class: then it takes successes and margins from
             `Task.goal` only, and gradients from the oracle's objectives and logit gaps, which aim at the target.
+        can_mask: whether values can be kept fixed: True for every algorithm that sees the network through the oracle's
+            questions only, and False for code of other libraries.
         batch_random: whether numbers are drawn once for all examples of a chunk, so that verdicts depend on the chunk.
     """
 
@@ -181,6 +183,7 @@ class Algorithm(ABC, Generic[StateT]):
     example_independent: ClassVar[bool] = True
     batch_random: ClassVar[bool] = False
     can_aim: ClassVar[bool] = False
+    can_mask: ClassVar[bool] = True
 
     @property
     def attack_objective(self) -> Objective | None:

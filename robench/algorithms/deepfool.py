@@ -74,7 +74,7 @@ def _nearest_boundary(x: Tensor, rows: Tensor, task: Task) -> Tensor:
     away = logit_gaps.abs() / task.ball.dual(gradients.flatten(0, 1)).view_as(logit_gaps).clamp_min(TINY)
     length, nearest = away.min(dim=1)
     slope = gradients[torch.arange(len(x), device=x.device), nearest]
-    return per_example(length, slope) * task.ball.steepest(slope)
+    return per_example(length, slope) * task.ball.take(rows).steepest(slope)
 
 
 ALGORITHM = DeepFool

@@ -75,15 +75,16 @@ class RayS(Algorithm[Rays]):
         crossed = broken != task.y
         high = where(searching, where(crossed, middle, state.high), state.radius)
         low = where(searching & ~crossed, middle, state.low) * searching
+        place, size = _places(task)
         # Along a vector of D signs a step of r in linf has the l2 length r sqrt(D).
-        found = searching & (high - low < self.tolerance / state.best.shape[1] ** 0.5)
+        found = searching & (high - low < self.tolerance / size**0.5)
         better = found & (high < state.radius)
         best = where(better[:, None], state.tried, state.best)
         radius = where(better, high, state.radius)
         onwards = found | (~searching & ~crossed)
-        level, block = _next(state.level, state.block, state.best.shape[1])
+        level, block = _next(state.level, state.block, size)
         level, block = where(onwards, level, state.level), where(onwards, block, state.block)
-        tried = where(onwards[:, None], _flipped(best, level, block), state.tried)
+        tried = where(onwards[:, None], _flipped(best, level, block, place, size), state.tried)
         still = (searching & ~found) | (~searching & crossed)
         return Rays(_at(task.x, best, radius), best, radius, tried, low, high, still, level, block)
 
@@ -92,7 +93,20 @@ def _at(x: Tensor, ray: Tensor, radius: Tensor) -> Tensor:
     return (x + per_example(radius, x) * ray.view_as(x)).clamp(0, 1)
 
 
-def _next(level: Tensor, block: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _places(task: Task) -> tuple[Tensor, Tensor | int]:
+    """Return the place of each value in the order of flips, (A or 1, D), and the number of values that may change.
+
+    With a mask, only values that may change have places of their own, so that no query is spent on the others.
+    """
+    mask = task.ball.mask
+    if mask is None:
+        size = task.x[0].numel()
+        return torch.arange(size, device=task.x.device)[None, :], size
+    free = mask.flatten(1)
+    return free.cumsum(1) - 1, free.sum(1)
+
+
+def _next(level: Tensor, block: Tensor, size: Tensor | int) -> tuple[Tensor, Tensor]:
     """Return the next block; after the last block of single pixels, the whole ray again."""
     length = -(-size // 2**level)
     over = (block + 1) * length >= size
@@ -101,11 +115,9 @@ def _next(level: Tensor, block: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return level, where(over, 0, block + 1)
 
 
-def _flipped(ray: Tensor, level: Tensor, block: Tensor) -> Tensor:
-    """Return the rays with the sign of one of 2^level equal blocks flipped."""
-    size = ray.shape[1]
+def _flipped(ray: Tensor, level: Tensor, block: Tensor, place: Tensor, size: Tensor | int) -> Tensor:
+    """Return the rays with the sign of one of 2^level equal blocks of places flipped."""
     length = -(-size // 2**level)
-    place = torch.arange(size, device=ray.device)[None, :]
     start = (block * length)[:, None]
     return where((place >= start) & (place < start + length[:, None]), -ray, ray)
 

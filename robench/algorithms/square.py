@@ -10,6 +10,7 @@ from torch import Tensor, where
 
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
 from robench.numerics.ball import TINY, per_example
+from robench.numerics.randomness import one_of
 from robench.specs import Access, Norm
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -85,7 +86,7 @@ def _one_square(best: Tensor, share: float, query: int, task: Task, *, spare: in
     _, channels, height, width = best.shape
     side = min(max(round((share * height * width) ** 0.5), 1), height, width)
     draws = task.random.uniform((2 + channels,), query, "square")
-    rows, columns = _window(draws[:, :2], side, height, width, spare)
+    ((rows, columns),) = _windows(draws[:, :2], side, query, task, spare)
     inside = _mask(rows, height)[:, None, :, None] & _mask(columns, width)[:, None, None, :]
     return best + 2 * task.ball.eps * _signs(draws[:, 2:])[:, :, None, None] * inside
 
@@ -99,7 +100,7 @@ def _two_squares(best: Tensor, share: float, query: int, task: Task, *, spare: i
     delta = best - task.x
     here, there = (
         (_mask(rows, height)[:, None, :, None] & _mask(columns, width)[:, None, None, :], rows, columns)
-        for rows, columns in (_window(draws[:, at : at + 2], side, height, width, spare) for at in (0, 2))
+        for rows, columns in _windows(draws[:, :4], side, query, task, spare)
     )
     unused = (task.ball.eps**2 - _length(delta, (1, 2, 3)) ** 2).clamp_min(0) / channels
     budget = (unused + _length(delta * (here[0] | there[0])) ** 2).sqrt()
@@ -115,6 +116,7 @@ def _two_squares(best: Tensor, share: float, query: int, task: Task, *, spare: i
     new = bump * _signs(draws[:, 5:])[:, :, None, None] + old / _length(old).clamp_min(TINY)
     delta = delta * ~there[0]
     delta[at] = new / _length(new).clamp_min(TINY) * budget
+    delta = task.ball.restrict(delta)
     return task.x + delta / _length(delta, (1, 2, 3)).clamp_min(TINY) * task.ball.eps
 
 
@@ -130,6 +132,7 @@ def _grid(task: Task) -> Tensor:
         for j, left in enumerate(across):
             tile = where(turned[:, None, i, j, None, None], bump, bump.T)
             delta[:, :, top : top + side, left : left + side] = tile * _signs(draws[:, :, i, j])[:, :, None, None]
+    delta = task.ball.restrict(delta)
     return task.x + delta / _length(delta, (1, 2, 3)).clamp_min(TINY) * task.ball.eps
 
 
@@ -148,6 +151,24 @@ def _rectangles(height: int, width: int, like: Tensor) -> Tensor:
     for k in range(max(height, width) // 2 + 1):
         pyramid[max(row - k, 0) : row + k + 1, max(column - k, 0) : column + k + 1] += 1 / (k + 1) ** 2
     return pyramid / _length(pyramid, (0, 1)).clamp_min(TINY)
+
+
+def _windows(draws: Tensor, side: int, query: int, task: Task, spare: int) -> list[tuple[Tensor, Tensor]]:
+    """Make a window for every two columns of `draws`; with a mask, every window holds a pixel that may change."""
+    pairs, (height, width), mask = draws.split(2, dim=1), task.x.shape[2:], task.ball.mask
+    if mask is None:
+        return [_window(pair, side, height, width, spare) for pair in pairs]
+    chosen, free = task.random.uniform((len(pairs),), query, "pixel"), mask.any(1).flatten(1)
+    pixels = [one_of(free, chosen[:, at]) for at in range(len(pairs))]
+    return [_around(pixel, pair, side, height, width, spare) for pixel, pair in zip(pixels, pairs, strict=True)]
+
+
+def _around(pixel: Tensor, draws: Tensor, side: int, height: int, width: int, spare: int) -> tuple[Tensor, Tensor]:
+    """Return rows and columns (N, side) of a window that holds a pixel (N,), placed by two numbers in [0, 1)."""
+    span, back = torch.arange(side, device=draws.device), (draws * side).long()
+    top = (pixel // width - back[:, 0]).clamp(0, max(height - side - spare, 0))
+    left = (pixel % width - back[:, 1]).clamp(0, max(width - side - spare, 0))
+    return top[:, None] + span, left[:, None] + span
 
 
 def _window(draws: Tensor, side: int, height: int, width: int, spare: int) -> tuple[Tensor, Tensor]:

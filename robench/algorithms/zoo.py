@@ -6,9 +6,11 @@ from typing import ClassVar
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
+from torch.nn.functional import max_pool2d
 
 from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
+from robench.numerics.randomness import one_of
 from robench.specs import Access
 
 BETA = (0.9, 0.999, 1e-8)
@@ -64,8 +66,7 @@ class ZOO(Algorithm[Moments]):
 
     def step(self, state: Moments, t: int, task: Task) -> Moments:
         """Update one coordinate of each example."""
-        size = state.m.shape[1]
-        i = (task.random.uniform((), t, "coordinate") * size).long().clamp_max(size - 1)[:, None]
+        i = self._coordinate(task, t, state.m.shape[1])[:, None]
         along = self._along(i, state.x)
         slope = self.derivative(state.x, along, task)[:, None]
         first, second, tiny = BETA
@@ -80,6 +81,13 @@ class ZOO(Algorithm[Moments]):
             v=state.v.scatter(1, i, v),
             updates=state.updates.scatter(1, i, updates),
         )
+
+    def _coordinate(self, task: Task, t: int, size: int) -> Tensor:
+        """Draw one of `size` coordinates for each example, (A,); with a mask, one that may change a value."""
+        uniform, mask = task.random.uniform((), t, "coordinate"), task.ball.mask
+        if mask is None:
+            return (uniform * size).long().clamp_max(size - 1)
+        return one_of(max_pool2d(mask.float(), self.block, ceil_mode=True).flatten(1) > 0, uniform)
 
     def derivative(self, x: Tensor, along: Tensor, task: Task) -> Tensor:
         """Measure the margin's derivative (A,) along directions (A, C, H, W); clipped probes lie closer together."""

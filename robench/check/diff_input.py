@@ -15,7 +15,7 @@ from robench.report.selection import defense, in_order, latest_per_key, of_curre
 from robench.specs import CARD
 from robench.store import Record, read_file
 
-SETTING = ("data", "threat", "target")
+SETTING = ("data", "threat", "target", "mask")
 """The keys of an identity that two inputs must share; an attack whose other keys differ is left out."""
 MAY_DIFFER = (*FREE, "precision")
 """The keys of an identity that may differ between two compared records."""
@@ -141,10 +141,10 @@ def _fit(pair: Pair) -> tuple[int, int, bool]:
     return pair.fit
 
 
-def _setting(pair: Pair) -> tuple[str, str, float, str]:
-    """Return the examples, the threat model and the target that the records of a pair share."""
+def _setting(pair: Pair) -> tuple[str, str, float, str, str]:
+    """Return the examples, the threat model, the target and the mask that the records of a pair share."""
     key = pair.first[0].comparison_key
-    return key.data, key.norm, key.eps, key.target
+    return key.data, key.norm, key.eps, key.target, key.mask
 
 
 def unpaired(first: DiffInput, second: DiffInput) -> list[str]:

@@ -34,6 +34,7 @@ from robench.cli.options import (
     Device,
     Eps,
     Limit,
+    MaskFile,
     Norm,
     Resize,
     Results,
@@ -46,6 +47,7 @@ from robench.cli.selecting import select_attacks, select_data, select_defense, s
 from robench.cli.target import TargetText
 from robench.data.choice import ExampleChoice
 from robench.data.class_names import read_class_names
+from robench.data.mask_values import read_mask
 from robench.data.reading import Reading
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
@@ -104,6 +106,7 @@ def evaluate(
     norm: Norm = None,
     eps: Eps = None,
     target: TargetText = None,
+    mask: MaskFile = None,
     limit: Limit = None,
     sample: Annotated[int | None, typer.Option(help="Another word for --limit.")] = None,
     example: Annotated[
@@ -148,6 +151,9 @@ def evaluate(
         raise InputError("--example is for attacks: leave the battery of corruptions out.")
     if target is not None and corruptions:
         raise InputError("--target is for attacks: leave the battery of corruptions out.")
+    if mask is not None and corruptions:
+        raise InputError("--mask is for attacks: leave the battery of corruptions out.")
+    given = None if mask is None else read_mask(mask)
     attacks = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
     asked = networks(
@@ -192,6 +198,7 @@ def evaluate(
         choice=choice,
         executor=make_executor(engine, device, ray_address),
         target=target,
+        mask=given,
     )
     tasks = [(NetworkUnderTest.of_card(card, data.name), data, threat) for card, data, threat in cards]
     tasks += [(NetworkUnderTest.of_user(each, data.name), data, threat) for each, data, threat in others]

@@ -12,6 +12,8 @@ from robench.cli.target import read_target
 from robench.data import Dataset
 from robench.data.choice import ExampleChoice
 from robench.data.described import described
+from robench.data.mask import fitted_mask
+from robench.data.mask_values import MaskValues
 from robench.data.split import Split
 from robench.engine.executors.base import Executor
 from robench.errors import IncompleteError
@@ -44,6 +46,7 @@ class EvalRun:
     choice: ExampleChoice
     executor: Executor
     target: str | None = None
+    mask: MaskValues | None = None
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
@@ -89,7 +92,10 @@ class EvalRun:
         split = self.choice.of(data, self.data_dir)
         if data.place is not None:
             split = fitted(split, under_test.load(), self.executor.device)
-        request = EvaluationRequest(under_test, split, threat, self.attacks, self.settings, self.substitutes)
+        mask = None
+        if self.mask is not None:
+            mask = fitted_mask(self.mask, split, lambda: data.load("test", self.data_dir).ids)
+        request = EvaluationRequest(under_test, split, threat, self.attacks, self.settings, self.substitutes, mask=mask)
         if self.target is None:
             return request
         return request.aiming_at(read_target(self.target, data))

@@ -14,6 +14,14 @@ Norm = Annotated[
     NormName | None, typer.Option(case_sensitive=False, help="Norm of the perturbation; by default the dataset's.")
 ]
 Eps = Annotated[str | None, typer.Option(help="Radius of the perturbation, e.g. 8/255; by default the dataset's.")]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask",
+        help="File of the pixels that attacks may change, 1 or white: .npy, .npz or black-and-white .png; (H, W) or "
+        "(C, H, W), with N in front for one mask per example. All other pixels stay as they are.",
+    ),
+]
 Limit = Annotated[
     int | None, typer.Option(help="Evaluate only N examples: all classes in proportion, the same for every network.")
 ]

@@ -71,7 +71,8 @@ class Job:
 class Chunk:
     """Examples to attack: x (N, C, H, W), and y, ids, clean predictions and target classes, all int64 (N,).
 
-    Without targets, any prediction but the label is a success.
+    Without targets, any prediction but the label is a success. The mask, bool (N, C, H, W), tells which values may
+    change; without a mask, all may.
     """
 
     x: Tensor
@@ -79,20 +80,21 @@ class Chunk:
     ids: Tensor
     clean: Tensor
     target: Tensor | None = None
+    mask: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, rows: Tensor) -> "Chunk":
         """Return some of the examples."""
-        target = None if self.target is None else self.target[rows]
-        return Chunk(self.x[rows], self.y[rows], self.ids[rows], self.clean[rows], target)
+        target, mask = (None if each is None else each[rows] for each in (self.target, self.mask))
+        return Chunk(self.x[rows], self.y[rows], self.ids[rows], self.clean[rows], target, mask)
 
     def to(self, device: torch.device) -> "Chunk":
         """Return the chunk on a device."""
-        target = None if self.target is None else sent(self.target, device)
+        target, mask = (None if each is None else sent(each, device) for each in (self.target, self.mask))
         x, y, ids, clean = (sent(each, device) for each in (self.x, self.y, self.ids, self.clean))
-        return Chunk(x, y, ids, clean, target)
+        return Chunk(x, y, ids, clean, target, mask)
 
 
 @dataclass
@@ -147,7 +149,7 @@ class AttackRun:
     def __init__(self, job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> None:
         self.job, self.chunk, self.judge, self.on_step = job, chunk, judge, on_step
         self.algorithm = job.algorithm
-        self.ball = Ball(chunk.x, job.threat.norm, job.threat.eps)
+        self.ball = Ball(chunk.x, job.threat.norm, job.threat.eps, chunk.mask)
         self.oracle = Oracle(
             job.network,
             self.ball,
@@ -232,7 +234,7 @@ class AttackRun:
     def _look_at_last(self, state: State, task: Task) -> None:
         look = self.oracle.logits if "score" in ALLOWED[self.job.spec.access] else self.oracle.labels
         look(state.x, candidate=True)
-        self.final_points[self.oracle.active] = state.x
+        self.final_points[self.oracle.active] = task.ball.restore(state.x)
 
     def _judge_pending(self, restart: int, t: int, state: State, task: Task) -> tuple[State, Task]:
         """Let the judge rule on pending candidates; confirmed examples leave."""

@@ -50,8 +50,8 @@ class NetworkContext:
     def refusal(self, spec: AttackSpec) -> str:
         """Return why an attack does not apply, or an empty text."""
         kind, aims = bind(spec), self.request.target is not None
-        if aims and not kind.can_aim:
-            return f"{spec.algorithm} cannot aim at a class"
+        if reason := self.unable(spec):
+            return reason
         fewest = kind.min_classes_aimed if aims else kind.min_classes
         if self.threat.norm not in kind.norms:
             return f"{spec.algorithm} is not defined for {self.threat.norm}"
@@ -60,6 +60,15 @@ class NetworkContext:
         if fewest > 2 and self.classes < fewest:
             return f"{spec.algorithm} needs at least {fewest} classes, the network has {self.classes}"
         return "" if kind.input_kind == "logits" else self._blind(spec, kind)
+
+    def unable(self, spec: AttackSpec) -> str:
+        """Return why an attack cannot have the request's target or mask, or an empty text; the network is not run."""
+        kind = bind(spec)
+        if self.request.target is not None and not kind.can_aim:
+            return f"{spec.algorithm} cannot aim at a class"
+        if self.request.mask is not None and not kind.can_mask:
+            return f"{spec.algorithm} is code of another library, which cannot keep pixels fixed"
+        return ""
 
     def _blind(self, spec: AttackSpec, kind: Algorithm[Any]) -> str:
         """Return why an attack on features does not apply, or an empty text."""
@@ -96,7 +105,9 @@ class NetworkContext:
         """Return the examples at some positions of the split, on the network's device."""
         x, y, ids = (sent(each[at], self.device) for each in (self.split.x, self.split.y, self.split.ids))
         here = at.to(self.device)
-        return Chunk(x, y, ids, self.clean[here], None if self.targets is None else self.targets[here])
+        target = None if self.targets is None else self.targets[here]
+        mask = None if self.request.mask is None else sent(self.request.mask.at(at), self.device)
+        return Chunk(x, y, ids, self.clean[here], target, mask)
 
     @cached_property
     def network(self) -> FrozenNetwork:
@@ -171,12 +182,13 @@ class NetworkContext:
 
     @cached_property
     def probe(self) -> Probe | None:
-        """Probe on the first correctly classified examples, if there are any; it has no target."""
+        """Probe on the first correctly classified examples, if there are any; it has no target and no mask."""
         small = len(self.split) <= EXAMPLES
         rows = self.correct[: FEW_EXAMPLES if small else EXAMPLES]
         if not len(rows):
             return None
-        return Probe(self.network, replace(self.chunk(rows), target=None), self.threat, self.batcher, small=small)
+        chunk = replace(self.chunk(rows), target=None, mask=None)
+        return Probe(self.network, chunk, self.threat, self.batcher, small=small)
 
     @cached_property
     def speed_probe(self) -> SpeedProbe:

@@ -101,7 +101,7 @@ class CostHistory:
     def __init__(self, records: Iterable[Record], without: str = "") -> None:
         defenses: dict[tuple[str, ...], list[Record]] = defaultdict(list)
         for record in records:
-            if record.header.model != without and not record.header.target:
+            if record.header.model != without and not record.header.target and not record.header.mask:
                 header = record.header
                 defenses[header.model, str(header.threat), str(header.seed), str(header.n)].append(record)
         self.points: dict[str, list[tuple[float, float, float]]] = defaultdict(list)

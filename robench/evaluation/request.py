@@ -14,6 +14,7 @@ from robench.classifiers import load_card
 from robench.classifiers.features import layer_of
 from robench.classifiers.service import Service
 from robench.classifiers.sources import resolve
+from robench.data.mask import Mask
 from robench.data.split import Split
 from robench.engine.loop import VERSION
 from robench.errors import InputError
@@ -122,6 +123,7 @@ class EvaluationRequest:
         substitutes: networks on which transfer attacks are crafted.
         target: the class that attacks aim at; None if any wrong class is a success.
         left_out: number of examples that `aiming_at` left out, because the target is their label.
+        mask: the values that attacks may change; None if they may change all.
     """
 
     under_test: NetworkUnderTest
@@ -132,6 +134,7 @@ class EvaluationRequest:
     substitutes: tuple[NetworkUnderTest, ...] = ()
     target: Target | None = None
     left_out: int = 0
+    mask: Mask | None = None
 
     def aiming_at(self, target: int | Sequence[int] | str | None) -> "EvaluationRequest":
         """Return the same request with a target, without the examples whose label it is; see `target.aim`.
@@ -142,7 +145,8 @@ class EvaluationRequest:
         if target is None:
             return self
         split, found = aim(self.split, target)
-        return replace(self, split=split, target=found, left_out=len(self.split) - len(split))
+        mask = self.mask and self.mask.only(split.ids)
+        return replace(self, split=split, target=found, left_out=len(self.split) - len(split), mask=mask)
 
     @property
     def dataset(self) -> str:
@@ -153,6 +157,7 @@ class EvaluationRequest:
         """Return everything that can change the result of an attack, apart from the network."""
         algorithm = bind(spec)
         aimed = {} if self.target is None else {"target": self.target.text}
+        masked = {} if self.mask is None else {"mask": self.mask.summary.sha256}
         return {
             "engine": VERSION,
             "data": self.split.identity(),
@@ -161,6 +166,7 @@ class EvaluationRequest:
             "seed": self.settings.seed,
             "precision": self.settings.precision,
             **aimed,
+            **masked,
         }
 
 

@@ -12,6 +12,7 @@ import torch
 from filelock import Timeout
 
 from robench.algorithms import bind
+from robench.data import stored_mask
 from robench.devices import device_name, versions
 from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
@@ -42,6 +43,8 @@ def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executo
     outcome, made = Outcome(), {}
     if request.left_out:
         watcher.notice(f"{request.left_out} examples are left out: the target is their label.")
+    if request.mask:
+        stored_mask.store_mask(request.mask, store.raw / request.dataset / stored_mask.FOLDER)
     with ExitStack() as stack:
         run = EvaluationRun(request, store, watcher, stack, executor)
         applicable, outcome.skipped = run.sort_out(run.crafter.expand(request.attacks))
@@ -81,8 +84,7 @@ def plan(request: EvaluationRequest, store: Store, history: CostHistory | None =
     """
     with ExitStack() as stack:
         run = EvaluationRun(request, store, Quiet(), stack)
-        able = [spec for spec in request.attacks if request.target is None or bind(spec).can_aim]
-        specs = run.crafter.expand(able)
+        specs = run.crafter.expand([spec for spec in request.attacks if not run.context.unable(spec)])
         return [run.planned(spec, specs, history) for spec in specs]
 
 
@@ -155,7 +157,8 @@ class EvaluationRun:
         source = f"compute, {there} of {len(self.split)} examples are stored" if there else source
         classes = int(self.split.y.max()) + 1
         most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * left
-        if history is None or self.request.under_test.service or self.request.target is not None:
+        special = self.request.target is not None or self.request.mask is not None
+        if history is None or self.request.under_test.service or special:
             return Planned(spec.name, source, seconds=None, most=most)
         try:
             speed_probe = self.context.speed_probe
@@ -183,6 +186,7 @@ class EvaluationRun:
             seed=self.request.settings.seed,
             n=len(self.split),
             target="" if self.request.target is None else self.request.target.text,
+            mask=self.request.mask and self.request.mask.summary,
             precision=self.request.settings.precision,
             device=device_name(self.context.device),
             versions=versions(),

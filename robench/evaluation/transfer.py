@@ -101,7 +101,7 @@ class TransferCrafter:
         """Return the attack that crafts: one restart, and no early stop.
 
         Raises:
-            InputError: the attack is no white-box attack, or not defined for the norm.
+            InputError: the attack is no white-box attack, or not defined for the norm or with a mask.
         """
         bind(spec)
         source = find_attack(spec.params["attack"])
@@ -110,6 +110,8 @@ class TransferCrafter:
             raise InputError(f"{where} is no white-box attack; name one that is.")
         if self.request.threat.norm not in bind(source).norms:
             raise InputError(f"{where} is not defined for {self.request.threat.norm}; name one that is.")
+        if self.request.mask is not None and not bind(source).can_mask:
+            raise InputError(f"{where} cannot keep pixels fixed, as the mask asks; name one that can.")
         return source.model_copy(update={"success": "last", "restarts": 1})
 
     def _identity(self, source: AttackSpec, substitute: NetworkUnderTest) -> dict[str, Any]:
@@ -168,7 +170,9 @@ class TransferCrafter:
             size = CHUNK if algorithm.batch_random else settings.chunk_size or chunk_for(split.x, batcher)
             for at in torch.arange(len(split)).split(size):
                 x, y, ids = (sent(each[at], self.device) for each in (split.x, split.y, split.ids))
-                ends.append(attack_chunk(job, Chunk(x, y, ids, clean=y), judge, lambda *_: None).final_points.cpu())
+                mask = None if self.request.mask is None else sent(self.request.mask.at(at), self.device)
+                chunk = Chunk(x, y, ids, clean=y, mask=mask)
+                ends.append(attack_chunk(job, chunk, judge, lambda *_: None).final_points.cpu())
         return torch.cat(ends)
 
 

@@ -12,7 +12,7 @@ from robench.access.judge import FAULTS, Judge
 from robench.access.microbatches import MicroBatcher
 from robench.classifiers import load_card
 from robench.classifiers.frozen import frozen_network
-from robench.data import DATASETS, Dataset, dataset_of
+from robench.data import DATASETS, Dataset, dataset_of, stored_mask
 from robench.errors import InputError
 from robench.numerics.ball import Ball
 from robench.specs import Card, digest, find_card, list_models
@@ -73,11 +73,17 @@ def _verify(path: Path, card: Card | None) -> Verification:
     positions = {int(i): place for place, i in enumerate(split.ids.tolist())}
     at = torch.tensor([positions[int(i)] for i in rows.id[broken]], dtype=torch.int64)
     faults = _contradictions(rows, header)
+    mask = None
+    if header.mask:
+        found = stored_mask.stored_mask(path.parents[1] / stored_mask.FOLDER, header.mask.sha256, split.ids[at])
+        if found is None:
+            return Verification(header, 0, 0, {}, f"its mask is not in '{path.parents[1] / stored_mask.FOLDER}'")
+        mask = found.of_ids(split.ids[at])
     if len(broken):
         clean, y, device = split.x[at], split.y[at], torch.device("cpu")
         points = torch.stack([_point(blob, clean[0].shape, path) for blob in rows.adversarial[broken]])
         with frozen_network(load_card(card), device) as network:
-            ball = Ball(clean, header.threat.norm, header.threat.eps)
+            ball = Ball(clean, header.threat.norm, header.threat.eps, mask)
             # A success with a target is predicted as the target, so the stored prediction names it.
             target = torch.from_numpy(rows.prediction[broken]) if header.target else None
             ruling = Judge(network, MicroBatcher.auto(device)).rule(ball, points, y, target)

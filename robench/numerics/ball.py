@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robench.numerics.norms import P_NORMS, TINY, Draw, PNorm, per_example
+from robench.numerics.norms import P_NORMS, TINY, Draw, PNorm, per_example, restricted
 from robench.specs import Norm
 
 __all__ = ["TINY", "Ball", "distance", "finite", "in_box", "onto_hyperplane", "per_example"]
@@ -26,11 +26,18 @@ def onto_hyperplane(x: Tensor, w: Tensor, change: Tensor, norm: Norm) -> Tensor:
 
 @dataclass(frozen=True)
 class Ball:
-    """All points of [0, 1] within `eps` of `center` (N, C, H, W) in `norm`."""
+    """All points of [0, 1] within `eps` of `center` (N, C, H, W) in `norm` that change no value outside `mask`.
+
+    Attributes:
+        center: the clean examples.
+        norm, eps: the norm and the radius.
+        mask: the values that may change, bool (N, C, H, W); None if all may.
+    """
 
     center: Tensor
     norm: Norm
     eps: float
+    mask: Tensor | None = None
 
     @property
     def p_norm(self) -> PNorm:
@@ -38,15 +45,32 @@ class Ball:
         return P_NORMS[self.norm]
 
     def project(self, x: Tensor) -> Tensor:
-        """Bring points back: first into the ball, then into [0, 1], which keeps them in the ball."""
-        return (self.center + self.p_norm.project(x - self.center, self.eps)).clamp(0.0, 1.0)
+        """Bring points back: onto the mask, then into the ball, then into [0, 1], which keeps them in the ball."""
+        return (self.center + self.p_norm.project(self.restrict(x - self.center), self.eps)).clamp(0.0, 1.0)
+
+    def restrict(self, values: Tensor) -> Tensor:
+        """Set perturbations or gradients to 0 outside the mask."""
+        return restricted(values, self.mask)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Give points the values of the clean examples outside the mask."""
+        return x if self.mask is None else torch.where(self.mask, x, self.center)
+
+    def keeps_fixed(self, x: Tensor) -> Tensor:
+        """Tell which points have exactly the values of the clean examples outside the mask, (N,) bool."""
+        if self.mask is None:
+            return torch.ones(len(x), dtype=torch.bool, device=x.device)
+        return (self.mask | (x == self.center)).flatten(1).all(1)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """Return the unit-norm direction of steepest ascent (paper, Lemma 1): sign for linf, g/|g| for l2."""
-        return self.p_norm.steepest(gradient)
+        return self.p_norm.steepest(self.restrict(gradient))
 
     def dual(self, gradient: Tensor) -> Tensor:
-        """Return the dual norm of each gradient, (N,): the speed at which a linear function grows along `steepest`."""
+        """Return the dual norm of each gradient, (M,): the speed at which a linear function grows in its direction.
+
+        The gradients are those of the oracle, which are 0 outside the mask; there may be several for each example.
+        """
         return self.p_norm.dual(gradient)
 
     def draws(self, uniform: Draw, normal: Draw) -> tuple[Tensor, ...]:
@@ -60,15 +84,15 @@ class Ball:
             draws: what the method `draws` returns: for linf uniform numbers like `center`, for l2 uniform numbers
                 (N,) for the radius and standard normal ones like `center` for the direction.
         """
-        return (self.center + self.p_norm.random_delta(self.eps, *draws)).clamp(0.0, 1.0)
+        return (self.center + self.p_norm.random_delta(self.eps, *draws, free=self.mask)).clamp(0.0, 1.0)
 
     def contains(self, x: Tensor) -> Tensor:
-        """Tell which points are inside, (N,) bool, up to the norm's tolerance for rounding."""
+        """Tell which points are near enough, (N,) bool, up to the norm's tolerance for rounding; see `keeps_fixed`."""
         return distance(x, self.center, self.norm) <= self.eps + self.p_norm.tolerance(self.eps)
 
     def take(self, rows: Tensor) -> "Ball":
         """Return the ball around some of the examples."""
-        return Ball(self.center[rows], self.norm, self.eps)
+        return Ball(self.center[rows], self.norm, self.eps, None if self.mask is None else self.mask[rows])
 
 
 def in_box(x: Tensor) -> Tensor:

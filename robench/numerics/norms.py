@@ -23,6 +23,11 @@ def per_example(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.dim() - 1))
 
 
+def restricted(values: Tensor, free: Tensor | None) -> Tensor:
+    """Return values with 0 where `free`, bool of the same shape, is False; all values if `free` is None."""
+    return values if free is None else where(free, values, 0.0)
+
+
 class PNorm(ABC):
     """Interface of a norm for attacks, the judge and training."""
 
@@ -45,8 +50,14 @@ class PNorm(ABC):
         """
 
     @abstractmethod
-    def random_delta(self, eps: float, *draws: Tensor) -> Tensor:
-        """Turn the numbers from `draws` into perturbations that are uniform in the ball of radius `eps`."""
+    def random_delta(self, eps: float, *draws: Tensor, free: Tensor | None = None) -> Tensor:
+        """Turn the numbers from `draws` into perturbations that are uniform in the ball of radius `eps`.
+
+        Args:
+            eps: the radius.
+            draws: what the method `draws` returns.
+            free: which values may differ from 0, bool like the images; None for all.
+        """
 
     @abstractmethod
     def tolerance(self, eps: float) -> float:
@@ -101,10 +112,10 @@ class Linf(PNorm):
         """Draw a uniform number for each value."""
         return (uniform(shape),)
 
-    def random_delta(self, eps: float, *draws: Tensor) -> Tensor:
+    def random_delta(self, eps: float, *draws: Tensor, free: Tensor | None = None) -> Tensor:
         """Stretch the uniform numbers to [-eps, eps)."""
         (uniform,) = draws
-        return eps * (2 * uniform - 1)
+        return restricted(eps * (2 * uniform - 1), free)
 
     def tolerance(self, eps: float) -> float:
         """Return 1e-6, whatever eps is."""
@@ -145,11 +156,12 @@ class L2(PNorm):
         """Draw a uniform number for each radius, and normal numbers for each direction."""
         return uniform(()), normal(shape)
 
-    def random_delta(self, eps: float, *draws: Tensor) -> Tensor:
+    def random_delta(self, eps: float, *draws: Tensor, free: Tensor | None = None) -> Tensor:
         """Return vectors of random radius in the direction of the normal numbers."""
         uniform, normal = draws
-        radius = eps * uniform.pow(1 / normal[0].numel())
-        return self.steepest(normal) * per_example(radius, normal)
+        size = normal[0].numel() if free is None else free.flatten(1).sum(1)
+        radius = eps * uniform.pow(1 / size)
+        return self.steepest(restricted(normal, free)) * per_example(radius, normal)
 
     def tolerance(self, eps: float) -> float:
         """Return a hundred-thousandth of eps."""

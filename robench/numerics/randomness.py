@@ -71,3 +71,18 @@ class ExampleRandom:
     def _key(self, purpose: str) -> np.ndarray:
         text = f"{self.seed}|{self.stream}|{purpose}"
         return np.frombuffer(hashlib.sha256(text.encode()).digest()[:16], dtype=np.uint64)
+
+
+def one_of(choices: Tensor, uniform: Tensor) -> Tensor:
+    """Choose one of the true entries of each row with equal chances.
+
+    Args:
+        choices: bool (N, K), at least one True in each row.
+        uniform: numbers in [0, 1), (N,).
+
+    Returns:
+        The places of the chosen entries, int64 (N,).
+    """
+    count = choices.sum(1)
+    place = (uniform * count).long().minimum(count - 1)
+    return (choices.cumsum(1) > place[:, None]).long().argmax(1)

@@ -178,6 +178,7 @@ class AttackResult:
             "norm": header.threat.norm,
             "eps": header.threat.text,
             "target": header.target or None,
+            "mask": header.mask and header.mask.model_dump(),
             "n": header.n,
             "normalisation": header.normalisation and header.normalisation.model_dump(),
             "clean_accuracy": round(self.clean_accuracy, 4),

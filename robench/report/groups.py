@@ -17,8 +17,9 @@ STALE = "weights or attacks"
 def groups(records: Iterable[Record], models: list[str] | None = None) -> list[Selection]:
     """Return one selection per group of records that compare with each other, in the order of their settings.
 
-    All records of a group share dataset, examples, threat model, seed and precision. A record is left out only if it
-    is of other weights than its card's, or of an attack that is declared otherwise now; the last group counts them.
+    All records of a group share dataset, examples, threat model, mask, target, seed and precision. A record is left out
+    only if it is of other weights than its card's, or of an attack that is declared otherwise now; the last group
+    counts them.
 
     Args:
         records: records of any defenses.
@@ -63,4 +64,5 @@ def _place(key: ComparisonKey, networks: dict[str, dict[str, list[Record]]]) -> 
     """Return the sort key of a group: dataset, norm, eps, most examples, full precision, seed."""
     header = next(record for found in networks.values() for mine in found.values() for record in mine).header
     fine = key.precision != "fp32"
-    return header.dataset, NORMS.index(header.threat.norm), key.eps, -header.n, fine, key.precision, key.seed, key.data
+    settings = NORMS.index(header.threat.norm), key.eps, -header.n, fine, key.precision, key.seed
+    return header.dataset, *settings, key.mask, key.data

@@ -78,6 +78,8 @@ def _other_images(header: Header, entry: Entry) -> str:
     """Return how the images differ from RobustBench's; empty if they do not."""
     if header.target:
         return "the attacks aimed at a class, RobustBench's do not"
+    if header.mask:
+        return "the attacks might change some pixels only, RobustBench's change all"
     if header.dataset != entry.dataset:
         return f"RobustBench's numbers are on {entry.dataset}, not {header.dataset}"
     _, prepared = entry_in(header.identity["model"]) or ("", "")

@@ -152,8 +152,8 @@ def select(
     """Select the records of each defense that stand together.
 
     A record is stale and left out if it is of other weights than its card's, or of an attack that is declared
-    otherwise now. The others are grouped by comparison key. Groups without a target come first; the one with the most
-    examples is taken; among equals
+    otherwise now. The others are grouped by comparison key. Groups without target and mask come first; the one with the
+    most examples is taken; among equals
     the group with the most attacks, then full precision, then the lowest seed.
 
     Args:
@@ -169,11 +169,14 @@ def select(
         for record in in_order(each for each in latest_per_key(mine) if each in catalogue):
             groups.setdefault((record.network, record.comparison_key), []).append(record)
         if groups:
-            chosen[name] = max(
-                groups.values(), key=lambda group: (not group[0].header.target, group[0].header.n, len(group))
-            )
+            chosen[name] = max(groups.values(), key=lambda group: (_usual(group[0]), group[0].header.n, len(group)))
     candidates = sum(record.header.model in chosen for record in records)
     others = {record.header.model for record in records} - chosen.keys() if models is None else set()
     left_out = candidates - sum(map(len, chosen.values()))
     shown = {name: lines for name, lines in (corrupted or {}).items() if models is None or name in models}
     return Selection({name: chosen[name] for name in sorted(chosen, key=catalogue_order)}, left_out, len(others), shown)
+
+
+def _usual(record: Record) -> tuple[bool, bool]:
+    """Return a key that is higher if a record has no target, and then if it has no mask."""
+    return not record.header.target, record.header.mask is None

@@ -25,6 +25,8 @@ STRONGEST = ("cascade", "square", "autoattack", "rays")
 """Attacks to advise if all attacks that the findings name have been run."""
 CANNOT_AIM = {"autoattack", "feature", "rays", "transfer"}
 """Algorithms that no finding advises if the attacks have a target (`Algorithm.can_aim`, which needs torch)."""
+CANNOT_MASK = {"autoattack"}
+"""Algorithms that no finding advises if there is a mask (`Algorithm.can_mask`, which needs torch)."""
 NO_DIAGNOSTICS = "no diagnostics: the records were made before there were any; run them again."
 """The note on records without diagnostics."""
 UNMEASURED = "-"
@@ -124,7 +126,8 @@ def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, .
     """Return the attacks that the findings name and that were not run but can be; else the first of `STRONGEST`."""
     ran = {base_name(record.header.attack.name) for record in records}
     shown = max(record.header.diagnostics.get("shown", 0.0) for record in records)
-    aimed = any(record.header.target for record in records)
+    unfit = CANNOT_AIM if any(record.header.target for record in records) else set()
+    unfit = unfit | (CANNOT_MASK if any(record.header.mask for record in records) else set())
 
     infinite = any(each.diagnostic.name == INFINITE_GRADIENTS for each in found)
 
@@ -132,7 +135,7 @@ def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, .
         access = find_attack(name).access
         if infinite and access == "gradient":
             return False
-        if aimed and find_attack(name).algorithm in CANNOT_AIM:
+        if find_attack(name).algorithm in unfit:
             return False
         return name not in ran and (not shown or (access in COUNTED and COUNTED.index(access) + 1 >= shown))
 

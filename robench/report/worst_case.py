@@ -38,6 +38,7 @@ class WorstCase:
             "norm": self.header.threat.norm,
             "eps": self.header.threat.text,
             "target": self.header.target or None,
+            "mask": self.header.mask and self.header.mask.model_dump(),
             "n": self.header.n,
             "robust_accuracy": round(self.robust_accuracy, 4),
             "ci_low": round(self.interval[0], 4),
@@ -55,15 +56,15 @@ def worst_case(records: Sequence[Record], known: Mapping[str, float] | None = No
         known: indicators of trust that no record holds, for example of attacks that could not run.
 
     Raises:
-        IncompleteError: there are no records, or they differ in network, examples, threat model or target.
+        IncompleteError: there are no records, or they differ in network, examples, threat model, mask or target.
     """
     if not records:
         raise IncompleteError("no attack was run, so there is no worst case: print the report for the reasons.")
     keys = [record.comparison_key for record in records]
-    shared = [(key.data, key.norm, key.eps, key.target) for key in keys]
+    shared = [(key.data, key.norm, key.eps, key.target, key.mask) for key in keys]
     if len({(record.network, *key) for record, key in zip(records, shared, strict=True)}) > 1:
         raise IncompleteError(
-            "records of different networks, examples, threat models or targets have no common worst case."
+            "records of different networks, examples, threat models, masks or targets have no common worst case."
         )
     robust = robust_to_all(records)
     names = tuple(record.header.attack.name for record in records)

@@ -30,6 +30,7 @@ from robench.specs.defenses import (
     list_models,
 )
 from robench.specs.diagnostic import LEVELS, Diagnostic, Level, diagnostics
+from robench.specs.mask import MaskSummary
 from robench.specs.network import NetworkSpec
 from robench.specs.threat import NORMS, ORDERS, Norm, ThreatModel
 
@@ -50,6 +51,7 @@ __all__ = [
     "Head",
     "Input",
     "Level",
+    "MaskSummary",
     "NetworkSpec",
     "Norm",
     "Normalisation",

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from robench.errors import InputError
 from robench.numerics.stats import wilson
-from robench.specs import AttackSpec, Normalisation, ThreatModel, digest, fraction
+from robench.specs import AttackSpec, MaskSummary, Normalisation, ThreatModel, digest, fraction
 from robench.specs.base import Declared, build
 from robench.store.rows import Column, Rows, robust_after
 
@@ -48,6 +48,8 @@ class Header(Hashed):
     `target` names the class that the attack aimed at: a class number, `least-likely`, or `given:` and the SHA-256 of
     one class per example; it is empty if any wrong class was a success. With a target, `robust` means: correct on the
     clean example and not turned into the target.
+
+    `mask` describes the values that attacks might change; it is None if all values might change.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -80,6 +82,7 @@ class Header(Hashed):
     normalisation: Normalisation | None = None
     remark: str = ""
     target: str = ""
+    mask: MaskSummary | None = None
 
     @property
     def model_identity(self) -> str:
@@ -92,17 +95,21 @@ class Header(Hashed):
             "search": self.search == "plain",
             "normalisation": self.normalisation is None,
             "target": not self.target,
+            "mask": self.mask is None,
             "remark": not self.remark,
         }
         return self.model_dump(by_alias=True, exclude={name for name, left_out in silent.items() if left_out})
 
     @property
     def goal(self) -> str:
-        """Threat model and target in words, e.g. `linf 0.2, target 3`."""
-        if not self.target:
-            return str(self.threat)
-        kind, _, sha256 = self.target.partition(":")
-        return f"{self.threat}, target {f'{kind} {sha256[:SHORT]}' if sha256 else kind}"
+        """Threat model, target and mask in words, e.g. `linf 0.2, target 3`."""
+        said = [str(self.threat)]
+        if self.target:
+            kind, _, sha256 = self.target.partition(":")
+            said.append(f"target {f'{kind} {sha256[:SHORT]}' if sha256 else kind}")
+        if self.mask:
+            said.append(f"{self.mask} (mask {self.mask.sha256[:SHORT]})")
+        return ", ".join(said)
 
 
 class ComparisonKey(NamedTuple):
@@ -114,6 +121,7 @@ class ComparisonKey(NamedTuple):
         seed: the seed of all random draws.
         precision: the precision of the search.
         target: the class that attacks aim at, as in a header.
+        mask: SHA-256 of the mask; empty without one.
     """
 
     data: str
@@ -122,6 +130,7 @@ class ComparisonKey(NamedTuple):
     seed: int
     precision: str
     target: str = ""
+    mask: str = ""
 
 
 class Record:
@@ -168,11 +177,12 @@ class Record:
     def comparison_key(self) -> ComparisonKey:
         """The settings that another record must share to stand in one table with this one.
 
-        The key holds the examples, the threat model, the seed, the precision and the target, not the network.
+        The key holds examples, threat model, seed, precision, target and mask, not the network.
         """
         header = self.header
         data, threat = digest(header.identity["data"]), header.threat
-        return ComparisonKey(data, threat.norm, threat.eps, header.seed, header.precision, header.target)
+        mask = header.mask.sha256 if header.mask else ""
+        return ComparisonKey(data, threat.norm, threat.eps, header.seed, header.precision, header.target, mask)
 
     def after(self, steps: int) -> "Record":
         """Return the verdicts had the attack stopped after `steps` steps, under the same header and without a path.
@@ -256,6 +266,7 @@ def _contradictions(header: Header) -> Iterator[str]:
         "seed": (header.seed, identity.get("seed")),
         "precision": (header.precision, identity.get("precision")),
         "target": (header.target, identity.get("target", "")),
+        "mask": (header.mask.sha256 if header.mask else None, identity.get("mask")),
         "dataset": (header.dataset, data.get("name")),
         "number of examples": (header.n, data.get("n")),
     }

@@ -21,6 +21,7 @@ from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective, margin
 from robench.numerics.randomness import ExampleRandom
 from robench.specs import find_attack
+from tests.support import toys
 from tests.support.marks import slow
 from tests.support.networks import CPU
 from tests.support.optima import exact, grey, linear
@@ -245,13 +246,19 @@ def test_rays_reaches_small_radii_on_many_pixels():
         assert not survives(model, x[part], y[part], spec, "linf", 1.05 * float(optimum[one])), one
 
 
+@pytest.mark.parametrize("name", ["nes-80", "spsa-80"])
+def test_estimates_end_when_the_last_examples_break_together(name):
+    report = toys.evaluate(x=toys.X[:1], y=toys.Y[:1], eps=0.5, attacks=[name])
+    assert report[name].robust_accuracy == 0
+
+
 @pytest.mark.parametrize("size", [9, 64, 768, 784, 3072])
 def test_every_trial_of_rays_flips_something(size):
     level, block = torch.tensor([0]), torch.tensor([-1])
-    ray, turned = torch.ones(1, size), 0
+    ray, place, turned = torch.ones(1, size), torch.arange(size)[None, :], 0
     for _ in range(3 * size):
         level, block = _next(level, block, size)
-        assert (_flipped(ray, level, block) != ray).any(), (level, block)
+        assert (_flipped(ray, level, block, place, size) != ray).any(), (level, block)
         turned += int(level == 0)
     assert turned >= 1
 

@@ -55,11 +55,12 @@ def among(x: Tensor, k: int, seed: int = 0, **how: float) -> tuple[Planes, Tenso
     return model, x, model(x).argmax(1)
 
 
-def exact(model: Planes, x: Tensor, y: Tensor, norm: str) -> Tensor:
-    """The distance to the nearest boundary of any class, in float64."""
+def exact(model: Planes, x: Tensor, y: Tensor, norm: str, mask: Tensor | None = None) -> Tensor:
+    """The distance to the nearest boundary of any class, along the values that may change, in float64."""
     w, b = model.w.detach().double(), model.b.detach().double()
     z = x.double().flatten(1) @ w.T + b
     lead, normals = z.gather(1, y[:, None]) - z, w[y][:, None] - w
+    normals = normals if mask is None else normals * mask.flatten(1)[:, None]
     length = normals.abs().sum(2) if norm == "linf" else normals.norm(dim=2)
     return (lead / length).masked_fill(nn.functional.one_hot(y, len(b)).bool(), float("inf")).amin(1)
 
@@ -76,12 +77,14 @@ class Nearest(Oracle):
             self.near.scatter_reduce_(0, chunk_rows, away, "amin")
 
 
-def nearest(model: nn.Module, x: Tensor, y: Tensor, attack: str | AttackSpec, norm: Norm, **params) -> Tensor:
+def nearest(
+    model: nn.Module, x: Tensor, y: Tensor, attack: str | AttackSpec, norm: Norm, mask=None, **params
+) -> Tensor:
     """The smallest distance (N,) at which a minimum-norm attack finds each example misclassified."""
     spec = find_attack(attack) if isinstance(attack, str) else attack
     steps = params.pop("steps", spec.steps)
     spec = spec.model_copy(update={"params": {**spec.params, **params}, "steps": steps, "restarts": 1})
-    algorithm, ball, ids = algorithms.bind(spec), Ball(x, norm, 1.0), torch.arange(len(x))
+    algorithm, ball, ids = algorithms.bind(spec), Ball(x, norm, 1.0, mask), torch.arange(len(x))
     with frozen_network(model, CPU) as frozen:
         oracle = Nearest(
             frozen,

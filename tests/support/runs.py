@@ -17,7 +17,17 @@ from tests.support.networks import CPU
 
 
 def attack(
-    frozen, split, spec, batch_size=128, order=None, chunk_size=540, seed=0, threat="0.2", norm="linf", target=None
+    frozen,
+    split,
+    spec,
+    batch_size=128,
+    order=None,
+    chunk_size=540,
+    seed=0,
+    threat="0.2",
+    norm="linf",
+    target=None,
+    mask=None,
 ):
     """All verdicts in the split's own order, whatever order and chunks they were computed in."""
     batcher = MicroBatcher(batch_size)
@@ -30,11 +40,8 @@ def attack(
     for at in order.split(chunk_size):
         x, y, ids = split.x[at], split.y[at], split.ids[at]
         clean = judge.predict(x).argmax(1)
-        parts.append(
-            attack_chunk(
-                job, Chunk(x, y, ids, clean, None if target is None else target[at]), judge, lambda *_: None
-            ).rows
-        )
+        aimed, masked = (None if each is None else each[at] for each in (target, mask))
+        parts.append(attack_chunk(job, Chunk(x, y, ids, clean, aimed, masked), judge, lambda *_: None).rows)
     return join(parts).ordered(split.ids.numpy())
 
 

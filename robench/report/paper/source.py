@@ -125,8 +125,8 @@ class VerdictSource:
     @cached_property
     def _records(self) -> list[Record]:
         everything = load(self.results, published=self.published)
-        mine = [each for each in everything if each.header.dataset == self.dataset and not each.header.target]
-        return self.narrowing.of(mine)
+        mine = [each for each in everything if each.header.dataset == self.dataset]
+        return self.narrowing.of([each for each in mine if not each.header.target and not each.header.mask])
 
     @cached_property
     def _usual(self) -> ComparisonKey | None:
