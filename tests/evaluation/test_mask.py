@@ -28,7 +28,7 @@ from robench.report.worst_case import worst_case
 from robench.specs import ThreatModel, digest, find_attack, find_card
 from robench.specs.mask import MaskSummary
 from robench.store import Store, read, read_file
-from robench.store.published import from_line, to_line
+from robench.store.published import from_data, to_data
 from tests.support.networks import CPU
 from tests.support.runs import attack
 from tests.support.toys import Toy, X, Y, evaluate, refusal
@@ -189,11 +189,11 @@ def test_records_with_other_masks_never_stand_together(half, free):
     found = groups([one, other, plain])
     assert [len(group.defenses) for group in found] == [1, 1, 1]
     assert len({group.heading for group in found}) == 3
-    again = from_line(to_line(one), "here")
+    again = from_data(to_data(one), "here")
     assert (again.header.mask, again.comparison_key) == (one.header.mask, one.comparison_key)
-    line = {**json.loads(to_line(one)), "mask": other.header.mask.model_dump()}
+    line = {**json.loads(to_data(one)), "mask": other.header.mask.model_dump()}
     with pytest.raises(InputError, match="its mask contradicts its identity"):
-        from_line(json.dumps(line), "here")
+        from_data(json.dumps(line), "here")
 
 
 def test_no_hash_of_a_published_record_has_changed():
