@@ -12,6 +12,7 @@ import torch
 
 from robench.data import cifar10, cifar10_c, find_corrupted, open_corrupted
 from robench.data.corrupted import CORRUPTIONS, EXTRA, KNOWN
+from robench.data.npy_files import NpyFile
 from robench.data.split import Split
 from tests.support.refusals import refused
 
@@ -130,8 +131,8 @@ def test_a_folder_goes_before_the_archive_and_extra_corruptions_go_last(tmp_path
 def test_no_more_than_one_severity_is_in_memory(tmp_path, monkeypatch):
     plant(tmp_path)
     sizes = []
-    read = cifar10_c._array
-    monkeypatch.setattr(cifar10_c, "_array", lambda *args: sizes.append(len(found := read(*args))) or found)
+    read = NpyFile.rows
+    monkeypatch.setattr(NpyFile, "rows", lambda *args: sizes.append(len(found := read(*args))) or found)
     cifar10_c.find(tmp_path, N).load("fog", 3)
     assert sizes == [5 * N, N]  # labels, then images
 
