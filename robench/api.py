@@ -14,6 +14,9 @@ from robench.classifiers import load_model
 from robench.classifiers.normalised import normalised
 from robench.classifiers.service import AskError, Service
 from robench.classifiers.single_logit import with_two_logits
+from robench.data.about import NOTHING
+from robench.data.described import described, dim
+from robench.data.given import given
 from robench.data.split import Split
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
@@ -49,7 +52,7 @@ __all__ = ["Service", "evaluate", "evaluate_corruptions", "list_attacks", "list_
 def evaluate(
     model: nn.Module | Callable[[Tensor], Any],
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     eps: str | float,
     norm: str | float = "linf",
@@ -57,6 +60,7 @@ def evaluate(
     battery: str = "paper",
     attacks: Sequence[str | AttackSpec] | None = None,
     ids: Any = None,
+    limit: int | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: Precision = "fp32",
@@ -80,8 +84,10 @@ def evaluate(
         model: maps images in [0, 1] to logits (N, K); in evaluation mode; unchanged afterwards. Or any callable
             that answers with scores or labels, a remote service perhaps: see `robench.Service`. Attacks that need
             more than a callable shows are skipped.
-        x: images in [0, 1], float, (N, C, H, W); array or tensor.
-        y: class numbers, integers, (N,).
+        x: images in [0, 1], float, (N, C, H, W), array or tensor. Or a dataset or loader that gives images in [0, 1]
+            or bytes, with labels, without random transforms: of torch, torchvision or Hugging Face, or a list of pairs.
+            It is read in the dataset's own order, whatever order a loader draws.
+        y: class numbers (N,), or one-hot rows (N, K); leave it out for a dataset or loader.
         eps: the radius, "8/255" or a number.
         norm: "linf" or "l2"; or infinity or 2.
         target: the class that every attack aims at: one for all examples, one for each example, or "least-likely", the
@@ -92,6 +98,8 @@ def evaluate(
         battery: named list of attacks, used unless `attacks` is given.
         attacks: names of declared attacks, or your own stanzas.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
+        limit: number of examples to take, every class in proportion, the same for every network; None for all. A
+            dataset that keeps its labels in `targets` is asked for these images only.
         seed: seed of all random draws.
         device: "auto", "cpu", "cuda", "cuda:1".
         precision: precision of the search; verdicts are always given in float32.
@@ -117,7 +125,7 @@ def evaluate(
     Raises:
         InputError: something is wrong with the network, the data or the settings; the message says what.
     """
-    split = Split.checked("data", x, y, ids)
+    split = _examples(x, y, ids, limit)
     threat = ThreatModel.parse(norm, eps)
     specs = battery_attacks(battery) if attacks is None else _specs(attacks)
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
@@ -147,7 +155,7 @@ def evaluate(
     if results is None:
         for result in outcome.results:
             result.record.path = None
-    evaluation = Evaluation.of(outcome)
+    evaluation = Evaluation.of(outcome, described(split) if split.about != NOTHING else "")
     if evaluation.results and evaluation.worst_case.trust.level == LEVELS[-1]:
         warnings.warn(f"the worst case is {evaluation.worst_case.trust.sentence()}", stacklevel=2)
     return evaluation
@@ -156,10 +164,11 @@ def evaluate(
 def evaluate_corruptions(
     model: nn.Module,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     spatial: bool = False,
     ids: Any = None,
+    limit: int | None = None,
     seed: int = 0,
     device: str = "auto",
     batch_size: int | None = None,
@@ -172,10 +181,11 @@ def evaluate_corruptions(
 
     Args:
         model: maps images in [0, 1] to logits (N, K); in evaluation mode; unchanged afterwards.
-        x: images in [0, 1], float, (N, 1 or 3, H, W); array or tensor.
-        y: class numbers, integers, (N,).
+        x: images in [0, 1], float, (N, 1 or 3, H, W); array or tensor. Or a dataset or loader, as for `evaluate`.
+        y: class numbers (N,), or one-hot rows (N, K); leave it out for a dataset or loader.
         spatial: take the worst of a grid of rotations and translations, instead of the fifteen corruptions.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
+        limit: number of examples to take, every class in proportion; None for all.
         seed: seed of all random draws.
         device: "auto", "cpu", "cuda", "cuda:1".
         batch_size: examples per micro-batch; found automatically by default, halved if memory runs out.
@@ -187,7 +197,7 @@ def evaluate_corruptions(
     Raises:
         InputError: something is wrong with the network, the data or the settings; the message says what.
     """
-    split = Split.checked("data", x, y, ids)
+    split = _examples(x, y, ids, limit)
     settings = Settings(seed, device=device, batch_size=batch_size)
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
@@ -202,6 +212,14 @@ def evaluate_corruptions(
         except AskError as error:
             raise (error.__cause__ or error) from None
     return CorruptionReport(under_test.model, Sweep(tuple(lines)))
+
+
+def _examples(x: Any, y: Any, ids: Any, limit: int | None) -> Split:
+    """Return the user's examples, and warn if their values end far below 1."""
+    split = given(x, y, ids, limit)
+    if doubt := dim(split):
+        warnings.warn(f"{doubt}.", stacklevel=3)
+    return split
 
 
 def _subject(
