@@ -14,10 +14,12 @@ from robench.classifiers import load_model
 from robench.classifiers.normalised import normalised
 from robench.classifiers.service import AskError, Service
 from robench.classifiers.single_logit import with_two_logits
+from robench.classifiers.user_images import fitted
 from robench.data.about import NOTHING
 from robench.data.described import described, dim
 from robench.data.given import given
 from robench.data.split import Split
+from robench.devices import pick_device
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
 from robench.evaluation.budget import cap_queries
@@ -132,6 +134,7 @@ def evaluate(
     settings = Settings(seed, precision, device, batch_size, chunk_size, search=search)
     require_engine(engine, ray_address, search)
     under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit)
+    split = split if y is not None else _fitted(split, under_test, device)
     _check_substitutes(substitutes)
     if engine == "ray" and under_test.service:
         raise InputError("a service is asked by one process, which counts its queries: leave engine='ray' out.")
@@ -202,6 +205,7 @@ def evaluate_corruptions(
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
     under_test = _subject(model, results is not None, given=_input(mean, std), single_logit=single_logit)
+    split = split if y is not None else _fitted(split, under_test, device)
     with ExitStack() as stack:
         folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
         require_writable(folder / "raw", "results")
@@ -220,6 +224,11 @@ def _examples(x: Any, y: Any, ids: Any, limit: int | None) -> Split:
     if doubt := dim(split):
         warnings.warn(f"{doubt}.", stacklevel=3)
     return split
+
+
+def _fitted(split: Split, under_test: NetworkUnderTest, device: str) -> Split:
+    """Return a dataset's grey images with one channel if the network takes one."""
+    return split if under_test.service else fitted(split, under_test.load(), pick_device(device))
 
 
 def _subject(

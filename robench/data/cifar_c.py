@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robench.data.corrupted import DatasetNotFound, in_order, require, summary
+from robench.data.corrupted import COMMON, DatasetNotFound, require, summary
 from robench.data.counterparts import in_one_order, thumbnails
 from robench.data.npy_files import Archive, Folder, NpyFile, Publication, Source
 from robench.data.split import Split
@@ -77,6 +77,8 @@ def find_edition(edition: Edition, data_dir: Path, count: int = COUNT) -> "Cifar
 
 class CifarC:
     """CIFAR-10-C or CIFAR-100-C, read one corruption and severity at a time."""
+
+    family = COMMON
 
     def __init__(self, edition: Edition, source: Source, data_dir: Path, count: int) -> None:
         self.edition, self.source, self.data_dir, self.count = edition, source, data_dir, count
@@ -142,6 +144,9 @@ class CifarC:
         last = self.edition.classes - 1
         low, high = labels.min(), labels.max()
         file.require(low >= 0 and high <= last, f"holds labels from {low} to {high}, expected 0 to {last}")
+        if self.count == COUNT:
+            classes = len(np.unique(labels))
+            file.require(classes == last + 1, f"holds labels of {classes} classes, expected {last + 1}")
         blocks = labels.reshape(len(SEVERITIES), self.count)
         for severity, block in zip(SEVERITIES, blocks, strict=True):
             same = np.array_equal(block, blocks[0])
@@ -191,4 +196,4 @@ class CifarC:
 
 def _corruptions(source: Source) -> list[str]:
     """Return the names of the corruptions in a folder or archive, in the paper's order."""
-    return in_order(name.removesuffix(".npy") for name in source.names)
+    return COMMON.in_order(name.removesuffix(".npy") for name in source.names)

@@ -8,6 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -226,7 +227,7 @@ def held(draw):
         "levels": lambda x: x.astype(np.int64),
     }
     image = draw(st.sampled_from(sorted({*images} - ({"pillow"} if channels == 13 else set()))))
-    numbers = {
+    numbers: dict[str, Any] = {
         "int": int, "float": float, "tensor": torch.tensor, "column": lambda y: np.array([y]), "text": str,
         "one-hot": lambda y: np.eye(3)[y], "half": lambda y: y + 0.5, "none": lambda y: None,
         "negative": lambda y: int(y) - 1,

@@ -41,6 +41,10 @@ class Listed(Dataset):
     def __init__(self, make, n=N):
         self.make, self.n, self.read = make, n, []
 
+    def keep(self, labels):
+        self.targets = labels.tolist()
+        return self
+
     def __len__(self):
         return self.n
 
@@ -69,8 +73,6 @@ class Twos(Sampler):
 
 class Columns:
     """A Hugging Face dataset, as far as it is used."""
-
-    column_names = ("image", "label")
 
     def __init__(self):
         self.column_names = ["image", "label", "id"]
@@ -164,11 +166,10 @@ def test_a_sampler_of_some_examples_keeps_their_numbers():
 
 
 def test_a_limit_reads_no_other_images_where_labels_are_kept():
-    kept = Listed(pair)
-    kept.targets = LABELS.tolist()
+    kept = Listed(pair).keep(LABELS)
     chosen = given(kept, limit=8).ids.tolist()
     assert {*kept.read} == {*chosen}
-    kept.targets = LABELS[::-1].tolist()  # not those that come with the images
+    kept.keep(LABELS[::-1])  # not those that come with the images
     assert given(kept, limit=8).ids.tolist() == chosen
 
 
@@ -254,6 +255,14 @@ def test_evaluate_takes_a_loader_and_says_how_it_was_read(tmp_path):
     assert again.results[0].source == "stored"
     few = robench.evaluate(Toy(), TensorDataset(x, y), limit=4, **options)
     assert few.results[0].record.header.n == 4
+
+
+def test_grey_images_with_three_channels_fit_a_network_that_takes_one():
+    x = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    grey = TensorDataset(x.expand(-1, 3, -1, -1), Toy()(x).argmax(1))
+    report = robench.evaluate(Toy(), grey, attacks=["fgsm"], eps=0.01)
+    assert report["fgsm"].clean_accuracy == 100
+    assert "grey images given as one channel" in str(report)
 
 
 def test_values_that_end_far_below_one_are_doubted():
