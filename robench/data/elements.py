@@ -58,8 +58,10 @@ class Reader:
         """
         image, label, extra = self._parts(element)
         if self.batched or isinstance(image, list | tuple) or getattr(image, "ndim", 0) == BATCH_DIMS:
-            if len(image) != len(label):
-                raise InputError(f"{self.what} gives {len(image)} images but {len(label)} labels in a batch: {MEND}.")
+            if len(image) != _count(label):
+                raise InputError(
+                    f"{self.what} gives {len(image)} images but {_count(label)} labels in a batch: {MEND}."
+                )
             for one, its in zip(image, label, strict=True):
                 yield Example(*self._pixels(one, its), extra)
         else:
@@ -114,3 +116,10 @@ class Reader:
         except OSError as error:
             raise InputError(f"{self.what}: an image cannot be read ({error}): restore it or take it out.") from error
         return pixels[..., :1] if grey else pixels
+
+
+def _count(labels: Any) -> int:
+    """Return the number of a batch's labels; 0 if they are one number."""
+    if isinstance(labels, list | tuple):
+        return len(labels)
+    return len(labels) if getattr(labels, "ndim", 0) else 0

@@ -46,7 +46,7 @@ def opened(data: Any) -> Opened:
         return _loader(data)
     what = type(data).__name__
     if isinstance(data, list | tuple) and data and getattr(data[0], "ndim", 0) > 2:
-        return Opened("the batch", data, lambda places: [data], None)
+        return Opened("the batch", data, lambda places: [data], None, batched=True)
     if isinstance(data, Mapping):
         raise InputError(f"x is a {what} with {', '.join(map(str, data))}: give one of them.")
     if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):

@@ -129,6 +129,7 @@ SAME = {
     "list of pairs": [(X[at], Y[at]) for at in range(N)],
     "list of batches": [(X[:30], Y[:30]), (X[30:], Y[30:])],
     "one batch": (X, Y),
+    "a list of two": [X, Y],
     "columns": Columns(),
 }
 
@@ -224,6 +225,7 @@ REFUSED = {
     "keys": (Listed(lambda at: {"photo": X[at], "label": 0}), "gives the keys photo, label, expected one of image"),
     "a dictionary of splits": ({"train": WHOLE, "test": WHOLE}, "dict with train, test: give one"),
     "a generator": ((pair(at) for at in range(N)), "read only once"),
+    "one label for a batch": (Listed(lambda at: (X, 3)), "gives 40 images but 0 labels in a batch"),
     "a number": (3, "x is a int: expected images and labels, a Dataset or a DataLoader"),
     "arrays alone": (X, "the labels are missing"),
 }
@@ -236,6 +238,13 @@ def test_what_does_not_fit_is_one_sentence(case):
         given(data, limit=5 if "limit" in case else None)
     assert str(raised.value).endswith(".")
     assert "\n" not in str(raised.value)
+
+
+def test_ids_may_be_given_and_grey_batches_need_no_channels():
+    split = given(WHOLE, ids=range(100, 100 + N), limit=7)
+    assert split.ids.tolist() == given(X, Y, ids=range(100, 100 + N), limit=7).ids.tolist()
+    assert torch.equal(split.x[:], X[split.ids - 100])
+    assert torch.equal(given((X[:, 0], Y)).x[:], X[:, :1])
 
 
 def test_labels_of_a_dataset_are_not_given_twice():
