@@ -99,7 +99,7 @@ def list_datasets(as_json: AsJson = False) -> None:
             "name": d.name,
             "shape": "x".join(map(str, d.shape or ())),
             "classes": d.classes,
-            "threat": "" if d.threat is None else str(d.threat),
+            "threat": str(d.threat),
             "about": d.about,
         }
         for d in DATASETS.values()

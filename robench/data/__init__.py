@@ -182,6 +182,7 @@ DATASETS = {
             about="64x64 colour images of 200 classes of ImageNet, 100,000 training; 10,000 validation images as test",
             shape=(3, 64, 64),
             classes=200,
+            threat=ThreatModel.parse("linf", "8/255"),
             loader="robench.data.tiny_imagenet",
             partly=True,
         ),

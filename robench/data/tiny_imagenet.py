@@ -7,6 +7,7 @@ class, in the order of their file names, as in Tiny-ImageNet-C.
 from pathlib import Path
 
 from robench.data.about import About
+from robench.data.annotated import NAMES
 from robench.data.decode import Encoded
 from robench.data.decoded_split import split_of
 from robench.data.folder import listing, root
@@ -24,14 +25,14 @@ def load(part: str, data_dir: Path, limit: int | None = None, classes: int = CLA
 
     Args:
         part: 'train' or 'test' (the validation images).
-        data_dir: holds tiny-imagenet-200/, or its train/ and val/.
+        data_dir: holds tiny-imagenet-200/, or what is in it: wnids.txt, train/ and val/.
         limit: number of images to choose and decode.
         classes: number of classes.
 
     Raises:
         InputError: the folders are not there, or hold other classes.
     """
-    place = next((each for each in (data_dir / FOLDER, data_dir) if (each / "val").is_dir()), None)
+    place = next((each for each in (data_dir / FOLDER, data_dir) if (each / NAMES).is_file()), None)
     if place is None:
         raise InputError(
             f"Tiny-ImageNet is not in '{data_dir}': unpack tiny-imagenet-200.zip (cs231n.stanford.edu) there, or name "
