@@ -23,7 +23,7 @@ from robench.errors import InputError
 NAME = "data"
 """The name of the user's examples in Python."""
 TWICE = 32
-"""Number of examples that are read twice: chance hides from so many."""
+"""Number of examples that are read twice; a random flip goes unnoticed in one of four billion datasets."""
 
 
 def given(x: Any, y: Any = None, ids: Any = None, limit: int | None = None) -> Split:

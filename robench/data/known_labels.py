@@ -1,4 +1,4 @@
-"""What datasets tell about themselves without reading an image: labels, and the normalisation of their images."""
+"""Labels and normalisation that datasets tell without reading an image."""
 
 from collections.abc import Iterator
 from typing import Any

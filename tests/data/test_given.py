@@ -274,6 +274,14 @@ def test_grey_images_with_three_channels_fit_a_network_that_takes_one():
     assert "grey images given as one channel" in str(report)
 
 
+def test_corruptions_of_a_dataset_are_those_of_its_arrays():
+    x = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    y = Toy()(x).argmax(1)
+    held = robench.evaluate_corruptions(Toy(), DataLoader(TensorDataset(x, y), 4, shuffle=True), spatial=True, limit=3)
+    arrays = robench.evaluate_corruptions(Toy(), x, y, spatial=True, limit=3)
+    assert [line.hash for line in held.sweep.lines] == [line.hash for line in arrays.sweep.lines]
+
+
 def test_values_that_end_far_below_one_are_doubted():
     with pytest.warns(UserWarning) as seen:
         robench.evaluate(Toy(), torch.full((4, 1, 4, 4), 15 / 255), [0, 1, 2, 3], attacks=["fgsm"], eps=0.1)

@@ -14,6 +14,7 @@ from robench.data.split import Split
 from robench.evaluation.corruptions import Published, evaluate
 from robench.evaluation.request import NetworkUnderTest, Settings, network_identity
 from robench.report.corruptions import means
+from robench.report.page.corruptions import grids
 from robench.report.sweeps import Sweep, comparable_groups, sweeps
 from robench.specs.corruption_3d import CORRUPTIONS_3D
 from tests.support.refusals import refused
@@ -171,6 +172,10 @@ def test_the_two_sets_of_imagenet_are_never_merged(swept):
     assert table.title.startswith("Accuracy under 3D corruptions")
     assert "twelve" in table.notes[1]
     assert not swept_without(deep, "flash").complete
+    assert [(grid["origin"], len(grid["rows"])) for grid in grids(found, "imagenet")] == [
+        ("published 3D", 12),
+        ("published", 1),
+    ]
 
 
 def swept_without(sweep, name):
