@@ -94,7 +94,7 @@ def _read(source: Opened, ids: Any, limit: int | None) -> Split:
     if not each:
         raise InputError(f"{source.what} has no examples: give at least one.")
     source = _by_example(source, len(each))
-    labels = class_numbers(NAME, np.asarray(each)).numpy()
+    labels = class_numbers(NAME, each).numpy()
     places = _places(source, labels, limit)
     stack = _stacked(source, places)
     if not np.array_equal(class_numbers(NAME, stack.labels), labels[places]):
