@@ -14,9 +14,14 @@ from robench.classifiers import load_model
 from robench.classifiers.normalised import normalised
 from robench.classifiers.service import AskError, Service
 from robench.classifiers.single_logit import with_two_logits
+from robench.classifiers.user_images import fitted
+from robench.data.about import NOTHING
+from robench.data.described import described, dim
+from robench.data.given import given
 from robench.data.mask import fitted_mask
 from robench.data.mask_values import MaskValues, exact
 from robench.data.split import Split
+from robench.devices import pick_device
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
 from robench.evaluation.budget import cap_queries
@@ -51,7 +56,7 @@ __all__ = ["Service", "evaluate", "evaluate_corruptions", "list_attacks", "list_
 def evaluate(
     model: nn.Module | Callable[[Tensor], Any],
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     eps: str | float,
     norm: str | float = "linf",
@@ -60,6 +65,7 @@ def evaluate(
     battery: str = "paper",
     attacks: Sequence[str | AttackSpec] | None = None,
     ids: Any = None,
+    limit: int | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: Precision = "fp32",
@@ -83,8 +89,10 @@ def evaluate(
         model: maps images in [0, 1] to logits (N, K); in evaluation mode; unchanged afterwards. Or any callable
             that answers with scores or labels, a remote service perhaps: see `robench.Service`. Attacks that need
             more than a callable shows are skipped.
-        x: images in [0, 1], float, (N, C, H, W); array or tensor.
-        y: class numbers, integers, (N,).
+        x: images in [0, 1], float, (N, C, H, W), array or tensor. Or a dataset or loader that gives images in [0, 1]
+            or bytes, with labels, without random transforms: of torch, torchvision or Hugging Face, or a list of pairs.
+            It is read in the dataset's own order, whatever order a loader draws.
+        y: class numbers (N,), or one-hot rows (N, K); leave it out for a dataset or loader.
         eps: the radius, "8/255" or a number.
         norm: "linf" or "l2"; or infinity or 2.
         target: the class that every attack aims at: one for all examples, one for each example, or "least-likely", the
@@ -98,6 +106,8 @@ def evaluate(
         battery: named list of attacks, used unless `attacks` is given.
         attacks: names of declared attacks, or your own stanzas.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
+        limit: number of examples to take, every class in proportion, the same for every network; None for all. A
+            dataset that keeps its labels in `targets` is asked for these images only.
         seed: seed of all random draws.
         device: "auto", "cpu", "cuda", "cuda:1".
         precision: precision of the search; verdicts are always given in float32.
@@ -123,13 +133,14 @@ def evaluate(
     Raises:
         InputError: something is wrong with the network, the data or the settings; the message says what.
     """
-    split = Split.checked("data", x, y, ids)
+    split = _examples(x, y, ids, limit)
     threat = ThreatModel.parse(norm, eps)
     specs = battery_attacks(battery) if attacks is None else _specs(attacks)
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size, search=search)
     require_engine(engine, ray_address, search)
     under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit)
+    split = split if y is not None else _fitted(split, under_test, device)
     _check_substitutes(substitutes)
     if engine == "ray" and under_test.service:
         raise InputError("a service is asked by one process, which counts its queries: leave engine='ray' out.")
@@ -154,7 +165,7 @@ def evaluate(
     if results is None:
         for result in outcome.results:
             result.record.path = None
-    evaluation = Evaluation.of(outcome)
+    evaluation = Evaluation.of(outcome, described(split) if split.about != NOTHING else "")
     if evaluation.results and evaluation.worst_case.trust.level == LEVELS[-1]:
         warnings.warn(f"the worst case is {evaluation.worst_case.trust.sentence()}", stacklevel=2)
     return evaluation
@@ -163,10 +174,11 @@ def evaluate(
 def evaluate_corruptions(
     model: nn.Module,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     spatial: bool = False,
     ids: Any = None,
+    limit: int | None = None,
     seed: int = 0,
     device: str = "auto",
     batch_size: int | None = None,
@@ -179,10 +191,11 @@ def evaluate_corruptions(
 
     Args:
         model: maps images in [0, 1] to logits (N, K); in evaluation mode; unchanged afterwards.
-        x: images in [0, 1], float, (N, 1 or 3, H, W); array or tensor.
-        y: class numbers, integers, (N,).
+        x: images in [0, 1], float, (N, 1 or 3, H, W); array or tensor. Or a dataset or loader, as for `evaluate`.
+        y: class numbers (N,), or one-hot rows (N, K); leave it out for a dataset or loader.
         spatial: take the worst of a grid of rotations and translations, instead of the fifteen corruptions.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
+        limit: number of examples to take, every class in proportion; None for all.
         seed: seed of all random draws.
         device: "auto", "cpu", "cuda", "cuda:1".
         batch_size: examples per micro-batch; found automatically by default, halved if memory runs out.
@@ -194,11 +207,12 @@ def evaluate_corruptions(
     Raises:
         InputError: something is wrong with the network, the data or the settings; the message says what.
     """
-    split = Split.checked("data", x, y, ids)
+    split = _examples(x, y, ids, limit)
     settings = Settings(seed, device=device, batch_size=batch_size)
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
     under_test = _subject(model, results is not None, given=_input(mean, std), single_logit=single_logit)
+    split = split if y is not None else _fitted(split, under_test, device)
     with ExitStack() as stack:
         folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
         require_writable(folder / "raw", "results")
@@ -209,6 +223,19 @@ def evaluate_corruptions(
         except AskError as error:
             raise (error.__cause__ or error) from None
     return CorruptionReport(under_test.model, Sweep(tuple(lines)))
+
+
+def _examples(x: Any, y: Any, ids: Any, limit: int | None) -> Split:
+    """Return the user's examples, and warn if their values end far below 1."""
+    split = given(x, y, ids, limit)
+    if doubt := dim(split):
+        warnings.warn(f"{doubt}.", stacklevel=3)
+    return split
+
+
+def _fitted(split: Split, under_test: NetworkUnderTest, device: str) -> Split:
+    """Return a dataset's grey images with one channel if the network takes one."""
+    return split if under_test.service else fitted(split, under_test.load(), pick_device(device))
 
 
 def _subject(

@@ -92,8 +92,9 @@ def list_batteries(as_json: AsJson = False) -> None:
 def list_datasets(as_json: AsJson = False) -> None:
     """List known datasets."""
     from robench.data import DATASETS
+    from robench.data.published import PUBLISHED
 
-    rows = (
+    rows = [
         {
             "name": d.name,
             "shape": "x".join(map(str, d.shape or ())),
@@ -102,7 +103,10 @@ def list_datasets(as_json: AsJson = False) -> None:
             "about": d.about,
         }
         for d in DATASETS.values()
-    )
+    ]
+    for each in PUBLISHED.values():
+        like = next(row for row in rows if row["name"] == each.dataset)
+        rows.append(like | {"name": each.name, "threat": "", "about": each.about})
     _list("datasets", rows, as_json)
 
 
@@ -199,10 +203,13 @@ def show_battery(name: str) -> None:
     """Show a battery: its attacks in order."""
     from robench.specs import battery_attacks, find_battery
     from robench.specs.corruption import corruptions, extra_corruptions, find_corruption
+    from robench.specs.corruption_3d import CORRUPTIONS_3D
 
     typer.echo(f"{name}: {find_battery(name).about}")
     listed = {"published": corruptions, "generated": corruptions, "extra": extra_corruptions}
     for each in listed.get(find_battery(name).corruptions, list)():
         typer.echo(f"  {each:20} {find_corruption(each).about}")
+    for each, meaning in CORRUPTIONS_3D.items() if find_battery(name).corruptions == "3d" else ():
+        typer.echo(f"  {each:20} {meaning}")
     for spec in battery_attacks(name):
         typer.echo(f"  {spec.name:20} {spec.about}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from robench.evaluation.request import NetworkUnderTest, Settings
 
 
-Kind = Literal["generated", "published", "extra", "spatial"]
+Kind = Literal["generated", "published", "extra", "3d", "spatial"]
 """Kinds of corrupted images."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ORIGINS = get_args(Origin)
@@ -69,6 +69,9 @@ def corrupt(
         errors().print(f"{under_test.model} {text}", markup=False)
 
     sources = {kind: source_of(split, kind, data_dir) for kind in kinds}
+    for source in sources.values():
+        if source.lacking:
+            errors().print(source.lacking, markup=False, soft_wrap=True)
     return {
         source.origin if kind in ORIGINS else kind: evaluate(under_test, split, source, settings, results, say)
         for kind, source in sources.items()
@@ -76,13 +79,20 @@ def corrupt(
 
 
 def source_of(split: "Split", kind: Kind, data_dir: Path | None) -> "Source":
-    """Choose the corrupted images of a split: the published ones if they are asked for and present."""
-    from robench.data import find_corrupted
+    """Choose the corrupted images of a split: the published ones if they are asked for and present.
+
+    Raises:
+        DatasetNotFound: images of 3D corruptions are asked for, which nobody generates, and not there.
+        InputError: the published set is damaged.
+    """
+    from robench.data.published import find_corrupted, open_corrupted
     from robench.evaluation.corruptions import Generated, Published, RotatedTranslated
 
     if kind == "spatial":
         return RotatedTranslated()
     if kind == "extra":
         return Generated(split, extra_corruptions())
+    if kind == "3d":
+        return Published(open_corrupted(split.name, data_dir, "3d"), split.ids.tolist())
     found = find_corrupted(split.name, data_dir) if kind == "published" else None
     return Generated(split) if found is None else Published(found, split.ids.tolist())

@@ -13,7 +13,8 @@ import typer
 from robench.cli.app import app
 from robench.cli.options import DataDir, Models, Results
 from robench.cli.screens import output, show
-from robench.data import Dataset, open_corrupted
+from robench.data import Dataset
+from robench.data.published import PublishedSet
 from robench.errors import IncompleteError, RobenchError
 from robench.paths import require_writable
 from robench.report import Table
@@ -71,7 +72,8 @@ def doctor(
     """Show versions, devices, data and models, and what is missing."""
     import torch
 
-    from robench.data import CORRUPTED, DATASETS
+    from robench.data import DATASETS
+    from robench.data.published import PUBLISHED
     from robench.paths import data_root, default_results
     from robench.specs import EMBEDDED, list_models
 
@@ -91,9 +93,9 @@ def doctor(
             found, what = True, what.replace("PROBLEM", "not ready")
         sound &= found
         say(f"{'data ' + name:22} {what}")
-    for name in CORRUPTED:
-        what = _attempt(partial(_corrupted, name, data_dir))[1].replace("PROBLEM", "not ready")
-        say(f"{'data ' + name + '-c':22} {what}")
+    for name, published in PUBLISHED.items():
+        what = _attempt(partial(_corrupted, published, data_dir))[1].replace("PROBLEM", "not ready")
+        say(f"{'data ' + name:22} {what}")
     for name in list_models():
         found, what = _attempt(partial(_weights, name))
         sound &= found
@@ -119,12 +121,12 @@ def _attempt(look: Callable[[], str]) -> tuple[bool, str]:
 
 
 def _examples(dataset: Dataset, data_dir: Path | None) -> str:
-    split = dataset.load("test", data_dir, limit=100 if dataset.in_files else None)
-    return f"{len(split)} test examples{' looked at' if dataset.in_files else ''}, checksum holds"
+    split = dataset.load("test", data_dir, limit=100 if dataset.partly else None)
+    return f"{len(split)} test examples{' looked at' if dataset.partly else ''}, checksum holds"
 
 
-def _corrupted(name: str, data_dir: Path | None) -> str:
-    return open_corrupted(name, data_dir).describe()
+def _corrupted(published: PublishedSet, data_dir: Path | None) -> str:
+    return published.open(data_dir).describe()
 
 
 def _weights(name: str) -> str:

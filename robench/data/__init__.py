@@ -6,21 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from robench.data.class_names import CLASS_NAMES
+from robench.data.published import DEFAULT_DIR as DEFAULT_DIR
+from robench.data.published import PUBLISHED
+from robench.data.published import find_corrupted as find_corrupted
+from robench.data.published import open_corrupted as open_corrupted
 from robench.data.reading import AS_IT_IS, Reading
 from robench.errors import InputError, unknown
 from robench.paths import require_name
 from robench.specs import Card, ThreatModel, dataset_label
 
 if TYPE_CHECKING:
-    from robench.data.corrupted import CorruptedSet
     from robench.data.split import Split
     from robench.store import Column
 
 Part = Literal["train", "test"]
-
-
-DEFAULT_DIR = Path("data")
-"""The folder of downloaded datasets unless --data-dir names another."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +177,17 @@ DATASETS = {
             in_files=True,
             partly=True,
         ),
+        Dataset(
+            name="tiny-imagenet",
+            about="64x64 colour images of 200 classes of ImageNet, 100,000 training; 10,000 validation images as test",
+            shape=(3, 64, 64),
+            classes=200,
+            threat=ThreatModel.parse("linf", "8/255"),
+            loader="robench.data.tiny_imagenet",
+            partly=True,
+        ),
     )
 }
-
-
-CORRUPTED = {"cifar10": "robench.data.cifar10_c", "imagenet": "robench.data.imagenet_c"}
-"""Modules with `find(data_dir) -> CorruptedSet` for the published corrupted versions, by dataset."""
 
 
 USER_DATA = {"folder": "robench.data.folder", "npz": "robench.data.npz", "parquet": "robench.data.parquet"}
@@ -218,6 +222,12 @@ def find_dataset(name: str, reading: Reading = AS_IT_IS) -> Dataset:
     try:
         return DATASETS[name]
     except KeyError:
+        if name in PUBLISHED:
+            held = PUBLISHED[name]
+            raise InputError(
+                f"'{name}' holds corrupted test images of {held.dataset}: use --dataset {held.dataset} --battery "
+                f"{held.battery}."
+            ) from None
         kind = "folder" if Path(name).is_dir() else Path(name).suffix[1:]
         if kind in USER_DATA:
             raise InputError(f"unknown dataset '{name}': did you mean {kind}:{name}?") from None
@@ -252,32 +262,3 @@ def dataset_of(card: Card, reading: Reading = AS_IT_IS) -> Dataset:
         return find_dataset(card.data, reading)
     except InputError as error:
         raise InputError(f"{card.where}, key 'dataset': {error}") from error
-
-
-def open_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet":
-    """Open the published corrupted version of a dataset's test images.
-
-    Raises:
-        DatasetNotFound: none was published, or it is not there.
-        InputError: it is there, but damaged.
-    """
-    from robench.data.corrupted import DatasetNotFound
-
-    if name not in CORRUPTED:
-        raise DatasetNotFound(f"'{name}' has no published corrupted version, only {', '.join(CORRUPTED)} have.")
-    found: CorruptedSet = import_module(CORRUPTED[name]).find(data_dir or DEFAULT_DIR)
-    return found
-
-
-def find_corrupted(name: str, data_dir: Path | None = None) -> "CorruptedSet | None":
-    """Open the published corrupted version of a dataset's test images; return None if it is not there.
-
-    Raises:
-        InputError: it is there, but damaged.
-    """
-    from robench.data.corrupted import DatasetNotFound
-
-    try:
-        return open_corrupted(name, data_dir)
-    except DatasetNotFound:
-        return None

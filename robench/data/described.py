@@ -5,6 +5,8 @@ from robench.data.split import Split
 
 LOOKED_AT = 1 << 26
 """Number of pixel values from which the range is taken, from the beginning."""
+DIMMEST = 31 / 255
+"""Largest value up to which a scale of fewer than 8 bits is likelier than dark images."""
 
 
 def described(split: Split) -> str:
@@ -19,9 +21,20 @@ def described(split: Split) -> str:
         f"{name}: {len(split):,}{of} images, {size}",
         f"{len(split.y.unique())} classes",
         f"values {low:.3g} to {high:.3g}{where}",
+        *([DIM.format(f"{high:.3g}", round(255 * high))] if high <= DIMMEST else []),
         *about.notes,
     ]
     return "; ".join(parts) + "."
+
+
+DIM = "the largest value is {} ({} of 255): if it stands for white, divide by it"
+"""Doubt about the scale of images."""
+
+
+def dim(split: Split) -> str:
+    """Return a sentence, without its full stop, on images whose values end far below 1; empty if they do not."""
+    high = _range(split.x)[1]
+    return f"'{split.name}': {DIM.format(f'{high:.3g}', round(255 * high))}" if high <= DIMMEST else ""
 
 
 def _range(x: Images) -> tuple[float, float, int]:

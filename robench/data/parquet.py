@@ -1,6 +1,7 @@
 """Parquet files like those of Hugging Face: a column of encoded images, a column of class numbers."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None, re
     Args:
         name: of the dataset.
         path: a file, one of several shards, or their folder; each file has a column of images, bytes or
-            {bytes, path}, and a column of integer labels.
+            {bytes, path}, and a column of class numbers.
         part: 'test'; the files have no training part.
         limit: number of examples to choose and decode; None for all.
         reading: sizes and class names.
@@ -65,15 +66,18 @@ def _labels(path: Path, reading: Reading) -> list[int]:
             _column(path, schema.names, IMAGES)
             label = _column(path, schema.names, LABELS)
             _require_numbers(path, label, schema.field(label).type)
-            labels: list[int] = file.read([label])[label].to_pylist()
+            labels: list[Any] = file.read([label])[label].to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"'{path}' cannot be read ({error}): fetch it again.") from error
     for at, each in enumerate(labels):
-        if each is None or each < 0:
+        if each is None or not 0 <= each < math.inf:
             raise InputError(
                 f"'{path}', column '{label}', row {at}: {each} is no class number, so the example has no label: "
                 "leave such rows out, or name a split with labels."
             )
+        if each != int(each):
+            raise InputError(f"'{path}', column '{label}', row {at}: {each} is no whole number: save class numbers.")
+    labels = [int(each) for each in labels]
     by_name = _by_name(path, schema, label, reading)
     return labels if by_name is None else [_renumbered(path, by_name, each) for each in labels]
 
@@ -98,7 +102,7 @@ def _images(path: Path, rows: Sequence[int]) -> list[bytes]:
 
 
 def _require_numbers(path: Path, column: str, kind: pa.DataType) -> None:
-    if not pa.types.is_integer(kind):
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise InputError(f"'{path}', column '{column}': expected class numbers, found {kind}.")
 
 

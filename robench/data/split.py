@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robench.data.about import NOTHING, About
+from robench.data.labels import as_tensor, class_numbers, integers
 from robench.data.pixels import Images, Pixels, Rows, take
 from robench.errors import InputError
 from robench.store import Column, ids_sha256
@@ -50,7 +51,7 @@ class Split:
         Raises:
             InputError: dtype, range, shape, length or labels do not fit, or there is NaN; the message says which.
         """
-        images, labels = _images(name, x), _labels(name, y)
+        images, labels = _images(name, x), class_numbers(name, y)
         if not len(images):
             raise InputError(f"'{name}' has no examples: give at least one.")
         if len(labels) != len(images):
@@ -163,6 +164,14 @@ def first_rows(name: str, labels: Sequence[int], n: int | None) -> list[int]:
     return rows if n is None or n >= len(rows) else stratified(_key(name, SEED), labels, rows, n)
 
 
+def first_ids(labels: Sequence[int], ids: Sequence[int], n: int | None) -> list[int]:
+    """Return the places that `--limit n` takes, in order: those of `Split.first` on user data with these ids."""
+    if n is None or n >= len(ids):
+        return list(range(len(ids)))
+    chosen = set(stratified(_key("", SEED), dict(zip(ids, labels, strict=True)), list(ids), n))
+    return [place for place, each in enumerate(ids) if each in chosen]
+
+
 def _key(name: str, seed: int) -> str:
     return f"{name}/sample/{seed}"
 
@@ -184,7 +193,7 @@ def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[i
 def _images(name: str, x: Any) -> Images:
     if isinstance(x, Pixels):  # bytes cannot be out of range
         return x
-    images = _tensor(name, "images", x)
+    images = as_tensor(name, "images", x)
     if images.dim() != IMAGE_DIMS or 0 in images.shape[1:]:
         raise InputError(f"'{name}': images have shape {tuple(images.shape)}, expected (N, C, H, W).")
     if not images.is_floating_point():
@@ -211,58 +220,20 @@ def _mend(low: float, high: float) -> str:
     """Return the remedy for pixels outside [0, 1]."""
     if low >= -ROUNDING and high <= 1 + ROUNDING:
         return "clip what rounding left outside"
-    return "divide by 255" if low >= 0 else "undo the normalisation; it belongs inside the network"
-
-
-def _labels(name: str, y: Any) -> Tensor:
-    labels = _tensor(name, "labels", y)
-    if labels.dim() == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.dim() != 1:
-        shape = tuple(labels.shape)
-        raise InputError(
-            f"'{name}': labels have shape {shape}, expected class numbers (N,), not one-hot or several per image."
-        )
-    if labels.is_floating_point() and labels.isnan().any():
-        raise InputError(f"'{name}': {int(labels.isnan().sum())} labels are NaN: leave examples without a label out.")
-    labels = _integers(name, "labels", labels)
-    if len(labels) and labels.min() < 0:
-        raise InputError(
-            f"'{name}': label {int(labels.min())} is negative, expected class numbers from 0: leave examples without a "
-            "label out."
-        )
-    return labels
+    if low >= 0:
+        return "divide by 255"
+    return "take Normalize out of the data, and give its numbers as mean and std of the network"
 
 
 def _ids(name: str, ids: Any, n: int) -> Tensor:
     if ids is None:
         return torch.arange(n)
-    numbers = _integers(name, "ids", _tensor(name, "ids", ids))
+    numbers = integers(name, "ids", as_tensor(name, "ids", ids))
     if numbers.shape != (n,):
         raise InputError(f"'{name}': ids have shape {tuple(numbers.shape)}, expected ({n},): one per image.")
     if numbers.min() < 0 or len(numbers.unique()) != n:
         raise InputError(f"'{name}': ids must be different numbers from 0: they key the random draws.")
     return numbers
-
-
-def _integers(name: str, what: str, values: Tensor) -> Tensor:
-    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
-        raise InputError(f"'{name}': {what} are {values.dtype}, expected integers.")
-    return values.to(torch.int64)
-
-
-def _tensor(name: str, what: str, values: Any) -> Tensor:
-    try:
-        tensor = values if isinstance(values, Tensor) else torch.as_tensor(_native(np.asarray(values)))
-    except (TypeError, ValueError, RuntimeError) as error:
-        kind = getattr(values, "dtype", type(values).__name__)
-        raise InputError(f"'{name}': {what} are {kind}, expected a tensor or an array of numbers.") from error
-    return tensor.detach().cpu()
-
-
-def _native(values: Column) -> Column:
-    """Return an array in the byte order of this machine and without negative strides, as torch takes it."""
-    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
 
 
 def sha256_of(x: Images, y: Tensor, ids: Tensor) -> str:

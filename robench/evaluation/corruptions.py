@@ -43,6 +43,7 @@ class Source(Protocol):
         severities: severities of each corruption; only 0 if there are no degrees.
         count: number of views of each example.
         rule: one sentence on how the images were made, for readers of the numbers; may be empty.
+        lacking: one sentence on corruptions of the mean that are not there; empty if all are.
     """
 
     origin: Origin
@@ -50,6 +51,7 @@ class Source(Protocol):
     severities: Sequence[int]
     count: int
     rule: str
+    lacking: str
 
     def identity(self, corruption: str) -> dict[str, Any]:
         """Return everything about the images that can change a verdict, apart from the split."""
@@ -64,6 +66,7 @@ class Generated:
     origin: Origin = "generated"
     severities: Sequence[int] = SEVERITIES
     count = 1
+    lacking = ""
 
     def __init__(self, split: Split, names: Sequence[str] | None = None) -> None:
         self.corruptions: Sequence[str] = corruptions() if names is None else names
@@ -89,6 +92,7 @@ class RotatedTranslated:
     severities: Sequence[int] = (0,)
     count = len(spatial.grid())
     rule = spatial.RULE
+    lacking = ""
 
     def identity(self, corruption: str) -> dict[str, Any]:
         """Return the version of the code, and the grid."""
@@ -105,7 +109,7 @@ def _moved(split: Split, view: spatial.View, rows: torch.Tensor) -> torch.Tensor
 
 
 class Published:
-    """CIFAR-10-C or ImageNet-C, as its authors publish it; only files of the examples with these ids are hashed."""
+    """CIFAR-10-C or a like set, as its authors publish it; only files of the examples with these ids are hashed."""
 
     origin: Origin = "published"
     severities: Sequence[int] = SEVERITIES
@@ -115,7 +119,14 @@ class Published:
     def __init__(self, found: CorruptedSet, ids: Sequence[int] | None = None) -> None:
         self.found = found
         self.files = cache(lambda corruption: found.fingerprint(corruption, *_which(ids)))
-        self.corruptions: Sequence[str] = [name for name in corruptions() if name in found.corruptions]
+        averaged, missing = found.family.averaged, found.family.missing(found.corruptions)
+        self.corruptions: Sequence[str] = [name for name in averaged if name not in missing]
+        self.lacking = (
+            f"{found.name} lacks {len(missing)} of {len(averaged)} corruptions ({', '.join(missing)}), so there is no "
+            f"mean over all."
+            if missing
+            else ""
+        )
 
     def identity(self, corruption: str) -> dict[str, Any]:
         """Return the set's name and a fingerprint of its files."""

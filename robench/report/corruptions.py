@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from robench.errors import IncompleteError, unknown
 from robench.report.robustness import cell
 from robench.report.selection import Selection
-from robench.report.sweeps import Sweep, common
+from robench.report.sweeps import Sweep, common, in_3d
 from robench.report.table import Table, html, plain
 from robench.store.corrupted import CLEAN, SPATIAL, Corrupted
 
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 MCA, MCE = "mCA", "mCE"
 MEAN = f"{MCA}: the mean over all fifteen corruptions and five severities; empty where one is missing."
+MEAN_3D = (
+    f"{MCA}: the mean over all twelve corruptions of ImageNet-3DCC and five severities; empty where one is missing."
+)
 
 
 def means(defenses: Mapping[str, Sweep]) -> Table:
     """Make a table with one row per defense: clean accuracy, the mean of each corruption, and their mean (mCA)."""
-    table = Table(
-        "Accuracy under corruptions (%), mean over five severities", "defense", [CLEAN, MCA, *names_of(defenses)]
-    )
-    table.notes = [settings(defenses), MEAN]
+    deep = any(sweep.kind == "3d" for sweep in defenses.values())
+    title = f"Accuracy under {'3D ' * deep}corruptions (%), mean over five severities"
+    table = Table(title, "defense", [CLEAN, MCA, *names_of(defenses)])
+    table.notes = [settings(defenses), MEAN_3D if deep else MEAN]
     if any(sweep.mean_error is not None for sweep in defenses.values()):
         table.columns.insert(2, MCE)
         table.notes.append(f"{MCE}: errors divided by AlexNet's, mean over corruptions (%); smaller is better.")
@@ -94,7 +97,7 @@ class CorruptionReport:
 
 def overview(selection: Selection) -> Table:
     """Mean accuracy under corruptions, one row per defense."""
-    if defenses := common(selection.corrupted):
+    if defenses := common(selection.corrupted) or in_3d(selection.corrupted):
         return means(defenses)
     note = "No verdicts under corruptions: run `robench eval --model NAME --battery corruptions` first."
     return Table("Accuracy under corruptions (%)", "defense", [CLEAN, MCA], [note])

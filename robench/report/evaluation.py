@@ -24,15 +24,17 @@ class Evaluation:
     Attributes:
         results: one result per attack, in the order of the request.
         skipped: attacks that do not apply, with the reason.
+        examples: one line on a dataset or loader that was given in Python, and how it was read.
     """
 
     results: tuple[Result, ...]
     skipped: tuple[Skipped, ...] = ()
+    examples: str = ""
 
     @classmethod
-    def of(cls, outcome: Outcome) -> "Evaluation":
-        """Build an evaluation from an outcome."""
-        return cls(tuple(outcome.results), tuple(outcome.skipped))
+    def of(cls, outcome: Outcome, examples: str = "") -> "Evaluation":
+        """Build an evaluation from an outcome and a line on its examples."""
+        return cls(tuple(outcome.results), tuple(outcome.skipped), examples)
 
     def __getitem__(self, attack: str) -> "AttackResult":
         """Return the result of one attack.
@@ -115,6 +117,8 @@ class Evaluation:
             if faults:
                 counted = ", ".join(f"{count}x {fault}" for fault, count in faults.items())
                 table.notes.append(f"{name}: the judge did not confirm {counted}.")
+        if self.examples:
+            table.notes.append(self.examples)
         if header.normalisation:
             table.notes.append(header.normalisation.sentence)
         if worst.trust.findings:

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from robench.paths import results_folders
 from robench.specs import card_digests, catalogue_order, digest
-from robench.specs.corruption import SEVERITIES, declared
-from robench.specs.corruption import corruptions as averaged
+from robench.specs.corruption import SEVERITIES, corruptions, declared
+from robench.specs.corruption_3d import CORRUPTIONS_3D
 from robench.store.corrupted import CLEAN, SPATIAL, Corrupted, Origin, read_corrupted
 
 IMAGENET = "imagenet"
-Kind = Literal["common", "spatial"]
-"""The kind of a sweep: common corruptions, or rotations and translations."""
+Kind = Literal["common", "3d", "spatial"]
+"""The kind of a sweep: common corruptions, 3D common corruptions, or rotations and translations."""
 
 
 class SweepKey(NamedTuple):
@@ -49,7 +49,12 @@ class Sweep:
     @property
     def kind(self) -> Kind:
         """The kind of the images."""
-        return "spatial" if any(line.corruption == SPATIAL for line in self.lines) else "common"
+        return next((kind for kind in map(_kind, self.lines) if kind != "common"), "common")
+
+    @property
+    def averaged(self) -> list[str]:
+        """The corruptions that the mean is over."""
+        return list(CORRUPTIONS_3D) if self.kind == "3d" else corruptions()
 
     @cached_property
     def cells(self) -> dict[tuple[str, int], Corrupted]:
@@ -80,7 +85,7 @@ class Sweep:
     @property
     def complete(self) -> bool:
         """True if all corruptions of the mean are stored at all severities, or if the sweep is of rotations."""
-        wanted = [(name, severity) for name in averaged() for severity in SEVERITIES]
+        wanted = [(name, severity) for name in self.averaged for severity in SEVERITIES]
         return self.kind == "spatial" or all(key in self.cells for key in wanted)
 
     @property
@@ -100,10 +105,10 @@ class Sweep:
 
     @property
     def mca(self) -> float | None:
-        """Mean accuracy over fifteen corruptions and five severities, in percent; None if one is missing."""
+        """Mean accuracy over the corruptions of the mean and five severities, in percent; None if one is missing."""
         if self.kind == "spatial" or not self.complete:
             return None
-        return fmean(self.means[name] for name in averaged())
+        return fmean(self.means[name] for name in self.averaged)
 
     @property
     def mean_error(self) -> float | None:
@@ -111,7 +116,8 @@ class Sweep:
 
         AlexNet's errors are known for ImageNet-C as published, on all fifteen corruptions.
         """
-        if (self.head.dataset, self.head.origin) != (IMAGENET, "published") or self.mca is None:
+        known = (self.head.dataset, self.head.origin, self.kind) == (IMAGENET, "published", "common")
+        if not known or self.mca is None:
             return None
         reference = {each.name: each.alexnet for each in declared().values() if each.alexnet}
         return fmean(100.0 * (100.0 - self.means[name]) / error for name, error in reference.items())
@@ -143,12 +149,12 @@ def sweeps(
 
 
 def comparable_groups(found: Mapping[str, Iterable[Sweep]]) -> list[dict[str, Sweep]]:
-    """Return the sweeps over common corruptions that compare with each other, one group per comparison key."""
-    made: dict[SweepKey, dict[str, Sweep]] = {}
+    """Return the sweeps that compare with each other, one group per comparison key; those in 3D come last."""
+    made: dict[tuple[bool, SweepKey], dict[str, Sweep]] = {}
     for name, each in found.items():
         for sweep in each:
-            if sweep.kind == "common":
-                made.setdefault(sweep.comparison_key, {})[name] = sweep
+            if sweep.kind != "spatial":
+                made.setdefault((sweep.kind == "3d", sweep.comparison_key), {})[name] = sweep
     return [made[key] for key in sorted(made)]
 
 
@@ -160,6 +166,11 @@ def stored_models(results: Path | None = None) -> set[str]:
 def common(found: Mapping[str, Iterable[Sweep]]) -> dict[str, Sweep]:
     """Return one sweep over common corruptions per defense: complete if possible, then published if possible."""
     return _best(found, "common")
+
+
+def in_3d(found: Mapping[str, Iterable[Sweep]]) -> dict[str, Sweep]:
+    """Return one sweep over 3D common corruptions per defense."""
+    return _best(found, "3d")
 
 
 def spatial(found: Mapping[str, Iterable[Sweep]]) -> dict[str, Sweep]:
@@ -194,6 +205,12 @@ def _best(found: Mapping[str, Iterable[Sweep]], kind: Kind) -> dict[str, Sweep]:
     return best
 
 
+def _kind(line: Corrupted) -> Kind:
+    if line.corruption == SPATIAL:
+        return "spatial"
+    return "3d" if line.corruption in CORRUPTIONS_3D else "common"
+
+
 def _generator(line: Corrupted) -> int:
     """Return the version of the generator of the images; 0 for clean and published images."""
     return int(line.identity["images"].get("version", 0))
@@ -219,7 +236,7 @@ def _rank(sweep: Sweep) -> tuple[Any, ...]:
 
 
 def _sweeps(lines: Sequence[Corrupted]) -> Iterable[Sweep]:
-    """Split a group of lines into a sweep over common corruptions and one over rotations, each with the clean split.
+    """Split a group of lines into one sweep per kind, each with the clean split.
 
     Keep the latest generator version; among duplicates keep the newest.
     """
@@ -235,6 +252,6 @@ def _sweeps(lines: Sequence[Corrupted]) -> Iterable[Sweep]:
         key = line.corruption, line.severity
         latest[key] = max(latest.get(key, line), line, key=lambda each: each.created)
     clean = [latest[CLEAN, 0]] if (CLEAN, 0) in latest else []
-    severe = [line for line in latest.values() if line.severity]
-    rotated = [line for line in latest.values() if line.corruption == SPATIAL]
-    return [Sweep((*clean, *found)) for found in (severe, rotated) if found]
+    others = [line for line in latest.values() if line.corruption != CLEAN]
+    kinds = [[line for line in others if _kind(line) == kind] for kind in get_args(Kind)]
+    return [Sweep((*clean, *found)) for found in kinds if found]

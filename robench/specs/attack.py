@@ -75,14 +75,15 @@ class Battery(Declared):
     """A named list of attacks; the attacks of the batteries in `includes` come first.
 
     `corruptions` names the corrupted images that belong to the battery: `published` ones, generated where the dataset
-    has none; only `generated` ones; the four `extra` corruptions; `spatial`, i.e. rotations and translations.
+    has none; only `generated` ones; the four `extra` corruptions; `3d`, those of ImageNet-3DCC; `spatial`, i.e.
+    rotations and translations.
     """
 
     name: str
     about: str
     includes: list[str] = Field(default_factory=list)
     attacks: list[str] = Field(default_factory=list)
-    corruptions: Literal["none", "published", "generated", "extra", "spatial"] = "none"
+    corruptions: Literal["none", "published", "generated", "extra", "3d", "spatial"] = "none"
 
 
 def _value(key: str, value: Any) -> Any:

@@ -26,7 +26,7 @@ CLEAN, SPATIAL = "clean", "rotation_translation"
 SCHEMA = 1
 MEND = "restore the file, or delete it and run `robench eval --battery corruptions` again"
 Origin = Literal["generated", "published"]
-"""Corrupted images made by robench, or read from CIFAR-10-C or ImageNet-C; the two are never merged."""
+"""Corrupted images made by robench, or read from a published set like CIFAR-10-C; the two are never merged."""
 
 
 class Corrupted(Hashed):

@@ -7,13 +7,17 @@ import pytest
 
 from robench.algorithms.pgd import PGD
 from robench.data import DATASETS
+from robench.data.published import PUBLISHED
 from robench.report import FORMATS
 from robench.specs import battery_attacks, find_attack, list_attacks, list_batteries, list_models
 from tests.support.shell import EVAL, SMALL
 
 # ---- list, show, doctor ----
 
-LISTS = {"models": list_models, "attacks": list_attacks, "batteries": list_batteries, "datasets": lambda: [*DATASETS]}
+LISTS = {
+    "models": list_models, "attacks": list_attacks, "batteries": list_batteries,
+    "datasets": lambda: [*DATASETS, *PUBLISHED],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", LISTS)

@@ -1,6 +1,6 @@
 """Property: evaluated pixels and labels equal an independent reader's, or one sentence says why there are none.
 
-The readers are NumPy, tifffile and Pillow's own conversions, applied here to what was written.
+The readers are NumPy, tifffile and Pillow's own conversions, applied here to what was written or held in memory.
 """
 
 import io
@@ -8,18 +8,22 @@ import tempfile
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
 
 from robench import paths
 from robench.data import find_dataset
+from robench.data.given import given as given_examples
 from robench.errors import InputError
 
 FAST = settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
@@ -73,7 +77,8 @@ def archives(draw):
         "short": labels[1:],
     }[form]  # fmt: skip
     certain = channels in (0, 1, 3) or height == width
-    good_labels = kind_of_labels.kind in "iu" and form in ("plain", "column")
+    good_labels = kind_of_labels.kind in "iuf" and form in ("plain", "column")
+    good_labels |= kind_of_labels.kind in "iufb" and form == "one-hot"
     readable = kind == np.uint8 or kind.kind == "f"
     pixels = np.asarray(x, np.float64) / (255 if kind == np.uint8 else 1) if readable else None
     if pixels is not None:
@@ -172,7 +177,8 @@ def test_any_parquet_is_what_other_readers_read_or_one_sentence(images, kind, lo
     values = pa.array([bool(each) for each in labels], kind) if pa.types.is_boolean(kind) else None
     values = pa.array(map(str, labels), kind) if pa.types.is_string(kind) else values or pa.array(labels, kind)
     table = pa.table({"image": [{"bytes": held, "path": None} for held, _ in images], "label": values})
-    refused = negative or not pa.types.is_integer(kind) or any(pixels is None for _, pixels in images)
+    whole = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    refused = negative or not whole or any(pixels is None for _, pixels in images)
     with place() as folder:
         cuts = np.linspace(0, len(images), shards + 1).astype(int)
         for at, (begin, end) in enumerate(pairwise(cuts)):
@@ -180,3 +186,68 @@ def test_any_parquet_is_what_other_readers_read_or_one_sentence(images, kind, lo
         load = find_dataset(f"parquet:{folder / f'test-00000-of-{shards:05d}.parquet'}").load
         pixels = None if refused else np.stack([pixels for _, pixels in images])
         equal_or_refused(load, pixels, labels, allowed=refused)
+
+
+# ---- Datasets and loaders in Python ----
+
+
+class Held(Dataset):
+    def __init__(self, examples):
+        self.examples = examples
+
+    def __len__(self):
+        return len(self.examples)
+
+    def __getitem__(self, at):
+        return self.examples[at]
+
+
+class Streamed(IterableDataset):
+    def __init__(self, examples):
+        self.examples = examples
+
+    def __iter__(self):
+        return iter(self.examples)
+
+
+@st.composite
+def held(draw):
+    """A dataset or loader in any form, with the pixels (N, H, W, C) and labels that it means; None if it is refused."""
+    channels, n = draw(st.sampled_from([1, 3, 13])), draw(st.integers(1, 9))
+    raw = np.random.default_rng(draw(st.integers(0, 99))).integers(0, 256, (n, 8, 8, channels), dtype=np.uint8)
+    labels = np.arange(n) % 3
+    images = {
+        "bytes": lambda x: torch.from_numpy(x).permute(2, 0, 1),
+        "floats": lambda x: torch.from_numpy(x).permute(2, 0, 1) / 255,
+        "doubles": lambda x: x / 255,
+        "array": lambda x: x,
+        "big-endian": lambda x: (x / 255).astype(">f4"),
+        "pillow": lambda x: Image.fromarray(x if channels == 3 else x[..., 0]),
+        "signed": lambda x: torch.from_numpy(x).permute(2, 0, 1) / 128 - 1,
+        "levels": lambda x: x.astype(np.int64),
+    }
+    image = draw(st.sampled_from(sorted({*images} - ({"pillow"} if channels == 13 else set()))))
+    numbers: dict[str, Any] = {
+        "int": int, "float": float, "tensor": torch.tensor, "column": lambda y: np.array([y]), "text": str,
+        "one-hot": lambda y: np.eye(3)[y], "half": lambda y: y + 0.5, "none": lambda y: None,
+        "negative": lambda y: int(y) - 1,
+    }  # fmt: skip
+    number = draw(st.sampled_from(sorted(numbers)))
+    pairs = [(images[image](x), numbers[number](y)) for x, y in zip(raw, labels, strict=True)]
+    wrap = draw(st.sampled_from([tuple, lambda p: {"image": p[0], "label": p[1]}, lambda p: [*p, "more"]]))
+    examples = [wrap(p) for p in pairs]
+    forms = [
+        lambda: Held(examples), lambda: examples, lambda: Streamed(examples),
+        lambda: DataLoader(Held(examples), 2, shuffle=True, drop_last=True), lambda: DataLoader(Streamed(examples), 2),
+        lambda: Subset(ConcatDataset([Held(examples), Held(examples)]), range(n)),
+    ]  # fmt: skip
+    good = image not in ("signed", "levels") and number in ("int", "float", "tensor", "column", "one-hot")
+    data = draw(st.sampled_from(forms))()
+    return data, raw / 255 if good else None, labels
+
+
+@FAST
+@given(held())
+def test_any_dataset_is_what_it_holds_or_one_sentence(case):
+    data, pixels, labels = case
+    equal_or_refused(lambda: given_examples(data), pixels, labels, allowed=pixels is None)

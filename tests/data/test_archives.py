@@ -44,12 +44,11 @@ def arrays(**changes):
         (arrays(x=RAW.astype(np.int64)), "expected floats"),
         (arrays(x=np.full((N, 3, 4, 4), np.nan)), "NaN or infinite"),
         (arrays(y=LABELS[:-1]), "one label per image"),
-        (arrays(y=np.eye(3)[LABELS]), "not one-hot"),
-        (arrays(y=LABELS.astype(float)), "expected integers"),
+        (arrays(y=LABELS + 0.5), r"label 0\.5 is no whole number"),
         (arrays(y=LABELS - 1), "negative.*without a label"),
         (arrays(y=np.where(LABELS, LABELS, np.nan)), "4 labels are NaN: leave examples without a label out"),
         (arrays(y=LABELS > 0), "expected integers"),
-        (arrays(y=np.stack([LABELS, LABELS], 1)), "several per image"),
+        (arrays(y=np.stack([LABELS, LABELS], 1)), r"row 0 is not one-hot"),
         (arrays(y=None, y_test=LABELS), "has no 'y', only x, y_test"),
         (arrays(x_test=RAW, y_test=LABELS), "x/y and x_test/y_test: which to evaluate is open"),
         ({"x_train": RAW, "y_train": LABELS}, "name the test part's arrays x and y"),
@@ -114,6 +113,14 @@ def test_names_of_keras_and_medmnist_and_labels_in_a_column(tmp_path, images, la
     assert split.y.tolist() == LABELS.tolist()
     assert f"{images} and {labels}" in described(split)
     assert "left out: x_train, y_train" in described(split)
+
+
+@pytest.mark.parametrize(
+    "y", [np.eye(3)[LABELS], np.eye(3, dtype=bool)[LABELS], np.eye(4, dtype=int)[LABELS], LABELS.astype(">f4")]
+)
+def test_one_hot_rows_and_whole_floats_are_class_numbers(tmp_path, y):
+    np.savez(tmp_path / "data.npz", x=RAW, y=y)
+    assert find_dataset(f"npz:{tmp_path / 'data.npz'}").load().y.tolist() == LABELS.tolist()
 
 
 def object_array(path):

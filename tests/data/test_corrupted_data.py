@@ -12,6 +12,7 @@ import torch
 
 from robench.data import cifar10, cifar10_c, find_corrupted, open_corrupted
 from robench.data.corrupted import CORRUPTIONS, EXTRA, KNOWN
+from robench.data.npy_files import NpyFile
 from robench.data.split import Split
 from tests.support.refusals import refused
 
@@ -130,8 +131,8 @@ def test_a_folder_goes_before_the_archive_and_extra_corruptions_go_last(tmp_path
 def test_no_more_than_one_severity_is_in_memory(tmp_path, monkeypatch):
     plant(tmp_path)
     sizes = []
-    read = cifar10_c._array
-    monkeypatch.setattr(cifar10_c, "_array", lambda *args: sizes.append(len(found := read(*args))) or found)
+    read = NpyFile.rows
+    monkeypatch.setattr(NpyFile, "rows", lambda *args: sizes.append(len(found := read(*args))) or found)
     cifar10_c.find(tmp_path, N).load("fog", 3)
     assert sizes == [5 * N, N]  # labels, then images
 
@@ -322,7 +323,7 @@ def test_archive_that_vanishes(tmp_path):
     [
         ("cifar10", ("CIFAR-10-C is not in", "CIFAR-10-C.tar", "--data-dir")),
         ("imagenet", ("ImageNet-C is not in", "<corruption>/<severity>/<class>", "--data-dir")),
-        ("digits", ("'digits' has no published corrupted version", "cifar10, imagenet")),
+        ("digits", ("'digits' has no published corrupted version", "cifar10, cifar100, imagenet, tiny-imagenet")),
     ],
 )
 def test_what_is_not_there(tmp_path, name, words):
@@ -332,7 +333,7 @@ def test_what_is_not_there(tmp_path, name, words):
 
 def test_doctor_says_what_is_found_and_what_is_missing(tmp_path, cli):
     folder = tmp_path / "CIFAR-10-C"
-    plant(folder, 10_000, names=())
+    plant(folder, 10_000, names=(), labels=np.arange(10_000) % 10)
     for name in CORRUPTIONS[1:]:  # as long as the published files, but with holes in them
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, (50_000, 32, 32, 3))
     said = cli("doctor", "--results", tmp_path / "results", "--data-dir", tmp_path)

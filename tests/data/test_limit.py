@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from robench.data import find_dataset, imagenet_c
+from robench.data.corrupted import COMMON
 from robench.data.split import Split, first_rows
 from robench.evaluation.corruptions import Published
 from robench.paths import CACHE
@@ -108,7 +109,7 @@ def test_the_same_ids_for_every_network_and_seed_and_what_was_taken_is_said(cli,
 class Watched:
     """A published set that only says what it was asked for."""
 
-    name, corruptions = "digits-c", ["fog"]
+    name, corruptions, family = "digits-c", ["fog"], COMMON
 
     def __init__(self, split):
         self.split, self.asked = split, []

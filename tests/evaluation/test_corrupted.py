@@ -9,6 +9,7 @@ import torch
 
 from robench.classifiers import load_model
 from robench.corruptions import corrupt, corruptions
+from robench.data.corrupted import COMMON
 from robench.errors import InputError
 from robench.evaluation.corruptions import Generated, Published, RotatedTranslated, evaluate
 from robench.evaluation.request import NetworkUnderTest, Settings
@@ -97,6 +98,7 @@ class Set:
     """A published set, planted."""
 
     name = "digits-c"
+    family = COMMON
 
     def __init__(self, split):
         self.split, self.corruptions = split, list(FEW)

@@ -190,7 +190,7 @@ def test_a_network_under_no_grad_is_named():
 # ---- 6: inputs and labels ----
 
 IMAGES = {
-    "below 0": (X * 2 - 1, ["[-", "[0, 1]", "normalisation"]),
+    "below 0": (X * 2 - 1, ["[-", "[0, 1]", "take Normalize out", "mean and std"]),
     "0-255 floats": (X * 255, ["[0, 1]", "divide by 255"]),
     "0-255 integers": ((X * 255).byte(), ["uint8", "divide by 255"]),
     "slightly above 1": (X + 0.01, ["[0, 1]"]),
@@ -218,9 +218,9 @@ def test_unfit_images_are_named(what):
 
 
 LABELS = {
-    "float": (Y.float(), ["float32", "integers"]),
-    "one-hot": (torch.eye(4)[Y], ["(12, 4)", "one-hot"]),
-    "one-hot integers": (torch.eye(4, dtype=torch.int64)[Y], ["(12, 4)", "one-hot"]),
+    "fractions": (Y + 0.5, [".5 is ", "no whole number"]),
+    "probabilities": (torch.eye(4)[Y] * 0.9 + 0.025, ["(12, 4)", "row 0 is not one-hot"]),
+    "several": (torch.eye(4, dtype=torch.int64)[Y].cumsum(1), ["(12, 4)", "is not one-hot"]),
     "booleans": (Y > 1, ["bool", "integers"]),
     "too few": (Y[:5], ["12 images", "5 labels"]),
     "too many": (torch.cat([Y, Y]), ["12 images", "24 labels"]),

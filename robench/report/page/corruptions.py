@@ -1,4 +1,4 @@
-"""Accuracy under common corruptions as grids of corruptions and severities, one per origin of the images."""
+"""Accuracy under corruptions as grids of corruptions and severities, one per kind and origin of the images."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,14 +8,14 @@ from robench.specs.corruption import SEVERITIES
 
 
 def grids(swept: Iterable[Sweep], dataset: str) -> list[dict[str, Any]]:
-    """Return one grid for the generated and one for the published images of a dataset, as far as they are stored."""
-    return [_grid(sweep) for sweep in swept if sweep.kind == "common" and sweep.head.dataset == dataset]
+    """Return one grid for the generated, the published and the 3D images of a dataset, as far as they are stored."""
+    return [_grid(sweep) for sweep in swept if sweep.kind != "spatial" and sweep.head.dataset == dataset]
 
 
 def _grid(sweep: Sweep) -> dict[str, Any]:
     head = sweep.head
     return {
-        "origin": head.origin,
+        "origin": f"{head.origin} 3D" if sweep.kind == "3d" else head.origin,
         "rule": head.rule,
         "seed": head.seed,
         "n": head.n,
