@@ -91,6 +91,7 @@ def verdicts(network: nn.Module, x: Tensor, y: Tensor, **options: Any) -> np.nda
     return np.stack([result.record.robust for result in done.results])
 
 
+@pytest.mark.filterwarnings("ignore:the worst case is broken:UserWarning")  # rounding has no gradient of its own
 @pytest.mark.parametrize(
     "kind", ["seen by autograd", "hidden, rounded", *map(slow, ("hidden, scaled", "hidden, clamped"))]
 )

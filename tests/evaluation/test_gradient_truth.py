@@ -165,15 +165,15 @@ class Biased(Only32):
 
 
 class Straight(torch.autograd.Function):
-    """Sixteen levels; the gradient passes straight through."""
+    """Some levels; the gradient passes straight through."""
 
     @staticmethod
-    def forward(ctx, x):
-        return (16 * x).round() / 16
+    def forward(ctx, x, levels):
+        return (levels * x).round() / levels
 
     @staticmethod
     def backward(ctx, gradient):
-        return gradient
+        return gradient, None
 
 
 HONEST = {
@@ -187,7 +187,9 @@ HONEST = {
     "bfloat16": lambda: Half(load_model("digits/pgdat")),
     "bias of the logits": lambda: Biased(load_model("digits/pgdat")),
     "bias, float32 only": lambda: Only32(Biased(load_model("digits/pgdat"))),
-    "straight-through rounding": lambda: Within(Straight.apply, name="pgdat"),
+    "straight-through rounding to 8 levels": lambda: Within(lambda x: Straight.apply(x, 8), name="pgdat"),
+    "straight-through rounding to 16 levels": lambda: Within(lambda x: Straight.apply(x, 16), name="standard"),
+    "straight-through rounding to 255 levels": lambda: Within(lambda x: Straight.apply(x, 255), name="pgdat"),
     "TorchScript": lambda: torch.jit.script(net(torch.relu)),
 }
 

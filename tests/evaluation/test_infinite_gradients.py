@@ -57,8 +57,9 @@ def test_gradient_attacks_are_skipped_and_the_others_run(fault, norm, tmp_path):
     y = network(x).argmax(1)
     eps = 0.02 if norm == "linf" else 0.1
     found = warned(network, x, y, attacks=[SQUARE, *WHITE], eps=eps, norm=norm, results=tmp_path)
-    assert [result.record.header.attack.name for result in found.results] == [SQUARE.name]
-    assert [skipped.name for skipped in found.skipped] == WHITE
+    met = [name for name in WHITE if (fault, name) != ("zero on the way", "fgsm")]  # one step does not come so far
+    assert [skipped.name for skipped in found.skipped] == met
+    assert {result.record.header.attack.name for result in found.results} == {SQUARE.name, *WHITE} - set(met)
     assert all("NaN or infinite gradients" in skipped.reason for skipped in found.skipped)
     assert found[SQUARE.name].robust_accuracy < 100
     assert found.worst_case.trust.level == found[SQUARE.name].trust.level == "broken"
