@@ -31,8 +31,8 @@ def select_defense(
     """
     card = find_card(name)
     card.require_weights()
-    data = _data(dataset, card, reading)
-    return card, data, _threat(data, norm, eps)
+    data = card_data(dataset, card, reading)
+    return card, data, select_threat(data, norm, eps, card.threat)
 
 
 def select_data(
@@ -46,11 +46,12 @@ def select_data(
     if network.kind == "robustbench":
         entry = find_entry(network.name.removeprefix(PREFIX))
         data = find_dataset(dataset or entry.dataset, reading)
-        return data, _threat(data, norm, eps, entry.threat_model)
+        return data, select_threat(data, norm, eps, entry.threat_model)
     if dataset is None and network.kind != "card":
         raise InputError(f"--model {network.name} does not say its data: add --dataset, e.g. npz:FILE.")
-    data = _data(dataset, find_card(network.name) if network.kind == "card" else None, reading)
-    return data, _threat(data, norm, eps)
+    card = find_card(network.name) if network.kind == "card" else None
+    data = card_data(dataset, card, reading)
+    return data, select_threat(data, norm, eps, card.threat if card else None)
 
 
 def select_substitutes(specs: Sequence[AttackSpec], named: list[str] | None, models: Sequence[Card]) -> list[Card]:
@@ -71,7 +72,7 @@ def select_substitutes(specs: Sequence[AttackSpec], named: list[str] | None, mod
     return list(cards.values())
 
 
-def _data(dataset: str | None, card: Card | None, reading: Reading) -> Dataset:
+def card_data(dataset: str | None, card: Card | None, reading: Reading) -> Dataset:
     """Find the data that is named, else a card's; classes of user data go by the names of the card's dataset."""
     if card is None:
         assert dataset is not None
@@ -81,7 +82,9 @@ def _data(dataset: str | None, card: Card | None, reading: Reading) -> Dataset:
     return find_dataset(dataset, replace(reading, known=CLASS_NAMES.get(card.data, ())))
 
 
-def _threat(data: Dataset, norm: str | None, eps: str | None, published: ThreatModel | None = None) -> ThreatModel:
+def select_threat(
+    data: Dataset, norm: str | None, eps: str | None, published: ThreatModel | None = None
+) -> ThreatModel:
     """Return the threat model that is asked for, else the network's published one, else the dataset's usual one."""
     usual = published or data.threat
     if eps is None and (usual is None or (norm in NORMS and norm != usual.norm)):

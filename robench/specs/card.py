@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 from robench.errors import InputError
 from robench.paths import data_root
 from robench.specs.base import Declared, build, file_sha256, parse_toml, read_bytes
-from robench.specs.threat import Norm
+from robench.specs.threat import NORMS, Norm, ThreatModel
 
 CARD = "card.toml"
 WEIGHTS = "weights.safetensors"
@@ -163,6 +163,9 @@ class Card(Declared):
     """The submodule that returns the penultimate features, if robench does not find it."""
     clean_accuracy: float | None = Field(None, ge=0, le=100)
     """Clean accuracy on the dataset's test images in percent, as published for these weights."""
+    norm: Norm | None = None
+    eps: str | None = None
+    """Norm and radius of the perturbation under which the defense is evaluated; by default those of the dataset."""
     single_logit: bool = False
     """Whether the network has one output z for two classes, whose logits are (0, z)."""
     recipe: Recipe | None = None
@@ -192,6 +195,22 @@ class Card(Declared):
         """The name `<dataset>/<name>`; outside the registry `<dataset>/<name>@<weights>`, so that names differ."""
         name = f"{self.label}/{self._folder.name}"
         return name if self._folder.is_relative_to(data_root() / "models") else f"{name}@{self.sha256[:8]}"
+
+    @property
+    def threat(self) -> ThreatModel | None:
+        """The threat model that the card declares, if it declares one.
+
+        Raises:
+            InputError: the card has a norm without an eps, or an eps that is none.
+        """
+        if self.eps is None:
+            if self.norm is not None:
+                raise InputError(f"{self.where}, key 'norm': add eps, its radius, e.g. eps = \"8/255\".")
+            return None
+        try:
+            return ThreatModel.parse(self.norm or NORMS[0], self.eps)
+        except InputError as error:
+            raise InputError(f"{self.where}, key 'eps': {error}") from error
 
     @property
     def where(self) -> str:
