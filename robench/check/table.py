@@ -35,7 +35,9 @@ def gate_table(
     """
     count = Counter(result.verdict for result in cell_results)
     table = Table(
-        _title(count, cell_results, accepted), "defense, cell", [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT]
+        _title(count, cell_results, accepted) + _blind(cell_results, max_drop, alpha, count),
+        "defense, cell",
+        [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT],
     )
     for result in cell_results:
         cell = result.cell
@@ -87,6 +89,18 @@ def ids_text(ids: Column, shown: int | None = None) -> str:
         return "none"
     more = ", ..." if shown is not None and len(ids) > shown else ""
     return f"{len(ids)}: {', '.join(map(str, ids[:shown].tolist()))}{more}"
+
+
+def _blind(cell_results: Sequence[CellResult], max_drop: float, alpha: float, count: Counter[str]) -> str:
+    """Return the end of a heading that names the smallest drop that can fail, if that is more than the limit allows.
+
+    Of defenses with different numbers of examples, the one with the fewest counts.
+    """
+    if count[REGRESSION] or not cell_results:
+        return ""
+    fewest, n = detectable(len(cell_results), alpha), min(result.cell.n for result in cell_results)
+    drop = 100.0 * fewest / n
+    return "" if drop <= max_drop else f"; of {n} examples, {fewest} or more must be lost to fail ({drop:.1f} points)"
 
 
 def _title(count: Counter[str], cell_results: Sequence[CellResult], accepted: bool) -> str:
