@@ -182,7 +182,7 @@ class Match:
         if "target" in names:
             return "leave --target out, or "
         if names & {"data.sha256", "data.ids", "data.n", "dataset"}:
-            return "evaluate the same images, read in the same way and order, or "
+            return "evaluate the same images, with the same --resize, --crop and --classes where they were given, or "
         if self.missing and self.found and not self.fields:
             return f"ask only for what it has, {' '.join(f'--attack {name}' for name in self.found)}, or "
         return self.mend

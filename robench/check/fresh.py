@@ -41,7 +41,7 @@ from robench.store.outcome import Outcome
 
 Watching = AbstractContextManager[Watcher]
 EXTRA = 2
-"""Number of a defense's cells that belong to no single attack: clean and worst case."""
+"""Number of cells of a defense under several attacks that belong to no single attack: clean and worst case."""
 
 
 @dataclass(frozen=True)
@@ -257,13 +257,20 @@ def _spent(evaluations: Iterable[Evaluation]) -> str:
     return f"Attacks: {computed} of {len(results)} run now, in {seconds:.1f} s{read}."
 
 
+def power(defenses: Sequence[Candidate]) -> tuple[int, int]:
+    """Return what decides which drops are significant: the fewest examples of a defense, and the number of cells."""
+    attacks = [len(each.request.attacks) for each in defenses]
+    examples = min(len(each.request.split) for each in defenses)
+    return examples, sum(number + (EXTRA if number > 1 else 1) for number in attacks)
+
+
 def require_power(defenses: Sequence[Candidate], alpha: float) -> None:
     """Require that every defense has enough examples for the largest possible drop to be significant.
 
     Raises:
         IncompleteError: a defense has too few examples, so the gate could never fail.
     """
-    cells = sum(len(each.request.attacks) + EXTRA for each in defenses)
+    _, cells = power(defenses)
     needed = detectable(cells, alpha)
     for each in defenses:
         if len(each.request.split) < needed:

@@ -35,10 +35,12 @@ def gate_table(
     """
     count = Counter(result.verdict for result in cell_results)
     table = Table(
-        _title(count, cell_results, accepted) + _blind(cell_results, max_drop, alpha, count),
-        "defense, cell",
-        [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT],
+        _title(count, cell_results, accepted), "defense, cell", [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT]
     )
+    if cell_results and not count[REGRESSION]:
+        fewest_examples = min(result.cell.n for result in cell_results)
+        least = smallest_drop(fewest_examples, len(cell_results), max_drop, alpha)
+        table.title += f"; {least}" if least else ""
     for result in cell_results:
         cell = result.cell
         table.add(
@@ -91,16 +93,17 @@ def ids_text(ids: Column, shown: int | None = None) -> str:
     return f"{len(ids)}: {', '.join(map(str, ids[:shown].tolist()))}{more}"
 
 
-def _blind(cell_results: Sequence[CellResult], max_drop: float, alpha: float, count: Counter[str]) -> str:
-    """Return the end of a heading that names the smallest drop that can fail, if that is more than the limit allows.
+def smallest_drop(n: int, cells: int, max_drop: float, alpha: float) -> str:
+    """Return in words the smallest drop of one cell that can fail, if that is more than `max_drop` points, else "".
 
-    Of defenses with different numbers of examples, the one with the fewest counts.
+    Args:
+        n: the number of examples of the defense that has the fewest.
+        cells: the number of cells.
+        max_drop, alpha: the thresholds of the gate.
     """
-    if count[REGRESSION] or not cell_results:
-        return ""
-    fewest, n = detectable(len(cell_results), alpha), min(result.cell.n for result in cell_results)
+    fewest = detectable(cells, alpha)
     drop = 100.0 * fewest / n
-    return "" if drop <= max_drop else f"; of {n} examples, {fewest} or more must be lost to fail ({drop:.1f} points)"
+    return "" if drop <= max_drop else f"of {n} examples, {fewest} or more must be lost to fail ({drop:.1f} points)"
 
 
 def _title(count: Counter[str], cell_results: Sequence[CellResult], accepted: bool) -> str:

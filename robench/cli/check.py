@@ -15,6 +15,7 @@ from robench.check import Baseline, gate_table
 from robench.check.baseline import LINES
 from robench.check.github import add_summary, add_text, annotations, error, present
 from robench.check.junit import write_junit, write_refusal
+from robench.check.table import smallest_drop
 from robench.cli.app import app
 from robench.cli.network_options import Key
 from robench.cli.options import (
@@ -122,7 +123,7 @@ def check(
             raise InputError(f"{foreign[0]} is not registered: name the file of its baseline with --baseline.")
 
         # Errors above are reported at once; torch is loaded only now.
-        from robench.check.fresh import GateRequest, candidates, judge, require_power
+        from robench.check.fresh import GateRequest, candidates, judge, power, require_power
         from robench.evaluation.request import Settings
         from robench.store import Store
 
@@ -139,6 +140,8 @@ def check(
     _show(verdict, max_drop, alpha, junit, accepted=update)
     if update:
         _update(held, found, verdict)
+        if not verdict.cell_results and (least := smallest_drop(*power(found), max_drop, alpha)):
+            typer.echo(f"{least[0].upper()}{least[1:]}.")
     elif verdict.failed:
         raise typer.Exit(FAILED)
 
@@ -194,8 +197,9 @@ def _require_all(held: Baseline, candidate: "Candidate") -> None:
 def _update(held: Baseline, candidates: "Iterable[Candidate]", verdict: "GateResult") -> None:
     """Make the fresh verdicts the baseline; print what could not be compared and what changed."""
     for each in candidates:
-        for problem in each.match.problems():
-            typer.echo(f"{problem}.")
+        if held.file_of(each.name).is_file():
+            for problem in each.match.problems():
+                typer.echo(f"{problem}.")
         typer.echo(republish(held.file_of(each.name), verdict.fresh[each.name]))
 
 

@@ -62,6 +62,8 @@ class SubjectOptions:
         data = card_data(self.dataset, card, reading)
         lent = held.lent(card.name, data.name, self.norm, self.eps)
         usual = card.threat or data.threat
+        if usual is not None and self.norm not in (None, usual.norm):
+            usual = None  # an eps of another norm says nothing
         return Subject(
             card,
             data,

@@ -237,9 +237,15 @@ class Card(Declared):
     def how_to_train(self) -> str:
         """The command that makes the weights, or the place to put them."""
         if self.recipe is None:
-            return f"it was trained elsewhere; put them back as '{self.weights}'"
+            return f"it was trained elsewhere; put them back as '{self.weights}', or name others with --weights FILE"
         name = self.name if "@" not in self.name else str(self._folder / CARD)
         return f"make them with `robench train --model {name} --out {self._folder.parent.parent}`"
+
+    def how_to_accept(self, sha256: str) -> str:
+        """Return the way to make the weights with this checksum, which lie beside the card, the card's."""
+        if self.recipe is not None or "@" not in self.name:
+            return f'put sha256 = "{sha256}" into the card'
+        return f"run `robench card init --model {self._folder} --weights {self.weights} --force`"
 
     def require_recipe(self) -> Recipe:
         """Return the recipe.
