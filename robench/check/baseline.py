@@ -1,6 +1,6 @@
 """The published records that a fresh evaluation is compared with."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -79,18 +79,22 @@ class Baseline:
 
     def lent(self, model: str, dataset: str, norm: str | None, eps: str | None) -> Lent:
         """Return the settings that a defense's records on a dataset share, among those with this norm and eps."""
-        return Lent.of(self.records.get(defense(model), ()), dataset, norm, eps)
+        return Lent.of(self.of(model), dataset, norm, eps)
 
-    def _of(self, model: str, wanted: Identities) -> list[Record]:
+    def of(self, model: str) -> Sequence[Record]:
+        """Return all records of a defense, of any network with its declared name."""
+        return self.records.get(defense(model), [])
+
+    def _of(self, model: str, wanted: Identities) -> Sequence[Record]:
         """Return a defense's records on the wanted dataset; if some have exactly the name `model`, only those."""
         datasets = {identity["data"]["name"] for identity in wanted.values()}
-        every = self.records.get(defense(model), [])
+        every = self.of(model)
         mine = [record for record in every if record.header.dataset in datasets] or every
         return [record for record in mine if record.header.model == model] or mine
 
     def lost(self, model: str, network: str, attacks: Iterable[str]) -> list[str]:
         """Return the attacks on other networks than `network` that a new baseline of `attacks` would drop."""
-        older = [r for r in self.records.get(defense(model), ()) if r.model_identity != network]
+        older = [r for r in self.of(model) if r.model_identity != network]
         return sorted({record.header.attack.name for record in older} - set(attacks))
 
     def match(self, model: str, wanted: Identities, seed: int, skipped: Mapping[str, str] | None = None) -> "Match":

@@ -33,7 +33,7 @@ from robench.cli.screens import Screen, errors, output, show
 from robench.cli.selecting import select_attacks
 from robench.cli.subjects import SubjectOptions
 from robench.cli.target import TargetText
-from robench.errors import InputError, RobenchError, StoppedError
+from robench.errors import IncompleteError, InputError, RobenchError, StoppedError
 from robench.paths import require_writable
 from robench.report.publish import republish
 from robench.specs import Norm as NormName
@@ -119,8 +119,14 @@ def check(
         asked = SubjectOptions(dataset, resize, crop, classes, norm, eps, limit, target, weights, key)
         subjects = asked.subjects(model or _models(held), held)
 
-        if update and baseline is None and (foreign := [each.card.name for each in subjects if each.foreign]):
+        foreign = [each.card.name for each in subjects if each.foreign]
+        if update and baseline is None and foreign:
             raise InputError(f"{foreign[0]} is not registered: name the file of its baseline with --baseline.")
+        if baseline is None and (unknown := [name for name in foreign if not held.of(name)]):
+            raise IncompleteError(
+                f"'{held.path}' has no records of {unknown[0]}: name the file of its baseline, or make one with "
+                "--baseline robustness.jsonl --update."
+            )
 
         # Errors above are reported at once; torch is loaded only now.
         from robench.check.fresh import GateRequest, candidates, judge, power, require_power

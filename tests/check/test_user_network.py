@@ -175,6 +175,12 @@ def test_what_is_off_is_one_sentence(cli, place, what):
     assert words in said.sentence
 
 
+def test_without_a_baseline_the_mend_names_one(cli, place):
+    said = cli("check", "--model", CARD, "--attack", "pgd-20")
+    assert said.code == 3
+    assert "make one with --baseline robustness.jsonl --update" in said.sentence
+
+
 # ---- card init --force ----
 
 
