@@ -19,6 +19,9 @@ from robench.training.frameworks.base import attack_loss
 from robench.training.net import Net
 from robench.training.perturb import Perturber
 
+SEED = 0
+"""Seed of the choice of examples."""
+
 
 def measure(run: ReproductionRun) -> None:
     """Write E(|grad L(x*)| / |grad L(x)|) for each group of parameters, with x* from the training attack."""
@@ -36,7 +39,9 @@ def _ratios(run: ReproductionRun, card: Card) -> dict[str, list[float]]:
     model = load_card(card).to(run.device)
     if not isinstance(model, Classifier):
         raise InputError(f"'{card.name}' is not built from a backbone and a head of robench.")
-    split = find_dataset(run.dataset).load("train", run.data_dir, EXAMPLES)
+    data = find_dataset(run.dataset)
+    split = data.load("train", run.data_dir, EXAMPLES if data.partly else None)
+    split = split.sample(min(EXAMPLES, len(split)), SEED)
     x, y = split.x[:].to(run.device), split.y.to(run.device)
     net = Net(model, model, "fp32", run.device)
     perturb = Perturber.of(card.require_recipe(), torch.Generator().manual_seed(0))
