@@ -148,12 +148,12 @@ def candidates(
     for spec in gate.specs:
         if spec.access == "transfer":
             raise InputError(f"'{spec.name}' needs other networks, the gate compares only one: leave the attack out.")
-    splits: dict[str, Split] = {}
+    splits: dict[Dataset, Split] = {}
     found: dict[str, Candidate] = {}
     for card, data, threat in subjects:
-        if data.name not in splits:
-            splits[data.name] = data.load("test", gate.data_dir, gate.limit)
-        each = _candidate(card, data, splits[data.name], threat, gate, baseline, store)
+        if data not in splits:
+            splits[data] = data.load("test", gate.data_dir, gate.limit)
+        each = _candidate(card, data, splits[data], threat, gate, baseline, store)
         if found.setdefault(each.name, each).card.folder != card.folder:
             raise InputError(f"two different defenses are called {each.name}: check them one after the other.")
     return list(found.values())
@@ -164,7 +164,8 @@ def _candidate(
 ) -> Candidate:
     under_test = NetworkUnderTest.of_card(card, data.name)
     if data.place is not None:
-        split = fitted(split, under_test.load(), pick_device(gate.settings.device))
+        device = pick_device(gate.settings.device)
+        split = fitted(split, under_test.load(), device, lambda names: data.named(names).load("test", None, gate.limit))
     request = EvaluationRequest(under_test, split, threat, tuple(gate.specs), gate.settings)
     reasons = {each.name: each.reason for each in skipped(request, store, Quiet())}
     applicable = tuple(spec for spec in gate.specs if spec.name not in reasons)

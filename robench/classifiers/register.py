@@ -18,6 +18,7 @@ from robench.classifiers.sources.function import FUNCTION
 from robench.classifiers.sources.programs import PROGRAMS
 from robench.classifiers.user_images import fitted
 from robench.data import Dataset
+from robench.data.reading import Reading
 from robench.data.split import Split
 from robench.errors import InputError
 from robench.paths import atomic_folder, require_name, write_text
@@ -79,14 +80,16 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
             "program by its own name, robench eval --model."
         )
     if data.place is not None:
-        tried = fitted(tried, loaded.network, CPU)
+        tried = fitted(tried, loaded.network, CPU, lambda names: data.named(names).load(limit=TRIED))
     logits = _try(loaded, data, tried)
     with atomic_folder(folder) as temporary:
         architecture = loaded.architecture
         if loaded.function is not None:
             architecture = _with_code(architecture, loaded.function, temporary)
         sha256 = save_weights(_inner(loaded.network), temporary / WEIGHTS)
-        write_text(temporary / CARD, _text(_seen_from(folder, dataset), about, sha256, loaded, architecture))
+        write_text(
+            temporary / CARD, _text(_seen_from(folder, dataset), about, sha256, loaded, architecture, data.reading)
+        )
         _try_card(temporary, folder, tried, logits)
     return read_card(folder)
 
@@ -137,13 +140,16 @@ def _seen_from(folder: Path, dataset: str) -> str:
     return f"{kind}:{Path(os.path.relpath(there.parent.resolve() / there.name, folder)).as_posix()}"
 
 
-def _text(dataset: str, about: str, sha256: str, loaded: Loaded, architecture: Architecture) -> str:
+def _text(dataset: str, about: str, sha256: str, loaded: Loaded, architecture: Architecture, read: Reading) -> str:
+    reading = {"resize": read.resize, "crop": read.crop, "classes": list(read.classes) or None}
+    reading = {key: value for key, value in reading.items() if value is not None}
     document = {
         "dataset": dataset,
         "about": about,
         "sha256": sha256,
         "feature_layer": loaded.feature_layer,
         "single_logit": loaded.single_logit or None,
+        "reading": reading or None,
         "architecture": architecture.model_dump(),
         "head": loaded.head.model_dump(exclude_defaults=loaded.head == Head()),
         "input": loaded.input.model_dump(),

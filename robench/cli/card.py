@@ -22,10 +22,12 @@ from robench.cli.network_options import (
     Weights,
     networks,
 )
-from robench.cli.options import DataDir
+from robench.cli.options import Classes, Crop, DataDir, Resize, reading_of
 from robench.cli.screens import errors
+from robench.data.card_reading import with_library
 from robench.errors import InputError
 from robench.paths import data_root
+from robench.specs import find_card
 
 card_app = typer.Typer(help="Write cards, from which networks are rebuilt.", no_args_is_help=True)
 app.add_typer(card_app, name="card")
@@ -58,6 +60,9 @@ def init(
         Path("models")
     ),
     data_dir: DataDir = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    classes: Classes = None,
 ) -> None:
     """Write a card for a network that was trained elsewhere.
 
@@ -66,11 +71,13 @@ def init(
     """
     from robench.data import find_dataset
 
-    data = find_dataset(dataset)
+    said = reading_of(resize, crop, classes)
     (network,) = networks(
         [model],
         NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit),
     )
+    reading = with_library(said, network, find_card(network.name) if network.kind == "card" else None)
+    data = find_dataset(dataset, reading)
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")
 

@@ -38,6 +38,7 @@ from robench.cli.options import (
     Resize,
     Results,
     batch_size_of,
+    reading_of,
     require_file_place,
     require_folder,
 )
@@ -45,8 +46,6 @@ from robench.cli.screens import errors, output
 from robench.cli.selecting import select_attacks, select_data, select_defense, select_substitutes
 from robench.cli.target import TargetText
 from robench.data.choice import ExampleChoice
-from robench.data.class_names import read_class_names
-from robench.data.reading import Reading
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
 from robench.paths import default_results, require_writable, write_text
@@ -156,7 +155,7 @@ def evaluate(
             weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit, name
         ),
     )
-    reading = Reading(resize, crop, () if classes is None else read_class_names(classes))
+    reading = reading_of(resize, crop, classes)
     cards = [select_defense(each.name, dataset, norm, eps, reading) for each in asked if each.plain]
     others = [(each, *select_data(each, dataset, norm, eps, reading)) for each in asked if not each.plain]
     substitutes = select_substitutes(attacks, substitute, [card for card, *_ in cards])

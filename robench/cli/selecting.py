@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from robench.data import Dataset, dataset_of, find_dataset
+from robench.data.card_reading import reading_of, with_library
 from robench.data.class_names import CLASS_NAMES
 from robench.data.reading import AS_IT_IS, Reading
 from robench.errors import InputError
@@ -31,7 +32,7 @@ def select_defense(
     """
     card = find_card(name)
     card.require_weights()
-    data = _data(dataset, card, reading)
+    data = _data(dataset, card, with_library(reading, NetworkSpec(name), card))
     return card, data, _threat(data, norm, eps)
 
 
@@ -45,11 +46,12 @@ def select_data(
     """
     if network.kind == "robustbench":
         entry = find_entry(network.name.removeprefix(PREFIX))
-        data = find_dataset(dataset or entry.dataset, reading)
+        data = find_dataset(dataset or entry.dataset, with_library(reading, network, None))
         return data, _threat(data, norm, eps, entry.threat_model)
     if dataset is None and network.kind != "card":
         raise InputError(f"--model {network.name} does not say its data: add --dataset, e.g. npz:FILE.")
-    data = _data(dataset, find_card(network.name) if network.kind == "card" else None, reading)
+    card = find_card(network.name) if network.kind == "card" else None
+    data = _data(dataset, card, with_library(reading, network, card))
     return data, _threat(data, norm, eps)
 
 
@@ -78,6 +80,7 @@ def _data(dataset: str | None, card: Card | None, reading: Reading) -> Dataset:
         return find_dataset(dataset, reading)
     if dataset is None:
         return dataset_of(card, reading)
+    reading = reading_of(card, reading, dataset)
     return find_dataset(dataset, replace(reading, known=CLASS_NAMES.get(card.data, ())))
 
 

@@ -51,6 +51,7 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None, re
     about = About(
         source=f"parquet:{files[0]}{f' and {len(files) - 1} other shards' if len(files) > 1 else ''}",
         total=len(labels),
+        classes=_unmatched(files[0], reading),
         notes=(reading.how,) if reading.how else (),
     )
     images = Encoded.held(names, data)
@@ -108,6 +109,17 @@ def _by_name(path: Path, schema: pa.Schema, label: str, reading: Reading) -> lis
     if reading.classes and not names:
         raise InputError(f"'{path}' names no classes, its labels are numbers: leave --classes out.")
     return reading.labels(names, str(path)) if names else None
+
+
+def _unmatched(path: Path, reading: Reading) -> tuple[str, ...]:
+    """Return the class names of a file whose labels are its own numbers; empty if it names none, or labels are by name.
+
+    Raises:
+        InputError: names do not fit.
+    """
+    schema = pq.read_schema(path)
+    names = _class_names(schema, _column(path, schema.names, LABELS))
+    return tuple(names) if names and reading.labels(names, str(path)) is None else ()
 
 
 def _class_names(schema: pa.Schema, label: str) -> list[str]:
