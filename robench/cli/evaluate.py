@@ -50,6 +50,7 @@ from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import evaluations_json
+from robench.specs import COUNTED
 from robench.specs.settings import Engine, Precision, Search
 
 
@@ -158,6 +159,12 @@ def evaluate(
     reading = reading_of(resize, crop, classes)
     cards = [select_defense(each.name, dataset, norm, eps, reading) for each in asked if each.plain]
     others = [(each, *select_data(each, dataset, norm, eps, reading)) for each in asked if not each.plain]
+    if max_queries is not None and not any(spec.access in COUNTED for spec in attacks):
+        raise InputError(
+            f"--max-queries {max_queries} is for attacks on scores or decisions: add --battery blackbox, or drop it."
+        )
+    if ensemble and not any(spec.access == "transfer" for spec in attacks):
+        raise InputError("--ensemble is for transfer attacks: add --battery transfer, or leave it out.")
     substitutes = select_substitutes(attacks, substitute, [card for card, *_ in cards])
     folder = results or default_results()
     if not dry_run:

@@ -11,6 +11,18 @@ from robench.data.sizes import read_size
 from robench.errors import InputError
 from robench.specs import Norm as NormName
 
+
+def _no_file(place: Path | None) -> Path | None:
+    """Return the folder of `--results`, which may not exist yet.
+
+    Raises:
+        InputError: a file is in its place.
+    """
+    if place is not None and place.is_file():
+        raise InputError(f"--results '{place}' is a file: name a folder.")
+    return place
+
+
 DataDir = Annotated[Path | None, typer.Option(help="Folder of downloaded datasets.")]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
 Norm = Annotated[
@@ -36,7 +48,7 @@ Classes = Annotated[
 BatchSize = Annotated[
     str, typer.Option(help="Examples per forward pass: N, or auto for a size that suits the network.")
 ]
-Results = Annotated[Path | None, typer.Option(help="Folder of records.  [default: results]")]
+Results = Annotated[Path | None, typer.Option(help="Folder of records.  [default: results]", callback=_no_file)]
 Models = Annotated[
     list[str] | None, typer.Option("--model", help="Take only this defense, by a name that robench prints. Repeatable.")
 ]

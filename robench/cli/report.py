@@ -18,6 +18,7 @@ from robench.cli.options import (
     OnlyNorm,
     OnlySeed,
     Results,
+    require_file_place,
     require_folder,
 )
 from robench.cli.screens import show_all
@@ -215,8 +216,7 @@ def leaderboard(
     whole = narrowing == Narrowing()
     if out is None and whole:
         out = folder / "leaderboard.csv"
-    if out is not None:
-        require_writable(out.parent, "--out")
+    require_file_place("--out", out)
     show_all(map(short, by_group(table)))
     if out is None:
         return

@@ -14,7 +14,7 @@ from robench.data.decoded_split import split_of
 from robench.data.reading import AS_IT_IS, Reading
 from robench.data.shards import shards
 from robench.data.split import Split, first_rows
-from robench.errors import InputError
+from robench.errors import InputError, reason
 
 IMAGES = ("image", "img", "jpg", "png")
 LABELS = ("label", "labels", "fine_label", "class", "cls")
@@ -68,7 +68,7 @@ def _labels(path: Path, reading: Reading) -> list[int]:
             _require_numbers(path, label, schema.field(label).type)
             labels: list[int] = file.read([label])[label].to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"'{path}' cannot be read ({error}): fetch it again.") from error
+        raise InputError(f"'{path}' cannot be read ({reason(error)}): fetch it again.") from error
     for at, each in enumerate(labels):
         if each is None or each < 0:
             raise InputError(
@@ -94,7 +94,7 @@ def _images(path: Path, rows: Sequence[int]) -> list[bytes]:
                     found += [_data(path, image, at, each.as_py()) for at, each in zip(wanted, column, strict=True)]
                 begin = end
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"'{path}' cannot be read ({error}): fetch it again.") from error
+        raise InputError(f"'{path}' cannot be read ({reason(error)}): fetch it again.") from error
     return found
 
 
