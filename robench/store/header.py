@@ -168,7 +168,9 @@ class Record:
     def comparison_key(self) -> ComparisonKey:
         """The settings that another record must share to stand in one table with this one.
 
-        The key holds the examples, the threat model, the seed, the precision and the target, not the network.
+        The key holds the examples, the threat model, the seed, the precision and the target, not the network. Neither
+        does it hold the form of the network in the search: a record answers requests of any form, so that one
+        evaluation may hold several, and every success is judged on the network as it is.
         """
         header = self.header
         data, threat = digest(header.identity["data"]), header.threat
