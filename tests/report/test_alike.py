@@ -49,7 +49,7 @@ def test_the_form_of_the_network_in_the_search_is_said_but_parts_no_table():
     (group,) = groups(records)
     assert any(
         "The form of the network in the search differs" in note
-        and "plain: digits/pgdat; fused: digits/standard." in note
+        and "fused: digits/standard; plain: digits/pgdat." in note
         for note in robustness(group).notes
     )
 
