@@ -63,7 +63,7 @@ WRONG = [
     ([*EVAL, "--limits", 3], ["--limits"]),
     ([*EVAL, "--limit", 0], ["--limit", "0", "at least 1"]),
     ([*EVAL, "--limit", -3], ["--limit", "-3", "at least 1"]),
-    ([*EVAL, "--limit", "many"], ["--limit", "integer"]),
+    ([*EVAL, "--limit", "many"], ["--limit", "whole number"]),
     ([*EVAL, "--batch-size", 0], ["--batch-size", "0", "auto"]),
     ([*EVAL, "--batch-size", "-1"], ["--batch-size", "-1", "auto"]),
     ([*EVAL, "--batch-size", "many"], ["--batch-size", "many", "auto"]),
