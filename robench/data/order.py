@@ -7,7 +7,7 @@ SEED = 0
 """Seed of the order. It is not the attacks' seed, so that runs with other seeds are paired by example."""
 
 
-def first_ids(name: str, labels: Mapping[int, int] | Sequence[int], ids: Sequence[int], n: int) -> list[int]:
+def chosen_ids(name: str, labels: Mapping[int, int] | Sequence[int], ids: Sequence[int], n: int) -> list[int]:
     """Return the n ids that `--limit n` takes, in ascending order; those of a smaller n are among them.
 
     Args:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robench.data.about import NOTHING, About
-from robench.data.order import first_ids
+from robench.data.order import chosen_ids
 from robench.data.pixels import Images, Pixels, Rows, take
 from robench.errors import InputError
 from robench.store import Column, ids_sha256
@@ -116,7 +116,7 @@ class Split:
             raise InputError(f"--limit {n} must be at least 1.")
         ids = self.ids.tolist()
         labels = dict(zip(ids, self.y.tolist(), strict=True))
-        chosen = set(first_ids(self.name if name is None else name, labels, ids, n))
+        chosen = set(chosen_ids(self.name if name is None else name, labels, ids, n))
         return self.take(torch.tensor([i in chosen for i in ids])).noted(len(self))
 
     def noted(self, total: int) -> "Split":
@@ -163,7 +163,7 @@ def first_rows(name: str, labels: Sequence[int], n: int | None) -> list[int]:
     A loader decodes only these images.
     """
     rows = list(range(len(labels)))
-    return rows if n is None or n >= len(rows) else first_ids(name, labels, rows, n)
+    return rows if n is None or n >= len(rows) else chosen_ids(name, labels, rows, n)
 
 
 def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[int], n: int) -> list[int]:

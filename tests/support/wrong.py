@@ -130,7 +130,6 @@ def _archives(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
         "negative": (images - 0.5, labels),
         "nan": (np.where(images > 0.5, np.nan, images), labels),
         "flat": (images.reshape(len(images), -1)[:, :63], labels),
-        "onehot": (images, np.eye(10, dtype=np.int64)[labels]),
         "floats": (images, labels + 0.5),
         "below": (images, labels - 20),
         "beyond": (images, labels + 20),
