@@ -13,7 +13,9 @@ from torchvision.transforms.functional import normalize
 
 from robench.data import library_transforms
 from robench.data.library_transforms import library_transform
+from robench.data.sizes import library_of
 from robench.data.standard_classes import imagenet_ids, imagenet_words, standard_names
+from robench.specs import Architecture, Card, NetworkSpec
 from tests.support.refusals import refused
 
 TIMM: Any = importlib.import_module("timm.data")
@@ -68,6 +70,14 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch):
 
     monkeypatch.setattr(library_transforms, "_timm", missing)
     refused(lambda: library_transform("timm:test_vit"), "needs timm", "robench[timm]")
+
+
+def test_auto_is_the_network_of_the_card_or_of_the_command_line():
+    card = Card(dataset="digits", about="", architecture=Architecture(name="timm", args={"name": "resnet18"}))
+    assert library_of(NetworkSpec("cards/mine"), card) == "timm:resnet18"
+    assert library_of(NetworkSpec("torchvision:vit_b_16"), None) == "torchvision:vit_b_16"
+    other = card.model_copy(update={"architecture": Architecture(name="convnet")})
+    refused(lambda: library_of(NetworkSpec("cards/mine"), other), "--model cards/mine", "--resize N")
 
 
 def test_the_ids_of_imagenet_are_those_of_timm():
