@@ -18,9 +18,10 @@ def groups(records: Iterable[Record], models: list[str] | None = None) -> list[S
     """Return one selection per group of records that compare with each other, in the order of their settings.
 
     All records of a group share dataset, examples, threat model, seed, precision and target. The form of the network in
-    the search is not among these: a record answers requests of any form, every success is judged on the network as it
-    is, and a table of several forms says so. A record is left out only if it
-    is of other weights than its card's, or of an attack that is declared otherwise now; the last group counts them.
+    the search is not among these: one command gives `fused` for networks with batch norm and `plain` for others, which
+    must compare; every success is judged on the network as it is, and a table of several forms says so. A record is
+    left out only if it is of other weights than its card's, or of an attack that is declared otherwise now; the last
+    group counts them.
 
     Args:
         records: records of any defenses.
