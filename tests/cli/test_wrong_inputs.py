@@ -80,7 +80,6 @@ WRONG = [
     (model("net.py"), "net.py", "net.py:make_model"),
     (model("nofile.pt"), "'nofile.pt'", "name a file"),
     (model("empty.pt"), "'empty.pt'", "is a folder"),
-    (model("torchvision:nope"), "'nope'", "known: "),
     (known(attack="pgd20"), "'pgd20'", "pgd-20"),
     (("eval", "--model", "pgdat", "--battery", "papr"), "'papr'", "paper"),
     (data("digit"), "'digit'", "digits"),
@@ -207,6 +206,7 @@ WRONG = [
     (("report", "--battery", "papr"), "'papr'", "paper"),
     (("report", "--format", "xls"), "'xls'", "'md', 'csv'"),
     (("report", "--out", "x.doc"), "--out", ".md, .csv"),
+    (("report", "--out", "empty", "--format", "md"), "--out 'empty'", "name a file"),
     (("report", "--against", "paper"), "--against paper", "name one, table2"),
     (("report", "--all", "--norm", "linf"), "--all", "take the other options out"),
     (("report", "table2", "--model", "pgdat"), "'table2'", "narrow only robustness"),
@@ -229,7 +229,6 @@ WRONG = [
     (("train", "--model", "pgdat", "--data-dir", "nowhere"), "--data-dir 'nowhere'", "not a folder"),
     (("train", "--model", "pgdat", "--out", "good.npz"), "good.npz", "--out"),
     (("train", "--model", "pgdat", "--device", "tpu"), "'tpu'", "use auto, cpu"),
-    (("reproduce", "table9"), "'table9'", "table8"),
     (("reproduce", "table2", "--dataset", "nope"), "'nope'", "known: digits"),
     (("reproduce", "table2", "--results", "good.npz"), "good.npz", "--results"),
 ]
