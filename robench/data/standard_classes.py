@@ -18,12 +18,15 @@ def standard_names(outputs: int, found: Sequence[str]) -> tuple[str, ...]:
         found: names of the user's classes.
 
     Returns:
-        the list in which most of the names stand, ImageNet's as ids or as words; empty if none of them does.
+        the list in which most of the names stand, ImageNet's as ids or as words; empty if none of them does, or, for
+        CIFAR-10 and CIFAR-100, if less than half of the dataset's classes is there: other networks have 10 classes,
+        too, among them cats and dogs.
     """
     keys = {*map(class_key, found)}
     counted = [(len(keys & {*map(class_key, known)}), known) for known in _standard(outputs)]
     most, names = max(counted, key=lambda each: each[0], default=(0, ()))
-    return names if most else ()
+    least = 1 if outputs == len(imagenet_ids()) else outputs / 2
+    return names if most >= least else ()
 
 
 def _standard(outputs: int) -> list[tuple[str, ...]]:

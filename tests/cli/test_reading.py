@@ -40,7 +40,7 @@ def place(tmp_path_factory):
         + "".join(
             f"def make{n}():\n    torch.manual_seed(0)\n"
             f"    return nn.Sequential(nn.Flatten(), nn.Linear({3 * SIDE * SIDE}, {n}))\n"
-            for n in (3, 10, 1000)
+            for n in (3, 5, 10, 1000)
         )
     )
     random = np.random.default_rng(0)
@@ -128,14 +128,25 @@ def test_folders_by_imagenets_ids_or_words(cli, place, tmp_path, names, note):
     assert header.target == "217"
 
 
-def test_ten_outputs_mean_cifar10_and_three_the_order_of_three_folders(cli, place, tmp_path):
-    where = renamed(place, tmp_path, ("ship", "cat", "dog"))
-    for outputs, labels in ((10, [3, 5, 8]), (3, [0, 1, 2])):
-        command = (*linear(place, outputs), "--dataset", f"folder:{where}", *RUN)
+def test_half_of_the_classes_of_cifar10_and_ten_outputs(cli, place, tmp_path):
+    names = ("ship", "cat", "dog", "frog", "deer")
+    for at, name in enumerate(names):
+        (tmp_path / "few").mkdir(exist_ok=True)
+        (tmp_path / "few" / name).symlink_to(place / "images" / NAMES[at % 3])
+    for outputs, labels in ((10, [3, 4, 5, 6, 8]), (5, [0, 1, 2, 3, 4])):
+        command = (*linear(place, outputs), "--dataset", f"folder:{tmp_path / 'few'}", *RUN)
         said = cli("eval", *command, "--results", tmp_path / str(outputs))
         assert said.code == 0, said.err
         assert sorted({*stored(tmp_path / str(outputs))[1].label.tolist()}) == labels
         assert ("class names airplane to truck" in said.err) is (outputs == 10)
+
+
+def test_cats_and_dogs_alone_are_not_cifar10(cli, place, tmp_path):
+    where = renamed(place, tmp_path, ("horse", "cat", "dog"))
+    said = cli("eval", *linear(place, 10), "--dataset", f"folder:{where}", *RUN, "--results", tmp_path / "r")
+    assert said.code == 2
+    assert "has 3 classes, the network 10" in said.sentence
+    assert "--classes FILE" in said.sentence
 
 
 def test_a_folder_that_is_no_class_of_imagenet_is_named(cli, place, tmp_path):

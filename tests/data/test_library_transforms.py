@@ -12,6 +12,7 @@ from torchvision.models import get_model_weights
 from torchvision.transforms.functional import normalize
 
 from robench.data import library_transforms
+from robench.data.class_names import CIFAR100
 from robench.data.library_transforms import library_transform
 from robench.data.sizes import library_of
 from robench.data.standard_classes import imagenet_ids, imagenet_words, standard_names
@@ -91,6 +92,8 @@ def test_the_ids_of_imagenet_are_those_of_timm():
 def test_the_list_in_which_most_names_stand_is_taken():
     assert standard_names(1000, ["n01440764", "n09999999"]) == imagenet_ids()
     assert standard_names(1000, ["Great_White-Shark", "tench"]) == imagenet_words()
-    assert standard_names(10, ["cat", "ship"])[3] == "cat"
-    assert len(standard_names(100, ["maple tree"])) == 100
+    assert standard_names(10, ["cat", "ship", "dog", "frog", "deer"])[3] == "cat"
+    assert standard_names(10, ["cat", "dog", "horse", "cow"]) == ()
+    assert standard_names(100, ["maple tree"]) == ()
+    assert len(standard_names(100, [name.upper() for name in CIFAR100[:50]])) == 100
     assert standard_names(1000, ["cats"]) == standard_names(7, ["cat"]) == ()
