@@ -181,7 +181,8 @@ def _candidate(subject: Subject, split: Split, gate: GateRequest, baseline: Base
     else:
         under_test = with_weights(subject.card, weights.file, weights.key)
     if subject.data.place is not None:
-        split = fitted(split, under_test.load(), pick_device(gate.settings.device))
+        device, data, limit = pick_device(gate.settings.device), subject.data, subject.limit
+        split = fitted(split, under_test.load(), device, lambda names: data.named(names).load("test", None, limit))
     request = EvaluationRequest(under_test, split, subject.threat, tuple(gate.specs), gate.settings)
     request = request.aiming_at(subject.target)
     reasons = {each.name: each.reason for each in skipped(request, store, Quiet())}

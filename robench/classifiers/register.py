@@ -18,6 +18,7 @@ from robench.classifiers.sources.function import FUNCTION
 from robench.classifiers.sources.programs import PROGRAMS
 from robench.classifiers.user_images import fitted
 from robench.data import Dataset
+from robench.data.reading import Reading
 from robench.data.split import Split
 from robench.errors import InputError
 from robench.paths import atomic_folder, write_text
@@ -77,14 +78,14 @@ def register(
             "program by its own name, robench eval --model."
         )
     if data.place is not None:
-        tried = fitted(tried, loaded.network, CPU)
+        tried = fitted(tried, loaded.network, CPU, lambda names: data.named(names).load(limit=TRIED))
     logits = _try(loaded, data, tried)
     with atomic_folder(folder, replace=place.replace) as temporary:
         architecture = loaded.architecture
         if loaded.function is not None:
             architecture = _with_code(architecture, loaded.function, temporary)
         sha256 = save_weights(inner(loaded.network), temporary / WEIGHTS)
-        text = _text(_seen_from(folder, dataset), place.about, sha256, loaded, architecture, threat)
+        text = _text(_seen_from(folder, dataset), place.about, sha256, loaded, architecture, threat, data.reading)
         write_text(temporary / CARD, text)
         if folder.is_dir():
             keep_others(folder, temporary)
@@ -133,8 +134,16 @@ def _seen_from(folder: Path, dataset: str) -> str:
 
 
 def _text(
-    dataset: str, about: str, sha256: str, loaded: Loaded, architecture: Architecture, threat: ThreatModel | None
+    dataset: str,
+    about: str,
+    sha256: str,
+    loaded: Loaded,
+    architecture: Architecture,
+    threat: ThreatModel | None,
+    read: Reading,
 ) -> str:
+    reading = {"resize": read.resize, "crop": read.crop, "classes": list(read.classes) or None}
+    reading = {key: value for key, value in reading.items() if value is not None}
     document = {
         "dataset": dataset,
         "about": about,
@@ -143,6 +152,7 @@ def _text(
         "sha256": sha256,
         "feature_layer": loaded.feature_layer,
         "single_logit": loaded.single_logit or None,
+        "reading": reading or None,
         "architecture": architecture.model_dump(),
         "head": loaded.head.model_dump(exclude_defaults=loaded.head == Head()),
         "input": loaded.input.model_dump(),

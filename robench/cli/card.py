@@ -22,10 +22,10 @@ from robench.cli.network_options import (
     Weights,
     networks,
 )
-from robench.cli.options import DataDir
+from robench.cli.options import Classes, Crop, DataDir, Resize, reading_of
 from robench.cli.screens import errors
-from robench.cli.selecting import select_threat
-from robench.data import dataset_of, find_dataset
+from robench.cli.selecting import card_data, select_threat
+from robench.data.card_reading import with_library
 from robench.errors import InputError
 from robench.paths import data_root
 from robench.specs import Norm as NormName
@@ -79,6 +79,9 @@ def init(
         ),
     ] = None,
     data_dir: DataDir = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    classes: Classes = None,
 ) -> None:
     """Write a card for a network that was trained elsewhere.
 
@@ -92,12 +95,10 @@ def init(
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")
     old = find_card(network.name) if network.kind == "card" else None
-    if dataset is not None:
-        data = find_dataset(dataset)
-    elif old is not None:
-        data, dataset = dataset_of(old), old.data
-    else:
+    named = dataset or (old.data if old is not None else None)
+    if named is None:
         raise InputError(f"--model {model} does not say its data: add --dataset, e.g. npz:FILE.")
+    data = card_data(dataset, old, with_library(reading_of(resize, crop, classes), network, old))
     declared = old.threat if old is not None else None
     threat = select_threat(data, norm, eps, declared) if norm or eps else declared
 
@@ -109,7 +110,7 @@ def init(
     usual = old.about if old is not None else "trained elsewhere"
     place = Place(out or beside, name or network.label, about or usual, replace=force)
     tried, why = samples(data, data_dir)
-    card = register(network, data, dataset, tried, place, threat)
+    card = register(network, data, named, tried, place, threat)
     if why:
         errors().print(f"Tried on noise: {why}", markup=False)
     known = card.folder.parent.parent == data_root() / "models"

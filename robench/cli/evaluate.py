@@ -38,6 +38,7 @@ from robench.cli.options import (
     Resize,
     Results,
     batch_size_of,
+    reading_of,
     require_file_place,
     require_folder,
 )
@@ -45,12 +46,11 @@ from robench.cli.screens import errors, output
 from robench.cli.selecting import select_attacks, select_data, select_defense, select_substitutes
 from robench.cli.target import TargetText
 from robench.data.choice import ExampleChoice
-from robench.data.class_names import read_class_names
-from robench.data.reading import Reading
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import evaluations_json
+from robench.specs import COUNTED
 from robench.specs.settings import Engine, Precision, Search
 
 
@@ -156,9 +156,15 @@ def evaluate(
             weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit, name
         ),
     )
-    reading = Reading(resize, crop, () if classes is None else read_class_names(classes))
+    reading = reading_of(resize, crop, classes)
     cards = [select_defense(each.name, dataset, norm, eps, reading) for each in asked if each.plain]
     others = [(each, *select_data(each, dataset, norm, eps, reading)) for each in asked if not each.plain]
+    if max_queries is not None and not any(spec.access in COUNTED for spec in attacks):
+        raise InputError(
+            f"--max-queries {max_queries} is for attacks on scores or decisions: add --battery blackbox, or drop it."
+        )
+    if ensemble and not any(spec.access == "transfer" for spec in attacks):
+        raise InputError("--ensemble is for transfer attacks: add --battery transfer, or leave it out.")
     substitutes = select_substitutes(attacks, substitute, [card for card, *_ in cards])
     folder = results or default_results()
     if not dry_run:

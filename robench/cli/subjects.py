@@ -6,9 +6,10 @@ from pathlib import Path
 
 from robench.check.baseline import Baseline
 from robench.check.subject import OtherWeights, Subject
+from robench.cli.options import reading_of
 from robench.cli.selecting import card_data, select_threat
 from robench.cli.target import read_target
-from robench.data.class_names import read_class_names
+from robench.data.card_reading import with_library
 from robench.data.reading import Reading
 from robench.errors import InputError
 from robench.specs import NetworkSpec, find_card
@@ -19,7 +20,7 @@ class SubjectOptions:
     """Options on the command line that say what is checked, as a user gave them."""
 
     dataset: str | None = None
-    resize: int | None = None
+    resize: str | None = None
     crop: int | None = None
     classes: Path | None = None
     norm: str | None = None
@@ -39,7 +40,7 @@ class SubjectOptions:
             raise InputError(f"--key {self.key} is for a checkpoint: add --weights FILE.")
         if self.weights is not None and len(models) != 1:
             raise InputError(f"--weights {self.weights} is for one card: name it alone with --model.")
-        reading = Reading(self.resize, self.crop, () if self.classes is None else read_class_names(self.classes))
+        reading = reading_of(self.resize, self.crop, self.classes)
         return [self._subject(name, reading, held) for name in models]
 
     def words(self) -> list[str]:
@@ -59,7 +60,7 @@ class SubjectOptions:
         card = find_card(name)
         if self.weights is None:
             card.require_weights()
-        data = card_data(self.dataset, card, reading)
+        data = card_data(self.dataset, card, with_library(reading, NetworkSpec(name), card))
         lent = held.lent(card.name, data.name, self.norm, self.eps)
         usual = card.threat or data.threat
         if usual is not None and self.norm not in (None, usual.norm):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robench.data.about import NOTHING, About
+from robench.data.order import chosen_ids
 from robench.data.pixels import Images, Pixels, Rows, take
 from robench.errors import InputError
 from robench.store import Column, ids_sha256
@@ -17,8 +18,6 @@ from robench.store import Column, ids_sha256
 IMAGE_DIMS = 4
 ROUNDING = 1e-3
 """Distance from [0, 1] up to which rounding explains a pixel outside."""
-SEED = 0
-"""Seed of the choice of examples. It is not the attacks' seed, so that runs with other seeds are paired by example."""
 CHOSEN = "chosen by seed 0 with every class in proportion, the same for every network"
 """The note on the examples of `--limit`."""
 
@@ -102,6 +101,8 @@ class Split:
     def first(self, n: int | None, name: str | None = None) -> "Split":
         """Return the examples that `--limit n` takes: n with every class in proportion, whatever their order.
 
+        The examples of a smaller n are among them.
+
         Args:
             n: number of examples; None, or more than there are, for all.
             name: the choice depends on it; by default the split's.
@@ -113,7 +114,10 @@ class Split:
             return self
         if n < 1:
             raise InputError(f"--limit {n} must be at least 1.")
-        return self.sample(n, SEED, name).noted(len(self))
+        ids = self.ids.tolist()
+        labels = dict(zip(ids, self.y.tolist(), strict=True))
+        chosen = set(chosen_ids(self.name if name is None else name, labels, ids, n))
+        return self.take(torch.tensor([i in chosen for i in ids])).noted(len(self))
 
     def noted(self, total: int) -> "Split":
         """Return the split with a note on its choice, if it holds fewer than `total` examples."""
@@ -122,13 +126,12 @@ class Split:
         about = replace(self.about, total=self.about.total or total, notes=(*self.about.notes, CHOSEN))
         return replace(self, about=about)
 
-    def sample(self, n: int, seed: int, name: str | None = None) -> "Split":
-        """Choose n examples by the seed, every class in proportion, in the split's order.
+    def sample(self, n: int, seed: int) -> "Split":
+        """Choose n examples by the seed, every class in proportion, in the split's order; each n has its own choice.
 
         Args:
             n: number of examples.
             seed: of the choice.
-            name: the choice depends on it, too; by default the split's.
 
         Raises:
             InputError: n is not positive, or there are fewer examples.
@@ -137,7 +140,7 @@ class Split:
             raise InputError(f"--limit {n} must be between 1 and {len(self)}, the number of examples.")
         ids = self.ids.tolist()
         labels = dict(zip(ids, self.y.tolist(), strict=True))
-        chosen = set(stratified(_key(self.name if name is None else name, seed), labels, ids, n))
+        chosen = set(stratified(f"{self.name}/sample/{seed}", labels, ids, n))
         return self.take(torch.tensor([i in chosen for i in ids]))
 
     def images(self, ids: Column) -> Column:
@@ -160,11 +163,7 @@ def first_rows(name: str, labels: Sequence[int], n: int | None) -> list[int]:
     A loader decodes only these images.
     """
     rows = list(range(len(labels)))
-    return rows if n is None or n >= len(rows) else stratified(_key(name, SEED), labels, rows, n)
-
-
-def _key(name: str, seed: int) -> str:
-    return f"{name}/sample/{seed}"
+    return rows if n is None or n >= len(rows) else chosen_ids(name, labels, rows, n)
 
 
 def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[int], n: int) -> list[int]:

@@ -112,6 +112,16 @@ class Normalisation(Input):
         return f"I{str(self)[1:]}."
 
 
+class CardReading(Declared):
+    """How images of folders and Parquet files are read for a network; `--resize`, `--crop` and `--classes` go first."""
+
+    resize: Annotated[int, Field(ge=1)] | str | None = None
+    """Pixels of the shorter side; or a library's network, `timm:NAME`, whose transform is applied."""
+    crop: int | None = Field(None, ge=1)
+    classes: list[str] = Field(default_factory=list)
+    """Class names in the order of the labels."""
+
+
 class Recipe(Declared):
     """The training of the weights; `eps`, `steps` and `rel_step` describe perturbations in adversarial training.
 
@@ -168,6 +178,8 @@ class Card(Declared):
     """Norm and radius of the perturbation under which the defense is evaluated; by default those of the dataset."""
     single_logit: bool = False
     """Whether the network has one output z for two classes, whose logits are (0, z)."""
+    reading: CardReading | None = None
+    """How the user's images are read; no part of the network's identity, for other pixels are other data."""
     recipe: Recipe | None = None
     """The training by robench; None if the defense was trained elsewhere."""
     sha256: str = ""

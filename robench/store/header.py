@@ -168,7 +168,8 @@ class Record:
     def comparison_key(self) -> ComparisonKey:
         """The settings that another record must share to stand in one table with this one.
 
-        The key holds the examples, the threat model, the seed, the precision and the target, not the network.
+        The key holds the examples, the threat model, the seed, the precision and the target, not the network, nor the
+        form in which a search ran the network (see `robench.report.groups`).
         """
         header = self.header
         data, threat = digest(header.identity["data"]), header.threat

@@ -51,7 +51,9 @@ def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], st
         if keys
     ]
     if said:
-        raise InputError(f"weights '{where}' do not fit the network: {'; '.join(said)}.")
+        raise InputError(
+            f"weights '{where}' do not fit the network: {'; '.join(said)}; name other weights, or their own network."
+        )
     model.load_state_dict(weights)
 
 
