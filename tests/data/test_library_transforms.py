@@ -47,19 +47,6 @@ def test_torchvision(name):
     assert f"interpolation {theirs.interpolation.value}" in library_transform(f"torchvision:{name}").how
 
 
-def test_a_name_on_the_hub(monkeypatch):
-    known = timm.get_pretrained_cfg("test_resnet").to_dict()
-    asked = []
-
-    def config(name):
-        asked.append(name)
-        return known, "test_resnet", {}
-
-    monkeypatch.setattr("timm.models.load_model_config_from_hf", config)
-    assert torch.equal(ours("timm:hf-hub:someone/theirs"), ours("timm:test_resnet"))
-    assert asked == ["someone/theirs"]
-
-
 @pytest.mark.parametrize("name", ["timm:nope", "torchvision:nope"])
 def test_an_unknown_name_is_refused(name):
     refused(lambda: library_transform(name), f"--resize {name}", "declares no transform", "--resize N")
