@@ -176,6 +176,9 @@ def test_a_card_keeps_sizes_and_class_names(cli, place, tmp_path):
     card = tmp_path / "images" / "mine"
     reading = tomllib.loads((card / "card.toml").read_text())["reading"]
     assert reading == {"resize": SIDE, "crop": SIDE, "classes": [NAMES[2], NAMES[0], NAMES[1]]}
+    text = (card / "card.toml").read_text()
+    assert cli("card", "init", "--model", card, "--weights", card / "weights.safetensors", "--force").code == 0
+    assert (card / "card.toml").read_text() == text
     for folder, more in (("a", own), ("b", ("--model", card))):
         said = cli("eval", *more, *data, *RUN, "--results", tmp_path / folder)
         assert said.code == 0, said.err
