@@ -122,7 +122,7 @@ def _require_checkpoint(found: list[NetworkSpec], key: str) -> None:
         InputError: a network has none.
     """
     for network in found:
-        if network.weights is None and network.kind != "checkpoint":
+        if network.weights is None and network.kind in ("function", "library", "card"):
             raise InputError(
                 f"--key {key} chooses a part of a checkpoint, and '{network.name}' has none: add --weights, or leave "
                 "it out."
