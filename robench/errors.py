@@ -41,6 +41,12 @@ class StoppedError(RobenchError):
     exit_code = 130
 
 
+def reason(error: BaseException) -> str:
+    """Return the first sentence of a library's error for use inside a message, or the name of its class."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).partition(". ")[0].rstrip(".: ")
+
+
 def unknown(kind: str, name: str, known: list[str]) -> InputError:
     """Make the error for an unknown name; the message lists the nearest known names, or the first of all."""
     folder, _, end = name.lower().rpartition("/")

@@ -76,10 +76,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `folder`; on success rename it, on error remove it.
 
     On error, folders above that had to be created are removed as well.
+
+    Args:
+        folder: the place of the new folder.
+        replace: on success, put the new folder in the place of a folder that is already there.
 
     Raises:
         InputError: the disk is full, the place cannot be written, or something is already there.
@@ -91,7 +95,10 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o755)
-            temporary.rename(folder)
+            if replace and folder.is_dir():
+                _put_in_place_of(folder, temporary)
+            else:
+                temporary.rename(folder)
             _sync_folder(folder.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)  # gone already after a success
@@ -101,6 +108,20 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         for each in made:
             if each.is_dir() and not any(each.iterdir()):
                 each.rmdir()
+
+
+def _put_in_place_of(old: Path, new: Path) -> None:
+    """Move a folder to the place of another and remove the other; if the move fails, the other stays in its place."""
+    aside = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=old.parent)) / old.name
+    try:
+        old.rename(aside)
+        try:
+            new.rename(old)
+        except OSError:
+            aside.rename(old)
+            raise
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
 
 
 def _unwritten(path: Path, error: OSError) -> InputError:

@@ -166,6 +166,7 @@ def test_no_normalisation_can_be_said(network, images):
     y = network(images).argmax(1)
     report = robench.evaluate(network, images, y, mean="none", eps="1/255", attacks=["fgsm"], device="cpu")
     assert str(report["fgsm"].result.record.header.normalisation) == "images not normalised (as said)"
+    assert report.to_frame().normalisation.tolist() == ["Images not normalised (as said)."]
 
 
 def test_normalisation_is_on_the_networks_device():

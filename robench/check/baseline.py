@@ -1,19 +1,25 @@
 """The published records that a fresh evaluation is compared with."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from robench.check.comparable import Field, differing, fields_text
+from robench.check.subject import Lent
 from robench.errors import IncompleteError
 from robench.paths import data_root, default_results
 from robench.report.selection import defense, latest_per_key, record_key
 from robench.store import Record, read_file, read_published
 
 LINES = ".jsonl"
-OPTIONS = {"threat.eps": "--eps", "threat.norm": "--norm", "precision": "--precision", "data.n": "--limit"}
+GIVEN = "given:"
+"""Beginning of a record's target that gave one class per example."""
+OPTIONS = {
+    "threat.eps": "--eps", "threat.norm": "--norm", "precision": "--precision", "data.n": "--limit",
+    "target": "--target",
+}  # fmt: skip
 """CLI options that reproduce the baseline's settings, by field of the identity."""
 Identities = Mapping[str, Mapping[str, Any]]
 """The identities of the records of a fresh evaluation, by the attack's name."""
@@ -71,16 +77,24 @@ class Baseline:
         folder = self.path if _files(self.path) else self.path / dataset
         return folder / f"{name}{LINES}"
 
-    def _of(self, model: str, wanted: Identities) -> list[Record]:
+    def lent(self, model: str, dataset: str, norm: str | None, eps: str | None) -> Lent:
+        """Return the settings that a defense's records on a dataset share, among those with this norm and eps."""
+        return Lent.of(self.of(model), dataset, norm, eps)
+
+    def of(self, model: str) -> Sequence[Record]:
+        """Return all records of a defense, of any network with its declared name."""
+        return self.records.get(defense(model), [])
+
+    def _of(self, model: str, wanted: Identities) -> Sequence[Record]:
         """Return a defense's records on the wanted dataset; if some have exactly the name `model`, only those."""
         datasets = {identity["data"]["name"] for identity in wanted.values()}
-        every = self.records.get(defense(model), [])
+        every = self.of(model)
         mine = [record for record in every if record.header.dataset in datasets] or every
         return [record for record in mine if record.header.model == model] or mine
 
     def lost(self, model: str, network: str, attacks: Iterable[str]) -> list[str]:
         """Return the attacks on other networks than `network` that a new baseline of `attacks` would drop."""
-        older = [r for r in self.records.get(defense(model), ()) if r.model_identity != network]
+        older = [r for r in self.of(model) if r.model_identity != network]
         return sorted({record.header.attack.name for record in older} - set(attacks))
 
     def match(self, model: str, wanted: Identities, seed: int, skipped: Mapping[str, str] | None = None) -> "Match":
@@ -161,9 +175,21 @@ class Match:
             IncompleteError: an attack does not compare.
         """
         for problem in self.problems():
-            options = " ".join(f"{option} {value}" for option, value in self.options.items())
-            add = f"add {options}, or " if options else self.mend
-            raise IncompleteError(f"{problem}: {add}make a new baseline with the same command and --update.")
+            raise IncompleteError(f"{problem}: {self._mend()}make a new baseline with the same command and --update.")
+
+    def _mend(self) -> str:
+        """Return the beginning of a mend, which ends with a new baseline."""
+        options = " ".join(f"{option} {value}".rstrip() for option, value in self.options.items())
+        if options:
+            return f"add {options}, or "
+        names = {field.name for fields in self.fields.values() for field in fields}
+        if "target" in names:
+            return "leave --target out, or "
+        if names & {"data.sha256", "data.ids", "data.n", "dataset"}:
+            return "evaluate the same images, with the same --resize, --crop and --classes where they were given, or "
+        if self.missing and self.found and not self.fields:
+            return f"ask only for what it has, {' '.join(f'--attack {name}' for name in self.found)}, or "
+        return self.mend
 
 
 def _not_replaced(mine: Iterable[Record], shipped: Iterable[Record]) -> list[Record]:
@@ -212,9 +238,15 @@ def _options(fields: list[Field], record: Record) -> Iterator[tuple[str, str]]:
     header = record.header
     values = {
         "--eps": header.threat.text, "--norm": header.threat.norm, "--precision": header.precision,
-        "--limit": str(header.n),
+        "--limit": str(header.n), "--target": "FILE" if header.target.startswith(GIVEN) else header.target,
     }  # fmt: skip
     names = {each.name for each in fields}
+    if "target" in names:  # examples whose label is the target are left out, so numbers of examples say nothing
+        names -= {"data.ids", "data.n"}
+        if not header.target:
+            return
+    elif "data.n" in names and header.target:
+        return
     if names <= {*OPTIONS, "data.ids"} and ("data.ids" not in names or "data.n" in names):
         for name in names & OPTIONS.keys():
             yield OPTIONS[name], values[OPTIONS[name]]

@@ -23,23 +23,25 @@ from robench.check import (
     detectable,
     rule,
 )
+from robench.check.subject import Subject
 from robench.classifiers.user_images import fitted
 from robench.data import Dataset
 from robench.data.split import Split
 from robench.devices import pick_device
 from robench.errors import IncompleteError, InputError
+from robench.evaluation.other_weights import with_weights
 from robench.evaluation.progress import Quiet, Watcher
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, skipped
 from robench.report import Evaluation
 from robench.report.selection import defense
-from robench.specs import LEVELS, AttackSpec, Card, ThreatModel, digest
+from robench.specs import LEVELS, AttackSpec, digest
 from robench.store import Record, Store
 from robench.store.outcome import Outcome
 
 Watching = AbstractContextManager[Watcher]
 EXTRA = 2
-"""Number of a defense's cells that belong to no single attack: clean and worst case."""
+"""Number of cells of a defense under several attacks that belong to no single attack: clean and worst case."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,13 @@ class GateRequest:
         specs: the attacks.
         settings: the settings of the evaluations.
         data_dir: the folder of downloaded datasets, if it is not the default.
-        limit: the number of examples; by default all.
+        options: options of the command line that `robench eval` needs as well for the same evaluation.
     """
 
     specs: Sequence[AttackSpec]
     settings: Settings
     data_dir: Path | None = None
-    limit: int | None = None
+    options: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,15 @@ class Candidate:
     """A defense as it is now, its evaluation, and its records in the baseline.
 
     Attributes:
-        card: the card of the defense.
-        data: the dataset of the defense.
-        data_dir: the folder of downloaded datasets, if it is not the default.
+        subject: the defense, its data and its threat model.
+        gate: the settings that all defenses share.
         request: the network, the examples, the threat model and the attacks that apply.
         skipped: attacks that do not apply, with the reason.
         match: the baseline's records.
     """
 
-    card: Card
-    data: Dataset
-    data_dir: Path | None
+    subject: Subject
+    gate: GateRequest
     request: EvaluationRequest
     skipped: Mapping[str, str]
     match: Match
@@ -82,7 +82,12 @@ class Candidate:
     @property
     def name(self) -> str:
         """The declared name of the defense, which the baseline's records share."""
-        return defense(self.card.name)
+        return defense(self.request.under_test.model)
+
+    @property
+    def network(self) -> str:
+        """The digest of the identity of the network."""
+        return digest(self.request.under_test.identity)
 
     def evaluate(self, store: Store, watcher: Watcher) -> Outcome:
         """Evaluate the defense; read the records that the store holds, and run the other attacks."""
@@ -100,16 +105,22 @@ class Candidate:
         If the verdict does not depend on other examples, the command runs that example only.
         """
         example, spec = int(cell.lost[0]), self._breaker(cell, fresh)
-        independent = bind(spec).example_independent and not self.data.in_files
-        which = ["--example", str(example)] if independent else ["--limit", str(len(self.request.split))]
-        settings, threat = self.request.settings, self.request.threat
-        model = self.card.name if "@" not in self.card.name else str(self.card.folder)
+        subject, settings, threat = self.subject, self.request.settings, self.request.threat
+        card = subject.card
+        model = card.name if "@" not in card.name else str(card.folder)
         words = ["robench", "eval", "--model", model, "--attack", spec.name, "--norm", threat.norm]
-        words += ["--eps", threat.text, "--seed", str(settings.seed), *which]
+        words += ["--eps", threat.text, "--seed", str(settings.seed)]
+        alone = bind(spec).example_independent and not subject.data.in_files and not isinstance(subject.target, list)
+        if alone:
+            words += ["--example", str(example)]
+        else:
+            words += ["--limit", str(len(self.request.split) + self.request.left_out)]
+        words += ["--weights", str(subject.weights.file)] if subject.weights else []
+        words += ["--key", subject.weights.key] if subject.weights and subject.weights.key else []
         words += ["--precision", settings.precision] if settings.precision != "fp32" else []
         words += ["--device", settings.device] if settings.device != "auto" else []
-        words += ["--data-dir", str(self.data_dir)] if self.data_dir is not None else []
-        return shlex.join(words)
+        words += ["--data-dir", str(self.gate.data_dir)] if self.gate.data_dir is not None else []
+        return shlex.join([*words, *self.gate.options])
 
     def _breaker(self, cell: Cell, fresh: Sequence[Record]) -> AttackSpec:
         """Return the attack of a cell; for the worst case, the first attack that broke the first lost example."""
@@ -123,12 +134,17 @@ class Candidate:
     def notes(self, evaluation: Evaluation) -> Iterator[str]:
         """Yield notes on the defense's cells: what was evaluated, what was skipped, and broken worst cases."""
         found = self.match.found.values()
-        changed = {record.header.model_identity for record in found} - {digest(self.card.identity())}
+        changed = {record.header.model_identity for record in found} - {self.network}
         which = "another network than" if changed else "the same network as"
         seeds = "" if self.match.seed == self.request.settings.seed else f", which has seed {self.match.seed}"
+        total = self.request.split.about.total
+        of = f" of {total}" if total is not None and total > len(self.request.split) else ""
+        lent = " (the baseline's)" if self.subject.lent else ""
+        goal = f", target {self.subject.target}" if isinstance(self.subject.target, int | str) else ""
+        weights = f"weights of '{self.subject.weights.file}', not the card's: " if self.subject.weights else ""
         yield (
-            f"{self.name}: {self.request.threat}, {len(self.request.split)} examples, "
-            f"seed {self.request.settings.seed}; {which} the baseline's{seeds}."
+            f"{self.name}: {self.request.threat}{lent}{goal}, {len(self.request.split)}{of} examples, "
+            f"seed {self.request.settings.seed}; {weights}{which} the baseline's{seeds}."
         )
         yield from (f"{self.name} {attack}: skipped, {reason}." for attack, reason in self.skipped.items())
         trust = evaluation.worst_case.trust
@@ -136,9 +152,7 @@ class Candidate:
             yield f"{self.name}: the worst case says nothing, {trust.sentence()}"
 
 
-def candidates(
-    subjects: Iterable[tuple[Card, Dataset, ThreatModel]], gate: GateRequest, baseline: Baseline, store: Store
-) -> list[Candidate]:
+def candidates(subjects: Iterable[Subject], gate: GateRequest, baseline: Baseline, store: Store) -> list[Candidate]:
     """Find the records of the baseline that compare with defenses as they are now, without running an attack.
 
     Raises:
@@ -148,32 +162,37 @@ def candidates(
     for spec in gate.specs:
         if spec.access == "transfer":
             raise InputError(f"'{spec.name}' needs other networks, the gate compares only one: leave the attack out.")
-    splits: dict[str, Split] = {}
+    splits: dict[tuple[Dataset, int | None], Split] = {}
     found: dict[str, Candidate] = {}
-    for card, data, threat in subjects:
-        if data.name not in splits:
-            splits[data.name] = data.load("test", gate.data_dir, gate.limit)
-        each = _candidate(card, data, splits[data.name], threat, gate, baseline, store)
-        if found.setdefault(each.name, each).card.folder != card.folder:
+    for subject in subjects:
+        key = subject.data, subject.limit
+        if key not in splits:
+            splits[key] = subject.data.load("test", gate.data_dir, subject.limit)
+        each = _candidate(subject, splits[key], gate, baseline, store)
+        if found.setdefault(each.name, each).subject.card.folder != subject.card.folder:
             raise InputError(f"two different defenses are called {each.name}: check them one after the other.")
     return list(found.values())
 
 
-def _candidate(
-    card: Card, data: Dataset, split: Split, threat: ThreatModel, gate: GateRequest, baseline: Baseline, store: Store
-) -> Candidate:
-    under_test = NetworkUnderTest.of_card(card, data.name)
-    if data.place is not None:
-        split = fitted(split, under_test.load(), pick_device(gate.settings.device))
-    request = EvaluationRequest(under_test, split, threat, tuple(gate.specs), gate.settings)
+def _candidate(subject: Subject, split: Split, gate: GateRequest, baseline: Baseline, store: Store) -> Candidate:
+    weights = subject.weights
+    if weights is None:
+        under_test = NetworkUnderTest.of_card(subject.card, subject.data.name)
+    else:
+        under_test = with_weights(subject.card, weights.file, weights.key)
+    if subject.data.place is not None:
+        device, data, limit = pick_device(gate.settings.device), subject.data, subject.limit
+        split = fitted(split, under_test.load(), device, lambda names: data.named(names).load("test", None, limit))
+    request = EvaluationRequest(under_test, split, subject.threat, tuple(gate.specs), gate.settings)
+    request = request.aiming_at(subject.target)
     reasons = {each.name: each.reason for each in skipped(request, store, Quiet())}
     applicable = tuple(spec for spec in gate.specs if spec.name not in reasons)
     if not applicable:
-        raise IncompleteError(f"no attack applies to {card.name}: choose others with --attack.")
+        raise IncompleteError(f"no attack applies to {under_test.model}: choose others with --attack.")
     request = replace(request, attacks=applicable)
     wanted = {spec.name: request.attack_identity(spec) for spec in applicable}
-    match = baseline.match(card.name, wanted, gate.settings.seed, reasons)
-    return Candidate(card, data, gate.data_dir, request, reasons, match)
+    match = baseline.match(under_test.model, wanted, gate.settings.seed, reasons)
+    return Candidate(subject, gate, request, reasons, match)
 
 
 @dataclass(frozen=True)
@@ -239,17 +258,24 @@ def _spent(evaluations: Iterable[Evaluation]) -> str:
     return f"Attacks: {computed} of {len(results)} run now, in {seconds:.1f} s{read}."
 
 
+def power(defenses: Sequence[Candidate]) -> tuple[int, int]:
+    """Return what decides which drops are significant: the fewest examples of a defense, and the number of cells."""
+    attacks = [len(each.request.attacks) for each in defenses]
+    examples = min(len(each.request.split) for each in defenses)
+    return examples, sum(number + (EXTRA if number > 1 else 1) for number in attacks)
+
+
 def require_power(defenses: Sequence[Candidate], alpha: float) -> None:
     """Require that every defense has enough examples for the largest possible drop to be significant.
 
     Raises:
         IncompleteError: a defense has too few examples, so the gate could never fail.
     """
-    cells = sum(len(each.request.attacks) + EXTRA for each in defenses)
+    _, cells = power(defenses)
     needed = detectable(cells, alpha)
     for each in defenses:
         if len(each.request.split) < needed:
             raise IncompleteError(
-                f"{len(each.request.split)} examples of {each.card.name} cannot show a regression: among {cells} cells "
+                f"{len(each.request.split)} examples of {each.name} cannot show a regression: among {cells} cells "
                 f"a drop is significant at {alpha:g} from {needed} lost examples on; take more examples."
             )

@@ -37,6 +37,10 @@ def gate_table(
     table = Table(
         _title(count, cell_results, accepted), "defense, cell", [BASELINE, NOW, DIFFERENCE, P, LOST, GAINED, VERDICT]
     )
+    if cell_results and not count[REGRESSION]:
+        fewest_examples = min(result.cell.n for result in cell_results)
+        least = smallest_drop(fewest_examples, len(cell_results), max_drop, alpha)
+        table.title += f"; {least}" if least else ""
     for result in cell_results:
         cell = result.cell
         table.add(
@@ -87,6 +91,19 @@ def ids_text(ids: Column, shown: int | None = None) -> str:
         return "none"
     more = ", ..." if shown is not None and len(ids) > shown else ""
     return f"{len(ids)}: {', '.join(map(str, ids[:shown].tolist()))}{more}"
+
+
+def smallest_drop(n: int, cells: int, max_drop: float, alpha: float) -> str:
+    """Return in words the smallest drop of one cell that can fail, if that is more than `max_drop` points, else "".
+
+    Args:
+        n: the number of examples of the defense that has the fewest.
+        cells: the number of cells.
+        max_drop, alpha: the thresholds of the gate.
+    """
+    fewest = detectable(cells, alpha)
+    drop = 100.0 * fewest / n
+    return "" if drop <= max_drop else f"of {n} examples, {fewest} or more must be lost to fail ({drop:.1f} points)"
 
 
 def _title(count: Counter[str], cell_results: Sequence[CellResult], accepted: bool) -> str:

@@ -6,21 +6,22 @@ from pathlib import Path
 
 import tomlkit
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robench.classifiers import load_card, save_weights
 from robench.classifiers.frozen import frozen_network
-from robench.classifiers.normalised import Normalised
 from robench.classifiers.outputs import TWICE, check_clean, check_repeatable
-from robench.classifiers.single_logit import without_wrapper
+from robench.classifiers.place import Place, keep_others
+from robench.classifiers.saved import inner
 from robench.classifiers.sources import FunctionResult, Loaded, resolve
 from robench.classifiers.sources.function import FUNCTION
 from robench.classifiers.sources.programs import PROGRAMS
 from robench.classifiers.user_images import fitted
 from robench.data import Dataset
+from robench.data.reading import Reading
 from robench.data.split import Split
 from robench.errors import InputError
-from robench.paths import atomic_folder, require_name, write_text
+from robench.paths import atomic_folder, write_text
 from robench.specs import (
     CARD,
     WEIGHTS,
@@ -28,7 +29,7 @@ from robench.specs import (
     Card,
     Head,
     NetworkSpec,
-    dataset_label,
+    ThreatModel,
     read_card,
 )
 
@@ -52,7 +53,9 @@ def samples(data: Dataset, data_dir: Path | None = None) -> tuple[Split, str]:
         return Split.checked(data.name, noise, torch.zeros(TRIED, dtype=torch.int64)), str(error)
 
 
-def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, name: str, about: str, out: Path) -> Card:
+def register(
+    network: NetworkSpec, data: Dataset, dataset: str, tried: Split, place: Place, threat: ThreatModel | None = None
+) -> Card:
     """Write `OUT/<dataset>/<name>/` with card, weights and the code of a function, completely or not at all.
 
     Args:
@@ -60,18 +63,14 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
         data: the dataset that the network classifies.
         dataset: the same dataset, as written on the command line.
         tried: examples that the network must be able to take.
-        name: name of the defense.
-        about: one line about the defense.
-        out: the registry, or any folder.
+        place: name and place of the card.
+        threat: the threat model that the card declares; None for that of the dataset.
 
     Raises:
         InputError: the network cannot be made, is a program, does not fit the data, or has no such feature layer;
             the card would not rebuild the network; the name is no valid folder name, or the folder exists already.
     """
-    require_name(name, "--name")
-    folder = out.resolve() / dataset_label(dataset) / name
-    if os.path.lexists(folder):
-        raise InputError(f"'{folder}' is there already: choose another --name, or remove that folder.")
+    folder = place.folder(dataset)
     loaded = resolve(network)
     if loaded.architecture.name in PROGRAMS:
         raise InputError(
@@ -79,22 +78,19 @@ def register(network: NetworkSpec, data: Dataset, dataset: str, tried: Split, na
             "program by its own name, robench eval --model."
         )
     if data.place is not None:
-        tried = fitted(tried, loaded.network, CPU)
+        tried = fitted(tried, loaded.network, CPU, lambda names: data.named(names).load(limit=TRIED))
     logits = _try(loaded, data, tried)
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, replace=place.replace) as temporary:
         architecture = loaded.architecture
         if loaded.function is not None:
             architecture = _with_code(architecture, loaded.function, temporary)
-        sha256 = save_weights(_inner(loaded.network), temporary / WEIGHTS)
-        write_text(temporary / CARD, _text(_seen_from(folder, dataset), about, sha256, loaded, architecture))
+        sha256 = save_weights(inner(loaded.network), temporary / WEIGHTS)
+        text = _text(_seen_from(folder, dataset), place.about, sha256, loaded, architecture, threat, data.reading)
+        write_text(temporary / CARD, text)
+        if folder.is_dir():
+            keep_others(folder, temporary)
         _try_card(temporary, folder, tried, logits)
     return read_card(folder)
-
-
-def _inner(made: nn.Module) -> nn.Module:
-    """Return the network without the normalisation before it and the second logit after it."""
-    made = without_wrapper(made)
-    return made.network if isinstance(made, Normalised) else made
 
 
 def _try(loaded: Loaded, data: Dataset, tried: Split) -> Tensor:
@@ -137,13 +133,26 @@ def _seen_from(folder: Path, dataset: str) -> str:
     return f"{kind}:{Path(os.path.relpath(there.parent.resolve() / there.name, folder)).as_posix()}"
 
 
-def _text(dataset: str, about: str, sha256: str, loaded: Loaded, architecture: Architecture) -> str:
+def _text(
+    dataset: str,
+    about: str,
+    sha256: str,
+    loaded: Loaded,
+    architecture: Architecture,
+    threat: ThreatModel | None,
+    read: Reading,
+) -> str:
+    reading = {"resize": read.resize, "crop": read.crop, "classes": list(read.classes) or None}
+    reading = {key: value for key, value in reading.items() if value is not None}
     document = {
         "dataset": dataset,
         "about": about,
+        "norm": threat.norm if threat else None,
+        "eps": threat.text if threat else None,
         "sha256": sha256,
         "feature_layer": loaded.feature_layer,
         "single_logit": loaded.single_logit or None,
+        "reading": reading or None,
         "architecture": architecture.model_dump(),
         "head": loaded.head.model_dump(exclude_defaults=loaded.head == Head()),
         "input": loaded.input.model_dump(),

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from robench.cli.usage import help_of, sentence
 from robench.errors import RobenchError
 
 INTERRUPTED = 130
@@ -51,8 +52,9 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except TyperException as error:
-        said = error.format_message().replace("Value error, ", "").rstrip(".")
-        return _say(f"{said}: see `robench --help`.", 2)
+        if (text := help_of(error)) is not None:
+            typer.echo(text)
+        return _say(sentence(error), 2)
     except RobenchError as error:
         return _say(str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001  (last resort: the error is shown in full)

@@ -22,10 +22,14 @@ from robench.cli.network_options import (
     Weights,
     networks,
 )
-from robench.cli.options import DataDir
+from robench.cli.options import Classes, Crop, DataDir, Resize, reading_of
 from robench.cli.screens import errors
+from robench.cli.selecting import card_data, select_threat
+from robench.data.card_reading import with_library
 from robench.errors import InputError
 from robench.paths import data_root
+from robench.specs import Norm as NormName
+from robench.specs import find_card
 
 card_app = typer.Typer(help="Write cards, from which networks are rebuilt.", no_args_is_help=True)
 app.add_typer(card_app, name="card")
@@ -40,7 +44,10 @@ def init(
             "robustbench:NAME, or a card with other --weights."
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="Dataset that the network classifies, e.g. cifar10 or npz:FILE.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Dataset that the network classifies, e.g. cifar10 or npz:FILE; by default the card's."),
+    ] = None,
     weights: Weights = None,
     mean: Mean = None,
     std: Std = None,
@@ -53,35 +60,61 @@ def init(
     key: Key = None,
     single_logit: SingleLogit = False,
     name: Annotated[str | None, typer.Option(help="Name of the defense.  [default: the file's name]")] = None,
-    about: Annotated[str, typer.Option(help="One line about the defense.")] = "trained elsewhere",
-    out: Annotated[Path, typer.Option(help="Folder for <dataset>/<name>/; models/ of a checkout is the registry.")] = (
-        Path("models")
-    ),
+    about: Annotated[str | None, typer.Option(help="One line about the defense.  [default: trained elsewhere]")] = None,
+    norm: Annotated[
+        NormName | None, typer.Option(case_sensitive=False, help="Norm of the perturbation, for the card.")
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="Radius of the perturbation, e.g. 8/255, for the card: eval and check take it from there."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace card, weights and code that are there already, all or none.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for <dataset>/<name>/; models/ of a checkout is the registry.  [default: models, or the place "
+            "of the card that gets other weights]"
+        ),
+    ] = None,
     data_dir: DataDir = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    classes: Classes = None,
 ) -> None:
     """Write a card for a network that was trained elsewhere.
 
     The network is tried on two images; then card, weights and code are written to one folder. In the registry (--out
     is models/ of a checkout) the name of the defense is <dataset>/<name>, elsewhere the path of its folder.
     """
-    from robench.data import find_dataset
-
-    data = find_dataset(dataset)
     (network,) = networks(
         [model],
         NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit),
     )
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")
+    old = find_card(network.name) if network.kind == "card" else None
+    named = dataset or (old.data if old is not None else None)
+    if named is None:
+        raise InputError(f"--model {model} does not say its data: add --dataset, e.g. npz:FILE.")
+    data = card_data(dataset, old, with_library(reading_of(resize, crop, classes), network, old))
+    declared = old.threat if old is not None else None
+    threat = select_threat(data, norm, eps, declared) if norm or eps else declared
 
+    # Errors above are reported at once; torch is loaded only now.
+    from robench.classifiers.place import Place
     from robench.classifiers.register import register, samples
 
+    beside = old.folder.parent.parent if old is not None and "@" in old.name else Path("models")
+    usual = old.about if old is not None else "trained elsewhere"
+    place = Place(out or beside, name or network.label, about or usual, replace=force)
     tried, why = samples(data, data_dir)
-    card = register(network, data, dataset, tried, name or network.label, about, out)
+    card = register(network, data, named, tried, place, threat)
     if why:
         errors().print(f"Tried on noise: {why}", markup=False)
     known = card.folder.parent.parent == data_root() / "models"
     where = "it is in the registry" if known else "it is outside the registry and goes by its path"
     shown = card.name if known else shlex.quote(str(card.folder))
-    eps = " --eps EPS" if data.threat is None else ""
-    typer.echo(f"wrote {card.folder}\n{where}: `robench eval --model {shown}{eps}`")
+    missing = " --eps EPS" if data.threat is None and threat is None else ""
+    typer.echo(f"wrote {card.folder}\n{where}: `robench eval --model {shown}{missing}`")

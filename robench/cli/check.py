@@ -15,24 +15,29 @@ from robench.check import Baseline, gate_table
 from robench.check.baseline import LINES
 from robench.check.github import add_summary, add_text, annotations, error, present
 from robench.check.junit import write_junit, write_refusal
+from robench.check.table import smallest_drop
 from robench.cli.app import app
+from robench.cli.network_options import Key
 from robench.cli.options import (
     BatchSize,
+    Classes,
+    Crop,
     DataDir,
     Device,
-    Eps,
-    Limit,
-    Norm,
+    Resize,
     batch_size_of,
     require_file_place,
     require_folder,
 )
 from robench.cli.screens import Screen, errors, output, show
-from robench.cli.selecting import select_attacks, select_defense
-from robench.errors import InputError, RobenchError, StoppedError
+from robench.cli.selecting import select_attacks
+from robench.cli.subjects import SubjectOptions
+from robench.cli.target import TargetText
+from robench.errors import IncompleteError, InputError, RobenchError, StoppedError
 from robench.paths import require_writable
 from robench.report.publish import republish
-from robench.specs import digest, list_models
+from robench.specs import Norm as NormName
+from robench.specs import list_models
 from robench.specs.settings import Precision
 
 if TYPE_CHECKING:
@@ -61,9 +66,33 @@ def check(
     update: Annotated[
         bool, typer.Option("--update", help="Make the fresh verdicts the baseline, and show what changes.")
     ] = False,
-    norm: Norm = None,
-    eps: Eps = None,
-    limit: Limit = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Place of the card's data on this machine, e.g. npz:FILE; by default the card's.")
+    ] = None,
+    resize: Resize = None,
+    crop: Crop = None,
+    classes: Classes = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Judge these weights in place of those of the card, e.g. freshly trained ones.")
+    ] = None,
+    key: Key = None,
+    norm: Annotated[
+        NormName | None,
+        typer.Option(
+            case_sensitive=False, help="Norm of the perturbation; by default that of the card, dataset or baseline."
+        ),
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="Radius of the perturbation, e.g. 8/255; by default that of the card, dataset or baseline."),
+    ] = None,
+    target: TargetText = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Evaluate only N examples, all classes in proportion; by default as many as the baseline has."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random draws; the baseline may have another.")] = 0,
     precision: Annotated[
         Precision, typer.Option(help="Arithmetic of the search; the judge always uses fp32.")
@@ -87,19 +116,26 @@ def check(
         raise InputError(f"--baseline '{baseline}': name a file that ends in {LINES}, or a results folder.")
     with _refusals(junit), _folder(results) as folder:
         held = Baseline.read(baseline)
-        subjects = [select_defense(name, None, norm, eps) for name in model or _models(held)]
+        asked = SubjectOptions(dataset, resize, crop, classes, norm, eps, limit, target, weights, key)
+        subjects = asked.subjects(model or _models(held), held)
 
-        if update and baseline is None and (foreign := [card.name for card, *_ in subjects if "@" in card.name]):
+        foreign = [each.card.name for each in subjects if each.foreign]
+        if update and baseline is None and foreign:
             raise InputError(f"{foreign[0]} is not registered: name the file of its baseline with --baseline.")
+        if baseline is None and (unknown := [name for name in foreign if not held.of(name)]):
+            raise IncompleteError(
+                f"'{held.path}' has no records of {unknown[0]}: name the file of its baseline, or make one with "
+                "--baseline robustness.jsonl --update."
+            )
 
         # Errors above are reported at once; torch is loaded only now.
-        from robench.check.fresh import GateRequest, candidates, judge, require_power
+        from robench.check.fresh import GateRequest, candidates, judge, power, require_power
         from robench.evaluation.request import Settings
         from robench.store import Store
 
         settings = Settings(seed, precision, device, batch_size_of(batch_size))
         store = Store(folder)
-        found = candidates(subjects, GateRequest(specs, settings, data_dir, limit), held, store)
+        found = candidates(subjects, GateRequest(specs, settings, data_dir, asked.words()), held, store)
         for each in found:
             if update and baseline is not None:
                 _require_all(held, each)
@@ -110,6 +146,8 @@ def check(
     _show(verdict, max_drop, alpha, junit, accepted=update)
     if update:
         _update(held, found, verdict)
+        if not verdict.cell_results and (least := smallest_drop(*power(found), max_drop, alpha)):
+            typer.echo(f"{least[0].upper()}{least[1:]}.")
     elif verdict.failed:
         raise typer.Exit(FAILED)
 
@@ -155,9 +193,9 @@ def _require_all(held: Baseline, candidate: "Candidate") -> None:
         InputError: the file has attacks on an older network that are not asked for now.
     """
     names = [spec.name for spec in candidate.request.attacks]
-    if lost := held.lost(candidate.card.name, digest(candidate.card.identity()), names):
+    if lost := held.lost(candidate.name, candidate.network, names):
         raise InputError(
-            f"'{held.file_of(candidate.card.name)}' also holds {', '.join(lost)} of the older network, which would be "
+            f"'{held.file_of(candidate.name)}' also holds {', '.join(lost)} of the older network, which would be "
             f"dropped unseen: add {' '.join(f'--attack {name}' for name in lost)}, or delete the file first."
         )
 
@@ -165,8 +203,9 @@ def _require_all(held: Baseline, candidate: "Candidate") -> None:
 def _update(held: Baseline, candidates: "Iterable[Candidate]", verdict: "GateResult") -> None:
     """Make the fresh verdicts the baseline; print what could not be compared and what changed."""
     for each in candidates:
-        for problem in each.match.problems():
-            typer.echo(f"{problem}.")
+        if held.file_of(each.name).is_file():
+            for problem in each.match.problems():
+                typer.echo(f"{problem}.")
         typer.echo(republish(held.file_of(each.name), verdict.fresh[each.name]))
 
 

@@ -3,7 +3,7 @@
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,6 +39,7 @@ from robench.cli.options import (
     Resize,
     Results,
     batch_size_of,
+    reading_of,
     require_file_place,
     require_folder,
 )
@@ -46,14 +47,17 @@ from robench.cli.screens import errors, output
 from robench.cli.selecting import select_attacks, select_data, select_defense, select_substitutes
 from robench.cli.target import TargetText
 from robench.data.choice import ExampleChoice
-from robench.data.class_names import read_class_names
 from robench.data.mask_values import read_mask
-from robench.data.reading import Reading
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import evaluations_json
+from robench.specs import COUNTED
 from robench.specs.settings import Engine, Precision, Search
+from robench.store.outcome import Planned
+
+if TYPE_CHECKING:
+    from robench.evaluation.request import NetworkUnderTest
 
 
 @app.command("eval")
@@ -162,9 +166,15 @@ def evaluate(
             weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit, name
         ),
     )
-    reading = Reading(resize, crop, () if classes is None else read_class_names(classes))
+    reading = reading_of(resize, crop, classes)
     cards = [select_defense(each.name, dataset, norm, eps, reading) for each in asked if each.plain]
     others = [(each, *select_data(each, dataset, norm, eps, reading)) for each in asked if not each.plain]
+    if max_queries is not None and not any(spec.access in COUNTED for spec in attacks):
+        raise InputError(
+            f"--max-queries {max_queries} is for attacks on scores or decisions: add --battery blackbox, or drop it."
+        )
+    if ensemble and not any(spec.access == "transfer" for spec in attacks):
+        raise InputError("--ensemble is for transfer attacks: add --battery transfer, or leave it out.")
     substitutes = select_substitutes(attacks, substitute, [card for card, *_ in cards])
     folder = results or default_results()
     if not dry_run:
@@ -204,23 +214,32 @@ def evaluate(
     tasks += [(NetworkUnderTest.of_user(each, data.name), data, threat) for each, data, threat in others]
     unique = {task[0].model: task for task in tasks}
     if dry_run:
-        plans = {name: run.plan(task) for name, task in unique.items()}
-        asked_for, cheaper = ({name: each[at] for name, each in plans.items()} for at in (0, 1))
-        _write_json(json_file, plans_json(asked_for, cheaper))
-        if not quiet:
-            show_plans(asked_for, cheaper)
+        _forecast({name: run.plan(task) for name, task in unique.items()}, json_file, quiet)
         return
     with closing(run.executor):
         for task in unique.values():
             run.evaluate(task)
     _write_json(json_file, evaluations_json(run.evaluations) | ({"corruptions": run.cells} if corruptions else {}))
     if not quiet:
-        output().print(f"Records: {folder / 'raw' if attacks else folder}", markup=False, soft_wrap=True)
-        for under_test, *_ in unique.values():
-            if under_test.remark:
-                errors().print(f"{under_test.source}: {under_test.remark}.", markup=False, soft_wrap=True)
+        _tell_place(folder / "raw" if attacks else folder, [under_test for under_test, *_ in unique.values()])
     if attacks:
         run.require_sound()
+
+
+def _forecast(plans: dict[str, tuple[list[Planned], list[Planned]]], json_file: Path | None, quiet: bool) -> None:
+    """Show what each network's attacks would cost, and those of the cheaper battery."""
+    asked_for, cheaper = ({name: each[at] for name, each in plans.items()} for at in (0, 1))
+    _write_json(json_file, plans_json(asked_for, cheaper))
+    if not quiet:
+        show_plans(asked_for, cheaper)
+
+
+def _tell_place(place: Path, networks: "list[NetworkUnderTest]") -> None:
+    """Say where the records are, and what is remarkable about the networks."""
+    output().print(f"Records: {place}", markup=False, soft_wrap=True)
+    for each in networks:
+        if each.remark:
+            errors().print(f"{each.source}: {each.remark}.", markup=False, soft_wrap=True)
 
 
 def _write_json(path: Path | None, data: Any) -> None:

@@ -91,7 +91,8 @@ class EvalRun:
         under_test, data, threat = task
         split = self.choice.of(data, self.data_dir)
         if data.place is not None:
-            split = fitted(split, under_test.load(), self.executor.device)
+            split = fitted(split, under_test.load(), self.executor.device, lambda names: self._named(data, names))
+            data = data.named(split.about.known or data.reading.known)
         mask = None
         if self.mask is not None:
             mask = fitted_mask(self.mask, split, lambda: data.load("test", self.data_dir).ids)
@@ -99,6 +100,10 @@ class EvalRun:
         if self.target is None:
             return request
         return request.aiming_at(read_target(self.target, data))
+
+    def _named(self, data: Dataset, known: tuple[str, ...]) -> Split:
+        """Read the examples again, with labels by class names."""
+        return self.choice.of(data.named(known), self.data_dir)
 
     def _attack(self, request: EvaluationRequest) -> None:
         model = request.under_test.model

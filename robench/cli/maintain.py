@@ -67,7 +67,7 @@ def download(
 @app.command("doctor")
 def doctor(
     data_dir: DataDir = None,
-    results: Results = None,
+    results: Annotated[Path | None, typer.Option(help="Folder of records.  [default: results]")] = None,
 ) -> None:
     """Show versions, devices, data and models, and what is missing."""
     import torch

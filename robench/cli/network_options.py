@@ -103,6 +103,8 @@ def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
         )
         for name in models
     ]
+    if said.key is not None:
+        _require_checkpoint(found, said.key)
     if said.title is not None:
         _require_nameable(found, said.title)
     for network in found:
@@ -111,6 +113,20 @@ def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
         if said.variant is not None and network.kind != "checkpoint":
             raise InputError(f"--variant is for recognised weights, --model w.pt; '{network.name}' has none.")
     return found
+
+
+def _require_checkpoint(found: list[NetworkSpec], key: str) -> None:
+    """Check that there is a checkpoint for `--key` to choose a part of.
+
+    Raises:
+        InputError: a network has none.
+    """
+    for network in found:
+        if network.weights is None and network.kind in ("function", "library", "card"):
+            raise InputError(
+                f"--key {key} chooses a part of a checkpoint, and '{network.name}' has none: add --weights, or leave "
+                "it out."
+            )
 
 
 def _require_nameable(found: list[NetworkSpec], title: str) -> None:

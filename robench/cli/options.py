@@ -5,8 +5,23 @@ from typing import Annotated
 
 import typer
 
+from robench.data.class_names import read_class_names
+from robench.data.reading import Reading
+from robench.data.sizes import read_size
 from robench.errors import InputError
 from robench.specs import Norm as NormName
+
+
+def _no_file(place: Path | None) -> Path | None:
+    """Return the folder of `--results`, which may not exist yet.
+
+    Raises:
+        InputError: a file is in its place.
+    """
+    if place is not None and place.is_file():
+        raise InputError(f"--results '{place}' is a file: name a folder.")
+    return place
+
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder of downloaded datasets.")]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
@@ -26,7 +41,12 @@ Limit = Annotated[
     int | None, typer.Option(help="Evaluate only N examples: all classes in proportion, the same for every network.")
 ]
 Resize = Annotated[
-    int | None, typer.Option(help="Resize the shorter side of images in folder: and parquet: data to N.")
+    str | None,
+    typer.Option(
+        help="Resize the shorter side of images in folder: and parquet: data to N; or auto, to resize and crop as the "
+        "library of timm:NAME or torchvision:NAME does for this network.",
+        metavar="N|auto|LIBRARY:NAME",
+    ),
 ]
 Crop = Annotated[int | None, typer.Option(help="Take the central N x N pixels of images in folder: and parquet: data.")]
 Classes = Annotated[
@@ -36,7 +56,7 @@ Classes = Annotated[
 BatchSize = Annotated[
     str, typer.Option(help="Examples per forward pass: N, or auto for a size that suits the network.")
 ]
-Results = Annotated[Path | None, typer.Option(help="Folder of records.  [default: results]")]
+Results = Annotated[Path | None, typer.Option(help="Folder of records.  [default: results]", callback=_no_file)]
 Models = Annotated[
     list[str] | None, typer.Option("--model", help="Take only this defense, by a name that robench prints. Repeatable.")
 ]
@@ -48,6 +68,15 @@ OnlyEps = Annotated[str | None, typer.Option("--eps", help="Show only this radiu
 OnlySeed = Annotated[int | None, typer.Option("--seed", help="Show only this seed of the attacks.")]
 OnlyAttacks = Annotated[list[str] | None, typer.Option("--attack", help="Show only this attack. Repeatable.")]
 OnlyBattery = Annotated[str | None, typer.Option("--battery", help="Show only attacks of this battery.")]
+
+
+def reading_of(resize: str | None, crop: int | None, classes: Path | None) -> Reading:
+    """Return how the user's images are read.
+
+    Raises:
+        InputError: a size is none, or the file of class names cannot be read.
+    """
+    return Reading(read_size(resize), crop, () if classes is None else read_class_names(classes))
 
 
 def batch_size_of(text: str) -> int | None:

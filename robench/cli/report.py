@@ -18,6 +18,7 @@ from robench.cli.options import (
     OnlyNorm,
     OnlySeed,
     Results,
+    require_file_place,
     require_folder,
 )
 from robench.cli.screens import show_all
@@ -92,6 +93,7 @@ def report(
     if not set(tables or ()) & PAPER_TABLES.keys() and (against == "paper" or intervals):
         raise InputError("--against paper and --intervals are for the paper's tables: name one, table2 say.")
     require_folder("--data-dir", data_dir)
+    require_file_place("--out", out)
     if format_ == "csv" and len(tables or TABLES) > 1:
         raise InputError(f"a CSV file holds one table: name one, {' or '.join(tables or TABLES)}.")
     narrowing = Narrowing(dataset, model, norm, eps, seed, attack, battery)
@@ -209,6 +211,7 @@ def leaderboard(
     from robench.report.publish import unsealed
 
     folder = results or default_results()
+    require_file_place("--out", out)
     narrowing = Narrowing(dataset, model, norm, eps, seed, attack, battery)
     table = make(folder, narrowing)
     if not table.rows:
@@ -216,8 +219,7 @@ def leaderboard(
     whole = narrowing == Narrowing()
     if out is None and whole:
         out = folder / "leaderboard.csv"
-    if out is not None:
-        require_writable(out.parent, "--out")
+        require_file_place("--out", out)
     show_all(map(short, by_group(table)))
     if found := unsealed(folder):
         names = ", ".join(path.name for path in found[:3]) + (", ..." if len(found) > 3 else "")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from robench.data import Dataset, dataset_of, find_dataset
+from robench.data.card_reading import reading_of, with_library
 from robench.data.class_names import CLASS_NAMES
 from robench.data.reading import AS_IT_IS, Reading
 from robench.errors import InputError
@@ -31,8 +32,8 @@ def select_defense(
     """
     card = find_card(name)
     card.require_weights()
-    data = _data(dataset, card, reading)
-    return card, data, _threat(data, norm, eps)
+    data = card_data(dataset, card, with_library(reading, NetworkSpec(name), card))
+    return card, data, select_threat(data, norm, eps, card.threat)
 
 
 def select_data(
@@ -45,12 +46,13 @@ def select_data(
     """
     if network.kind == "robustbench":
         entry = find_entry(network.name.removeprefix(PREFIX))
-        data = find_dataset(dataset or entry.dataset, reading)
-        return data, _threat(data, norm, eps, entry.threat_model)
+        data = find_dataset(dataset or entry.dataset, with_library(reading, network, None))
+        return data, select_threat(data, norm, eps, entry.threat_model)
     if dataset is None and network.kind != "card":
         raise InputError(f"--model {network.name} does not say its data: add --dataset, e.g. npz:FILE.")
-    data = _data(dataset, find_card(network.name) if network.kind == "card" else None, reading)
-    return data, _threat(data, norm, eps)
+    card = find_card(network.name) if network.kind == "card" else None
+    data = card_data(dataset, card, with_library(reading, network, card))
+    return data, select_threat(data, norm, eps, card.threat if card else None)
 
 
 def select_substitutes(specs: Sequence[AttackSpec], named: list[str] | None, models: Sequence[Card]) -> list[Card]:
@@ -71,17 +73,20 @@ def select_substitutes(specs: Sequence[AttackSpec], named: list[str] | None, mod
     return list(cards.values())
 
 
-def _data(dataset: str | None, card: Card | None, reading: Reading) -> Dataset:
+def card_data(dataset: str | None, card: Card | None, reading: Reading = AS_IT_IS) -> Dataset:
     """Find the data that is named, else a card's; classes of user data go by the names of the card's dataset."""
     if card is None:
         assert dataset is not None
         return find_dataset(dataset, reading)
     if dataset is None:
         return dataset_of(card, reading)
+    reading = reading_of(card, reading, dataset)
     return find_dataset(dataset, replace(reading, known=CLASS_NAMES.get(card.data, ())))
 
 
-def _threat(data: Dataset, norm: str | None, eps: str | None, published: ThreatModel | None = None) -> ThreatModel:
+def select_threat(
+    data: Dataset, norm: str | None, eps: str | None, published: ThreatModel | None = None
+) -> ThreatModel:
     """Return the threat model that is asked for, else the network's published one, else the dataset's usual one."""
     usual = published or data.threat
     if eps is None and (usual is None or (norm in NORMS and norm != usual.norm)):

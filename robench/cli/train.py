@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from robench.cli.app import app
-from robench.cli.options import DataDir, Device
+from robench.cli.options import DataDir, Device, require_folder
 from robench.cli.screens import errors
 from robench.errors import InputError
 
@@ -36,6 +36,7 @@ def train(
     from robench.specs import find_card
 
     cards = [find_card(name) for name in _names(model, all_, dataset)]
+    require_folder("--data-dir", data_dir)
     folders = [out / card.label / card.folder.name for card in cards]
     for folder in folders:
         require_writable(folder, "--out")

@@ -5,12 +5,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from robench.data.card_reading import reading_of
 from robench.data.class_names import CLASS_NAMES
 from robench.data.published import DEFAULT_DIR as DEFAULT_DIR
 from robench.data.published import PUBLISHED
 from robench.data.published import find_corrupted as find_corrupted
 from robench.data.published import open_corrupted as open_corrupted
 from robench.data.reading import AS_IT_IS, Reading
+from robench.data.sizes import ENCODED
 from robench.errors import InputError, unknown
 from robench.paths import require_name
 from robench.specs import Card, ThreatModel, dataset_label
@@ -100,6 +102,10 @@ class Dataset:
             return []
         found: list[str] = named(self.place)
         return found if self.reading.labels(found, str(self.place)) is None else list(self.reading.known)
+
+    def named(self, known: tuple[str, ...]) -> "Dataset":
+        """Return the same data with labels by these class names, which are in the order of the labels."""
+        return replace(self, reading=replace(self.reading, known=known))
 
     @property
     def sizes(self) -> tuple[tuple[int, int, int], int]:
@@ -193,9 +199,6 @@ DATASETS = {
 USER_DATA = {"folder": "robench.data.folder", "npz": "robench.data.npz", "parquet": "robench.data.parquet"}
 """Modules with `load(name, place, part, limit, reading) -> Split` for user data, by the word before the colon."""
 
-ENCODED = ("folder", "parquet")
-"""Kinds of user data that hold encoded images, of any size, and may name classes."""
-
 
 def is_user_data(name: str) -> bool:
     """Return whether a dataset's name is `folder:DIR`, `npz:FILE` or `parquet:FILE`."""
@@ -213,7 +216,7 @@ def find_dataset(name: str, reading: Reading = AS_IT_IS) -> Dataset:
         InputError: no such dataset, with the nearest names; nothing lies at the place, or its images have one size.
     """
     kind, colon, place = name.partition(":")
-    if kind not in ENCODED and (reading.how or reading.classes):
+    if kind not in ENCODED and (reading.sized or reading.classes):
         raise InputError(
             f"--dataset {name}: --resize, --crop and --classes are for folder: and parquet: data, leave them out."
         )
@@ -253,12 +256,12 @@ def dataset_of(card: Card, reading: Reading = AS_IT_IS) -> Dataset:
 
     Args:
         card: names the dataset.
-        reading: sizes and class names of the user's images.
+        reading: sizes and class names of the user's images; by default those of the card.
 
     Raises:
         InputError: no such dataset; names the card.
     """
     try:
-        return find_dataset(card.data, reading)
+        return find_dataset(card.data, reading_of(card, reading, card.data))
     except InputError as error:
         raise InputError(f"{card.where}, key 'dataset': {error}") from error

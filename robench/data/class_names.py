@@ -40,7 +40,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         ) from error
     if not names:
         raise InputError(f"--classes '{path}' is empty: give one class name per line, in the order of the labels.")
-    keys = [_key(name) for name in names]
+    keys = [class_key(name) for name in names]
     if twice := [name for at, name in enumerate(names) if keys[at] in keys[:at]]:
         raise InputError(f"--classes '{path}' names '{twice[0]}' twice: give one line per class.")
     return names
@@ -58,10 +58,10 @@ def labels_by_name(found: Sequence[str], known: Sequence[str], where: str, *, re
     Raises:
         InputError: some names fit and others do not, or none fits though one must.
     """
-    places = {_key(name): at for at, name in enumerate(known)}
-    missing = [name for name in found if _key(name) not in places]
+    places = {class_key(name): at for at, name in enumerate(known)}
+    missing = [name for name in found if class_key(name) not in places]
     if not missing:
-        return [places[_key(name)] for name in found]
+        return [places[class_key(name)] for name in found]
     if len(missing) == len(found) and not required:
         return None
     raise InputError(
@@ -70,5 +70,6 @@ def labels_by_name(found: Sequence[str], known: Sequence[str], where: str, *, re
     )
 
 
-def _key(name: str) -> str:
+def class_key(name: str) -> str:
+    """Return a class name without capitals, spaces, `-` and `_`, by which names are compared."""
     return "".join(letter for letter in name.casefold() if letter not in " -_")

@@ -55,6 +55,7 @@ def load(name: str, folder: Path, part: str = "test", limit: int | None = None, 
         source=f"folder:{where}",
         total=len(found.paths),
         by_order=len(found.classes) if by_name is None else None,
+        classes=tuple(found.classes) if by_name is None else (),
         notes=(*notes, *([reading.how] if reading.how else []), *left.notes()),
     )
     labels = found.numbers if by_name is None else [by_name[number] for number in found.numbers]

@@ -10,7 +10,7 @@ from robench.data.about import About
 from robench.data.arrays import checked
 from robench.data.reading import AS_IT_IS, Reading
 from robench.data.split import Split
-from robench.errors import InputError
+from robench.errors import InputError, reason
 
 NAMES = (("x", "y"), ("x_test", "y_test"), ("test_images", "test_labels"), ("images", "labels"))
 """Names of images and labels: robench's, those of Keras, of MedMNIST, and common ones."""
@@ -45,7 +45,7 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None, re
     except InputError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"'{path}' cannot be read ({error}): save it again with numpy.savez.") from error
+        raise InputError(f"'{path}' cannot be read ({reason(error)}): save it again with numpy.savez.") from error
     split = checked(name, x, y, ids)
     notes = (f"left out: {', '.join(unused)}",) if unused else ()
     return replace(split, about=About(f"npz:{path}, {image} and {label}", len(split), notes=notes))

@@ -15,7 +15,7 @@ from robench.data.decoded_split import split_of
 from robench.data.reading import AS_IT_IS, Reading
 from robench.data.shards import shards
 from robench.data.split import Split, first_rows
-from robench.errors import InputError
+from robench.errors import InputError, reason
 
 IMAGES = ("image", "img", "jpg", "png")
 LABELS = ("label", "labels", "fine_label", "class", "cls")
@@ -52,6 +52,7 @@ def load(name: str, path: Path, part: str = "test", limit: int | None = None, re
     about = About(
         source=f"parquet:{files[0]}{f' and {len(files) - 1} other shards' if len(files) > 1 else ''}",
         total=len(labels),
+        classes=_unmatched(files[0], reading),
         notes=(reading.how,) if reading.how else (),
     )
     images = Encoded.held(names, data)
@@ -68,7 +69,7 @@ def _labels(path: Path, reading: Reading) -> list[int]:
             _require_numbers(path, label, schema.field(label).type)
             labels: list[Any] = file.read([label])[label].to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"'{path}' cannot be read ({error}): fetch it again.") from error
+        raise InputError(f"'{path}' cannot be read ({reason(error)}): fetch it again.") from error
     for at, each in enumerate(labels):
         if each is None or not 0 <= each < math.inf:
             raise InputError(
@@ -97,7 +98,7 @@ def _images(path: Path, rows: Sequence[int]) -> list[bytes]:
                     found += [_data(path, image, at, each.as_py()) for at, each in zip(wanted, column, strict=True)]
                 begin = end
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"'{path}' cannot be read ({error}): fetch it again.") from error
+        raise InputError(f"'{path}' cannot be read ({reason(error)}): fetch it again.") from error
     return found
 
 
@@ -112,6 +113,17 @@ def _by_name(path: Path, schema: pa.Schema, label: str, reading: Reading) -> lis
     if reading.classes and not names:
         raise InputError(f"'{path}' names no classes, its labels are numbers: leave --classes out.")
     return reading.labels(names, str(path)) if names else None
+
+
+def _unmatched(path: Path, reading: Reading) -> tuple[str, ...]:
+    """Return the class names of a file whose labels are its own numbers; empty if it names none, or labels are by name.
+
+    Raises:
+        InputError: names do not fit.
+    """
+    schema = pq.read_schema(path)
+    names = _class_names(schema, _column(path, schema.names, LABELS))
+    return tuple(names) if names and reading.labels(names, str(path)) is None else ()
 
 
 def _class_names(schema: pa.Schema, label: str) -> list[str]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robench.data.class_names import labels_by_name
+from robench.data.library_transforms import library_transform
+from robench.data.sizes import Size, read_size
 from robench.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,17 +17,18 @@ class Reading:
     """How a user's images are read.
 
     Attributes:
-        resize: pixels of the shorter side; None leaves the size.
+        resize: pixels of the shorter side; or a library's network, whose transform resizes and crops; None leaves the
+            size.
         crop: pixels of each side of the central square to take; None takes all.
         classes: class names in the order of the labels, as the user gave them.
         known: class names of the dataset that the network classifies, if they are known.
         upright: turn each image as its EXIF orientation says.
 
     Raises:
-        InputError: a size is below 1.
+        InputError: a size is below 1 or names no network of a library, or a crop stands beside such a network.
     """
 
-    resize: int | None = None
+    resize: Size | None = None
     crop: int | None = None
     classes: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
@@ -33,21 +36,35 @@ class Reading:
 
     def __post_init__(self) -> None:
         for option, size in (("--resize", self.resize), ("--crop", self.crop)):
-            if size is not None and size < 1:
+            if isinstance(size, int) and size < 1:
                 raise InputError(f"{option} {size} must be at least 1.")
+        if not isinstance(self.resize, str):
+            return
+        read_size(self.resize)
+        if self.crop is not None:
+            raise InputError(f"--resize {self.resize} crops as well, as the network's library does: leave --crop out.")
+
+    @property
+    def sized(self) -> bool:
+        """True if images are resized or cropped."""
+        return self.resize is not None or self.crop is not None
 
     @property
     def how(self) -> str:
         """Name of `prepare` for the cache and for the user; empty if images stay as they are."""
+        if isinstance(self.resize, str):
+            return library_transform(self.resize).how
         sizes = (("resize", self.resize), ("crop", self.crop))
         return ", ".join(f"{word} {size}" for word, size in sizes if size is not None)
 
     def prepare(self, image: "Image.Image") -> "Image.Image":
-        """Resize the shorter side (bilinear, antialiased) and crop the centre, as torchvision does.
+        """Resize the shorter side (bilinear, antialiased) and crop the centre, as torchvision or the library does.
 
         Raises:
             InputError: the image is smaller than the crop; the message lacks the file's name.
         """
+        if isinstance(self.resize, str):
+            return library_transform(self.resize).apply(image)
         from torchvision.transforms import functional
 
         if self.resize is not None:

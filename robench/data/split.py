@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robench.data.about import NOTHING, About
 from robench.data.labels import as_tensor, class_numbers, integers
+from robench.data.order import chosen_ids
 from robench.data.pixels import Images, Pixels, Rows, take
 from robench.errors import InputError
 from robench.store import Column, ids_sha256
@@ -18,8 +19,6 @@ from robench.store import Column, ids_sha256
 IMAGE_DIMS = 4
 ROUNDING = 1e-3
 """Distance from [0, 1] up to which rounding explains a pixel outside."""
-SEED = 0
-"""Seed of the choice of examples. It is not the attacks' seed, so that runs with other seeds are paired by example."""
 CHOSEN = "chosen by seed 0 with every class in proportion, the same for every network"
 """The note on the examples of `--limit`."""
 
@@ -103,6 +102,8 @@ class Split:
     def first(self, n: int | None, name: str | None = None) -> "Split":
         """Return the examples that `--limit n` takes: n with every class in proportion, whatever their order.
 
+        The examples of a smaller n are among them.
+
         Args:
             n: number of examples; None, or more than there are, for all.
             name: the choice depends on it; by default the split's.
@@ -114,7 +115,10 @@ class Split:
             return self
         if n < 1:
             raise InputError(f"--limit {n} must be at least 1.")
-        return self.sample(n, SEED, name).noted(len(self))
+        ids = self.ids.tolist()
+        labels = dict(zip(ids, self.y.tolist(), strict=True))
+        chosen = set(chosen_ids(self.name if name is None else name, labels, ids, n))
+        return self.take(torch.tensor([i in chosen for i in ids])).noted(len(self))
 
     def noted(self, total: int) -> "Split":
         """Return the split with a note on its choice, if it holds fewer than `total` examples."""
@@ -123,13 +127,12 @@ class Split:
         about = replace(self.about, total=self.about.total or total, notes=(*self.about.notes, CHOSEN))
         return replace(self, about=about)
 
-    def sample(self, n: int, seed: int, name: str | None = None) -> "Split":
-        """Choose n examples by the seed, every class in proportion, in the split's order.
+    def sample(self, n: int, seed: int) -> "Split":
+        """Choose n examples by the seed, every class in proportion, in the split's order; each n has its own choice.
 
         Args:
             n: number of examples.
             seed: of the choice.
-            name: the choice depends on it, too; by default the split's.
 
         Raises:
             InputError: n is not positive, or there are fewer examples.
@@ -138,7 +141,7 @@ class Split:
             raise InputError(f"--limit {n} must be between 1 and {len(self)}, the number of examples.")
         ids = self.ids.tolist()
         labels = dict(zip(ids, self.y.tolist(), strict=True))
-        chosen = set(stratified(_key(self.name if name is None else name, seed), labels, ids, n))
+        chosen = set(stratified(f"{self.name}/sample/{seed}", labels, ids, n))
         return self.take(torch.tensor([i in chosen for i in ids]))
 
     def images(self, ids: Column) -> Column:
@@ -161,19 +164,15 @@ def first_rows(name: str, labels: Sequence[int], n: int | None) -> list[int]:
     A loader decodes only these images.
     """
     rows = list(range(len(labels)))
-    return rows if n is None or n >= len(rows) else stratified(_key(name, SEED), labels, rows, n)
+    return rows if n is None or n >= len(rows) else chosen_ids(name, labels, rows, n)
 
 
 def first_ids(labels: Sequence[int], ids: Sequence[int], n: int | None) -> list[int]:
     """Return the places that `--limit n` takes, in order: those of `Split.first` on user data with these ids."""
     if n is None or n >= len(ids):
         return list(range(len(ids)))
-    chosen = set(stratified(_key("", SEED), dict(zip(ids, labels, strict=True)), list(ids), n))
+    chosen = set(chosen_ids("", dict(zip(ids, labels, strict=True)), ids, n))
     return [place for place, each in enumerate(ids) if each in chosen]
-
-
-def _key(name: str, seed: int) -> str:
-    return f"{name}/sample/{seed}"
 
 
 def stratified(name: str, labels: Mapping[int, int] | Sequence[int], ids: list[int], n: int) -> list[int]:

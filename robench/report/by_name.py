@@ -10,7 +10,7 @@ from robench.paths import default_results
 from robench.report import corruptions, robustbench
 from robench.report.groups import groups, headings
 from robench.report.narrowing import Narrowing, nothing_stored
-from robench.report.overestimate import overestimate
+from robench.report.overestimate import overestimate, trivial
 from robench.report.paper import PAPER_TABLES, VerdictSource, View, has_ours, paper_table
 from robench.report.paper.published import layouts
 from robench.report.queries import queries
@@ -25,9 +25,11 @@ from robench.store import Record
 
 CORRUPTIONS = "corruptions"
 """The main table that has no attacks, norm or eps."""
+OVERESTIMATE = "overestimate"
+"""The main table that needs several attacks."""
 TABLES: dict[str, Callable[[Selection], Table]] = {
     "robustness": robustness,
-    "overestimate": overestimate,
+    OVERESTIMATE: overestimate,
     "queries": queries,
     CORRUPTIONS: corruptions.overview,
 }
@@ -52,8 +54,8 @@ def table(
 ) -> Table:
     """Make one table from stored verdicts; no attack is run, and torch is not loaded.
 
-    A main table shows one group: records that share dataset, examples, threat model, seed and precision. If several
-    groups fit, the group with the most records is shown, and a note names the others.
+    A main table shows one group: records that share dataset, examples, threat model, seed, precision and target. If
+    several groups fit, one without a target and with the most records is shown, and a note names the others.
 
     Args:
         name: `robustness`, `overestimate`, `queries`, `corruptions`, or a table of the paper like `table2`.
@@ -81,12 +83,18 @@ def table(
     beside = source == robustbench.SOURCE
     if name in TABLES and name != CORRUPTIONS and not beside:
         stored = Stored.of(narrowing, folder)
-        chosen = max(stored.groups, key=lambda group: sum(map(len, group.defenses.values())), default=Selection({}, 0))
+        chosen = max(stored.groups, key=_first_shown, default=Selection({}, 0))
         made = TABLES[name](chosen)
         others = [said for group, said in zip(stored.groups, headings(stored.groups), strict=True) if group != chosen]
         made.notes += [f"Other groups, not comparable with this one: {'; '.join(others)}."] if others else []
         return made
     return tables([name], view, narrowing, folder, beside_robustbench=beside)[0]
+
+
+def _first_shown(group: Selection) -> tuple[bool, int]:
+    """Return a key that is highest for the group that is shown if only one is: no target, most records."""
+    records = [record for mine in group.defenses.values() for record in mine]
+    return not any(record.header.target for record in records), len(records)
 
 
 def about() -> dict[str, str]:
@@ -142,7 +150,9 @@ def tables(
         dataset = find_dataset(narrowing.dataset or EMBEDDED).name
         source = VerdictSource(dataset, results, narrowing=narrowing)
         made |= {name: [_filled(paper_table(name, source, view), source)] for name in names if name in PAPER_TABLES}
-    return [each for name in names or made for each in made[name] if names or each.rows]
+    if names:
+        return [each for name in names for each in made[name]]
+    return [each for name in made for each in made[name] if each.rows and not (name == OVERESTIMATE and trivial(each))]
 
 
 @dataclass(frozen=True)

@@ -77,12 +77,21 @@ class Evaluation:
         return evaluations_json([self])
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a pandas data frame with one row per attack; `trust` is the level, `trust_reasons` the reasons."""
+        """Return a pandas data frame with one row per attack.
+
+        `trust` is the level, `trust_reasons` the reasons, `normalisation` a sentence; empty texts say nothing.
+        """
         import pandas as pd
 
+        applied = [result.record.header.normalisation for result in self.results]
         flat = [
-            {**row, "trust": row["trust"]["level"], "trust_reasons": "; ".join(row["trust"]["reasons"])}
-            for row in self.rows()
+            {
+                **row,
+                "normalisation": said.sentence if said else "",
+                "trust": row["trust"]["level"],
+                "trust_reasons": "; ".join(row["trust"]["reasons"]),
+            }
+            for row, said in zip(self.rows(), applied, strict=True)
         ]
         return pd.DataFrame(flat)
 

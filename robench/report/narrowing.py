@@ -158,10 +158,10 @@ class Narrowing:
 
 def nothing_stored(narrowing: Narrowing, results: Path | None) -> IncompleteError:
     """Return the error for a results folder without records to show."""
+    of = f" of {narrowing.model}" if narrowing.models else ""
     under = f" under {narrowing.battery}" if narrowing.battery else ""
     return IncompleteError(
-        f"'{results or default_results()}' has no records of {narrowing.model}{under} to show: run "
-        f"`{narrowing.command}` first."
+        f"'{results or default_results()}' has no records{of}{under} to show: run `{narrowing.command}` first."
     )
 
 

@@ -5,8 +5,17 @@ from robench.report.selection import Selection
 from robench.report.table import Table
 from robench.report.worst_case import worst_case
 
+NOTHING = "+0.00"
+"""The cell of an attack that is the worst case."""
 ATTACKS = ("pgd-20", "pgd-500", "scaled-pgd-500", "adaptive-pgd-500", "autoattack", "cascade")
 """Attacks with raw cross-entropy, then attacks designed for hypersphere embedding, then ensembles."""
+
+
+def trivial(table: Table) -> bool:
+    """Return whether an overestimate says nothing: no attack of it was run, or one alone, which is the worst case."""
+    attacks = [column for column in table.columns if column not in (WORST, CLEAN)]
+    cells = {row[attack] for row in table.rows.values() for attack in attacks if attack in row}
+    return len(attacks) <= 1 and cells <= {NOTHING}
 
 
 def overestimate(selection: Selection) -> Table:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from robench.report.alike import told_apart
 from robench.report.selection import Selection, base_name
 from robench.report.table import Estimate, Table
 from robench.report.trust import NO_DIAGNOSTICS, Trust
@@ -42,7 +43,7 @@ def robustness(selection: Selection) -> Table:
         table.add(name, row)
         if missing:
             lacking.setdefault(missing, []).append(name)
-    table.notes += [*_doubts(doubts), *_gaps(lacking), *_particulars(selection)]
+    table.notes += [*told_apart(selection.defenses), *_doubts(doubts), *_gaps(lacking), *_particulars(selection)]
     return table
 
 

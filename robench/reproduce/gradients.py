@@ -3,12 +3,14 @@
 import csv
 import io
 from collections import defaultdict
+from pathlib import Path
 from statistics import fmean, median
 
 import torch
 
 from robench.classifiers import Classifier, load_card
 from robench.data import find_dataset
+from robench.data.split import Split
 from robench.errors import InputError
 from robench.numerics.losses import he_cross_entropy
 from robench.paths import write_text
@@ -18,6 +20,9 @@ from robench.specs import Card
 from robench.training.frameworks.base import attack_loss
 from robench.training.net import Net
 from robench.training.perturb import Perturber
+
+SEED = 0
+"""Seed of the choice of examples."""
 
 
 def measure(run: ReproductionRun) -> None:
@@ -31,12 +36,19 @@ def measure(run: ReproductionRun) -> None:
     write_text(measured(run.results, run.dataset), stream.getvalue())
 
 
+def training_examples(dataset: str, data_dir: Path | None) -> Split:
+    """Return the training examples that are measured: every class in proportion, whatever the order of the data."""
+    data = find_dataset(dataset)
+    split = data.load("train", data_dir, EXAMPLES if data.partly else None)
+    return split.sample(min(EXAMPLES, len(split)), SEED)
+
+
 def _ratios(run: ReproductionRun, card: Card) -> dict[str, list[float]]:
     """Return the ratios of all examples for each group of parameters."""
     model = load_card(card).to(run.device)
     if not isinstance(model, Classifier):
         raise InputError(f"'{card.name}' is not built from a backbone and a head of robench.")
-    split = find_dataset(run.dataset).load("train", run.data_dir, EXAMPLES)
+    split = training_examples(run.dataset, run.data_dir)
     x, y = split.x[:].to(run.device), split.y.to(run.device)
     net = Net(model, model, "fp32", run.device)
     perturb = Perturber.of(card.require_recipe(), torch.Generator().manual_seed(0))

@@ -31,7 +31,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror}.") from error
+        raise InputError(f"cannot read '{path}' ({error.strerror}): name another file, or restore this one.") from error
 
 
 def parse_toml(path: Path, content: bytes) -> dict[str, Any]:

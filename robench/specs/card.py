@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 from robench.errors import InputError
 from robench.paths import data_root
 from robench.specs.base import Declared, build, file_sha256, parse_toml, read_bytes
-from robench.specs.threat import Norm
+from robench.specs.threat import NORMS, Norm, ThreatModel
 
 CARD = "card.toml"
 WEIGHTS = "weights.safetensors"
@@ -112,6 +112,16 @@ class Normalisation(Input):
         return f"I{str(self)[1:]}."
 
 
+class CardReading(Declared):
+    """How images of folders and Parquet files are read for a network; `--resize`, `--crop` and `--classes` go first."""
+
+    resize: Annotated[int, Field(ge=1)] | str | None = None
+    """Pixels of the shorter side; or a library's network, `timm:NAME`, whose transform is applied."""
+    crop: int | None = Field(None, ge=1)
+    classes: list[str] = Field(default_factory=list)
+    """Class names in the order of the labels."""
+
+
 class Recipe(Declared):
     """The training of the weights; `eps`, `steps` and `rel_step` describe perturbations in adversarial training.
 
@@ -163,8 +173,13 @@ class Card(Declared):
     """The submodule that returns the penultimate features, if robench does not find it."""
     clean_accuracy: float | None = Field(None, ge=0, le=100)
     """Clean accuracy on the dataset's test images in percent, as published for these weights."""
+    norm: Norm | None = None
+    eps: str | None = None
+    """Norm and radius of the perturbation under which the defense is evaluated; by default those of the dataset."""
     single_logit: bool = False
     """Whether the network has one output z for two classes, whose logits are (0, z)."""
+    reading: CardReading | None = None
+    """How the user's images are read; no part of the network's identity, for other pixels are other data."""
     recipe: Recipe | None = None
     """The training by robench; None if the defense was trained elsewhere."""
     sha256: str = ""
@@ -194,6 +209,22 @@ class Card(Declared):
         return name if self._folder.is_relative_to(data_root() / "models") else f"{name}@{self.sha256[:8]}"
 
     @property
+    def threat(self) -> ThreatModel | None:
+        """The threat model that the card declares, if it declares one.
+
+        Raises:
+            InputError: the card has a norm without an eps, or an eps that is none.
+        """
+        if self.eps is None:
+            if self.norm is not None:
+                raise InputError(f"{self.where}, key 'norm': add eps, its radius, e.g. eps = \"8/255\".")
+            return None
+        try:
+            return ThreatModel.parse(self.norm or NORMS[0], self.eps)
+        except InputError as error:
+            raise InputError(f"{self.where}, key 'eps': {error}") from error
+
+    @property
     def where(self) -> str:
         """The file, for messages."""
         return f"card '{self._folder / CARD}'"
@@ -218,9 +249,15 @@ class Card(Declared):
     def how_to_train(self) -> str:
         """The command that makes the weights, or the place to put them."""
         if self.recipe is None:
-            return f"it was trained elsewhere; put them back as '{self.weights}'"
+            return f"it was trained elsewhere; put them back as '{self.weights}', or name others with --weights FILE"
         name = self.name if "@" not in self.name else str(self._folder / CARD)
         return f"make them with `robench train --model {name} --out {self._folder.parent.parent}`"
+
+    def how_to_accept(self, sha256: str) -> str:
+        """Return the way to make the weights with this checksum, which lie beside the card, the card's."""
+        if self.recipe is not None or "@" not in self.name:
+            return f'put sha256 = "{sha256}" into the card'
+        return f"run `robench card init --model {self._folder} --weights {self.weights} --force`"
 
     def require_recipe(self) -> Recipe:
         """Return the recipe.

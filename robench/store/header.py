@@ -177,7 +177,8 @@ class Record:
     def comparison_key(self) -> ComparisonKey:
         """The settings that another record must share to stand in one table with this one.
 
-        The key holds examples, threat model, seed, precision, target and mask, not the network.
+        The key holds examples, threat model, seed, precision, target and mask, not the network, nor the form in which a
+        search ran the network (see `robench.report.groups`).
         """
         header = self.header
         data, threat = digest(header.identity["data"]), header.threat

@@ -1,19 +1,26 @@
 """Networks of timm on the Hugging Face Hub: `--model timm:hf-hub:ORG/NAME`, read from the Hub's cache."""
 
+import importlib
 import json
+from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
 from huggingface_hub import constants
+from PIL import Image
 from safetensors.torch import save_file
+from torchvision.transforms.functional import normalize
 
 from robench.classifiers.normalised import Normalised
 from robench.classifiers.sources import resolve
+from robench.data.library_transforms import library_transform
 from robench.errors import InputError
 from robench.specs import Input, NetworkSpec
 from tests.support.programs import evaluated, robust_accuracy, same_logits, same_verdicts
 
+TIMM: Any = importlib.import_module("timm.data")
 MEAN, STD = [0.25], [0.5]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -71,6 +78,17 @@ def test_from_the_command_line(cli, hub, digits):
     assert "Images normalised by mean 0.25, std 0.5 (of timm)." in said.out
     expected = robust_accuracy(Normalised(original(), MEAN, STD).eval(), digits, 20)
     assert row["robust_accuracy"] == pytest.approx(expected)
+
+
+def test_resize_auto_takes_the_transform_that_the_hub_declares(hub):
+    found = library_transform("timm:hf-hub:lab/digits.r10")
+    assert found.how.startswith("resized as timm:hf-hub:lab/digits.r10 (input_size 1 x 8 x 8, ")
+    theirs = TIMM.create_transform(**TIMM.resolve_model_data_config(timm.create_model("hf-hub:lab/digits.r10")))
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    ours = torch.from_numpy(np.array(found.apply(Image.fromarray(pixels)))).permute(2, 0, 1).float() / 255
+    assert torch.equal(normalize(ours, MEAN * 3, STD * 3), theirs(Image.fromarray(pixels)))
+    with pytest.raises(InputError, match="--resize timm:hf-hub:lab/none: timm declares no transform for it"):
+        library_transform("timm:hf-hub:lab/none")
 
 
 def test_a_network_that_is_not_in_the_cache_is_named(hub):

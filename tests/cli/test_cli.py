@@ -62,45 +62,17 @@ def test_doctor_names_versions_device_data_and_models(cli, tmp_path):
 RAY = [] if find_spec("ray") else ["not installed", "pip install 'robench[ray]'"]
 """What the engine ray is answered with where Ray is missing, whatever else is wrong."""
 WRONG = [
-    (["eval"], ["--model"]),
-    (["frobnicate"], ["frobnicate"]),
-    ([*EVAL, "--limits", 3], ["--limits"]),
-    ([*EVAL, "--limit", 0], ["--limit", "0", "at least 1"]),
-    ([*EVAL, "--limit", -3], ["--limit", "-3", "at least 1"]),
-    ([*EVAL, "--limit", "many"], ["--limit", "integer"]),
-    ([*EVAL, "--batch-size", 0], ["--batch-size", "0", "auto"]),
-    ([*EVAL, "--batch-size", "-1"], ["--batch-size", "-1", "auto"]),
-    ([*EVAL, "--batch-size", "many"], ["--batch-size", "many", "auto"]),
     ([*EVAL, "--batch-size", "²"], ["--batch-size", "²", "auto"]),
-    ([*EVAL, "--seed", -1], ["seed", "-1"]),
-    ([*EVAL[:-2], "--example", 99999], ["no example 99999", "540 ids"]),
-    ([*EVAL, "--example", 17], ["--limit", "--example"]),
-    (["check", "--max-drop", "-1"], ["--max-drop", "-1"]),
     (["check", "--max-drop", "nan"], ["--max-drop", "nan"]),
-    (["check", "--alpha", "0"], ["--alpha", "0"]),
-    (["check", "--alpha", "5"], ["--alpha", "5"]),
-    (["check", "--model", "pgdat", "--battery", "transfer"], ["transfer-pgd-20", "other networks"]),
-    (["check", "--model", "pgdat", "--battery", "corruptions"], ["corruptions", "no attacks"]),
-    (["diff", "pgdat"], ["B"]),
-    (["diff", "pgdat", "nowhere.jsonl"], ["nowhere.jsonl"]),
-    ([*EVAL, "--device", "abacus"], ["--device", "abacus", "auto", "cpu"]),
-    ([*EVAL, "--precision", "fp8"], ["precision", "fp8", "fp32"]),
-    ([*EVAL, "--engine", "steam"], ["engine", "steam", "local", "ray"]),
     ([*EVAL, "--ray-address", "auto"], ["auto", "--engine ray"]),
     ([*EVAL, "--engine", "ray", "--ray-address", "127.0.0.1:1"], RAY or ["nothing answers", "127.0.0.1:1"]),
     ([*EVAL, "--engine", "ray", "--ray-address", "head"], RAY or ["'head'", "host:port"]),
     ([*EVAL, "--engine", "ray", "--device", "cuda:1"], RAY or ["--device", "cuda:1", "cuda"]),
-    ([*EVAL, "--data-dir", "/nowhere"], ["--data-dir", "/nowhere"]),
-    ([*EVAL, "--norm", "l2"], ["digits", "l2", "--eps"]),
-    ([*EVAL, "--norm", "l3"], ["--norm", "l3", "linf", "l2"]),
     ([*EVAL, "--norm", "l3", "--eps", "0.1"], ["--norm", "l3", "linf", "l2"]),
-    (["report", "--out", "table.doc"], ["--out", "--format"]),
-    (["report", "--against", "paper"], ["--against", "table2"]),
     (["report", "table2", "--dataset", "cifar11"], ["cifar11", "cifar10"]),
     (["report", "--format", "csv"], ["CSV", "robustness", "overestimate"]),
-    (["report", "--format", "pdf"], ["format", "pdf", "md"]),
-    (["show", "model"], ["name"]),
 ]
+"""Others are in `test_wrong_inputs.py`."""
 
 
 @pytest.mark.parametrize(("arguments", "words"), WRONG, ids=lambda value: " ".join(map(str, value))[-40:])
@@ -110,14 +82,6 @@ def test_wrong_usage_is_one_sentence_and_exit_2(cli, tmp_path, arguments, words)
     assert said.out == ""
     for word in words:
         assert word.lower() in said.sentence.lower()
-
-
-@pytest.mark.parametrize("arguments", [[], ["list"], ["show"]])
-def test_a_bare_command_shows_its_help(cli, arguments):
-    said = cli(*arguments)
-    assert said.code == 2
-    assert "Usage" in said.out + said.err
-    assert "robench:  " not in said.err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["eval", "-h"], ["list", "models", "--help"]])

@@ -278,12 +278,13 @@ def test_what_an_attack_leaves_out_is_its_accuracy_above_the_worst_case(cli):
     assert worst < alone
 
 
-def test_report_that_cannot_write_names_the_file(cli, results, tmp_path):
+def test_report_that_cannot_write_names_the_place_and_the_option(cli, results, tmp_path):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "table.md"
     said = cli("report", "--results", results, "--format", "md", "--out", path)
     assert said.code == 2
-    assert str(path) in said.sentence
+    assert f"cannot write to '{path.parent}'" in said.sentence
+    assert "--out" in said.sentence
 
 
 def test_every_table_can_be_asked_for_by_name(cli, results):

@@ -14,7 +14,8 @@ from robench.data import find_dataset, imagenet_c
 from robench.data.corrupted import COMMON
 from robench.data.split import Split, first_rows
 from robench.evaluation.corruptions import Published
-from robench.paths import CACHE
+from robench.paths import CACHE, data_root
+from robench.store import ids_sha256, read_file
 
 CLASSES, EACH = 3, 20
 
@@ -68,6 +69,35 @@ def test_limit_on_a_split_that_is_ordered_by_class(ordered):
             assert split.ids.tolist() == chosen[0].ids.tolist()
             assert torch.equal(split.x[:], PIXELS[split.ids])
             assert split.y.tolist() == [LABELS[i] for i in split.ids.tolist()]
+
+
+def test_a_smaller_limit_is_part_of_a_larger_one_and_classes_are_in_proportion():
+    labels = [0] * 50 + [1] * 20 + [2] * 7 + [3] * 3
+    shares = np.bincount(labels) / len(labels)
+    before: set[int] = set()
+    for n in range(1, len(labels) + 1):
+        rows = first_rows("mine", labels, n)
+        assert before < set(rows)
+        assert rows == sorted(rows)
+        counts = np.bincount([labels[row] for row in rows], minlength=4)
+        assert np.abs(counts - n * shares).max() < 1.5
+        before = set(rows)
+    assert first_rows("mine", labels, 20) != first_rows("other", labels, 20)
+
+
+def test_classes_of_one_size_take_turns_in_an_order_of_their_own():
+    labels = [at // 30 for at in range(30 * 26)]
+    first = [labels[row] for row in first_rows("mine", labels, 26)]
+    assert sorted(first) == list(range(26))
+    few = {labels[row] for row in first_rows("mine", labels, 5)}
+    assert len(few) == 5
+    assert few != set(range(5))
+
+
+def test_published_records_of_1000_of_10000_images_keep_their_ids():
+    (record, *_) = read_file(data_root() / "results" / "cifar10-jpeg" / "pgdat.jsonl")
+    rows = first_rows("cifar10-jpeg", [at // 1000 for at in range(10_000)], 1000)
+    assert ids_sha256(np.array(rows)) == record.header.identity["data"]["ids"]
 
 
 def test_rows_of_a_loader_are_those_of_a_split(digits):

@@ -18,14 +18,10 @@ from safetensors.torch import save_file
 
 from robench.paths import data_root
 from tests.support import foreign
+from tests.support.documents import blocks
 
 README = data_root() / "README.md"
 SECTION = "## Evaluate your own model\n"
-
-
-def blocks(text):
-    """Language and text of each block of code, in order."""
-    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def own_model():
@@ -81,6 +77,16 @@ def test_each_recipe_runs_as_written(installed, tmp_path):
     assert (tmp_path / "models" / "data" / "mine" / "card.toml").is_file()
     assert (tmp_path / "robustness.jsonl").is_file()
     assert (tmp_path / "results" / "raw" / "data").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not README.is_file(), reason="a wheel has no docs beside it")
+def test_the_tutorial_of_the_gate_runs_in_a_shell(installed, tmp_path):
+    text = (data_root() / "docs" / "gate.md").read_text(encoding="utf-8")
+    run, written = execute(text, tmp_path, installed)
+    assert run >= 7
+    assert "FAILED: 7 of 7 cells" in written
+    assert "exit code 1" in written
 
 
 @pytest.mark.slow

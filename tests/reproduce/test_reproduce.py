@@ -5,13 +5,16 @@ import csv
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from robench.cli.reproduce import NAMES
-from robench.paths import data_root
+from robench.data.class_names import CIFAR10
+from robench.paths import CACHE, data_root
 from robench.report.paper import PAPER_TABLES, View, paper_table
 from robench.report.paper.seeds import compare
 from robench.reproduce import REPRODUCTIONS, ReproductionRun, find_reproduction
 from robench.reproduce.figures import bars, lines
+from robench.reproduce.gradients import training_examples
 from robench.store import read_file
 
 TABLES = data_root() / "results" / "tables" / "digits"
@@ -62,6 +65,19 @@ def test_gradient_ratios_of_a_linear_probe(run):
     for cells in table.rows.values():
         assert all(float(value) > 0 for value in cells.values())
     assert "head.weight" in table.rows
+
+
+def test_gradients_are_measured_on_every_class_in_proportion(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    for label, name in enumerate(CIFAR10):  # ordered by class
+        folder = tmp_path / "cifar10-jpeg" / "train" / name
+        folder.mkdir(parents=True)
+        for at in range(26):
+            Image.new("RGB", (4, 4), (label, at, 0)).save(folder / f"{at:02}.jpg")
+    split = training_examples("cifar10-jpeg", tmp_path)
+    assert len(split) == 256
+    assert set(np.bincount(split.y).tolist()) <= {25, 26}
+    assert len(training_examples("digits", None)) == 256
 
 
 def test_paired_difference_counts_only_disagreements():

@@ -34,8 +34,8 @@ def load_card(card: Card) -> nn.Module:
     actual = file_sha256(card.weights)
     if actual != card.sha256:
         raise InputError(
-            f"'{card.weights}' has sha256 {actual[:12]}, its card says {card.sha256[:12]}: "
-            f'restore the file, or if these weights are meant put sha256 = "{actual}" into the card.'
+            f"'{card.weights}' has sha256 {actual[:12]}, its card says {card.sha256[:12]}: restore the file, or if "
+            f"these weights are meant {card.how_to_accept(actual)}."
         )
     return restore(card, read_checkpoint(card.weights)).network
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from robench.classifiers.sources.unpickling import PICKLE_MODULE
-from robench.errors import InputError
+from robench.errors import InputError, reason
 
 Weights = dict[str, Tensor]
 """A state_dict."""
@@ -141,7 +141,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             by name.
     """
     if not path.is_file():
-        raise InputError(f"weights '{path}': there is no such file.")
+        what = "it is a folder" if path.is_dir() else "there is no such file"
+        raise InputError(f"weights '{path}': {what}; name a file of weights.")
     with path.open("rb") as stream:
         start = stream.read(1024)
     for begins, what in NO_WEIGHTS.items():
@@ -191,7 +192,7 @@ def _tensors(path: Path) -> object:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"weights '{path}' cannot be read ({error}): fetch or train it again.") from error
+        raise InputError(f"weights '{path}' cannot be read ({reason(error)}): fetch or train it again.") from error
 
 
 def _pickled(path: Path) -> tuple[object, str]:
@@ -209,8 +210,7 @@ def _pickled(path: Path) -> tuple[object, str]:
                 raise InputError(
                     f"weights '{path}': the file is not from torch.save; save model.state_dict()."
                 ) from error
-            first = (said or type(error).__name__).splitlines()[0]
-            raise InputError(f"weights '{path}' cannot be read ({first}): fetch or train it again.") from error
+            raise InputError(f"weights '{path}' cannot be read ({reason(error)}): fetch or train it again.") from error
     try:
         return _load(path, weights_only=False, pickle_module=PICKLE_MODULE), kind[1]
     except Exception as error:

@@ -51,7 +51,9 @@ def fit(model: nn.Module, weights: Weights, where: str, name: Callable[[str], st
         if keys
     ]
     if said:
-        raise InputError(f"weights '{where}' do not fit the network: {'; '.join(said)}.")
+        raise InputError(
+            f"weights '{where}' do not fit the network: {'; '.join(said)}; name other weights, or their own network."
+        )
     model.load_state_dict(weights)
 
 
@@ -100,8 +102,13 @@ def _peeled_most(weights: Weights, wanted: frozenset[str]) -> Weights:
     return max(peeled(weights), key=lambda inner: len(wanted & inner.keys()), default=weights)
 
 
+def tensors(model: nn.Module) -> Weights:
+    """Return copies of a network's weights as a file of weights keeps them."""
+    return {key: value.cpu().contiguous().clone() for key, value in model.state_dict().items()}
+
+
 def save_weights(model: nn.Module, path: Path) -> str:
     """Write a network's weights atomically and return the file's sha256."""
     with atomic_path(path) as temporary:
-        save_file({key: value.cpu().contiguous().clone() for key, value in model.state_dict().items()}, temporary)
+        save_file(tensors(model), temporary)
     return file_sha256(path)
