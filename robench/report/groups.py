@@ -17,11 +17,11 @@ STALE = "weights or attacks"
 def groups(records: Iterable[Record], models: list[str] | None = None) -> list[Selection]:
     """Return one selection per group of records that compare with each other, in the order of their settings.
 
-    All records of a group share dataset, examples, threat model, mask, seed, precision and target. The form of the
+    All records of a group share dataset, examples, threat model, mask, target, seed and precision. The form of the
     network in the search is not among these: one command gives `fused` for networks with batch norm and `plain` for
-    others, which must compare; every success is judged on the network as it is, and a table of several forms says so.
-    A record is left out only if it is of other weights than its card's, or of an attack that is declared otherwise
-    now; the last group counts them.
+    others, which must compare; every success is judged on the network as it is, and a table of several forms says so. A
+    record is left out only if it is of other weights than its card's, or of an attack that is declared otherwise now;
+    the last group counts them.
 
     Args:
         records: records of any defenses.
@@ -63,7 +63,8 @@ def headings(selections: Iterable[Selection]) -> list[str]:
 
 
 def _place(key: ComparisonKey, networks: dict[str, dict[str, list[Record]]]) -> tuple[Any, ...]:
-    """Return the sort key of a group: dataset, norm, eps, no target, most examples, full precision, seed."""
+    """Return the sort key of a group: dataset, norm, eps, no target, no mask, most examples, full precision, seed."""
     header = next(record for found in networks.values() for mine in found.values() for record in mine).header
-    place = header.dataset, NORMS.index(header.threat.norm), key.eps, bool(key.target), -header.n
-    return *place, key.precision != "fp32", key.precision, key.seed, key.mask, key.data, key.target
+    aimed = bool(key.target), bool(key.mask)
+    settings = NORMS.index(header.threat.norm), key.eps, *aimed, -header.n, key.precision != "fp32"
+    return header.dataset, *settings, key.precision, key.seed, key.mask, key.data, key.target

@@ -116,9 +116,10 @@ def furnish(folder: Path, x: torch.Tensor, y: torch.Tensor) -> None:
     path = folder / "cards" / "changed" / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     published = data_root() / "results" / "digits" / "pgdat.jsonl"
-    first = json.loads(published.read_text().splitlines()[0])
-    (folder / "altered.jsonl").write_text(json.dumps(first | {"seed": 7}) + "\n")
-    (folder / "newer.jsonl").write_text(json.dumps(first | {"schema": 99}) + "\n")
+    first, *others = published.read_text().splitlines(keepends=True)
+    changed = json.dumps(json.loads(first) | {"seed": 7})
+    (folder / "altered.jsonl").write_text("".join([f"{changed}\n", *others]))
+    (folder / "short.jsonl").write_text("".join([first, *others[:-1]]))
     (folder / "foreign" / "digits").mkdir(parents=True)
     shutil.copy(published, folder / "foreign" / "digits")
 
