@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from robench.algorithms.base import Algorithm as Algorithm
     from robench.api import evaluate as evaluate
     from robench.api import evaluate_corruptions as evaluate_corruptions
+    from robench.api import verify as verify
     from robench.classifiers.service import Service as Service
     from robench.classifiers.sources.card import load_model as load_model
     from robench.errors import InputError as InputError
@@ -41,6 +42,7 @@ _HOME = {
     "list_models": "robench.specs.defenses",
     "load_model": "robench.classifiers.sources.card",
     "table": "robench.report.by_name",
+    "verify": "robench.api",
 }
 """Module of each public name; a module is imported when one of its names is first used."""
 
@@ -60,6 +62,7 @@ __all__ = [
     "list_models",
     "load_model",
     "table",
+    "verify",
 ]
 
 

@@ -4,6 +4,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,11 +28,14 @@ from robench.errors import InputError
 from robench.evaluation.budget import cap_queries
 from robench.evaluation.corruptions import Generated, RotatedTranslated
 from robench.evaluation.corruptions import evaluate as run_corrupted
+from robench.evaluation.kept import points_of
 from robench.evaluation.progress import Quiet
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings, network_identity
 from robench.evaluation.run import evaluate as run
 from robench.evaluation.target import LeastLikely
 from robench.evaluation.transfer import as_ensemble
+from robench.evaluation.verify import Verification
+from robench.evaluation.verify import verify as run_verify
 from robench.paths import require_name, require_writable
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
@@ -50,7 +54,7 @@ from robench.specs import (
 from robench.specs.settings import Precision, Search
 from robench.store import Store
 
-__all__ = ["Service", "evaluate", "evaluate_corruptions", "list_attacks", "list_models", "load_model"]
+__all__ = ["Service", "evaluate", "evaluate_corruptions", "list_attacks", "list_models", "load_model", "verify"]
 
 
 def evaluate(
@@ -80,6 +84,7 @@ def evaluate(
     std: float | Sequence[float] | None = None,
     single_logit: bool = False,
     results: str | Path | None = None,
+    save_adversarial: bool = False,
     engine: str = "local",
     ray_address: str | None = None,
 ) -> Evaluation:
@@ -124,6 +129,8 @@ def evaluate(
             [0, 1]; it is put before the network. None, or mean "none", if the network takes images as they are.
         single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
         results: a folder that keeps the records, so that the same call resumes; none by default.
+        save_adversarial: keep the adversarial points, for `report.adversarial()`: in memory, or if there is a folder of
+            results in its records, for `robench.verify` and for the gallery of the HTML report too.
         engine: place of computation: "local", or "ray" for many cores or GPUs.
         ray_address: address of a Ray cluster to join; by default Ray is started here, unless this process has done so.
 
@@ -137,7 +144,7 @@ def evaluate(
     threat = ThreatModel.parse(norm, eps)
     specs = battery_attacks(battery) if attacks is None else _specs(attacks)
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
-    settings = Settings(seed, precision, device, batch_size, chunk_size, search=search)
+    settings = Settings(seed, precision, device, batch_size, chunk_size, save_adversarial, search)
     require_engine(engine, ray_address, search)
     under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit)
     split = split if y is not None else _fitted(split, under_test, device)
@@ -158,14 +165,18 @@ def evaluate(
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         require_writable(Path(folder) / "raw", "results")
         executor = stack.enter_context(closing(make_executor(engine, device, ray_address)))
+        store = Store(Path(folder))
         try:
-            outcome = run(request, Store(Path(folder)), Quiet(), executor)
+            outcome = run(request, store, Quiet(), executor, for_later=results is not None)
         except AskError as error:
             raise (error.__cause__ or error) from None
+        images = x if y is not None else split.y  # a dataset gives tensors
+        points = points_of(request, outcome, images, in_memory=results is None) if save_adversarial else None
     if results is None:
         for result in outcome.results:
             result.record.path = None
     evaluation = Evaluation.of(outcome, described(split) if split.about != NOTHING else "")
+    evaluation = replace(evaluation, points=points)
     if evaluation.results and evaluation.worst_case.trust.level == LEVELS[-1]:
         warnings.warn(f"the worst case is {evaluation.worst_case.trust.sentence()}", stacklevel=2)
     return evaluation
@@ -236,6 +247,39 @@ def _examples(x: Any, y: Any, ids: Any, limit: int | None) -> Split:
 def _fitted(split: Split, under_test: NetworkUnderTest, device: str) -> Split:
     """Return a dataset's grey images with one channel if the network takes one."""
     return split if under_test.service else fitted(split, under_test.load(), pick_device(device))
+
+
+def verify(
+    results: str | Path,
+    model: nn.Module | Callable[[Tensor], Any] | None = None,
+    *,
+    feature_layer: str | None = None,
+    mean: float | Sequence[float] | Literal["none"] | None = None,
+    std: float | Sequence[float] | None = None,
+    single_logit: bool = False,
+    data_dir: str | Path | None = None,
+) -> list[Verification]:
+    """Judge stored adversarial examples again, from disk and on the CPU.
+
+    Args:
+        results: the folder of results of an evaluation with `save_adversarial`.
+        model: the network whose records are judged; by default all records, each with the network that the command
+            line loaded for it.
+        feature_layer, mean, std, single_logit: as in `evaluate`.
+        data_dir: folder of downloaded datasets.
+
+    Returns:
+        One entry for each record: the numbers of stored and confirmed examples, faults by reason, and a `reason` if
+        the examples could not be judged. A record holds if `faults` and `reason` are empty.
+
+    Raises:
+        InputError: a record is damaged, or something is wrong with the network.
+    """
+    place = None if data_dir is None else Path(data_dir)
+    if model is None:
+        return run_verify(Path(results), data_dir=place)
+    under_test = _subject(model, True, feature_layer, _input(mean, std), single_logit)
+    return run_verify(Path(results), networks=[under_test], data_dir=place)
 
 
 def _subject(

@@ -10,6 +10,7 @@ from robench.cli import (  # noqa: F401  (importing them registers their command
     report,
     reproduce,
     train,
+    verify,
 )
 from robench.cli.app import run
 

@@ -1,4 +1,4 @@
-"""`robench verify`, `robench download` and `robench doctor`."""
+"""`robench download` and `robench doctor`."""
 
 import platform
 import shutil
@@ -11,44 +11,11 @@ from typing import Annotated, Literal
 import typer
 
 from robench.cli.app import app
-from robench.cli.options import DataDir, Models, Results
-from robench.cli.screens import output, show
+from robench.cli.options import DataDir
 from robench.data import Dataset
 from robench.data.published import PublishedSet
 from robench.errors import IncompleteError, RobenchError
 from robench.paths import require_writable
-from robench.report import Table
-
-FAILED = 1
-
-
-@app.command("verify")
-def verify(model: Models = None, results: Results = None) -> None:
-    """Judge stored adversarial examples again, from disk; exit 1 if one fails."""
-    from robench.evaluation.verify import verify as run
-    from robench.paths import default_results
-    from robench.report.names import card_of, full_names
-
-    folder = results or default_results()
-    names = full_names(model, folder)
-    cards = None if names is None else [card for card in map(card_of, names, model or ()) if card is not None]
-    checked = run(folder, cards, names)
-    if not any(not v.reason for v in checked):
-        raise IncompleteError(
-            f"'{folder}' has no stored adversarial examples to verify: run `robench eval --save-adversarial` first."
-        )
-    table = Table("Stored adversarial examples, judged again", "record", ["examples", "confirmed", "faults"])
-    for v in checked:
-        faults = ", ".join(f"{count}x {fault}" for fault, count in v.faults.items()) or v.reason or "none"
-        name = f"{v.header.model} {v.header.attack.name}"
-        table.add(
-            f"{name} ({v.header.hash[:8]})",
-            {"examples": str(v.examples), "confirmed": str(v.confirmed), "faults": faults},
-        )
-    show(table, output())
-    if any(v.faults for v in checked):
-        typer.echo("robench: some stored examples do not hold: do not trust these records.", err=True)
-        raise typer.Exit(FAILED)
 
 
 @app.command("download")

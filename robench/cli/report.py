@@ -22,7 +22,7 @@ from robench.cli.options import (
     require_folder,
 )
 from robench.cli.screens import show_all
-from robench.data import find_dataset
+from robench.data import DATASETS, find_dataset
 from robench.errors import IncompleteError, InputError
 from robench.paths import default_results, require_writable, write_text
 from robench.report import FORMATS, latex_document
@@ -156,6 +156,8 @@ def _page(stored: Stored, results: Path | None, data_dir: Path | None) -> str:
     corrupted = sweeps(results, list(dict.fromkeys(name for group in stored.groups for name in group.defenses)))
 
     def clean(dataset: str, ids: "Column") -> "Column":
+        if dataset not in DATASETS:
+            raise InputError("repeat `robench eval` with `--save-adversarial`, which keeps them and computes nothing.")
         return find_dataset(dataset).images(ids, data_dir)
 
     return render(page_data(stored.records, stored.groups, clean, corrupted))

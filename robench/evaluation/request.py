@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from robench.engine.loop import VERSION
 from robench.errors import InputError
 from robench.evaluation.target import Target, aim
 from robench.paths import require_name
-from robench.specs import AttackSpec, Card, NetworkSpec, Normalisation, ThreatModel, digest
+from robench.specs import CARD, AttackSpec, Card, NetworkSpec, Normalisation, ThreatModel, digest, is_registered
 from robench.specs.settings import PRECISIONS, SEARCHES, Precision, Search
 
 
@@ -43,10 +44,16 @@ class NetworkUnderTest:
     """Settings of a user's network that robench chose or the user had to say, for records."""
     source: str = ""
     """The network as the user named it."""
+    spec: NetworkSpec | None = None
+    """The network as the user described it; None for a registered defense and for a network in memory."""
+    files: tuple[Path, ...] = ()
+    """The files that the network was made from, if it has a `spec`."""
 
     @classmethod
     def of_card(cls, card: Card, dataset: str | None = None) -> "NetworkUnderTest":
-        """Take a registered defense; its published clean accuracy holds if `dataset` is the card's own."""
+        """Take the network of a card; its published clean accuracy holds if `dataset` is the card's own."""
+        registered = is_registered(card.name)
+        code = [card.folder / str(each) for key, each in card.architecture.args.items() if key == "file"]
         return cls(
             card.name,
             card.identity(),
@@ -54,6 +61,8 @@ class NetworkUnderTest:
             feature_layer=card.feature_layer,
             normalisation=Normalisation.of(card.input, "of the card"),
             published_clean=card.clean_accuracy if dataset == card.label else None,
+            spec=None if registered else NetworkSpec(str(card.folder)),
+            files=() if registered else (card.folder / CARD, card.weights, *code),
         )
 
     @classmethod
@@ -76,6 +85,10 @@ class NetworkUnderTest:
             published_clean=ready.published[1] if ready.published and ready.published[0] == dataset else None,
             remark=ready.remark,
             source=spec.name,
+            spec=spec,
+            files=tuple(
+                path for path in (spec.file, spec.weights, *(ready.function.sources if ready.function else ())) if path
+            ),
         )
 
 

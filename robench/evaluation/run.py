@@ -22,6 +22,7 @@ from robench.errors import GradientError
 from robench.evaluation.context import NetworkContext
 from robench.evaluation.cost import CostHistory
 from robench.evaluation.diagnostics import indicators, of_prefix
+from robench.evaluation.kept import keep
 from robench.evaluation.progress import Progress, Quiet, Watcher, tally
 from robench.evaluation.request import EvaluationRequest
 from robench.evaluation.transfer import FOLDER, TransferCrafter
@@ -31,8 +32,17 @@ from robench.store import Header, Record, Rows, Store, read
 from robench.store.outcome import Outcome, Planned, Result, Skipped
 
 
-def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executor: Executor | None = None) -> Outcome:
+def evaluate(
+    request: EvaluationRequest,
+    store: Store,
+    watcher: Watcher,
+    executor: Executor | None = None,
+    *,
+    for_later: bool = True,
+) -> Outcome:
     """Run the attacks of a request, computing only what is missing; without an executor, in this process.
+
+    If points are saved, what is needed to judge them `for_later` is written beside the first record.
 
     A transfer attack is run once for each substitute, on crafted examples; missing examples are crafted first. Attacks
     that meet NaN or infinite gradients are skipped, the others run.
@@ -53,6 +63,8 @@ def evaluate(request: EvaluationRequest, store: Store, watcher: Watcher, executo
         for spec in sorted(applicable, key=lambda spec: (families.index(spec.family_identity()), -spec.steps)):
             try:
                 made[spec.name] = run.result(spec)
+                if for_later and request.settings.save_adversarial and len(made) == 1:
+                    keep(request, store)
             except GradientError as error:
                 outcome.skipped.append(Skipped(spec.name, str(error).rstrip("."), infinite_gradients=True))
             else:

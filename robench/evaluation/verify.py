@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from robench.access.judge import FAULTS, Judge
+from robench.access.judge import FAULTS, Judge, JudgeResult
 from robench.access.microbatches import MicroBatcher
-from robench.classifiers import load_card
 from robench.classifiers.frozen import frozen_network
-from robench.data import DATASETS, Dataset, dataset_of, stored_mask
 from robench.errors import InputError
+from robench.evaluation.request import NetworkUnderTest
+from robench.evaluation.verified import Sources, has_label, is_of, mask_of
 from robench.numerics.ball import Ball
-from robench.specs import Card, digest, find_card, list_models
+from robench.specs import Card
 from robench.store import Column, Header, Rows, Store, read, read_header
+
+OTHER_DISTANCE = "at another distance than stored"
+TOLERANCE = 1e-5
+"""Largest difference between the stored distance of a point and the measured one, relative to max(1, eps)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Verification:
         examples: number of stored adversarial examples.
         confirmed: number of examples that are confirmed.
         faults: number of other examples and of contradictory rows, by reason.
-        reason: why nothing could be checked; empty if something was checked.
+        reason: why no example could be judged; empty if examples were judged, or if there are none.
     """
 
     header: Header
@@ -38,77 +42,75 @@ class Verification:
     reason: str = ""
 
 
-def verify(results: Path, cards: list[Card] | None = None, names: Sequence[str] | None = None) -> list[Verification]:
+def verify(
+    results: Path,
+    cards: Sequence[Card] = (),
+    names: Sequence[str] | None = None,
+    networks: Sequence[NetworkUnderTest] = (),
+    data_dir: Path | None = None,
+) -> list[Verification]:
     """Judge every stored adversarial example again, on the CPU.
+
+    The network of a record is the registered defense of its name, or the one that its evaluation loaded. Python code of
+    a user is run only if no file of it has changed since then.
 
     Args:
         results: the folder of the records.
-        cards: defenses whose records are judged; None for all registered defenses.
-        names: defenses whose records are looked at; by default those of the cards or, without cards, all.
+        cards: cards that the user names, for records of defenses that are not registered.
+        names: defenses whose records are looked at.
+        networks: the user's networks whose records are looked at; if a network has none, those of its name, which
+            cannot be confirmed. If neither names nor networks are given, all records are looked at.
+        data_dir: folder of downloaded datasets.
 
     Raises:
-        InputError: a damaged record, or a card or data that cannot be loaded.
+        InputError: a damaged record.
     """
-    known = {card.name: card for card in (map(find_card, list_models()) if cards is None else cards)}
-    asked = None if cards is None and names is None else {*known, *(names or ())}
-    return [
-        _verify(path, known.get(read_header(path).model))
-        for path in Store(results).paths()
-        if asked is None or read_header(path).model in asked
-    ]
+    sources = Sources(results, {card.name: card for card in cards}, networks, data_dir)
+    headers = {path: read_header(path) for path in Store(results).paths()}
+    asked = [path for path, header in headers.items() if header.model in (names or ())]
+    for network in networks:
+        exactly = [path for path, header in headers.items() if is_of(header, network)]
+        asked += exactly or [path for path, header in headers.items() if has_label(header, network)]
+    everything = names is None and not networks
+    return [_verify(path, sources) for path in headers if everything or path in asked]
 
 
-def _verify(path: Path, card: Card | None) -> Verification:
+def _verify(path: Path, sources: Sources) -> Verification:
     header, rows = read(path)
-    reason = _hindrance(header, card)
-    if card is None or reason:
-        return Verification(header, 0, 0, {}, reason)
-    data = _dataset(header, card)
-    if data is None:
-        return Verification(header, 0, 0, {}, "made with user data that its card does not name")
-    split = data.load("test")
-    if split.sha256 != header.identity["data"]["sha256"]:
-        return Verification(header, 0, 0, {}, "made with other data than the dataset's")
-    broken = np.flatnonzero(rows.clean & ~rows.robust)
-    positions = {int(i): place for place, i in enumerate(split.ids.tolist())}
-    at = torch.tensor([positions[int(i)] for i in rows.id[broken]], dtype=torch.int64)
-    faults = _contradictions(rows, header)
-    mask = None
-    if header.mask:
-        found = stored_mask.stored_mask(path.parents[1] / stored_mask.FOLDER, header.mask.sha256, split.ids[at])
-        if found is None:
-            return Verification(header, 0, 0, {}, f"its mask is not in '{path.parents[1] / stored_mask.FOLDER}'")
-        mask = found.of_ids(split.ids[at])
-    if len(broken):
-        clean, y, device = split.x[at], split.y[at], torch.device("cpu")
-        points = torch.stack([_point(blob, clean[0].shape, path) for blob in rows.adversarial[broken]])
-        with frozen_network(load_card(card), device) as network:
-            ball = Ball(clean, header.threat.norm, header.threat.eps, mask)
-            # A success with a target is predicted as the target, so the stored prediction names it.
-            target = torch.from_numpy(rows.prediction[broken]) if header.target else None
-            ruling = Judge(network, MicroBatcher.auto(device)).rule(ball, points, y, target)
-        # A near-tie on a GPU may be decided differently here: neither confirmed nor a fault.
-        faults.update(FAULTS[code] for code in ruling.fault[~ruling.tied].tolist() if code)
-        return Verification(header, len(broken), int(ruling.confirmed.sum()), dict(faults))
-    return Verification(header, 0, 0, dict(faults))
-
-
-def _hindrance(header: Header, card: Card | None) -> str:
-    """Return why a record's points cannot be judged again, or an empty text."""
     if not header.has_adversarial:
-        return "stored without points: run with --save-adversarial"
-    if card is None:
-        return "not a registered defense: name its card with --model"
-    if digest(card.identity()) != header.model_identity:
-        return "made with other weights than the card's"
-    return ""
+        return Verification(header, 0, 0, {}, "stored without points: run with --save-adversarial")
+    broken = rows.take(np.flatnonzero(rows.clean & ~rows.robust))
+    faults = _contradictions(rows, header)
+    if not len(broken):
+        return Verification(header, 0, 0, dict(faults))
+    try:
+        ruling = _judged(header, broken, path, sources)
+    except InputError as error:
+        return Verification(header, len(broken), 0, dict(faults), str(error).rstrip("."))
+    # A near-tie on a GPU may be decided differently here: neither confirmed nor a fault.
+    faults.update(FAULTS[code] for code in ruling.fault[~ruling.tied].tolist() if code)
+    confirmed = ruling.confirmed.numpy()
+    moved = np.abs(ruling.distance.numpy() - broken.distance) > TOLERANCE * max(1.0, header.threat.eps)
+    if (moved & confirmed).any():
+        faults[OTHER_DISTANCE] += int((moved & confirmed).sum())
+    return Verification(header, len(broken), int((confirmed & ~moved).sum()), dict(faults))
 
 
-def _dataset(header: Header, card: Card) -> Dataset | None:
-    """Find a record's dataset by name or from its card; None if neither names it."""
-    if header.dataset in DATASETS:
-        return DATASETS[header.dataset]
-    return dataset_of(card) if card.label == header.dataset else None
+def _judged(header: Header, rows: Rows, path: Path, sources: Sources) -> JudgeResult:
+    """Judge the points of some rows of a record.
+
+    Raises:
+        InputError: the network or the clean images are not there, or they do not fit.
+    """
+    clean, y = sources.clean(header, path, rows)
+    mask = mask_of(header, path, rows)
+    points = torch.stack([_point(blob, clean[0].shape, path) for blob in rows.adversarial])
+    device = torch.device("cpu")
+    with frozen_network(sources.network(header, path), device) as network:
+        ball = Ball(clean, header.threat.norm, header.threat.eps, mask)
+        # A success with a target is predicted as the target, so the stored prediction names it.
+        target = torch.from_numpy(rows.prediction) if header.target else None
+        return Judge(network, MicroBatcher.auto(device)).rule(ball, points, y, target)
 
 
 def _contradictions(rows: Rows, header: Header) -> Counter[str]:

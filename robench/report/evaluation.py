@@ -1,9 +1,10 @@
 """The verdicts of an evaluation as an object: numbers, worst case, JSON, data frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from robench.errors import FaultError, unknown
+from robench.errors import FaultError, InputError, unknown
+from robench.report.points import Points
 from robench.report.table import Table, html, plain
 from robench.report.trust import Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
@@ -25,11 +26,13 @@ class Evaluation:
         results: one result per attack, in the order of the request.
         skipped: attacks that do not apply, with the reason.
         examples: one line on a dataset or loader that was given in Python, and how it was read.
+        points: the adversarial points, if they were kept; `adversarial` returns them.
     """
 
     results: tuple[Result, ...]
     skipped: tuple[Skipped, ...] = ()
     examples: str = ""
+    points: Points | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, outcome: Outcome, examples: str = "") -> "Evaluation":
@@ -54,6 +57,28 @@ class Evaluation:
         return worst_case(
             [result.record for result in self.results], {INFINITE_GRADIENTS: infinite} if infinite else {}
         )
+
+    def adversarial(self, attack: str | None = None) -> tuple[Any, Any]:
+        """Return adversarial points that `robench.evaluate(..., save_adversarial=True)` kept, and their ids.
+
+        Only broken examples have points. Examples that withstood the attack are left out, and so are examples that
+        were misclassified before any attack. With a target, an example is broken if it was turned into the target.
+
+        Args:
+            attack: name of an attack; None for the worst case, which takes for each example the point of the first
+                attack that broke it, in the order of the results.
+
+        Returns:
+            Points, float32 (n, C, H, W), and ids, int64 (n,), in the order of the evaluated examples: tensors on the
+            same device if the evaluated images were a tensor, else NumPy arrays.
+
+        Raises:
+            InputError: the points were not kept, or the attack was not run.
+        """
+        if self.points is None:
+            raise InputError("no adversarial points were kept: evaluate again with save_adversarial=True.")
+        results = self.results if attack is None else [self[attack].result]
+        return self.points.of([result.record.header for result in results])
 
     def require_sound(self) -> None:
         """Require that no attack has void verdicts only.

@@ -1,10 +1,10 @@
 """Networks as the command line names them. Never imports torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from robench.specs.card import Head, Input
+from robench.specs.card import CARD, Head, Input
 from robench.specs.robustbench import PREFIX as ROBUSTBENCH
 
 Kind = Literal["card", "function", "library", "checkpoint", "exported", "onnx", "robustbench"]
@@ -72,6 +72,30 @@ class NetworkSpec:
         """True if the network is a card without any change."""
         said = (self.weights, self.input, self.head, self.feature_layer, self.variant, self.key)
         return self.kind == "card" and not self.single_logit and all(each is None for each in said)
+
+    @property
+    def file(self) -> Path | None:
+        """The file or folder that the name points to; None if the name is that of a registered card or of a library."""
+        if self.kind == "function":
+            return Path(f"{self.name.rpartition(MARK)[0]}.py")
+        if self.kind == "onnx":
+            return Path(self.name.removeprefix(ONNX))
+        if self.kind in ("checkpoint", "exported"):
+            return Path(self.name)
+        there = self.kind == "card" and (self.name.endswith(".toml") or (Path(self.name) / CARD).is_file())
+        return Path(self.name) if there else None
+
+    def absolute(self) -> "NetworkSpec":
+        """Return the same network with absolute paths, so that it is found from any working directory."""
+        weights = None if self.weights is None else self.weights.absolute()
+        if self.file is None:
+            return replace(self, weights=weights)
+        name = str(self.file.absolute())
+        if self.kind == "function":
+            name = f"{name}:{self.name.rpartition(MARK)[2]}"
+        elif self.kind == "onnx":
+            name = f"{ONNX}{name}"
+        return replace(self, name=name, weights=weights)
 
     @property
     def label(self) -> str:

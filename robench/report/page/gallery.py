@@ -9,13 +9,14 @@ import numpy as np
 from PIL import Image
 
 from robench.errors import InputError
-from robench.specs import ORDERS, Norm
+from robench.specs import ORDERS, Norm, is_registered
 from robench.store import Column, Header, Record, Rows, read
+from robench.store.examples import beside, read_images
 
 Clean = Callable[[str, Column], Column]
 """A function from a dataset's name and ids to the clean test images, float32 (N, C, H, W).
 
-It raises InputError if the images are not available.
+It is called only if no clean images are kept beside the record. It raises InputError if the images are not available.
 """
 ATTACKS, EXAMPLES = 4, 6
 """Number of attacks of a defense, strongest first, and number of examples of each attack in a gallery."""
@@ -35,13 +36,13 @@ def gallery(records: Sequence[Record], clean: Clean) -> dict[str, Any]:
     kept = sorted(filter(_has_points, records), key=lambda record: record.robust_accuracy)[:ATTACKS]
     if not kept:
         model = records[0].header.model
-        how = (
-            f"`robench eval --model {model} --battery quick --save-adversarial` keeps some; then make this page again."
-        )
+        command = f"robench eval --model {model} --battery quick --save-adversarial"
+        how = f"`{command}` keeps some" if is_registered(model) else "repeat `robench eval` with `--save-adversarial`"
+        how += "; then make this page again."
         return {"attacks": [], "note": f"No adversarial images are kept for this defense: {how}"}
-    stored = [_broken_examples(record) for record in kept]
+    stored = [(*_broken_examples(record), _beside_or(record, clean)) for record in kept]
     try:
-        return {"attacks": [_of_attack(header, rows, clean) for header, rows in stored], "note": ""}
+        return {"attacks": [_of_attack(*each) for each in stored], "note": ""}
     except InputError as error:
         return {
             "attacks": [],
@@ -51,6 +52,13 @@ def gallery(records: Sequence[Record], clean: Clean) -> dict[str, Any]:
 
 def _has_points(record: Record) -> bool:
     return record.header.has_adversarial and record.path is not None and record.path.suffix == ".parquet"
+
+
+def _beside_or(record: Record, clean: Clean) -> Clean:
+    """Return a function to the clean images that are kept beside a record, or `clean` if there are none."""
+    assert record.path is not None
+    kept = beside(record.path, record.header.identity["data"])
+    return (lambda _, ids: read_images(kept, ids.tolist())) if kept.is_file() else clean
 
 
 def _of_attack(header: Header, rows: Rows, clean: Clean) -> dict[str, Any]:
@@ -74,7 +82,7 @@ def _broken_examples(record: Record) -> tuple[Header, Rows]:
 
 def _example(header: Header, rows: Rows, place: int, original: Column) -> dict[str, Any]:
     point = np.frombuffer(rows.adversarial[place], dtype="<f4")
-    if point.size != original.size or original.shape[0] not in COLOURS:
+    if point.size != original.size:
         raise InputError(f"example {rows.id[place]} of '{header.dataset}' has another shape in the dataset here.")
     point = point.reshape(original.shape)
     change = point.astype(np.float64) - original
@@ -89,6 +97,7 @@ def _example(header: Header, rows: Rows, place: int, original: Column) -> dict[s
         "prediction": int(rows.prediction[place]),
         "distance": round(float(rows.distance[place]), 6),
         "largest": round(largest, 6),
+        "channels": shown_channels(len(original)),
         "images": [png(picture) for picture in pictures],
     }
 
@@ -97,8 +106,14 @@ def _length(change: Column, norm: Norm) -> float:
     return float(np.linalg.norm(change.ravel(), ORDERS[norm]))
 
 
+def shown_channels(channels: int) -> str:
+    """Say which channels a picture shows; empty if it shows all of them."""
+    return "" if channels in COLOURS else f"channel{'s 1 to 3' if channels > 3 else ' 1'} of {channels}"
+
+
 def png(picture: Column) -> str:
-    """Return an image in [0, 1], (C, H, W) with one or three channels, as a data URI of a PNG file."""
+    """Return an image in [0, 1], (C, H, W), as a data URI of a PNG file; of two or more than three channels, a part."""
+    picture = picture if len(picture) in COLOURS else picture[: 3 if len(picture) > 3 else 1]
     pixels = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
     stream = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, COLOURS[pixels.shape[2]]).save(

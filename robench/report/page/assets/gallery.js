@@ -16,7 +16,7 @@ function galleryItem(example) {
   const [clean, change, adversarial] = example.images;
   const name = `example ${example.id}`;
   return el("li", {},
-    el("p", {}, `Example ${example.id}, class ${example.label}`),
+    el("p", {}, `Example ${example.id}, class ${example.label}${example.channels ? `, ${example.channels}` : ""}`),
     el("div", { class: "triple" },
       galleryImage(clean, `${name}, clean`, `clean: ${example.clean_prediction}`),
       galleryImage(change, `${name}, perturbation`, `± ${example.largest}`),
