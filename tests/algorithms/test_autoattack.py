@@ -29,7 +29,7 @@ def record(part, digits):
 
 
 def verdicts(model, part, digits):
-    name, few = f"reference-{part}", digits.limit(30)
+    name, few = f"reference-{part}", digits.limit(14)
     report = robench.evaluate(model, few.x, few.y, ids=few.ids, attacks=[name], eps="0.2")
     return report[name].result.record
 
@@ -37,7 +37,7 @@ def verdicts(model, part, digits):
 def test_verdicts_are_those_of_the_package_itself(part, record, digits):
     from pyautoattack import AutoAttack
 
-    model, x, y = load_model("pgdat"), digits.x[:30], digits.y[:30]
+    model, x, y = load_model("pgdat"), digits.x[:14], digits.y[:14]
     correct = model(x).argmax(1) == y
     reference = AutoAttack(model, norm="Linf", eps=0.2, seed=0, device="cpu", version="standard")
     reference.attacks_to_run = [part]
@@ -58,7 +58,7 @@ def test_the_global_generator_is_left_alone_and_does_not_matter(part, record, di
 @pytest.mark.parametrize("name", ["reference-apgd-ce", slow("reference-apgd-t")])
 def test_cost_is_an_upper_bound(name, digits, pgdat):
     spec = find_attack(name)
-    rows = attack(pgdat, digits.limit(20), spec)
+    rows = attack(pgdat, digits.limit(10), spec)
     forwards, backwards = bind(spec).cost(1, 10)
     assert rows.forwards.sum() <= forwards * rows.clean.sum()
     assert rows.backwards.sum() <= backwards * rows.clean.sum()
@@ -74,7 +74,7 @@ def test_a_claim_outside_the_ball_is_named_and_never_counted(digits, pgdat, monk
         return (x + 2 * self.epsilon).clamp(0, 1), (y + 1) % 10
 
     monkeypatch.setattr(AutoAttack, "run_standard_evaluation", boast)
-    rows = attack(pgdat, digits.limit(20), find_attack("autoattack"))
+    rows = attack(pgdat, digits.limit(10), find_attack("autoattack"))
     assert rows.robust.sum() == rows.clean.sum() > 0
     assert not rows.valid[rows.clean].any()
 
@@ -105,6 +105,6 @@ def test_few_classes_mean_fewer_targets_or_a_skip():
 
 def test_l2_runs_too(digits):
     with frozen_network(load_model("pgdat"), CPU) as frozen:
-        rows = attack(frozen, digits.limit(20), find_attack("reference-apgd-ce"), norm="l2", threat="1.0")
-    assert 0 < rows.robust.sum() < 20
+        rows = attack(frozen, digits.limit(10), find_attack("reference-apgd-ce"), norm="l2", threat="1.0")
+    assert 0 < rows.robust.sum() < 10
     assert np.nanmax(rows.distance) <= 1.00001

@@ -72,11 +72,11 @@ def test_estimates_are_unbiased_within_their_standard_error(name, which, digits)
         true = task.oracle.gradient(x, Objective("margin")).gradient.flatten(1)
         algorithm: Any = bind(find_attack(name))
         rows = torch.arange(len(x))
-        estimates = torch.stack([algorithm.gradient(x, rows, t, task).flatten(1) for t in range(40)])
-    error = estimates.std(0) / 40**0.5
+        estimates = torch.stack([algorithm.gradient(x, rows, t, task).flatten(1) for t in range(20)])
+    error = estimates.std(0) / 20**0.5
     # Each coordinate's deviation, in standard errors: a standard normal number if the estimate is unbiased.
     z = ((estimates.mean(0) - true) / error).flatten()
-    assert z.abs().mean() < 1.0  # 0.80 expected
+    assert z.abs().mean() < 1.0  # 0.82 expected: Student's t with 19 degrees of freedom
     assert z.mean().abs() < 4 / len(z) ** 0.5
     assert z.abs().max() < 5
 
@@ -167,7 +167,7 @@ def test_whoever_sees_outputs_only_cannot_differentiate(name, digits):
 @pytest.mark.parametrize(
     ("name", "steps"), [("nes-20", 4), ("spsa-20", 4), ("zoo", 150), ("square", 150), ("rays", 150)]
 )
-@pytest.mark.parametrize("n", [12, slow(40)])
+@pytest.mark.parametrize("n", [6, slow(40)])
 def test_queries_are_exact(name, steps, digits, n):
     """A counting network sees what the record says, to the single query, and nobody exceeds the budget."""
     spec = find_attack(name).model_copy(update={"steps": steps})
@@ -199,11 +199,11 @@ def test_probes_stay_in_the_box(digits):
 
     for name, steps in (("nes-20", 2), ("spsa-20", 2), ("zoo", 60), ("rays", 60), ("square", 60)):
         with frozen_network(Box(load_model("pgdat")).eval(), CPU) as frozen:
-            attack(frozen, digits.limit(10), find_attack(name).model_copy(update={"steps": steps}))
+            attack(frozen, digits.limit(4), find_attack(name).model_copy(update={"steps": steps}))
     assert outside["values"] == 0
 
 
-@pytest.mark.parametrize("n", [15, slow(60)])
+@pytest.mark.parametrize("n", [8, slow(60)])
 def test_a_short_run_is_read_from_a_long_one_verdict_by_verdict(digits, n):
     model, x, y, ids = load_model("pgdat"), digits.x[:n], digits.y[:n], digits.ids[:n]
     long = find_attack("spsa-80").model_copy(update={"name": "long", "steps": 8})
@@ -221,8 +221,8 @@ def test_rays_succeeds_a_little_beyond_the_optimum_of_a_linear_network(places):
     optimum = exact(model, x, y, "linf")
     for place in range(places):
         one, best = slice(place, place + 1), float(optimum[place])
-        for factor, right in ((1.05, False), (0.999, True)):
-            spec = find_attack("rays").model_copy(update={"steps": 3000, "params": {"tolerance": 1e-4}})
+        for factor, steps, right in ((1.05, 3000, False), (0.999, 300 if places == 1 else 3000, True)):
+            spec = find_attack("rays").model_copy(update={"steps": steps, "params": {"tolerance": 1e-4}})
             assert survives(model, x[one], y[one], spec, "linf", factor * best) is right
 
 
@@ -252,7 +252,7 @@ def test_estimates_end_when_the_last_examples_break_together(name):
     assert report[name].robust_accuracy == 0
 
 
-@pytest.mark.parametrize("size", [9, 64, 768, 784, 3072])
+@pytest.mark.parametrize("size", [9, 64, 768, slow(784), slow(3072)])
 def test_every_trial_of_rays_flips_something(size):
     level, block = torch.tensor([0]), torch.tensor([-1])
     ray, place, turned = torch.ones(1, size), torch.arange(size)[None, :], 0
@@ -281,15 +281,15 @@ def test_rays_is_refused_under_l2(digits):
 
 
 @pytest.mark.parametrize(
-    ("name", "steps", "faster"),
+    ("name", "steps", "faster", "n"),
     [
-        ("nes-20", 12, {"rel_step": 0.25}),
-        slow("zoo", 700, {"rate": 0.05}),
-        slow("zoo", 1500, {"rate": 0.03}),
+        ("nes-20", 8, {"rel_step": 0.25}, 10),
+        slow("zoo", 700, {"rate": 0.05}, 20),
+        slow("zoo", 1500, {"rate": 0.03}, 20),
     ],
 )
-def test_scores_break_at_least_half_of_what_the_gradient_breaks(name, steps, faster, digits):
-    model, x, y, ids = load_model("pgdat"), digits.x[:20], digits.y[:20], digits.ids[:20]
+def test_scores_break_at_least_half_of_what_the_gradient_breaks(name, steps, faster, n, digits):
+    model, x, y, ids = load_model("pgdat"), digits.x[:n], digits.y[:n], digits.ids[:n]
     spec = find_attack(name)
     spec = spec.model_copy(update={"steps": steps, "params": {**spec.params, **faster}})
     params = {"rel_step": 0.25, "start": "clean", "objective": "margin"}

@@ -1,11 +1,16 @@
 """A baseline of two attacks, and no GitHub Actions around."""
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import pytest
 
 from robench.cli import run
-from tests.support.gates import PUBLISHED, SMALL
+from tests.support.gates import PUBLISHED, QUICK, SMALL
+from tests.support.marks import slow
 
 
 @pytest.fixture(autouse=True)
@@ -21,21 +26,46 @@ def _small_baseline(tmp_path_factory):
     return path
 
 
+@dataclass(frozen=True)
+class Now:
+    """What the gate finds of pgdat, on all examples.
+
+    Attributes:
+        attacks: the names of the attacks.
+        last: the last of them, which is iterative.
+        command: the gate, which reads its verdicts from a folder instead of running the attacks again.
+    """
+
+    attacks: Sequence[str]
+    last: str
+    command: tuple[object, ...]
+
+
 @pytest.fixture(scope="session")
 def _pgdat_now(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("now")
-    command = ("check", "--model", "pgdat", "--baseline", PUBLISHED / "pgdat.jsonl", "--results", folder)
-    assert run([*map(str, command)]) == 0
-    return folder
+    @cache
+    def ran(command: tuple[str, ...]) -> Path:
+        folder = tmp_path_factory.mktemp("now")
+        assert run([*command, "--baseline", str(PUBLISHED / "pgdat.jsonl"), "--results", str(folder)]) == 0
+        return folder
+
+    return ran
 
 
-@pytest.fixture
-def now(_pgdat_now, tmp_path):
-    """Options with which the gate reads pgdat's verdicts under the battery quick instead of running it again."""
-    return "--results", shutil.copytree(_pgdat_now, tmp_path / "now")
+TWO = ("fgsm", "bim-10")
+
+
+@pytest.fixture(params=[pytest.param((TWO, "bim-10"), id="two attacks"), slow((QUICK, "pgd-20"), id="quick")])
+def now(request, _pgdat_now, tmp_path):
+    """Verdicts of now: of two short attacks, or, slower, of the battery quick, which is the gate's own choice."""
+    attacks, last = request.param
+    command = ("check", "--model", "pgdat")
+    if attacks == TWO:
+        command += ("--attack", TWO[0], "--attack", TWO[1])
+    return Now(attacks, last, (*command, "--results", shutil.copytree(_pgdat_now(command), tmp_path / "now")))
 
 
 @pytest.fixture
 def baseline(_small_baseline, tmp_path):
-    """Records of two attacks on sixty examples, the test's own."""
+    """Records of two attacks on thirty examples, the test's own."""
     return shutil.copy(_small_baseline, tmp_path / "baseline.jsonl")

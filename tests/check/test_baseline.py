@@ -9,7 +9,7 @@ from tests.support.gates import PUBLISHED, SMALL, damaged
 
 def test_update_shows_what_changes_and_drops_other_weights(cli, baseline, tmp_path):
     assert "nothing changed" in cli(*SMALL, "--baseline", baseline, "--update").out
-    folder = damaged(tmp_path / "pgdat", 0.5)
+    folder = damaged(tmp_path / "pgdat", 1.0)
     said = cli(*SMALL, "--model", folder, "--baseline", baseline, "--update")
     assert said.code == 2
     assert "two different defenses are called digits/pgdat" in said.sentence

@@ -66,9 +66,9 @@ def test_two_runs_of_several_defenses_are_paired_by_name(cli, tmp_path):
 
 def test_a_run_of_damaged_weights_is_told_from_the_sound_one(cli, tmp_path):
     folder = damaged(tmp_path / "pgdat", 0.5)
-    attack = ("--attack", "pgd-20")
+    attack = ("--attack", "pgd-10")
     assert cli("eval", "--model", folder, *attack, "--results", tmp_path / "run").code == 0
-    row = rows(cli, "pgdat", tmp_path / "run")["pgd-20"]
+    row = rows(cli, "pgdat", tmp_path / "run")["pgd-10"]
     assert float(row["difference"]) < -5
     assert row["p"] == "<0.001"
     assert "the same network" not in cli("diff", "pgdat", tmp_path / "run").out

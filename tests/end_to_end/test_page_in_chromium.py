@@ -64,14 +64,27 @@ def _browser():
 
 
 @pytest.fixture
-def browser(_browser, page):
-    """The page, freshly opened on a wide bright screen; afterwards nothing was logged and nothing asked for."""
+def window(_browser, page):
+    """A wide bright screen, on which the test opens the page; afterwards nothing was logged and nothing asked for."""
     _browser.size(1280)
     _browser.media()
-    _browser.open(page)
     yield _browser
     assert _browser.console() == []
     assert {address for address in _browser.requests() if not address.startswith(("data:", page.as_uri()))} == set()
+
+
+@pytest.fixture
+def browser(window, page):
+    """The page, freshly opened."""
+    window.open(page)
+    return window
+
+
+@pytest.fixture
+def pgdat(window, page):
+    """The page, freshly opened at one defense."""
+    window.open(page, "#defense=digits%2Fpgdat")
+    return window
 
 
 DASH = "\u2013"
@@ -214,26 +227,25 @@ def test_a_defense_is_chosen_in_the_list_by_a_link_and_in_the_address(browser, p
 
 
 @pytest.mark.parametrize("anchor", ["#defense=digits%2Fnobody", "#compare=a,b", "#%E0%A4%A=1", "#=", "#nowhere"])
-def test_an_address_that_leads_nowhere_does_no_harm(browser, page, anchor):
-    browser.open(page, anchor)
-    assert browser.run("return document.documentElement.dataset.ready") == "true"
+def test_an_address_that_leads_nowhere_does_no_harm(window, page, anchor):
+    window.open(page, anchor)
+    assert window.run("return document.documentElement.dataset.ready") == "true"
 
 
-def test_curves_can_be_switched_and_read_as_numbers(browser, page, defenses):
-    browser.open(page, "#defense=digits%2Fpgdat")
-    steps, queries, eps = browser.run(
+def test_curves_can_be_switched_and_read_as_numbers(pgdat, page, defenses):
+    steps, queries, eps = pgdat.run(
         "return [...document.querySelectorAll('#curves figcaption')].map((e) => e.innerText)"
     )
     assert (steps[-5:], queries[-7:], eps[-3:]) == ("steps", "queries", "eps")
     drawn = "return document.querySelectorAll('#curves figure:first-of-type path.series:not(.sample *)').length"
-    assert browser.run(drawn) == 5
-    browser.run("document.querySelector('#curves figure:first-of-type input').click()")
-    assert browser.run(drawn) == 4
-    label = browser.run("return document.querySelector('#curves svg[role=img]').getAttribute('aria-label')")
+    assert pgdat.run(drawn) == 5
+    pgdat.run("document.querySelector('#curves figure:first-of-type input').click()")
+    assert pgdat.run(drawn) == 4
+    label = pgdat.run("return document.querySelector('#curves svg[role=img]').getAttribute('aria-label')")
     assert "fab ends at" in label
     assert "cascade" not in label  # the one that was switched off
-    browser.run("for (const each of document.querySelectorAll('#curves details')) each.open = true")
-    (row,) = browser.run(ROWS, "#curves figure:last-of-type")
+    pgdat.run("for (const each of document.querySelectorAll('#curves details')) each.open = true")
+    (row,) = pgdat.run(ROWS, "#curves figure:last-of-type")
     found = {r.header.threat.text: r.robust_accuracy for r in load(page.parent) if is_fgsm(r)}
     assert row == [
         "fgsm",
@@ -246,48 +258,45 @@ def is_fgsm(record):
     return (record.header.model, record.header.attack.name) == ("digits/pgdat", "fgsm")
 
 
-def test_the_gallery_shows_pictures_with_predictions(browser, page):
-    browser.open(page, "#defense=digits%2Fpgdat")
-    pictures = browser.run("return [...document.querySelectorAll('#gallery img')].map((i) => [i.naturalWidth, i.alt])")
+def test_the_gallery_shows_pictures_with_predictions(pgdat):
+    pictures = pgdat.run("return [...document.querySelectorAll('#gallery img')].map((i) => [i.naturalWidth, i.alt])")
     assert len(pictures) == 18
     assert all(width == 8 and alt.startswith("example ") for width, alt in pictures)
-    for item in browser.run("return [...document.querySelectorAll('#gallery li')].map((li) => li.innerText)"):
+    for item in pgdat.run("return [...document.querySelectorAll('#gallery li')].map((li) => li.innerText)"):
         label, clean, adversarial = map(
             int, re.search(r"class (\d).*clean: (\d).*adversarial: (\d)", item, re.S).groups()
         )
         assert label == clean != adversarial
 
 
-def test_the_specs_hash_to_what_they_say_and_can_be_copied(browser, page, defenses):
-    browser.open(page, "#defense=digits%2Fpgdat")
-    for place, record in enumerate(defenses["digits/pgdat"]):
-        browser.run(CHOOSE, "spec-choice", str(place))
+def test_the_specs_hash_to_what_they_say_and_can_be_copied(pgdat, defenses):
+    for place, record in [*enumerate(defenses["digits/pgdat"])][::6]:
+        pgdat.run(CHOOSE, "spec-choice", str(place))
         text, hash_ = (
-            browser.run("return document.getElementById(arguments[0]).value", f"spec-{e}") for e in ("text", "hash")
+            pgdat.run("return document.getElementById(arguments[0]).value", f"spec-{e}") for e in ("text", "hash")
         )
         assert hashlib.sha256(text.encode()).hexdigest() == hash_ == record.header.hash
         assert json.loads(text) == record.header.identity
-    browser.run("[...document.querySelectorAll('#specs button')].at(-1).click()")
+    pgdat.run("[...document.querySelectorAll('#specs button')].at(-1).click()")
     said = "return document.querySelector('#specs [role=status]').innerText"
-    assert browser.wait(said) in ("Copied.", "Selected: press Ctrl+C to copy.")
+    assert pgdat.wait(said) in ("Copied.", "Selected: press Ctrl+C to copy.")
 
 
-def test_heat_maps_say_who_corrupted_and_mark_the_white_box(browser, page):
-    browser.open(page, "#defense=digits%2Fpgdat")
-    assert "generated images" in browser.run(TEXT, "#corruptions caption")
-    assert len(browser.run(ROWS, "#corruptions")) == 15
-    rows = {row[0]: row[1:] for row in browser.run(ROWS, "#transfer")}
-    heads = [head[0] for head in browser.run(HEADS, "#transfer")][1:]
+def test_heat_maps_say_who_corrupted_and_mark_the_white_box(pgdat):
+    assert "generated images" in pgdat.run(TEXT, "#corruptions caption")
+    assert len(pgdat.run(ROWS, "#corruptions")) == 15
+    rows = {row[0]: row[1:] for row in pgdat.run(ROWS, "#transfer")}
+    heads = [head[0] for head in pgdat.run(HEADS, "#transfer")][1:]
     assert "pgdat (this)" in heads
     assert [cell.endswith("*") for cell in rows["pgdat, pgd-20"]] == [head == "pgdat (this)" for head in heads]
 
 
-def test_corruptions_that_are_not_all_there_have_no_mean(browser, page):
-    browser.open(page, "#defense=digits%2Ffreeat")
-    assert "there is no mean" in browser.run(TEXT, "#corruptions")
-    assert len(browser.run(ROWS, "#corruptions")) == 4
-    heads = [head[0] for head in browser.run(HEADS, "#leaderboard")]
-    rows = {row[0]: dict(zip(heads, row, strict=True)) for row in browser.run(ROWS, "#leaderboard")}
+def test_corruptions_that_are_not_all_there_have_no_mean(window, page):
+    window.open(page, "#defense=digits%2Ffreeat")
+    assert "there is no mean" in window.run(TEXT, "#corruptions")
+    assert len(window.run(ROWS, "#corruptions")) == 4
+    heads = [head[0] for head in window.run(HEADS, "#leaderboard")]
+    rows = {row[0]: dict(zip(heads, row, strict=True)) for row in window.run(ROWS, "#leaderboard")}
     assert rows["digits/freeat"]["mCA"] == DASH
     assert rows["digits/pgdat"]["mCA"] == "96.28"
 
@@ -295,16 +304,16 @@ def test_corruptions_that_are_not_all_there_have_no_mean(browser, page):
 # ---- Two defenses ----
 
 
-def test_comparing_gives_the_exact_paired_test(browser, page, defenses):
+def test_comparing_gives_the_exact_paired_test(window, page, defenses):
     pair = ("digits/alp", "digits/alp_he")
-    browser.open(page, f"#compare={','.join(pair)}")
+    window.open(page, f"#compare={','.join(pair)}")
     first, second = ({r.header.attack.name: r.robust for r in defenses[name]} for name in pair)
     shared = [name for name in first if name in second]
     masks = {name: (first[name], second[name]) for name in shared}
     masks[f"worst case, {len(shared)} shared attacks"] = tuple(
         reduce(np.logical_and, [side[name] for name in shared]) for side in (first, second)
     )
-    rows = {row[0]: row[1:] for row in browser.run(ROWS, "#compare")}
+    rows = {row[0]: row[1:] for row in window.run(ROWS, "#compare")}
     assert len(rows) == len(shared) + 3
     assert masks.keys() <= rows.keys()
     for name, (a, b) in masks.items():
@@ -313,9 +322,9 @@ def test_comparing_gives_the_exact_paired_test(browser, page, defenses):
         expected = [f"{100 * a.mean():.2f}", f"{100 * b.mean():.2f}", *map(str, only)]
         assert [rows[name][place] for place in (0, 1, 3, 4)] == expected, name
         assert rows[name][5] == ("< 0.0001" if p < 0.0001 else f"{p:.4f}"), name
-    assert "shared attacks: A 75.56%, B 73.15%" in browser.run(TEXT, "#compare-status")
-    browser.run(CHOOSE, "first-choice", "digits/alp_he")
-    assert browser.run(TEXT, "#compare-status") == "Choose two different defenses."
+    assert "shared attacks: A 75.56%, B 73.15%" in window.run(TEXT, "#compare-status")
+    window.run(CHOOSE, "first-choice", "digits/alp_he")
+    assert window.run(TEXT, "#compare-status") == "Choose two different defenses."
 
 
 def test_mcnemar_in_the_browser_is_that_of_python(browser):
@@ -328,21 +337,33 @@ def test_mcnemar_in_the_browser_is_that_of_python(browser):
 
 # ---- For everyone ----
 
-AUDIT = "const done = arguments[arguments.length - 1]; axe.run(document).then((found) => done(found.violations));"
+AUDIT = """
+const done = arguments[arguments.length - 1];
+axe.run(document, { resultTypes: ['violations'] }).then((found) => done(found.violations));
+"""
+
+
+CUT = """
+for (const body of document.querySelectorAll('tbody'))
+  for (const row of [...body.rows].slice(arguments[0])) row.remove();
+"""
 
 
 @pytest.mark.parametrize(
-    ("width", "colours"), [(400, "dark"), slow(1280, "light"), slow(1280, "dark"), slow(400, "light")]
+    ("width", "colours", "rows"),
+    [(400, "dark", 3), *(slow(width, colours, 10**6) for width in (400, 1280) for colours in ("light", "dark"))],
 )
-def test_it_is_accessible_and_nothing_sticks_out(browser, page, colours, width):
-    browser.size(width)
-    browser.media(colours=colours)
-    browser.open(page, "#defense=digits%2Fpgdat")
-    browser.run("for (const each of document.querySelectorAll('details')) each.open = true")
-    browser.run(AXE)
-    violations = browser.driver.execute_async_script(AUDIT)
+def test_it_is_accessible_and_nothing_sticks_out(window, page, colours, width, rows):
+    """The rows of a table are made alike: by default only the first of each are audited, for the audit is slow."""
+    window.size(width)
+    window.media(colours=colours)
+    window.open(page, "#defense=digits%2Fpgdat")
+    window.run("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert window.run("return document.documentElement.scrollWidth") <= width
+    window.run(CUT, rows)
+    window.run(AXE)
+    violations = window.driver.execute_async_script(AUDIT)
     assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == []
-    assert browser.run("return document.documentElement.scrollWidth") <= width
 
 
 def test_the_keyboard_reaches_the_contents_first(browser):

@@ -12,7 +12,7 @@ from robench.classifiers.frozen import frozen_network
 from robench.devices import sent
 from robench.specs import AttackSpec, find_attack, list_attacks
 from tests.support.marks import slow
-from tests.support.networks import CPU, Linear
+from tests.support.networks import CPU, Linear, toy
 from tests.support.runs import Counting, attack
 
 FAMILIES = sorted(
@@ -26,32 +26,45 @@ FAMILIES = sorted(
 """One attack of each family, cut to ten steps and two restarts: those with more take the same path."""
 
 
-@pytest.mark.parametrize("n", [8, slow(120)])
+@pytest.fixture
+def small():
+    """A small random network, and examples of which an eps of 0.03 breaks some and leaves others."""
+    model, split = toy()
+    with frozen_network(model, CPU) as frozen:
+        yield frozen, split
+
+
+@pytest.mark.parametrize("n", [8, slow(96)])
 @pytest.mark.parametrize("spec", FAMILIES, ids=lambda spec: spec.name)
-def test_verdicts_do_not_depend_on_batch_order_or_chunks(spec, n, digits, pgdat_he):
+def test_verdicts_do_not_depend_on_batch_order_or_chunks(spec, n, small):
+    network, split = small
     if n == 8:
         spec = spec.model_copy(update={"steps": min(spec.steps, 6)})
-    if spec.algorithm == "antithetic":  # 257 queries a step
-        n, spec = n // 4, spec.model_copy(update={"steps": 2})
-    digits = digits.limit(n)
-    base = attack(pgdat_he, digits, spec)
-    shuffled = torch.randperm(len(digits), generator=torch.Generator().manual_seed(5))
+    if spec.algorithm == "antithetic":  # 33 queries a step instead of 257
+        spec = spec.model_copy(update={"steps": 2, "params": {**spec.params, "directions": 16}})
+    split, options = split.limit(n), {"threat": "0.03", "norm": "l2" if spec.algorithm == "cw_l2" else "linf"}
+    base = attack(network, split, spec, **options)
+    shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(5))
+    chunk_size = -(-5 * n // 12)
     others = {
-        **{f"batch {size}": attack(pgdat_he, digits, spec, batch_size=size) for size in (1, 7, 64, 120) if size <= n},
-        "shuffled": attack(pgdat_he, digits, spec, order=shuffled),
-        "chunks, shuffled": attack(pgdat_he, digits, spec, order=shuffled, chunk_size=-(-5 * n // 12)),
+        **{f"batch {size}": attack(network, split, spec, batch_size=size, **options) for size in (1, 7, 64) if size < n},
+        "shuffled": attack(network, split, spec, order=shuffled, **options),
+        "chunks, shuffled": attack(network, split, spec, order=shuffled, chunk_size=chunk_size, **options),
     }
     agree = {name: int((rows.robust == base.robust).sum()) for name, rows in others.items()}
-    assert min(agree.values()) >= len(digits) - 1, agree
+    assert min(agree.values()) >= len(split) - 1, agree
+    assert base.valid.all()
 
 
-@pytest.mark.parametrize("n", [6, slow(150)])
-def test_a_whole_cascade_does_not_depend_on_company(digits, pgdat, n):
-    split, spec = digits.limit(n), find_attack("cascade")
-    base = attack(pgdat, split, spec)
+@pytest.mark.parametrize("n", [8, slow(96)])
+def test_a_whole_cascade_does_not_depend_on_company(small, n):
+    network, spec = small[0], find_attack("cascade")
+    split = small[1].limit(n)
+    base = attack(network, split, spec, threat="0.03")
+    assert 0 < base.robust.sum() < n
     shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(5))
-    parts = attack(pgdat, split, spec, order=shuffled, chunk_size=-(-4 * n // 15))
-    for other in (attack(pgdat, split, spec, batch_size=min(7, n - 1)), parts):
+    parts = attack(network, split, spec, threat="0.03", order=shuffled, chunk_size=-(-4 * n // 15))
+    for other in (attack(network, split, spec, threat="0.03", batch_size=min(7, n - 1)), parts):
         assert (other.robust == base.robust).sum() >= n - 1
 
 
@@ -92,7 +105,7 @@ def test_an_attack_that_breaks_everything_at_once_costs_two_forwards(digits):
 
 
 def test_clean_misclassified_examples_cost_nothing(digits):
-    model = load_model("pgdat")
+    model, digits = load_model("pgdat"), digits.limit(80)
     y = digits.y.clone()
     y[::2] = (y[::2] + 1) % 10
     with frozen_network(model, CPU) as frozen:
@@ -100,7 +113,7 @@ def test_clean_misclassified_examples_cost_nothing(digits):
 
         rows = attack(frozen, Split.checked("half", digits.x, y), find_attack("pgd-20"))
     wrong = ~rows.clean
-    assert wrong.sum() >= 260
+    assert 40 <= wrong.sum() < 60
     assert rows.forwards[wrong].sum() == rows.backwards[wrong].sum() == 0
     assert (rows.step[wrong] == 0).all()
     assert not rows.robust[wrong].any()
@@ -109,19 +122,23 @@ def test_clean_misclassified_examples_cost_nothing(digits):
 @pytest.mark.parametrize(
     ("name", "n"),
     [
-        ("mim-20", 100),
+        ("mim-20", 40),
         ("cascade", 8),
-        ("fab", 4),
-        ("reference-apgd-ce", 10),
-        slow("cascade", 60),
-        slow("fab", 10),
+        ("fab", 8),
+        ("reference-apgd-ce", 8),
+        slow("cascade", 96),
+        slow("fab", 96),
         slow("reference-fab-t", 10),
     ],
 )
-def test_the_record_counts_every_pass(name, n, digits):
-    counting = Counting(load_model("pgdat"))
+def test_the_record_counts_every_pass(name, n):
+    model, split = toy()
+    counting, spec = Counting(model), find_attack(name)
+    if (name, n) == ("fab", 8):
+        spec = spec.model_copy(update={"steps": 20})
     with frozen_network(counting.eval(), CPU) as frozen:
-        job_rows = attack(frozen, digits.limit(n), find_attack(name))
+        job_rows = attack(frozen, split.limit(n), spec, threat="0.03")
+    assert 0 < job_rows.robust.sum() < n
     clean_and_judge = n + int((job_rows.clean & ~job_rows.robust).sum())
     assert counting.seen["forwards"] == job_rows.forwards.sum() + clean_and_judge
     assert counting.seen["backwards"] == job_rows.backwards.sum()
@@ -129,7 +146,7 @@ def test_the_record_counts_every_pass(name, n, digits):
 
 def test_a_prefix_equals_the_short_run_and_costs_nothing(digits):
     model = load_model("pgdat_he")
-    x, y, ids = digits.x[:100], digits.y[:100], digits.ids[:100]
+    x, y, ids = digits.x[:24], digits.y[:24], digits.ids[:24]
     both = robench.evaluate(model, x, y, ids=ids, attacks=["pgd-20", "pgd-100"], eps="0.2")
     alone = robench.evaluate(model, x, y, ids=ids, attacks=["pgd-20"], eps="0.2")
     assert both["pgd-20"].result.source == "prefix"
@@ -137,7 +154,7 @@ def test_a_prefix_equals_the_short_run_and_costs_nothing(digits):
     assert alone["pgd-20"].result.forwards > 0
     assert (both["pgd-20"].result.record.robust == alone["pgd-20"].result.record.robust).all()
     assert both["pgd-100"].accuracy_after(20) == alone["pgd-20"].robust_accuracy
-    assert both["pgd-100"].accuracy_after(100) == both["pgd-100"].robust_accuracy
+    assert both["pgd-100"].accuracy_after(100) == both["pgd-100"].robust_accuracy < alone["pgd-20"].clean_accuracy
 
 
 @pytest.mark.slow
@@ -156,10 +173,11 @@ def test_restarts_and_last_have_no_prefix():
     assert not spec.model_copy(update={"success": "last"}).is_prefix_closed
 
 
-def test_more_restarts_never_help_the_defense(digits, pgdat):
+def test_more_restarts_never_help_the_defense(small):
+    network, split = small
     spec = find_attack("pgd-10")
-    one = attack(pgdat, digits.limit(200), spec)
-    three = attack(pgdat, digits.limit(200), spec.model_copy(update={"restarts": 3}))
+    one = attack(network, split, spec, threat="0.02")
+    three = attack(network, split, spec.model_copy(update={"restarts": 3}), threat="0.02")
     assert not (three.robust & ~one.robust).any()
     assert set(three.restart[three.clean & ~three.robust]) - {0}
     assert three.robust.sum() < one.robust.sum()
@@ -167,9 +185,9 @@ def test_more_restarts_never_help_the_defense(digits, pgdat):
 
 def test_last_is_never_stronger_than_any(digits, pgdat):
     spec = find_attack("pgd-10")
-    any_rows = attack(pgdat, digits.limit(200), spec)
+    any_rows = attack(pgdat, digits.limit(60), spec)
     last = spec.model_copy(update={"success": "last"})
-    last_rows = attack(pgdat, digits.limit(200), last)
+    last_rows = attack(pgdat, digits.limit(60), last)
     assert last_rows.robust.sum() >= any_rows.robust.sum()
     broken = last_rows.clean & ~last_rows.robust
     assert (last_rows.step[broken] == 10).all()
@@ -178,7 +196,7 @@ def test_last_is_never_stronger_than_any(digits, pgdat):
 
 def test_same_seed_same_record_other_seed_another(digits, pgdat):
     spec = find_attack("pgd-10")
-    a, b, c = (attack(pgdat, digits.limit(150), spec, seed=seed) for seed in (0, 0, 1))
+    a, b, c = (attack(pgdat, digits.limit(40), spec, seed=seed) for seed in (0, 0, 1))
     for name, column in a.columns().items():
         same = b.columns()[name]
         if column.dtype == object:
@@ -188,51 +206,56 @@ def test_same_seed_same_record_other_seed_another(digits, pgdat):
     assert a.adversarial.tolist() != c.adversarial.tolist()
 
 
-def changed_hash(digits, tmp_path, model=None, eps="0.2", spec=None, seed=0, n=4, precision="fp32"):
-    model = model or load_model("pgdat")
-    spec = spec or find_attack("fgsm")
-    verdict = robench.evaluate(
-        model, digits.x[:n], digits.y[:n], attacks=[spec], eps=eps, seed=seed, precision=precision
-    )[spec.name]
-    return verdict.result.record.header.hash
+@pytest.fixture(scope="module")
+def hash_of():
+    """The hash of the record of an evaluation on a few examples."""
+    usual, split = toy()
+
+    def found(model=None, eps="0.2", spec=None, seed=0, n=4, precision="fp32"):
+        spec, options = spec or find_attack("fgsm"), {"eps": eps, "seed": seed, "precision": precision}
+        verdict = robench.evaluate(model or usual, split.x[:n], split.y[:n], attacks=[spec], **options)[spec.name]
+        return verdict.result.record.header.hash
+
+    return found
 
 
-def test_whatever_can_change_a_verdict_changes_the_hash(digits, tmp_path):
-    retrained = load_model("pgdat")
+def test_whatever_can_change_a_verdict_changes_the_hash(hash_of):
+    retrained = toy()[0]
     with torch.no_grad():
         next(retrained.parameters()).add_(1e-4)
     fgsm = find_attack("fgsm")
     stepped = fgsm.model_copy(update={"params": {**fgsm.params, "rel_step": 0.5}})
     hashes = [
-        changed_hash(digits, tmp_path),
-        changed_hash(digits, tmp_path, model=retrained),
-        changed_hash(digits, tmp_path, eps="0.19"),
-        changed_hash(digits, tmp_path, spec=stepped),
-        changed_hash(digits, tmp_path, spec=fgsm.model_copy(update={"steps": 2})),
-        changed_hash(digits, tmp_path, spec=fgsm.model_copy(update={"success": "last"})),
-        changed_hash(digits, tmp_path, seed=1),
-        changed_hash(digits, tmp_path, n=5),
-        changed_hash(digits, tmp_path, precision="bf16"),
+        hash_of(),
+        hash_of(model=retrained),
+        hash_of(eps="0.19"),
+        hash_of(spec=stepped),
+        hash_of(spec=fgsm.model_copy(update={"steps": 2})),
+        hash_of(spec=fgsm.model_copy(update={"success": "last"})),
+        hash_of(seed=1),
+        hash_of(n=5),
+        hash_of(precision="bf16"),
     ]
     assert len(set(hashes)) == len(hashes)
-    assert changed_hash(digits, tmp_path) == hashes[0]
-    assert changed_hash(digits, tmp_path, eps="1/5") == hashes[0]
+    assert hash_of() == hashes[0]
+    assert hash_of(eps="1/5") == hashes[0]
     renamed = AttackSpec(**{**fgsm.model_dump(), "name": "renamed", "about": "other words"})
-    assert changed_hash(digits, tmp_path, spec=renamed) == hashes[0]
+    assert hash_of(spec=renamed) == hashes[0]
 
 
-def test_0031_is_not_8_255(digits, tmp_path):
-    assert changed_hash(digits, tmp_path, eps="0.031") != changed_hash(digits, tmp_path, eps="8/255")
+def test_0031_is_not_8_255(hash_of):
+    assert hash_of(eps="0.031") != hash_of(eps="8/255")
 
 
-@pytest.mark.parametrize("n", [70, slow(540)])
+@pytest.mark.parametrize("n", [32, slow(540)])
 def test_the_judge_settles_a_bf16_search(digits, n):
     model, few = load_model("pgdat_he"), digits.limit(n)
     arguments: dict[str, Any] = {"attacks": ["pgd-20"], "eps": "0.2"}
     full = robench.evaluate(model, few.x, few.y, **arguments)["pgd-20"].result.record
     half = robench.evaluate(model, few.x, few.y, precision="bf16", **arguments)["pgd-20"].result.record
     assert half.header.invalid == 0
-    assert np.mean(full.robust == half.robust) > 0.97
+    assert 0 < full.robust.sum() < n
+    assert (full.robust != half.robust).sum() <= max(1, 0.03 * n)
 
 
 @pytest.mark.gpu
