@@ -6,6 +6,7 @@ the form in which the network is handed over.
 
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 import torch
@@ -133,6 +134,16 @@ def evaluated(network: nn.Module, x: Tensor, y: Tensor) -> robench.Evaluation:
         return robench.evaluate(network, x, y, eps=0.1, attacks=["fgsm", "pgd-10"], device="cpu")
 
 
+@cache
+def expected(plan: Plan) -> tuple[Tensor, Tensor, list[list[bool]]]:
+    """Images, their labels, and the verdicts of the plain network; most forms are given the same plans."""
+    x = torch.rand(N, plan.channels, SIZE, SIZE, generator=torch.Generator().manual_seed(plan.seed))
+    reference = Body(plan, clean=True)
+    with torch.no_grad():
+        y = reference(x.clone()).argmax(1)
+    return x, y, verdicts(evaluated(reference, x, y))
+
+
 def verdicts(report: robench.Evaluation) -> list[list[bool]]:
     return [result.record.robust.tolist() for result in report.results]
 
@@ -159,10 +170,7 @@ def test_it_gets_the_verdicts_of_the_plain_network(form, examples):
     @given(PLANS)
     def check(plan: Plan) -> None:
         torch._dynamo.reset()
-        x = torch.rand(N, plan.channels, SIZE, SIZE, generator=torch.Generator().manual_seed(plan.seed))
-        reference = Body(plan, clean=True)
-        with torch.no_grad():
-            y = reference(x.clone()).argmax(1)
+        x, y, plain = expected(plan)
         network = FORMS[form](Body(plan, clean=False), x)
         before, images = state(network), x.clone()
         found = evaluated(network, x, y)
@@ -170,7 +178,7 @@ def test_it_gets_the_verdicts_of_the_plain_network(form, examples):
             # A trace does not hold `no_grad`: the gradient of the rounding is zero there, and this is seen.
             assert found.worst_case.trust.level == "broken"
         else:
-            assert verdicts(found) == verdicts(evaluated(reference, x, y))
+            assert verdicts(found) == plain
         assert torch.equal(x, images)
         assert state(network) == before
 

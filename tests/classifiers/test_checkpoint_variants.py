@@ -13,6 +13,7 @@ from robench.errors import InputError
 from robench.specs import NetworkSpec
 from tests.support import foreign, foreign_wide
 from tests.support.checkpoints import CIFAR10, PLAIN, X, loaded, normalised, same
+from tests.support.marks import slow
 
 
 def lived_in(network):
@@ -98,11 +99,18 @@ def test_cross_covariance_transformers(tmp_path, variant, how, size):
         assert not torch.allclose(again(x), theirs(x), atol=1e-3)
 
 
-def test_robust_xcits_on_cifar(tmp_path):
-    """XCiT-S12 at the size of Debenedetti et al. 2022, with the normalisation that its published wrapper adds."""
-    theirs = lived_in(xcit_small_12_p16_224(num_classes=10))
+def xcit_s12():
+    """XCiT-S12 at the size of Debenedetti et al. 2022."""
+    network = lived_in(xcit_small_12_p16_224(num_classes=10))
     for at in (0, 2):
-        theirs.patch_embed.proj[at][0].stride = (1, 1)
+        network.patch_embed.proj[at][0].stride = (1, 1)
+    return network
+
+
+@pytest.mark.parametrize("make", [pytest.param(lambda: xcit(4), id="small"), slow(xcit_s12, id="S12")])
+def test_robust_xcits_on_cifar(tmp_path, make):
+    """With the normalisation that their published wrapper adds."""
+    theirs = make()
     state = {f"model.{key}": value for key, value in theirs.state_dict().items()}
     state |= {"normalize.mean": torch.full((1, 3, 1, 1), 0.4), "normalize.std": torch.full((1, 3, 1, 1), 0.25)}
     x = images(32)

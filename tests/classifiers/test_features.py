@@ -60,10 +60,10 @@ def anonymous(model):
 
 
 def test_a_network_of_ones_own_gets_the_verdicts_of_the_same_network_in_the_registry(digits):
-    ours, x, y = load_model("pgdat"), digits.x[:50], digits.y[:50]
+    ours, x, y = load_model("pgdat"), digits.x[:20], digits.y[:20]
     theirs = anonymous(ours).eval()
     assert torch.equal(ours(x), theirs(x))
-    first, second = (evaluate(model, x, y, eps=0.2, batch_size=16) for model in (ours, theirs))
+    first, second = (evaluate(model, x, y, eps=0.2, batch_size=8) for model in (ours, theirs))
     assert not second.skipped
     assert verdicts(first) == verdicts(second)
     assert 0 < second["feature-attack"].robust_accuracy < second["feature-attack"].clean_accuracy
@@ -205,8 +205,9 @@ def test_a_named_layer_comes_before_the_features_of_robenchs_own_networks():
     assert layer.head is model.head
     maps = found(model, "backbone.0", split.x)[1]
     assert maps.shape == (96, 8 * 6 * 6)
-    by_maps = evaluate(model, split.x, split.y, attacks=[FEATURE], feature_layer="backbone.0")
-    assert verdicts(by_maps) != verdicts(evaluate(model, split.x, split.y, attacks=[FEATURE]))
+    few = split.x[:24], split.y[:24]
+    by_maps = evaluate(model, *few, attacks=[FEATURE], feature_layer="backbone.0")
+    assert verdicts(by_maps) != verdicts(evaluate(model, *few, attacks=[FEATURE]))
 
 
 def test_what_is_changed_in_place_afterwards_is_seen_as_it_was():
@@ -355,7 +356,7 @@ def make_model():
 @pytest.fixture
 def command(tmp_path, digits):
     (tmp_path / "net.py").write_text(CODE)
-    name, x = f"{tmp_path / 'net.py'}:make_model", digits.x[:30]
+    name, x = f"{tmp_path / 'net.py'}:make_model", digits.x[:12]
     y = resolve(NetworkSpec(name, input=Input(mean=[0.3], std=[0.4]))).network(x).argmax(1)
     np.savez(tmp_path / "scans.npz", x=x.numpy(), y=y.numpy())
     return ("eval", "--model", name, "--dataset", f"npz:{tmp_path / 'scans.npz'}",

@@ -227,19 +227,19 @@ def test_a_search_that_is_wrong_breaks_nothing():
 
 def test_verdicts_do_not_change():
     """Labels are the network's own; eps is such that some fall and some stay."""
-    network, x = made("convnet", "he"), images(200)
+    network, x = made("convnet", "he"), images(24)
     with torch.no_grad(), arithmetic("fp32", CPU):
         y = network(x).argmax(1)
     rows = {}
     for search in ("plain", "fused"):
-        evaluation = robench.evaluate(network, x, y, eps=0.01, attacks=["pgd-20"], search=search, device="cpu")
+        evaluation = robench.evaluate(network, x, y, eps=0.01, attacks=["pgd-10"], search=search, device="cpu")
         rows[search] = evaluation.results[0].record.robust
     assert 0.05 < rows["plain"].mean() < 0.95
-    assert (rows["plain"] == rows["fused"]).mean() >= 0.998
+    assert (rows["plain"] == rows["fused"]).all()
 
 
 def test_a_record_says_how_its_network_was_searched(tmp_path):
-    network, x = made("convnet"), images(20)
+    network, x = made("convnet"), images(6)
     with torch.no_grad():
         y = network(x).argmax(1)
     options = {"eps": 0.01, "results": tmp_path, "device": "cpu"}
@@ -252,10 +252,10 @@ def test_a_record_says_how_its_network_was_searched(tmp_path):
 
 
 def test_a_record_made_in_two_ways_says_both(tmp_path, monkeypatch):
-    network, x = made("convnet"), images(20)
+    network, x = made("convnet"), images(6)
     with torch.no_grad():
         y = network(x).argmax(1)
-    options = {"eps": 0.01, "results": tmp_path, "device": "cpu", "attacks": ["mim-20"], "chunk_size": 10}
+    options = {"eps": 0.01, "results": tmp_path, "device": "cpu", "attacks": ["mim-20"], "chunk_size": 3}
     with stopped_after_a_chunk(monkeypatch):
         robench.evaluate(network, x, y, search="plain", **options)
     header = robench.evaluate(network, x, y, search="fused", **options).results[0].record.header

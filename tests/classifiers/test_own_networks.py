@@ -120,7 +120,7 @@ def test_weights_that_do_not_fit_are_named(mine):
 @pytest.fixture
 def data(mine, digits):
     folder, network = mine
-    np.savez(folder / "scans.npz", x=digits.x[:40].numpy(), y=digits.y[:40].numpy())
+    np.savez(folder / "scans.npz", x=digits.x[:20].numpy(), y=digits.y[:20].numpy())
     torch.save(network.state_dict(), folder / "w.pt")
     return folder
 
@@ -132,7 +132,7 @@ def test_from_the_command_line(cli, data):
     assert said.code == 0
     (row,) = json.loads((data / "out.json").read_text())["results"]
     assert row["model"].startswith("scans/net-make_model@")
-    assert row["n"] == 40
+    assert row["n"] == 20
     assert "stored" in cli(*command).out
     torch.manual_seed(5)
     torch.save(resolve(NetworkSpec(name(data))).network.state_dict(), data / "w.pt")

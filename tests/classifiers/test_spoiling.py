@@ -23,7 +23,8 @@ def short(name: str, **settings: Any) -> AttackSpec:
     return find_attack(name).model_copy(update=settings)
 
 
-ATTACKS = [find_attack("pgd-10"), short("nes-20", steps=2)]
+NES = find_attack("nes-20").params | {"directions": 16}
+ATTACKS = [find_attack("pgd-10"), short("nes-20", steps=2, params=NES)]
 N = 12
 EPS = 0.12
 """At this eps, PGD breaks some of the examples and leaves others."""
@@ -230,7 +231,7 @@ def masked(z: Tensor) -> Tensor:
 RIVALS = {
     "pgd-10": {},
     "apgd-dlr": {"steps": 30},
-    "apgd-t": {"steps": 20},
+    "apgd-t": {"steps": 10},
     "deepfool": {},
     "fab": {"steps": 20, "restarts": 1},
     "fab-t": {"steps": 10, "restarts": 1},

@@ -41,7 +41,7 @@ class Two(Generated):
 
 @pytest.fixture
 def few(digits):
-    return digits.limit(60)
+    return digits.limit(24)
 
 
 def run(few, folder, source=None, **settings):
@@ -89,7 +89,7 @@ def test_the_same_call_computes_nothing_and_an_interrupted_one_goes_on(few, tmp_
 def test_other_seeds_and_examples_are_other_lines(few, tmp_path):
     hashes = {line.hash for line in run(few, tmp_path)}
     hashes |= {line.hash for line in run(few, tmp_path, seed=1)}
-    hashes |= {line.hash for line in run(few.limit(30), tmp_path)}
+    hashes |= {line.hash for line in run(few.limit(12), tmp_path)}
     assert len(hashes) == 33
     assert len(list(read_corrupted(tmp_path))) == 33
 
@@ -162,10 +162,10 @@ def test_the_mean_of_all_needs_all(few, tmp_path):
 
 
 def test_a_complete_sweep_goes_before_a_longer_unfinished_one(digits, tmp_path):
-    run(digits.limit(20), tmp_path, Generated(digits.limit(20)))
-    run(digits.limit(60), tmp_path)
+    run(digits.limit(6), tmp_path, Generated(digits.limit(6)))
+    run(digits.limit(24), tmp_path)
     (sweep,) = sweeps(tmp_path)["digits/pgdat"]
-    assert (sweep.complete, sweep.head.n) == (True, 20)
+    assert (sweep.complete, sweep.head.n) == (True, 6)
     row = mean_row(sweep)
     assert row[MCA] == pytest.approx(np.mean([row[name] for name in corruptions()]))
 
@@ -269,7 +269,7 @@ def test_lines_survive_the_disk(few, tmp_path):
 def test_from_the_command_line(cli, tmp_path, monkeypatch):
     monkeypatch.setattr("robench.evaluation.corruptions.corruptions", lambda: list(FEW))
     out = tmp_path / "out.json"
-    command = ("eval", "--model", "pgdat", "--battery", "corruptions", "--limit", 20, "--results", tmp_path / "r")
+    command = ("eval", "--model", "pgdat", "--battery", "corruptions", "--limit", 8, "--results", tmp_path / "r")
     said = cli(*command, "--json", out)
     assert said.code == 0
     assert "mCA" in said.out

@@ -162,16 +162,17 @@ def test_an_unfinished_attack_is_caught_and_a_longer_one_clears_it(digits):
 
 def test_a_prefix_is_judged_by_what_later_steps_broke(digits):
     report = robench.evaluate(
-        load_model("pgdat"), digits.x[:200], digits.y[:200], attacks=["pgd-10", "pgd-50"], eps="0.2"
+        load_model("pgdat"), digits.x[:32], digits.y[:32], attacks=["pgd-10", "pgd-50"], eps="0.2"
     )
     short, longer = (report[name].result.record for name in ("pgd-10", "pgd-50"))
     expected = (short.robust & ~longer.robust).sum() / short.robust.sum()
+    assert expected > 0
     assert short.header.diagnostics["later-steps-break-more"] == pytest.approx(expected, abs=1e-6)
     assert "unfinished" in longer.header.diagnostics
 
 
 def test_short_and_untargeted_attacks_alone_are_not_enough(digits):
-    report = robench.evaluate(load_model("pgdat"), digits.x[:60], digits.y[:60], attacks=["fgsm"], eps="0.2")
+    report = robench.evaluate(load_model("pgdat"), digits.x[:20], digits.y[:20], attacks=["fgsm"], eps="0.2")
     assert levels(report) == {"too-short": "check", "untargeted-only": "check"}
     assert "Run next: pgd-100, cascade." in report.worst_case.trust.sentence()
 
@@ -189,7 +190,7 @@ def test_silent_success_is_caught_where_only_the_last_iterate_counts(digits):
     wild = find_attack("pgd-20").model_copy(
         update={"name": "wild", "success": "last", "params": {"rel_step": 2.0, "objective": "margin"}}
     )
-    report = robench.evaluate(load_model("pgdat"), digits.x[:120], digits.y[:120], attacks=[wild], eps="0.25")
+    report = robench.evaluate(load_model("pgdat"), digits.x[:32], digits.y[:32], attacks=[wild], eps="0.25")
     assert "silent-success" in levels(report)
 
 
@@ -222,9 +223,9 @@ SOME = ("digits/pgdat_he",)
 OTHERS = [name for name in list_models() if name.startswith("digits/") and name not in SOME]
 
 
-@pytest.mark.parametrize("name", [*SOME, *map(slow, OTHERS)])
-def test_honest_defenses_are_not_accused(name, digits):
-    report = robench.evaluate(load_model(name), digits.x[:60], digits.y[:60], attacks=STRONG, eps="0.2")
+@pytest.mark.parametrize(("name", "n"), [*((name, 20) for name in SOME), *(slow(name, 60) for name in (*SOME, *OTHERS))])
+def test_honest_defenses_are_not_accused(name, n, digits):
+    report = robench.evaluate(load_model(name), digits.x[:n], digits.y[:n], attacks=STRONG, eps="0.2")
     assert report.worst_case.trust.level == "trusted", report.worst_case.trust.sentence()
 
 

@@ -133,8 +133,9 @@ def make_model():
 def test_from_the_command_line(cli, tmp_path):
     (tmp_path / "net.py").write_text(CODE)
     name = f"{tmp_path / 'net.py'}:make_model"
-    command = ("eval", "--model", name, "--dataset", "digits", "--eps", 0.01, "--limit", 30, "--results", tmp_path)
-    said = cli(*command, "--attack", "pgd-20", "--attack", "square-inner", "--json", tmp_path / "out.json")
+    command = ("eval", "--model", name, "--dataset", "digits", "--eps", 0.01, "--limit", 20, "--results", tmp_path)
+    said = cli(*command, "--attack", "pgd-20", "--attack", "square-inner", "--max-queries", 100, "--json",
+               tmp_path / "out.json")  # fmt: skip
     assert said.code == 0
     assert "pgd-20: skipped, the network gives NaN or infinite gradients for" in said.err
     assert json.loads((tmp_path / "out.json").read_text())["worst_case"][0]["trust"]["level"] == "broken"

@@ -20,7 +20,7 @@ def trained() -> nn.Module:
     return load_model("pgdat")
 
 
-def same_verdicts(network, original, digits, examples=40):
+def same_verdicts(network, original, digits, examples=24):
     """Assert that both networks get the same verdict on every example, and not the same on all examples."""
     found, expected = (
         robench.evaluate(
@@ -48,7 +48,7 @@ def same_logits(network, original, shape=(1, 8, 8), atol=1e-5, sizes=(1, 3, 8, 0
         assert not n or slope.abs().max() > 0
 
 
-def evaluated(cli, folder, model, *options, examples=40):
+def evaluated(cli, folder, model, *options, examples=24):
     """Evaluate a network by its name on the digits; return the only row of results and what the command said."""
     out = folder / "out.json"
     said = cli("eval", "--model", model, "--dataset", "digits", "--eps", EPS, "--attack", ATTACK,
@@ -66,7 +66,7 @@ def refusal(cli, folder, model, *options):
     return said.last
 
 
-def robust_accuracy(network, digits, examples=40):
+def robust_accuracy(network, digits, examples=24):
     few = digits.first(examples)  # as --limit
     report = robench.evaluate(network, few.x, few.y, eps=EPS, attacks=[ATTACK], device="cpu", search="plain")
     return 100 * np.mean(report.results[0].record.robust)

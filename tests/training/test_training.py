@@ -14,6 +14,7 @@ from robench.training.frameworks import make_framework
 from robench.training.net import Net
 from robench.training.perturb import Perturber
 from tests.support.marks import slow
+from tests.support.trained import declare
 
 CPU = torch.device("cpu")
 
@@ -34,9 +35,18 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize(("epochs", "steps"), [(2, 2), slow(3, 10)], ids=["short", "longer"])
-def test_interrupted_training_ends_with_the_same_weights(tmp_path, epochs, steps):
-    card = short_card(tmp_path, epochs=epochs, steps=steps)
+ATTACKED = {"recipe.framework": "pgd_at", "head": {"kind": "he", "scale": 15.0, "margin": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("make", "epochs"),
+    [
+        pytest.param(lambda folder: declare(folder, ATTACKED), 2, id="tiny"),
+        slow(lambda folder: short_card(folder, epochs=3, steps=10), 3, id="registered"),
+    ],
+)
+def test_interrupted_training_ends_with_the_same_weights(tmp_path, make, epochs):
+    card = make(tmp_path / "card")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(card, whole, CPU, lambda _: None)
 
