@@ -127,14 +127,14 @@ def test_small_and_grey_images_are_corrupted_at_32_rgb_and_brought_back(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(3, 20, 40), (1, 40, 33), (3, 70, 66), (1, 350, 64)])
 def test_any_size_and_any_constant_image(name, shape):
-    for x in (torch.zeros(2, *shape), torch.ones(2, *shape)):
-        for severity in (1, 5):
-            if name == "glass_blur" and max(shape) > 100:
-                continue  # a pixel after another: seconds
-            y = corrupt(x, name, severity, [4, 9])
-            assert y.shape == x.shape
-            assert y.dtype == torch.float32
-            assert 0 <= y.min() <= y.max() <= 1
+    x = torch.cat([torch.zeros(1, *shape), torch.ones(1, *shape)])
+    for severity in (1, 5):
+        if name == "glass_blur" and max(shape) > 100:
+            continue  # a pixel after another: seconds
+        y = corrupt(x, name, severity, [4, 9])
+        assert y.shape == x.shape
+        assert y.dtype == torch.float32
+        assert 0 <= y.min() <= y.max() <= 1
 
 
 @pytest.mark.parametrize(("side", "factor"), [(63, 0.15), (64, 0.05)])

@@ -24,7 +24,7 @@ def examples():
 def verdicts(examples, **options):
     x, y = examples
     network = robench.load_model("pgdat_he")
-    done = robench.evaluate(network, x, y, eps="20/255", attacks=[ATTACK], device="cpu", **options)
+    done = robench.evaluate(network, x, y, eps="0.2", attacks=[ATTACK], device="cpu", **options)
     record = done.results[0].record
     assert 0 < record.robust.sum() < record.clean.sum()
     return record.header.hash, record.robust
