@@ -15,7 +15,7 @@ from robench.evaluation.request import network_identity
 from robench.paths import data_root
 from robench.specs import Input
 from tests.support.programs import quietly
-from tests.support.toys import Toy
+from tests.support.toys import Toy, X, Y
 
 RESULTS = data_root() / "results"
 
@@ -111,7 +111,7 @@ def test_only_networks_are_corrupted(images):
 
 
 def test_an_evaluation_for_a_notebook():
-    report = robench.evaluate(Toy(), torch.rand(4, 1, 4, 4), [0, 1, 2, 3], attacks=["fgsm"], eps=0.1)
+    report = robench.evaluate(Toy(), X, Y, attacks=["fgsm"], eps=0.1)
     assert "<table>" in report._repr_html_()
 
 

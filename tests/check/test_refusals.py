@@ -1,10 +1,8 @@
 """What `robench check` refuses (fault 16), by name and with a mend that works."""
 
-import json
-
 import pytest
 
-from robench.store import read_file
+from robench.store import read_file, write_file
 from tests.support.gates import FIELDS, SMALL, damaged, edited
 from tests.support.marks import slow
 
@@ -64,9 +62,9 @@ def test_an_attack_that_applies_no_more_is_named(cli, tmp_path):
 
 
 def test_two_networks_of_one_name_are_refused(cli, baseline):
-    other = json.loads(baseline.read_text().splitlines()[0])
+    other = next(read_file(baseline))
     edited(baseline, lambda header, identity: identity["model"].update(weights="0" * 64))
-    baseline.write_text(baseline.read_text() + json.dumps(other) + "\n")
+    write_file(baseline, [*read_file(baseline), other])
     said = cli(*SMALL, "--baseline", baseline)
     assert said.code == 3
     assert "2 different networks called digits/pgdat" in said.sentence

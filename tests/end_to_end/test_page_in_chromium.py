@@ -17,6 +17,7 @@ from robench.numerics.stats import mcnemar
 from robench.paths import data_root
 from robench.report import load, select, worst_case
 from robench.report.page.render import asset
+from robench.store.corrupted import read_lines, write_lines
 from tests.support.chromium import MEND, chromium, missing
 from tests.support.marks import slow
 
@@ -34,7 +35,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(data_root() / "results" / "digits", folder / "digits")
     sweep = folder / "digits" / "corruptions" / "freeat.jsonl"
-    sweep.write_text("".join(sweep.read_text().splitlines(keepends=True)[:20]))
+    write_lines(sweep, list(read_lines(sweep))[:20])
     for options in (["--save-adversarial"], ["--eps", "0.1"]):
         assert run([*ATTACKED, *options, "--results", str(folder)]) == 0
     return folder

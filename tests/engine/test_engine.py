@@ -47,7 +47,9 @@ def test_verdicts_do_not_depend_on_batch_order_or_chunks(spec, n, small):
     shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(5))
     chunk_size = -(-5 * n // 12)
     others = {
-        **{f"batch {size}": attack(network, split, spec, batch_size=size, **options) for size in (1, 7, 64) if size < n},
+        **{
+            f"batch {size}": attack(network, split, spec, batch_size=size, **options) for size in (1, 7, 64) if size < n
+        },
         "shuffled": attack(network, split, spec, order=shuffled, **options),
         "chunks, shuffled": attack(network, split, spec, order=shuffled, chunk_size=chunk_size, **options),
     }

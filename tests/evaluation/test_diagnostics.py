@@ -223,7 +223,9 @@ SOME = ("digits/pgdat_he",)
 OTHERS = [name for name in list_models() if name.startswith("digits/") and name not in SOME]
 
 
-@pytest.mark.parametrize(("name", "n"), [*((name, 20) for name in SOME), *(slow(name, 60) for name in (*SOME, *OTHERS))])
+@pytest.mark.parametrize(
+    ("name", "n"), [*((name, 20) for name in SOME), *(slow(name, 60) for name in (*SOME, *OTHERS))]
+)
 def test_honest_defenses_are_not_accused(name, n, digits):
     report = robench.evaluate(load_model(name), digits.x[:n], digits.y[:n], attacks=STRONG, eps="0.2")
     assert report.worst_case.trust.level == "trusted", report.worst_case.trust.sentence()

@@ -11,8 +11,8 @@ EVAL = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--limit", 20)
 SMALL = ("eval", "--model", "pgdat", "--attack", "pgd-20", "--attack", "mim-20", "--limit", 20, "--save-adversarial")
 """The command whose records the fixture `results` holds."""
 RESULT_KEYS = {
-    "dataset", "model", "attack", "norm", "eps", "target", "n", "clean_accuracy", "robust_accuracy", "normalisation",
-    "ci_low", "ci_high", "forwards", "backwards", "seconds", "valid", "trust", "spec_hash", "record",
+    "dataset", "model", "attack", "norm", "eps", "target", "mask", "n", "clean_accuracy", "robust_accuracy",
+    "normalisation", "ci_low", "ci_high", "forwards", "backwards", "seconds", "valid", "trust", "spec_hash", "record",
 }  # fmt: skip
 WORST_KEYS = {
     "dataset",
@@ -20,6 +20,7 @@ WORST_KEYS = {
     "norm",
     "eps",
     "target",
+    "mask",
     "n",
     "robust_accuracy",
     "ci_low",
