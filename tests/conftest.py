@@ -18,6 +18,7 @@ from robench.data import find_dataset
 from robench.data.split import Split
 from robench.specs import catalog
 from tests.support.networks import CPU
+from tests.support.reading import parsed_once
 from tests.support.shell import SMALL, Said
 
 # One thread: the networks are tiny, and several processes of several threads on few cores hold each other up.
@@ -30,6 +31,12 @@ def _digits_are_parsed_once():
     """scikit-learn parses its text file at every call, hundreds of times in a suite; only copies leave robench."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("robench.data.digits.load_digits", cache(load_digits))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _records_and_options_are_parsed_once():
+    with parsed_once():
         yield
 
 
