@@ -1,0 +1,112 @@
+"""Fixtures that many tests share: real parts only. `tests/conftest.py` loads them."""
+
+import os
+import shutil
+import zipfile
+from functools import cache
+
+import pytest
+import torch
+from hatchling.build import build_wheel
+from sklearn.datasets import load_digits
+
+from robench import paths
+from robench.classifiers import load_model
+from robench.classifiers.frozen import frozen_network
+from robench.cli import run
+from robench.data import find_dataset
+from robench.data.split import Split
+from robench.specs import catalog
+from tests.support.networks import CPU
+from tests.support.reading import parsed_once
+from tests.support.shell import SMALL, Said
+
+# One thread: the networks are tiny, and several processes of several threads on few cores hold each other up.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _digits_are_parsed_once():
+    """scikit-learn parses its text file at every call, hundreds of times in a suite; only copies leave robench."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("robench.data.digits.load_digits", cache(load_digits))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _records_and_options_are_parsed_once():
+    with parsed_once():
+        yield
+
+
+@pytest.fixture(scope="session")
+def digits() -> Split:
+    return find_dataset("digits").load("test")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """The built wheel, unpacked: what an installation holds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(paths.data_root())
+        name = build_wheel(str(folder))
+    zipfile.ZipFile(folder / name).extractall(folder / "site")
+    return folder / "site"
+
+
+@pytest.fixture
+def pgdat():
+    with frozen_network(load_model("pgdat"), CPU) as frozen:
+        yield frozen
+
+
+@pytest.fixture
+def pgdat_he():
+    with frozen_network(load_model("pgdat_he"), CPU) as frozen:
+        yield frozen
+
+
+@pytest.fixture
+def cli(capsys):
+    """Runs a command in this process, its output caught as a pipe would."""
+
+    def call(*arguments: object) -> Said:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        caught = capsys.readouterr()
+        return Said(code, caught.out, caught.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def _small_results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    assert run([*map(str, SMALL), "--results", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def results(_small_results, tmp_path):
+    """A results folder with two finished records with points, the test's own."""
+    return shutil.copytree(_small_results, tmp_path / "results")
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout of the test's own: its catalogue can be changed."""
+    root = tmp_path / "checkout"
+    for name in ("attacks", "models"):
+        shutil.copytree(paths.data_root() / name, root / name)
+    (root / "robench").mkdir()
+    (root / "pyproject.toml").touch()
+    caches = (paths.data_root, catalog._attacks, catalog._batteries)
+    monkeypatch.setattr(paths, "PACKAGE", root / "robench")
+    for cached in caches:
+        cached.cache_clear()
+    yield root
+    monkeypatch.undo()
+    for cached in caches:
+        cached.cache_clear()
