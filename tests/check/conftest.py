@@ -59,7 +59,7 @@ TWO = ("fgsm", "bim-10")
 def now(request, _pgdat_now, tmp_path):
     """Verdicts of now: of two short attacks, or, slower, of the battery quick, which is the gate's own choice."""
     attacks, last = request.param
-    command = ("check", "--model", "pgdat")
+    command: tuple[str, ...] = ("check", "--model", "pgdat")
     if attacks == TWO:
         command += ("--attack", TWO[0], "--attack", TWO[1])
     return Now(attacks, last, (*command, "--results", shutil.copytree(_pgdat_now(command), tmp_path / "now")))
