@@ -82,17 +82,17 @@ def test_preact_resnets_whose_keys_do_not_tell_the_shortcut(tmp_path, shortcut, 
         loaded(state, tmp_path / "w.pt")
 
 
-@pytest.mark.parametrize("activation", ["silu", "relu"])
-@pytest.mark.parametrize(
-    ("make", "logits"),
-    [
-        (lambda: foreign.deepmind_wide_resnet(16, 2), foreign.deepmind_wide_resnet_logits),
-        (foreign.deepmind_preact_resnet, foreign.deepmind_preact_resnet_logits),
-        (lambda: foreign.deepmind_preact_resnet((3, 4, 6, 3)), foreign.deepmind_preact_resnet_logits),
-    ],
-    ids=["wide", "preact-18", "preact-34"],
-)
-def test_deepminds_networks_whose_keys_do_not_tell_the_activation(tmp_path, make, logits, activation):
+DEEPMINDS = {
+    "wide": (lambda: foreign.deepmind_wide_resnet(16, 2), foreign.deepmind_wide_resnet_logits),
+    "preact-18": (foreign.deepmind_preact_resnet, foreign.deepmind_preact_resnet_logits),
+    "preact-34": (lambda: foreign.deepmind_preact_resnet((3, 4, 6, 3)), foreign.deepmind_preact_resnet_logits),
+}
+SMALLER = [(name, activation) for name in ("wide", "preact-18") for activation in ("silu", "relu")]
+
+
+@pytest.mark.parametrize(("name", "activation"), [*SMALLER, ("preact-34", "silu"), slow("preact-34", "relu")])
+def test_deepminds_networks_whose_keys_do_not_tell_the_activation(tmp_path, name, activation):
+    make, logits = DEEPMINDS[name]
     state = make()
     network = loaded(state, tmp_path / "w.pt", input=CIFAR10, variant=activation)
     assert same(network, logits(state, normalised(X), activation))

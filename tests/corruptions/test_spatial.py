@@ -55,7 +55,7 @@ def test_the_grid_is_that_of_the_paper():
 
 
 def test_the_verdict_is_the_worst_of_all_views(digits, tmp_path):
-    few = digits.limit(100)
+    few = digits.limit(50)
     under_test = NetworkUnderTest.of_card(find_card("pgdat"))
 
     class Near(RotatedTranslated):
