@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from robench.classifiers import load_model
@@ -20,7 +21,7 @@ from robench.data.about import NOTHING
 from robench.data.described import described, dim
 from robench.data.given import given
 from robench.data.mask import fitted_mask
-from robench.data.mask_values import MaskValues, exact
+from robench.data.mask_values import MaskValues, exact, read_mask
 from robench.data.split import Split
 from robench.devices import pick_device
 from robench.engine.executors import make_executor, require_engine
@@ -158,7 +159,7 @@ def evaluate(
         for name, network in (substitutes or {}).items()
     ]
     crafting = [as_ensemble(crafting)] if ensemble and crafting else crafting
-    free = None if mask is None else fitted_mask(_mask(mask), split)
+    free = None if mask is None else fitted_mask(_mask(mask), split, lambda: _everyone(x, ids, split))
     request = EvaluationRequest(under_test, split, threat, tuple(specs), settings, tuple(crafting), mask=free)
     request = request.aiming_at(target)
     with ExitStack() as stack:
@@ -274,6 +275,7 @@ def verify(
 
     Raises:
         InputError: a record is damaged, or something is wrong with the network.
+        IncompleteError: there are no stored examples.
     """
     place = None if data_dir is None else Path(data_dir)
     if model is None:
@@ -336,7 +338,16 @@ def _input(mean: float | Sequence[float] | Literal["none"] | None, std: float | 
     return Input.checked(means, stds)
 
 
+def _everyone(x: Any, ids: Any, split: Split) -> Tensor:
+    """Return the ids of all examples that were given, before `limit`."""
+    if ids is not None:
+        return torch.as_tensor(np.asarray(ids), dtype=torch.int64)
+    return torch.arange(split.about.total or len(split))
+
+
 def _mask(mask: Any) -> MaskValues:
+    if isinstance(mask, str | Path):
+        return read_mask(Path(mask), "mask")
     return MaskValues(exact(mask.detach().cpu() if isinstance(mask, Tensor) else mask, "mask"))
 
 

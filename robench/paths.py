@@ -115,13 +115,12 @@ def _put_in_place_of(old: Path, new: Path) -> None:
     aside = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=old.parent)) / old.name
     try:
         old.rename(aside)
-        try:
-            new.rename(old)
-        except OSError:
-            aside.rename(old)
-            raise
+        new.rename(old)
     finally:
-        shutil.rmtree(aside.parent, ignore_errors=True)
+        if aside.is_dir() and not old.exists():  # also after Ctrl-C between the two moves
+            aside.rename(old)
+        if old.exists():
+            shutil.rmtree(aside.parent, ignore_errors=True)
 
 
 def _unwritten(path: Path, error: OSError) -> InputError:

@@ -166,8 +166,11 @@ def _windows(draws: Tensor, side: int, query: int, task: Task, spare: int) -> li
 def _around(pixel: Tensor, draws: Tensor, side: int, height: int, width: int, spare: int) -> tuple[Tensor, Tensor]:
     """Return rows and columns (N, side) of a window that holds a pixel (N,), placed by two numbers in [0, 1)."""
     span, back = torch.arange(side, device=draws.device), (draws * side).long()
-    top = (pixel // width - back[:, 0]).clamp(0, max(height - side - spare, 0))
-    left = (pixel % width - back[:, 1]).clamp(0, max(width - side - spare, 0))
+    # Among the last rows and columns, the pixel goes before the spare ones.
+    row, column = pixel // width, pixel % width
+    down, right = (max(size - side - spare, 0) for size in (height, width))
+    top = (row - back[:, 0]).clamp(0, down).maximum((row - side + 1).clamp(max=height - side))
+    left = (column - back[:, 1]).clamp(0, right).maximum((column - side + 1).clamp(max=width - side))
     return top[:, None] + span, left[:, None] + span
 
 

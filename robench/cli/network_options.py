@@ -8,7 +8,7 @@ import typer
 
 from robench.errors import InputError
 from robench.paths import require_name
-from robench.specs import Head, Input, NetworkSpec
+from robench.specs import EMBEDDED, Head, Input, NetworkSpec, is_registered
 from robench.specs.base import build
 
 NONE = "none"
@@ -138,6 +138,8 @@ def _require_nameable(found: list[NetworkSpec], title: str) -> None:
     require_name(title, "--name")
     if len(found) > 1:
         raise InputError(f"--name {title} names one network, here are {len(found)}: evaluate them one after another.")
+    if is_registered(f"{EMBEDDED}/{title}"):
+        raise InputError(f"--name {title} is the name of a registered defense: choose another.")
     if found[0].plain:
         raise InputError(f"--name {title} is for a network without a card: '{found[0].name}' has its card's name.")
 

@@ -22,7 +22,7 @@ from robench.cli.network_options import (
 )
 from robench.cli.options import DataDir, Results, require_folder
 from robench.cli.screens import output, show
-from robench.errors import IncompleteError, InputError
+from robench.errors import InputError
 from robench.report import Table
 
 if TYPE_CHECKING:
@@ -78,11 +78,6 @@ def verify(
 
     described = [NetworkUnderTest.of_user(each, "any") for each in asked if not each.plain]
     checked = run(folder, cards, names, described, data_dir)
-    if not any(v.header.has_adversarial for v in checked):
-        of = f" of {', '.join(model)}" if model else ""
-        raise IncompleteError(
-            f"'{folder}' has no stored adversarial examples{of} to verify: run `robench eval --save-adversarial` first."
-        )
     show(_table(checked), output())
     faults, unchecked = any(v.faults for v in checked), _unchecked(checked)
     for name, reason in unchecked:

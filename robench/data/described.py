@@ -21,7 +21,7 @@ def described(split: Split) -> str:
         f"{name}: {len(split):,}{of} images, {size}",
         f"{len(split.y.unique())} classes",
         f"values {low:.3g} to {high:.3g}{where}",
-        *([DIM.format(f"{high:.3g}", round(255 * high))] if high <= DIMMEST else []),
+        *filter(None, [_doubt(high)]),
         *about.notes,
     ]
     return "; ".join(parts) + "."
@@ -33,8 +33,15 @@ DIM = "the largest value is {} ({} of 255): if it stands for white, divide by it
 
 def dim(split: Split) -> str:
     """Return a sentence, without its full stop, on images whose values end far below 1; empty if they do not."""
-    high = _range(split.x)[1]
-    return f"'{split.name}': {DIM.format(f'{high:.3g}', round(255 * high))}" if high <= DIMMEST else ""
+    found = _doubt(_range(split.x)[1])
+    return f"'{split.name}': {found}" if found else ""
+
+
+def _doubt(high: float) -> str:
+    """Return a doubt about the scale of images with this largest value, or an empty text."""
+    if high <= 0:
+        return "all pixels are 0, so the images hold nothing"
+    return DIM.format(f"{high:.3g}", round(255 * high)) if high <= DIMMEST else ""
 
 
 def _range(x: Images) -> tuple[float, float, int]:

@@ -32,13 +32,17 @@ class MaskValues:
     ids: NDArray[np.int64] | None = None
 
 
-def read_mask(path: Path) -> MaskValues:
-    """Read the file of `--mask`: .npy, .npz with `mask` and perhaps `ids`, or a black-and-white .png.
+def read_mask(path: Path, said: str = "--mask") -> MaskValues:
+    """Read the file of a mask: .npy, .npz with `mask` and perhaps `ids`, or a black-and-white .png.
+
+    Args:
+        path: the file.
+        said: the option that names it, for messages.
 
     Raises:
         InputError: the file is missing, damaged or of another kind, or holds other numbers than 0 and 1 (or 255).
     """
-    where = f"--mask '{path}'"
+    where = f"{said} '{path}'"
     if path.suffix.lower() not in KINDS:
         raise InputError(f"{where} is no {', '.join(KINDS[:-1])} or {KINDS[-1]} file: save the mask as one of these.")
     try:

@@ -17,6 +17,8 @@ from robench.errors import InputError
 from robench.store import Column, ids_sha256
 
 IMAGE_DIMS = 4
+BYTE = 255
+"""Largest value of images in bytes."""
 ROUNDING = 1e-3
 """Distance from [0, 1] up to which rounding explains a pixel outside."""
 CHOSEN = "chosen by seed 0 with every class in proportion, the same for every network"
@@ -196,7 +198,7 @@ def _images(name: str, x: Any) -> Images:
     if images.dim() != IMAGE_DIMS or 0 in images.shape[1:]:
         raise InputError(f"'{name}': images have shape {tuple(images.shape)}, expected (N, C, H, W).")
     if not images.is_floating_point():
-        raise InputError(f"'{name}': images are {images.dtype}, expected floats in [0, 1]: {_scale(images.dtype)}.")
+        raise InputError(f"'{name}': images are {images.dtype}, expected floats in [0, 1]: {_scale(images)}.")
     images = images.float().contiguous()
     if not torch.isfinite(images).all():
         bad = (~torch.isfinite(images.flatten(1)).all(1)).nonzero().flatten().tolist()
@@ -208,11 +210,16 @@ def _images(name: str, x: Any) -> Images:
     return images
 
 
-def _scale(dtype: torch.dtype) -> str:
+def _scale(images: Tensor) -> str:
     """Return the remedy for images that are no floats."""
-    if dtype == torch.bool or dtype.is_complex:
+    if images.dtype == torch.bool or images.is_complex():
         return "convert them to floats"
-    return "divide by 255" if dtype == torch.uint8 else "divide by 255, or by the largest value of their scale"
+    return f"divide by {BYTE}" if images.dtype == torch.uint8 else _divide(images.double().max().item())
+
+
+def _divide(high: float) -> str:
+    """Return by what images with this largest value should be divided."""
+    return f"divide by {BYTE}" if BYTE / 2 < high <= BYTE else "divide by the largest value of their scale"
 
 
 def _mend(low: float, high: float) -> str:
@@ -220,7 +227,7 @@ def _mend(low: float, high: float) -> str:
     if low >= -ROUNDING and high <= 1 + ROUNDING:
         return "clip what rounding left outside"
     if low >= 0:
-        return "divide by 255"
+        return _divide(high)
     return "take Normalize out of the data, and give its numbers as mean and std of the network"
 
 

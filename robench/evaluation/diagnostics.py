@@ -16,7 +16,7 @@ from robench.algorithms import bind
 from robench.classifiers.frozen import FrozenNetwork
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.errors import InputError
-from robench.evaluation.gradient_truth import INSIDE, GradientTruth
+from robench.evaluation.gradient_truth import GradientTruth
 from robench.numerics.ball import Ball
 from robench.numerics.losses import Objective
 from robench.numerics.norms import P_NORMS
@@ -118,11 +118,10 @@ class Probe:
         chunk, ball = self.chunk, Ball(self.chunk.x, self.threat.norm, self.threat.eps)
         rules = {"access": "gradient", "bounds": "none", "batcher": self.batcher, "precision": "fp32"}
         oracle = Oracle(self.network, ball, chunk.y, chunk.ids, **rules)  # type: ignore[arg-type]
-        # Moved towards the middle of the box, so that the steps stay inside.
-        x = 0.5 + (1 - 2 * INSIDE) * (chunk.x - 0.5)
+        truth = GradientTruth(self.network, chunk, self.threat, self.batcher)
+        x = truth.points()
         slope = oracle.gradient(x, Objective("margin"), candidate=False)
         self.found["unpredictive-gradients"] = self._unpredictive(oracle, ball, x, slope)
-        truth = GradientTruth(self.network, chunk, self.threat, self.batcher)
         self.found["false-gradients"] = truth.false_share(x, slope, directions)
         self.forwards += int(oracle.forwards.sum()) + truth.forwards
 

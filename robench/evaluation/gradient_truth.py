@@ -2,7 +2,7 @@
 
 A part of a network without gradient (a detached branch, a rounded input, a member of an ensemble under `no_grad`)
 leaves a gradient that is right as far as it goes: a step along it changes the loss as it predicts. Only directions
-that do not depend on the gradient show what is missing.
+that do not depend on the gradient show what is missing, if it is about half of the slopes or more.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,6 @@ from robench.access.oracle import GradientResult
 from robench.classifiers.frozen import FrozenNetwork
 from robench.classifiers.outputs import largest
 from robench.engine.loop import Chunk
-from robench.errors import InputError
 from robench.numerics.ball import distance
 from robench.numerics.losses import label_logit, rivals
 from robench.numerics.randomness import ExampleRandom
@@ -39,8 +38,15 @@ ROUNDING = 32 * torch.finfo(torch.float32).eps
 """Rounding error of a float32 logit in units of the largest logit: a few bits for each of some layers."""
 SAME = 0.01
 """Largest difference between float32 and float64 logits of one function, in units of the largest logit."""
-NO_FLOAT64 = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, InputError)
-"""Errors of networks that insist on float32."""
+JUMP = 10.0
+"""Size of differences in units of the predicted ones, or the inverse, from which the logits jump or are flat for a fine
+step, as behind rounding; if they do neither, the logits are smooth and the gradient lacks a part."""
+LEVELS = 2
+"""Smallest step of the wide trial in levels of 8 bits."""
+TIES = 0.02
+"""Largest random change of the pixels before the gradient is taken: among equal pixels, a maximum has no gradient."""
+PROBE = "probe"
+"""Stream of the random numbers."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class GradientTruth:
     """Count the examples whose gradient does not tell how the gap between the label's and a rival's logit changes.
 
     The rival is the strongest wrong class of the example; a constant that is added to all logits has no effect on the
-    gap. An example counts if the relative error over all directions is too large for a small step, and again for a wide
-    one.
+    gap. An example counts if the relative error over all directions is too large for a small step, and if the logits
+    are smooth there or the error is too large for a wide step as well.
 
     Attributes:
         forwards: forward passes that were spent.
@@ -75,42 +81,67 @@ class GradientTruth:
         self.network, self.chunk, self.threat, self.batcher = network, chunk, threat, batcher
         self.forwards = 0
 
+    def points(self) -> Tensor:
+        """Return points near the examples, without equal pixels, as far inside [0, 1] as the steps need."""
+        x, ids = self.chunk.x, tuple(self.chunk.ids.tolist())
+        draws = ExampleRandom(0, PROBE, ids, device=x.device).uniform(tuple(x.shape[1:]), 0, "ties")
+        return 0.5 + (1 - 2 * (INSIDE + TIES)) * (x - 0.5) + TIES * (2 * draws - 1)
+
     def false_share(self, x: Tensor, slope: GradientResult, directions: int) -> float:
         """Return the share of examples with a false gradient.
 
         Args:
-            x: points (M, C, H, W), `INSIDE` or more inside [0, 1].
+            x: points (M, C, H, W) of `points`.
             slope: the gradient of the negative margin at these points.
             directions: number of random sign directions.
         """
-        draws = ExampleRandom(0, "probe", tuple(self.chunk.ids.tolist()), device=x.device)
+        draws = ExampleRandom(0, PROBE, tuple(self.chunk.ids.tolist()), device=x.device)
         along = torch.stack([draws.signs(tuple(x.shape[1:]), k, "gradient truth") for k in range(directions)], 1)
         predicted = -(along * slope.gradient[:, None]).flatten(2).double().sum(2)
         rival = rivals(slope.logits, self.chunk.y).argmax(1)
-        rows = torch.arange(len(x), device=x.device)
-        for trial in self._trials(x, slope.logits):
-            actual, noise = self._differences(trial, x[rows], along[rows], self.chunk.y[rows], rival[rows])
-            error = (actual - predicted[rows]).norm(dim=1)
-            rows = rows[error > trial.tolerance * actual.norm(dim=1) + directions**0.5 * noise]
-            if not len(rows):
-                break
-        return len(rows) / len(x)
-
-    def _trials(self, x: Tensor, logits: Tensor) -> tuple[Trial, Trial]:
-        """Return a trial with a small step, in float64 if the network allows that, and one with a wide step."""
-        small = Trial(self.network.predict, COARSE, ROUNDING, TOLERANCE)
-        if exact := self._exact(x[:1], logits[:1]):
+        exact, rounding = self._exact(x[:1], slope.logits[:1]), ROUNDING
+        if exact is None:
+            rounding = max(ROUNDING, self._jitter(x, slope.logits))
+            small = Trial(self.network.predict, COARSE, rounding, TOLERANCE)
+        else:
             small = Trial(exact, FINE, 0.0, TOLERANCE)
-        whole = self.threat.eps / distance(torch.ones_like(x[:1]), torch.zeros_like(x[:1]), self.threat.norm).item()
-        return small, Trial(self.network.predict, max(min(WIDE * whole, INSIDE), small.step), ROUNDING, WIDE_TOLERANCE)
+        wide = Trial(self.network.predict, self._wide(x[:1]), rounding, WIDE_TOLERANCE)
+        rows = torch.arange(len(x), device=x.device)
+        wrong, ratio = self._wrong(small, x, along, predicted, rival)
+        false = wrong & (ratio > 1 / JUMP) & (ratio < JUMP) if exact is not None else torch.zeros_like(wrong)
+        doubted = rows[wrong & ~false]
+        if len(doubted):
+            still, _ = self._wrong(wide, x[doubted], along[doubted], predicted[doubted], rival[doubted], doubted)
+            false[doubted[still]] = True
+        return float(false.float().mean())
+
+    def _wrong(
+        self, trial: Trial, x: Tensor, along: Tensor, predicted: Tensor, rival: Tensor, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return for which points the differences contradict the gradient, and their size in units of the predicted."""
+        y = self.chunk.y if rows is None else self.chunk.y[rows]
+        actual, noise = self._differences(trial, x, along, y, rival)
+        error, size = (actual - predicted).norm(dim=1), actual.norm(dim=1)
+        return error > trial.tolerance * size + along.shape[1] ** 0.5 * noise, size / predicted.norm(dim=1)
+
+    def _wide(self, x: Tensor) -> float:
+        """Return the step of the wide trial, for one image."""
+        whole = self.threat.eps / distance(torch.ones_like(x), torch.zeros_like(x), self.threat.norm).item()
+        return min(max(WIDE * whole, LEVELS / 255), INSIDE)
+
+    def _jitter(self, x: Tensor, logits: Tensor) -> float:
+        """Return how much logits change with a change of the images that is too small to matter."""
+        self.forwards += len(x)
+        moved = self.batcher(self.network.predict, x + FINE, differentiates=False)
+        return float(((moved - logits).abs().amax(1) / largest(logits)).max())
 
     def _exact(self, x: Tensor, logits: Tensor) -> Callable[[Tensor], Tensor] | None:
         """Return the network in float64, or None if it cannot run so or becomes another function."""
-        answer = self.network.in_float64()
         self.forwards += 1
         try:
+            answer = self.network.in_float64()
             off = (answer(x) - logits).abs()
-        except NO_FLOAT64:
+        except Exception:  # noqa: BLE001  # a network that insists on float32 may raise any error: then it runs in float32
             return None
         return answer if bool((off <= SAME * largest(logits)).all()) else None
 

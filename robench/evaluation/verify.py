@@ -11,7 +11,7 @@ import torch
 from robench.access.judge import FAULTS, Judge, JudgeResult
 from robench.access.microbatches import MicroBatcher
 from robench.classifiers.frozen import frozen_network
-from robench.errors import InputError
+from robench.errors import IncompleteError, InputError
 from robench.evaluation.request import NetworkUnderTest
 from robench.evaluation.verified import Sources, has_label, is_of, mask_of
 from robench.numerics.ball import Ball
@@ -64,6 +64,7 @@ def verify(
 
     Raises:
         InputError: a damaged record.
+        IncompleteError: there are no stored examples.
     """
     sources = Sources(results, {card.name: card for card in cards}, networks, data_dir)
     headers = {path: read_header(path) for path in Store(results).paths()}
@@ -72,7 +73,14 @@ def verify(
         exactly = [path for path, header in headers.items() if is_of(header, network)]
         asked += exactly or [path for path, header in headers.items() if has_label(header, network)]
     everything = names is None and not networks
-    return [_verify(path, sources) for path in headers if everything or path in asked]
+    paths = [path for path in headers if everything or path in asked]
+    if not any(headers[path].has_adversarial for path in paths):
+        of = f" of {', '.join([*(names or ()), *(each.model for each in networks)])}" if not everything else ""
+        raise IncompleteError(
+            f"'{results}' has no stored adversarial examples{of} to verify: "
+            "run `robench eval --save-adversarial` first."
+        )
+    return [_verify(path, sources) for path in paths]
 
 
 def _verify(path: Path, sources: Sources) -> Verification:

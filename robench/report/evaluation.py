@@ -48,7 +48,7 @@ class Evaluation:
         for result in self.results:
             if result.record.header.attack.name == attack:
                 return AttackResult(result)
-        raise unknown("attack", attack, [result.record.header.attack.name for result in self.results])
+        raise unknown("attack", str(attack), [result.record.header.attack.name for result in self.results])
 
     @property
     def worst_case(self) -> WorstCase:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from robench.errors import IncompleteError
+from robench.errors import IncompleteError, InputError
 from robench.report.paper.source import DERIVED
 from robench.report.selection import defense, in_order, latest_per_key, of_current_weights, record_key
 from robench.report.sweeps import sweeps
 from robench.specs import COUNTED, digest, is_registered
-from robench.store import Record, Store, read_file, write_file
+from robench.store import ComparisonKey, Record, Store, read_file, write_file
 from robench.store.corrupted import FOLDER, RAW, path_of, read_lines, write_lines
 from robench.store.published import MEND
 from robench.store.sealed import is_sealed, read_sealed, write_sealed
@@ -55,9 +55,9 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
         IncompleteError: there is nothing to publish.
     """
     raw = list(Store(results).records())
-    corrupted, resealed = publish_corrupted(results, models), seal(results)
+    corrupted = publish_corrupted(results, models)
     if not of_current_weights(raw, models) and not corrupted:
-        if resealed:
+        if models is None and (resealed := seal(results)):
             return resealed
         wanted = f" of {', '.join(models)}" if models else ""
         raise IncompleteError(f"'{results}' has no raw records{wanted}: run `robench eval --model NAME` first.")
@@ -66,7 +66,7 @@ def publish(results: Path, models: list[str] | None = None) -> list[Path]:
         for dataset in sorted({record.header.dataset for record in fresh}):
             mine = [record for record in fresh if record.header.dataset == dataset]
             written += publish_records(results, mine)
-    return list(dict.fromkeys(written + corrupted + resealed))
+    return list(dict.fromkeys(written + corrupted + (seal(results) if models is None else [])))
 
 
 def seal(results: Path) -> list[Path]:
@@ -158,6 +158,14 @@ def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
             merged = {key: old for key, old in merged.items() if record_key(old) != record_key(record)} | {
                 _key(record): record
             }
+    firsts: dict[ComparisonKey, Record] = {}
+    for second in merged.values():
+        first = firsts.setdefault(second.comparison_key, second)
+        if not np.array_equal(first.clean, second.clean):
+            raise InputError(
+                f"{first.header.attack.name} and {second.header.attack.name} of {head.model} differ in clean verdicts, "
+                "perhaps because of their devices: evaluate one again on the device of the other."
+            )
     others = [record for record in every if defense(record.header.model) != defense(head.model)]
     after = in_order(latest_per_key(merged.values()))
     write_file(path, others + after)

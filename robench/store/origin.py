@@ -1,20 +1,27 @@
 """The place that a user's network was loaded from, kept beside its records so that their points can be judged again.
 
 results/raw/<dataset>/<model>/network-<digest of the network's identity>.json
+
+The file is signed with a key in the user's cache. One that another user wrote is not followed: it could name code to
+run or a network to download.
 """
 
+import hmac
 import json
+import secrets
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from robench.errors import InputError
-from robench.paths import write_text
+from robench.paths import atomic_path, user_cache, write_text
 from robench.specs import CARD, Head, Input, NetworkSpec, file_sha256
-from robench.specs.base import build
+from robench.specs.base import build, canonical
 from robench.store.header import SHORT
 
 SCHEMA = 1
+KEY = "origins.key"
+"""File in the user's cache that holds the key of signatures."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,12 @@ class Origin:
     Attributes:
         network: the network as the user described it, with absolute paths.
         files: SHA-256 of each file that the network was made from, by absolute path.
+        signed: whether this user wrote the file that holds the origin.
     """
 
     network: NetworkSpec
     files: dict[str, str]
+    signed: bool = True
 
     @classmethod
     def of(cls, network: NetworkSpec, files: tuple[Path, ...]) -> "Origin":
@@ -41,6 +50,10 @@ class Origin:
         Raises:
             InputError: a file is gone or has changed.
         """
+        if not self.signed:
+            raise InputError(
+                f"another user wrote where its network was: name the network where it is here, {self.how}."
+            )
         for named in self.named:
             if str(named) not in self.files:
                 raise InputError(f"nothing says what '{named}' held: name the network, {self.how}.")
@@ -77,7 +90,8 @@ def write_origin(path: Path, origin: Origin) -> None:
     """Write an origin, whole or not at all."""
     said = {each.name: _plain(getattr(origin.network, each.name)) for each in fields(NetworkSpec)}
     said = {name: value for name, value in said.items() if value not in (None, False)}
-    write_text(path, json.dumps({"schema": SCHEMA, "network": said, "files": origin.files}, indent=1) + "\n")
+    data = {"schema": SCHEMA, "network": said, "files": origin.files}
+    write_text(path, json.dumps({**data, "signature": _signature(data)}, indent=1) + "\n")
 
 
 def read_origin(path: Path) -> Origin | None:
@@ -96,9 +110,23 @@ def read_origin(path: Path) -> Origin | None:
                 said[name] = build(kind, said[name], f"'{path}'")
         if "weights" in said:
             said["weights"] = Path(said["weights"])
-        return Origin(NetworkSpec(**said), {str(file): str(sha256) for file, sha256 in data["files"].items()})
+        files = {str(file): str(sha256) for file, sha256 in data["files"].items()}
+        signature = _signature({key: data[key] for key in ("schema", "network", "files")})
+        return Origin(NetworkSpec(**said), files, hmac.compare_digest(signature, str(data.get("signature", ""))))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{path}' is damaged: delete it and name the network with --model.") from error
+
+
+def _signature(data: dict[str, Any]) -> str:
+    """Sign data with the user's key, which is made at the first use."""
+    path = user_cache() / KEY
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.touch(mode=0o600)
+            temporary.write_bytes(secrets.token_bytes(32))
+            temporary.chmod(0o600)
+    return hmac.new(path.read_bytes(), canonical(data).encode(), "sha256").hexdigest()
 
 
 def _plain(value: Any) -> Any:

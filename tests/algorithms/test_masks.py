@@ -7,6 +7,7 @@ from torch import nn
 
 import robench
 from robench.algorithms import algorithm_class, list_algorithms
+from robench.algorithms.square import _around
 from robench.classifiers.frozen import frozen_network
 from robench.data.split import Split
 from robench.numerics.ball import Ball, distance
@@ -188,3 +189,15 @@ def test_a_choice_among_some_is_even_and_never_another():
 
 def test_every_algorithm_says_whether_it_can_have_a_mask():
     assert {name for name in list_algorithms() if not algorithm_class(name).can_mask} == CANNOT_MASK
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_every_window_of_square_holds_its_pixel(spare):
+    """Also a pixel of the last row or column, and for every size of window."""
+    draws = torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
+    pixels = torch.arange(64)
+    for side in range(1, 9):
+        rows, columns = _around(pixels, draws, side, 8, 8, spare)
+        assert ((rows == pixels[:, None] // 8).any(1) & (columns == pixels[:, None] % 8).any(1)).all()
+        assert min(rows.min(), columns.min()) >= 0
+        assert max(rows.max(), columns.max()) < 8

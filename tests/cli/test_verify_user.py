@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 
 from robench import paths
 from robench.cli import run
+from robench.data import find_dataset
 from robench.report import load, select
 from robench.report.page import page_data
 from robench.store import Store, read
-from robench.store.examples import read_examples
+from robench.store.examples import Examples, beside, read_examples, write_examples
 from tests.support.images import png
 from tests.support.programs import quietly
 from tests.support.records import change_column
@@ -26,9 +27,12 @@ RUN = ("--attack", "fgsm", "--eps", "0.1", "--save-adversarial")
 FUNCTION = ("--model", "net.py:make", "--weights", "w.pt")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv(paths.CACHE, str(tmp_path_factory.mktemp("cache")))
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    """The cache of the user who evaluates and verifies; it holds the key of signatures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(paths.CACHE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,17 @@ def test_changed_weights_are_named(cli, place):
     assert (said.code, "name it" in said.sentence) == (2, True)
 
 
+def test_places_that_another_user_wrote_are_not_followed(cli, place, tmp_path, monkeypatch):
+    """Results of a stranger name neither code nor downloads, wherever these lie; the network can be named."""
+    monkeypatch.setenv(paths.CACHE, str(tmp_path))
+    before = (place / "runs.txt").read_text()
+    said = cli("verify", "--results", place / "r")
+    assert (said.code, "another user wrote where its network was" in said.sentence) == (1, True)
+    assert (place / "runs.txt").read_text() == before
+    named = ("--model", f"{place / 'net.py'}:make", "--weights", place / "w.pt")
+    assert cli("verify", "--results", place / "r", *named).code == 0
+
+
 def test_code_that_came_with_the_results_does_not_run(cli, place):
     (path,) = (place / "r" / "raw").rglob("network-*.json")
     (place / "r" / "net.py").write_text(CODE)
@@ -133,7 +148,7 @@ def test_code_that_came_with_the_results_does_not_run(cli, place):
     assert cli("verify", "--results", place / "r").code == 1
     path.write_text(json.dumps({**origin, "files": {}}).replace("/r/net.py", "/net.py"))
     said = cli("verify", "--results", place / "r")
-    assert (said.code, "nothing says what" in said.sentence) == (1, True)
+    assert (said.code, "another user wrote where its network was" in said.sentence) == (1, True)
     assert not (place / "r" / "runs.txt").exists()
     path.write_text("{")
     said = cli("verify", "--results", place / "r")
@@ -273,3 +288,20 @@ def test_some_images_of_a_folder_or_a_parquet_file(cli, tmp_path, digits, monkey
     header, rows = read(path)
     assert (header.n, header.has_adversarial) == (11, True)
     assert (rows.clean & ~rows.robust).any()
+
+
+def test_clean_images_beside_records_of_a_registered_dataset_are_not_asked(cli, tmp_path):
+    """Who forges a point could forge the image that it is compared with."""
+    options = ("--model", "pgdat", "--attack", "fgsm", "--limit", 20, "--eps", "0.3", "--save-adversarial")
+    assert cli("eval", *options, "--results", tmp_path).code == 0
+    (record,) = (path for path in (tmp_path / "raw").rglob("fgsm-*.parquet"))
+    header, rows = read(record)
+    split = find_dataset("digits").load("test").first(20)
+    forged = Examples(split.x[:].numpy().copy(), split.y.numpy(), split.ids.numpy())
+    broken = int(np.flatnonzero(rows.clean & ~rows.robust)[0])
+    forged.x[broken] = np.frombuffer(rows.adversarial[broken], "<f4").reshape(forged.x.shape[1:])
+    write_examples(beside(record, header.identity["data"]), forged)
+    change_column(record, "distance", lambda values: [0.0 if at == broken else v for at, v in enumerate(values)])
+    said = cli("verify", "--results", tmp_path)
+    assert said.code == 1
+    assert "1x" in said.out

@@ -86,6 +86,7 @@ WRONG = [
     (data("zip:good.npz"), "'zip'", "folder, npz, parquet"),
     (data("good.npz"), "'good.npz'", "npz:good.npz"),
     (known("--name", "mine"), "--name mine", "has its card's name"),
+    ((*OURS, "--name", "pgdat"), "--name pgdat", "choose another"),
     ((*OURS, "--name", "a/b"), "--name 'a/b'", "letters, digits"),
     # eps and norms
     (known("--eps", "8"), "eps '8'", "8/255"),
@@ -139,7 +140,7 @@ WRONG = [
     (npz("nan"), "NaN or infinite pixels", "repair or drop"),
     (npz("flat"), "(20, 63)", "expected (N, C, H, W)"),
     (npz("complex"), "complex64", "convert them to floats"),
-    (npz("int32"), "int32", "divide by 255"),
+    (npz("int32"), "int32", "divide by the largest value of their scale"),
     (npz("large"), "(1, 40, 40)", "of its own shape"),
     (npz("floats"), "5.5 is no whole number", "one class number per image"),
     (npz("below"), "-20 is negative", "leave examples without a label out"),

@@ -148,6 +148,38 @@ class Only32(nn.Module):
         return self.network(x.float())
 
 
+class OwnError(Exception):
+    """An error that no library knows."""
+
+
+class Insists(Only32):
+    def forward(self, x):
+        if x.dtype != torch.float32:
+            raise OwnError
+        return self.network(x)
+
+
+class Inside16(Only32):
+    """Arithmetic in bfloat16 between float32 images and logits."""
+
+    def forward(self, x):
+        return self.network.bfloat16()(x.bfloat16()).float()
+
+
+class PoolFirst(nn.Module):
+    """Maxima over windows of equal pixels: most of a digit's background."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.MaxPool2d(3, 2, 1), nn.Flatten(), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 10)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
 class Half(Only32):
     def forward(self, x):
         with torch.autocast("cpu", torch.bfloat16):
@@ -183,6 +215,9 @@ HONEST = {
     "max-pooling": lambda: net(torch.relu, F.max_pool2d),
     "tanh": lambda: net(torch.tanh),
     "float32 only": lambda: Only32(load_model("digits/pgdat")),
+    "an error of its own": lambda: Insists(load_model("digits/pgdat")),
+    "bfloat16 inside": lambda: Inside16(net(torch.relu)),
+    "maxima of equal pixels": PoolFirst,
     "float64": lambda: Double(load_model("digits/pgdat")),
     "bfloat16": lambda: Half(load_model("digits/pgdat")),
     "bias of the logits": lambda: Biased(load_model("digits/pgdat")),

@@ -1,6 +1,7 @@
 """Evaluations with a mask: what is attacked, what names a record, what never mixes, what is refused."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -289,3 +290,21 @@ def test_a_registered_defense_withstands_more_under_a_mask(digits, pgdat):
     free, inner = (attack(pgdat, few, spec, threat="0.3", mask=each) for each in (None, mask))
     assert free.robust.sum() < inner.robust.sum() < 20
     assert (inner.first_fault == -1).all()
+
+
+def test_a_mask_for_all_images_and_a_limit(tmp_path):
+    """The rows of the chosen images are taken, from arrays, with ids of one's own, and from a dataset."""
+    draws = torch.Generator().manual_seed(0)
+    masks = torch.rand(12, 4, 4, generator=draws) < 0.5
+    masks[:, 0, 0] = True
+    np.save(tmp_path / "mask.npy", masks.numpy())
+    options: dict[str, Any] = {"eps": 0.3, "attacks": ["pgd-10"], "limit": 6, "device": "cpu"}
+    chosen = robench.evaluate(Toy(), X, Y, **options)["pgd-10"].result.record.header.identity["data"]
+    found = [
+        robench.evaluate(Toy(), X, Y, mask=masks, **options),
+        robench.evaluate(Toy(), X, Y, mask=str(tmp_path / "mask.npy"), **options),
+        robench.evaluate(Toy(), torch.utils.data.TensorDataset(X, Y), mask=masks, **options),
+    ]
+    headers = [each["pgd-10"].result.record.header for each in found]
+    assert len({header.identity["mask"] for header in headers}) == 1
+    assert headers[0].identity["data"] == chosen
