@@ -35,9 +35,10 @@ def data_root() -> Path:
 
 
 def default_results() -> Path:
-    """Return the default folder for results: results/ of the checkout, else ./results."""
+    """Return the default folder for results: ./results; within a checkout, the checkout's results/."""
     root = data_root()
-    return Path("results") if root.is_relative_to(PACKAGE) else root / "results"
+    within = not root.is_relative_to(PACKAGE) and Path.cwd().is_relative_to(root)
+    return root / "results" if within else Path("results")
 
 
 def results_folders(results: Path | None = None) -> list[Path]:

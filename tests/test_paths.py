@@ -1,6 +1,7 @@
 """Files are written whole on every operating system."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +20,12 @@ def test_a_folder_is_synced_where_it_can_be_opened(tmp_path, monkeypatch):
         windows.setattr(paths, "OPENS_FOLDERS", False)
         paths._sync_folder(tmp_path)
     assert (tmp_path / "file").read_text() == "whole"
+
+
+def test_results_lie_in_the_working_folder_unless_it_is_in_the_checkout(tmp_path, monkeypatch):
+    assert paths.default_results() == paths.data_root() / "results"
+    monkeypatch.chdir(paths.data_root() / "attacks")
+    assert paths.default_results() == paths.data_root() / "results"
+    monkeypatch.chdir(tmp_path)
+    assert paths.default_results() == Path("results")
+    assert paths.results_folders() == [paths.data_root() / "results", Path("results")]

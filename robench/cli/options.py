@@ -56,7 +56,12 @@ Classes = Annotated[
 BatchSize = Annotated[
     str, typer.Option(help="Examples per forward pass: N, or auto for a size that suits the network.")
 ]
-Results = Annotated[Path | None, typer.Option(help="Folder of records.  [default: results]", callback=_no_file)]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of records.  [default: ./results; in a checkout of robench, its results]", callback=_no_file
+    ),
+]
 Models = Annotated[
     list[str] | None, typer.Option("--model", help="Take only this defense, by a name that robench prints. Repeatable.")
 ]

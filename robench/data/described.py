@@ -13,13 +13,15 @@ def described(split: Split) -> str:
     """Describe a split in one line: source, images, classes, range of values, what was left out and why."""
     about = split.about
     name = f"{split.name} ({about.source})" if about.source else split.name
-    of = f" of {about.total:,}" if about.total not in (None, len(split)) else ""
+    images = _number(len(split), "image", "images")
+    if about.total not in (None, len(split)):
+        images = f"{len(split):,} of {about.total:,} images"
     size = " x ".join(map(str, split.x.shape[1:]))
     low, high, looked_at = _range(split.x)
     where = "" if looked_at == len(split) else f" in the first {looked_at:,}"
     parts = [
-        f"{name}: {len(split):,}{of} images, {size}",
-        f"{len(split.y.unique())} classes",
+        f"{name}: {images}, {size}",
+        _number(len(split.y.unique()), "class", "classes"),
         f"values {low:.3g} to {high:.3g}{where}",
         *filter(None, [_doubt(high)]),
         *about.notes,
@@ -35,6 +37,10 @@ def dim(split: Split) -> str:
     """Return a sentence, without its full stop, on images whose values end far below 1; empty if they do not."""
     found = _doubt(_range(split.x)[1])
     return f"'{split.name}': {found}" if found else ""
+
+
+def _number(n: int, one: str, more: str) -> str:
+    return f"{n:,} {one if n == 1 else more}"
 
 
 def _doubt(high: float) -> str:
