@@ -7,6 +7,7 @@ import pytest
 
 from robench.errors import InputError
 from robench.paths import data_root
+from robench.report.publish import republish
 from robench.store import read_file, write_file
 from robench.store.corrupted import read_lines, write_lines
 from robench.store.published import to_data
@@ -119,3 +120,22 @@ def test_lines_without_seals_must_agree(tmp_path, change):
     write_file(path, records)
     with pytest.raises(InputError, match=r"line 2: .*(steps|clean verdicts)"):
         list(read_file(path))
+
+
+def test_records_that_would_be_refused_are_not_published(tmp_path):
+    """Two attacks on one network with other clean verdicts, as a near tie gives on another device."""
+    records = [record for record in read_file(PUBLISHED / "pgdat.jsonl") if record.header.seed == 0][:2]
+    one = (records[1].clean & ~records[1].robust).nonzero()[0][0]
+    records[1].clean[one] = False
+    with pytest.raises(InputError, match="differ in clean verdicts"):
+        republish(tmp_path / "pgdat.jsonl", records)
+    assert not (tmp_path / "pgdat.jsonl").exists()
+
+
+def test_a_damaged_file_of_another_defense_stops_no_publication(cli, results):
+    other = results / "digits" / "other.jsonl"
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("")
+    assert cli("publish", "--results", results, "--model", "digits/pgdat").code == 0
+    assert "is empty" in cli("publish", "--results", results).sentence
+    assert (results / "digits" / "pgdat.jsonl").is_file()
