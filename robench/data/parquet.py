@@ -104,7 +104,7 @@ def _images(path: Path, rows: Sequence[int]) -> list[bytes]:
 
 def _require_numbers(path: Path, column: str, kind: pa.DataType) -> None:
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise InputError(f"'{path}', column '{column}': expected class numbers, found {kind}: save class numbers, 0 to K - 1.")
+        raise InputError(f"'{path}', column '{column}': expected class numbers, found {kind}: save class numbers.")
 
 
 def _by_name(path: Path, schema: pa.Schema, label: str, reading: Reading) -> list[int] | None:
