@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from robench.classifiers import architecture, list_architectures, load_card, make_classifier, save_weights
 from robench.errors import InputError
 from robench.specs import read_card
+from tests.support.marks import slow
 
 LIGHT: dict[str, dict[str, Any]] = {
     "wide_resnet": {"depth": 10, "widen_factor": 1},
@@ -27,6 +28,10 @@ LIGHT: dict[str, dict[str, Any]] = {
     "resnet": {"depth": 50},
 }
 """Arguments for architectures that need some."""
+
+HEAVY = {"resnet", "torchvision_resnet", "strided_resnet", "resnet18", "preact_resnet18", "deepmind_preact_resnet"}
+"""Architectures with ten million weights and more; `preact_resnet` is one that is tried by default, too."""
+LIGHT_FIRST = [slow(name) if name in HEAVY else name for name in list_architectures()]
 
 CARD = """
 dataset = "digits"
@@ -316,7 +321,7 @@ def test_architecture_works_with_every_head(name, head, tmp_path):
     assert all(parameter.grad is not None for parameter in model.backbone.parameters()), "a part is never used"
 
 
-@pytest.mark.parametrize("name", list_architectures())
+@pytest.mark.parametrize("name", LIGHT_FIRST)
 def test_weights_survive_the_disk(name, tmp_path):
     declared = card(tmp_path / "a", name, head=HE)
     model = make_classifier(declared)
@@ -327,7 +332,7 @@ def test_weights_survive_the_disk(name, tmp_path):
         torch.testing.assert_close(loaded(x), model.eval()(x), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", list_architectures())
+@pytest.mark.parametrize("name", LIGHT_FIRST)
 def test_features_do_not_depend_on_who_shares_the_batch(name):
     shape = (1, 8, 8) if name == "convnet" else (3, 16, 16)
     network = lived_in(build(name, shape))

@@ -1,5 +1,6 @@
 """Fixtures that many tests share: real parts only. `tests/conftest.py` loads them."""
 
+import gc
 import os
 import shutil
 import zipfile
@@ -24,6 +25,8 @@ from tests.support.shell import SMALL, Said
 # One thread: the networks are tiny, and several processes of several threads on few cores hold each other up.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A garbage collection of all that torch and the tests import takes up to a second: once in a while is enough.
+gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)
