@@ -52,8 +52,12 @@ def user_cache() -> Path:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary file beside `path`; on success sync and rename it, on error remove it.
+
+    Args:
+        path: the file to write.
+        mode: its permissions.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written.
@@ -67,7 +71,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb+") as written:  # Windows syncs only what it may write
                 os.fsync(written.fileno())
-            temporary.chmod(0o644)
+            temporary.chmod(mode)
             temporary.replace(path)
             _sync_folder(path.parent)
         finally:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from robench.errors import InputError
 from robench.paths import atomic_path, user_cache, write_text
 from robench.specs import CARD, Head, Input, NetworkSpec, file_sha256
@@ -118,14 +120,13 @@ def read_origin(path: Path) -> Origin | None:
 
 
 def _signature(data: dict[str, Any]) -> str:
-    """Sign data with the user's key, which is made at the first use."""
+    """Sign data with the user's key, which is made at the first use and which nobody else can read."""
     path = user_cache() / KEY
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_bytes(secrets.token_bytes(32))
-            temporary.chmod(0o600)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # two processes must not make two keys
+        if not path.is_file():
+            with atomic_path(path, mode=0o600) as temporary:
+                temporary.write_bytes(secrets.token_bytes(32))
     return hmac.new(path.read_bytes(), canonical(data).encode(), "sha256").hexdigest()
 
 

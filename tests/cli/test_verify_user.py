@@ -18,6 +18,7 @@ from robench.report import load, select
 from robench.report.page import page_data
 from robench.store import Store, read
 from robench.store.examples import Examples, beside, read_examples, write_examples
+from robench.store.origin import KEY
 from tests.support.images import png
 from tests.support.programs import quietly
 from tests.support.records import change_column
@@ -134,6 +135,12 @@ def test_places_that_another_user_wrote_are_not_followed(cli, place, tmp_path, m
     assert (place / "runs.txt").read_text() == before
     named = ("--model", f"{place / 'net.py'}:make", "--weights", place / "w.pt")
     assert cli("verify", "--results", place / "r", *named).code == 0
+
+
+def test_nobody_else_can_read_the_key_of_signatures(place):
+    key = paths.user_cache() / KEY
+    assert len(key.read_bytes()) == 32
+    assert key.stat().st_mode & 0o077 == 0
 
 
 def test_code_that_came_with_the_results_does_not_run(cli, place):
