@@ -106,20 +106,19 @@ class GradientTruth:
         else:
             small = Trial(exact, FINE, 0.0, TOLERANCE)
         wide = Trial(self.network.predict, self._wide(x[:1]), rounding, WIDE_TOLERANCE)
-        rows = torch.arange(len(x), device=x.device)
-        wrong, ratio = self._wrong(small, x, along, predicted, rival)
+        y = self.chunk.y
+        wrong, ratio = self._wrong(small, x, along, predicted, y, rival)
         false = wrong & (ratio > 1 / JUMP) & (ratio < JUMP) if exact is not None else torch.zeros_like(wrong)
-        doubted = rows[wrong & ~false]
-        if len(doubted):
-            still, _ = self._wrong(wide, x[doubted], along[doubted], predicted[doubted], rival[doubted], doubted)
-            false[doubted[still]] = True
+        doubted = wrong & ~false
+        if doubted.any():
+            parts = (each[doubted] for each in (x, along, predicted, y, rival))
+            false[doubted] = self._wrong(wide, *parts)[0]
         return float(false.float().mean())
 
     def _wrong(
-        self, trial: Trial, x: Tensor, along: Tensor, predicted: Tensor, rival: Tensor, rows: Tensor | None = None
+        self, trial: Trial, x: Tensor, along: Tensor, predicted: Tensor, y: Tensor, rival: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return for which points the differences contradict the gradient, and their size in units of the predicted."""
-        y = self.chunk.y if rows is None else self.chunk.y[rows]
         actual, noise = self._differences(trial, x, along, y, rival)
         error, size = (actual - predicted).norm(dim=1), actual.norm(dim=1)
         return error > trial.tolerance * size + along.shape[1] ** 0.5 * noise, size / predicted.norm(dim=1)
@@ -141,7 +140,7 @@ class GradientTruth:
         try:
             answer = self.network.in_float64()
             off = (answer(x) - logits).abs()
-        except Exception:  # noqa: BLE001  # a network that insists on float32 may raise any error: then it runs in float32
+        except Exception:  # noqa: BLE001  (a network that insists on float32 may raise any error)
             return None
         return answer if bool((off <= SAME * largest(logits)).all()) else None
 
