@@ -206,10 +206,12 @@ def leaderboard(
 ) -> None:
     """Rank all defenses with published records.
 
-    Writes a CSV file, and the table in the README.md beside it; if you choose records, only with --out.
+    Writes a CSV file, the table in the README.md beside it, and ledger.csv, the verdicts of batteries that another
+    attack overturned; if you choose records, only the CSV file, with --out.
     """
     from robench.report.leaderboard import by_group, short, write_leaderboard
     from robench.report.leaderboard import leaderboard as make
+    from robench.report.ledger import write_ledger
     from robench.report.publish import unsealed
 
     folder = results or default_results()
@@ -230,6 +232,8 @@ def leaderboard(
         return
     for path in write_leaderboard(table, out, whole=whole):
         typer.echo(f"wrote {path}")
+    if whole and out == folder / "leaderboard.csv":
+        typer.echo(f"wrote {write_ledger(folder)}")
 
 
 @app.command("publish")
