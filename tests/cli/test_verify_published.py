@@ -123,6 +123,17 @@ def test_missing_files_end_in_one_sentence(cli, published, tmp_path):
     assert (said.code, "leave the options" in said.sentence) == (2, True)
 
 
+def test_a_dataset_that_is_not_there_ends_in_one_sentence(cli, tmp_path):
+    (tmp_path / "none").mkdir()
+    path = tmp_path / "results" / "cifar10-jpeg" / "pgdat.jsonl"
+    path.parent.mkdir(parents=True)
+    shutil.copy(data_root() / "results" / "cifar10-jpeg" / "pgdat.jsonl", path)
+    write_points(points_path(path), {})
+    folders = ("--results", tmp_path / "results", "--data-dir", tmp_path / "none")
+    said = cli("verify", "--published", "--dataset", "cifar10-jpeg", *folders)
+    assert (said.code, "cifar10-jpeg" in said.sentence) == (2, True)
+
+
 def test_publishing_again_loses_no_point_and_what_lacks_one_is_counted(cli, results, tmp_path):
     raw_record(results).unlink()  # leaves mim-20
     assert cli("publish", "--results", results).code == 0
