@@ -9,10 +9,12 @@ import pytest
 
 from robench.cli import run
 from robench.paths import data_root
+from robench.specs import find_card
 from robench.store import Record, read_file, write_file
 from robench.store.points import PointsKey, points_path, read_points_file, write_points
 from tests.support.records import raw_record
 from tests.support.shell import EVAL, SMALL
+from tools import publish_points
 
 MORE = ("eval", "--model", "pgdat", "--attack", "fgsm", "--limit", 20, "--save-adversarial")
 PUBLISHED = "digits/pgdat.jsonl"
@@ -149,6 +151,23 @@ def test_publishing_again_loses_no_point_and_what_lacks_one_is_counted(cli, resu
     assert path.read_bytes() == first
     shutil.rmtree(results / "raw")
     assert cli("verify", "--published", "--results", results).code == 1
+
+
+def test_the_tool_makes_the_points_that_are_missing_and_goes_on_where_it_stopped(published, tmp_path, monkeypatch):
+    path = published / PUBLISHED
+    before, made = path.read_bytes(), read_points_file(points_path(path))
+    points_path(path).unlink()
+    monkeypatch.setattr(publish_points, "CHEAP", (("fgsm", 0),))
+    aimed = sum(len(points) for key, points in made.items() if key.target)
+    # what fgsm leaves falls to the attack that broke it; points with a target come from `publish` alone
+    assert publish_points.complete(path, find_card("pgdat"), tmp_path / "scratch") == aimed
+    found = read_points_file(points_path(path))
+    assert {key: points.keys() for key, points in found.items()} == {
+        key: points.keys() for key, points in made.items() if not key.target
+    }
+    assert path.read_bytes() == before
+    monkeypatch.setattr(publish_points, "evaluate", None)  # nothing is run again
+    assert publish_points.complete(path, find_card("pgdat"), tmp_path / "scratch") == aimed
 
 
 def test_the_committed_points_confirm_the_committed_records(cli):
