@@ -88,7 +88,7 @@ def _lines(found: "PublishedVerification") -> list[str]:
 def _what(fault: "Unconfirmed") -> str:
     shown = ", ".join(map(str, fault.ids[:FEW_IDS]))
     more = f" and {len(fault.ids) - FEW_IDS} more" if len(fault.ids) > FEW_IDS else ""
-    return f"{fault.header.attack.name} (seed {fault.header.seed}), examples {shown}{more}"
+    return f"{fault.header.attack.name} (seed {fault.header.seed}), examples {shown or 'none'}{more}"
 
 
 def _as_json(found: "PublishedVerification") -> dict[str, Any]:

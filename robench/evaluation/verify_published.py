@@ -109,34 +109,46 @@ def _verify(model: str, records: Sequence[Record], groups: Groups, bench: Bench)
 
 
 def _of_one_network(records: Sequence[Record], groups: Groups, bench: Bench) -> list[Unconfirmed]:
-    known = {record.header.hash: bench.examples(record.header) for record in records}
+    # A dataset that is not there ends the command; a network that is not there is a reason.
+    known = {record.comparison_key.data: bench.examples(record.header) for record in records}
+    try:
+        with bench.network(records[0].header) as network:
+            return _judged(network, records, known, groups, bench)
+    except InputError as error:
+        said, found = str(error).rstrip("."), []
+        for record in records:
+            examples = known[record.comparison_key.data]
+            ids = np.arange(record.header.n) if examples is None else examples.ids
+            found.append(Unconfirmed(record.header, tuple(ids[_broken(record)].tolist()), said))
+        return found
+
+
+def _judged(
+    network: FrozenNetwork,
+    records: Sequence[Record],
+    known: Mapping[str, Evaluated | None],
+    groups: Groups,
+    bench: Bench,
+) -> list[Unconfirmed]:
+    """Judge the clean examples and the points of one network's records, each once."""
     clean: dict[str, tuple[Column, Column]] = {}
     reasons: dict[tuple[PointsKey, str], dict[int, str]] = {}
     found: list[Unconfirmed] = []
-    try:
-        with bench.network(records[0].header) as network:
-            for record in records:
-                header, examples = record.header, known[record.header.hash]
-                if examples is None:
-                    found += _unconfirmed(record, np.arange(header.n), dict.fromkeys(range(header.n), UNKNOWN))
-                    continue
-                data, key = header.identity["data"]["ids"], PointsKey.of(header)
-                if data not in clean:
-                    clean[data] = clean_verdicts(network, examples)
-                right, near = clean[data]
-                if (differs := (right != record.clean) & ~near).any():
-                    found.append(Unconfirmed(header, tuple(examples.ids[differs].tolist()), OTHER_CLEAN))
-                if (key, data) not in reasons:
-                    reasons[key, data] = _reasons(network, header, examples, groups, bench)
-                found += _unconfirmed(record, examples.ids, reasons[key, data])
-    except InputError as error:
-        said = str(error).rstrip(".")
-        ids = [np.arange(r.header.n) if (e := known[r.header.hash]) is None else e.ids for r in records]
-        return [
-            each
-            for record, mine in zip(records, ids, strict=True)
-            for each in _unconfirmed(record, mine, dict.fromkeys(mine.tolist(), said))
-        ]
+    for record in records:
+        header, data = record.header, record.comparison_key.data
+        examples = known[data]
+        if examples is None:
+            found.append(Unconfirmed(header, tuple(np.flatnonzero(_broken(record)).tolist()), UNKNOWN))
+            continue
+        if data not in clean:
+            clean[data] = clean_verdicts(network, examples)
+        right, near = clean[data]
+        if (differs := (right != record.clean) & ~near).any():
+            found.append(Unconfirmed(header, tuple(examples.ids[differs].tolist()), OTHER_CLEAN))
+        about = PointsKey.of(header), data
+        if about not in reasons:
+            reasons[about] = _reasons(network, header, examples, groups, bench)
+        found += _unconfirmed(record, examples.ids, reasons[about])
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from robench.cli import run
 from robench.paths import data_root
-from robench.specs import find_card
+from robench.specs import Card, find_card
 from robench.store import Record, read_file, write_file
 from robench.store.points import PointsKey, points_path, read_points_file, write_points
 from tests.support.records import raw_record
@@ -108,6 +108,14 @@ def test_other_clean_verdicts_are_named(cli, published):
     write_file(path, changed)
     said = cli("verify", "--published", "--results", published)
     assert (said.code, "another clean verdict" in said.err) == (1, True)
+
+
+def test_a_network_that_is_not_the_published_one_confirms_nothing(cli, published, monkeypatch):
+    other = find_card("pgdat_he").identity()
+    monkeypatch.setattr(Card, "identity", lambda self: other)
+    said = cli("verify", "--published", "--results", published)
+    assert (said.code, row(said)[2]) == (1, 0)
+    assert "made with other weights than the card's" in said.err
 
 
 def test_missing_files_end_in_one_sentence(cli, published, tmp_path):
