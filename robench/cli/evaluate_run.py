@@ -16,7 +16,7 @@ from robench.data.mask import fitted_mask
 from robench.data.mask_values import MaskValues
 from robench.data.split import Split
 from robench.engine.executors.base import Executor
-from robench.errors import IncompleteError, InputError
+from robench.errors import IncompleteError, InputError, StoppedError
 from robench.evaluation.cost import CostHistory
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, plan
@@ -109,7 +109,10 @@ class EvalRun:
     def _attack(self, request: EvaluationRequest) -> None:
         model = request.under_test.model
         with Screen(errors(), model, lambda: self._say(request.split)) as screen:
-            outcome = evaluate(request, Store(self.results), screen, self.executor)
+            try:
+                outcome = evaluate(request, Store(self.results), screen, self.executor)
+            except KeyboardInterrupt:
+                raise StoppedError(screen.interrupted()) from None
         self.evaluations.append(Evaluation.of(outcome))
         for skipped in outcome.skipped:
             errors().print(f"{model} {skipped.name}: skipped, {skipped.reason}.")
