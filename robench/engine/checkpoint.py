@@ -11,12 +11,11 @@ Steps are never cut: a step of one minute (a whole AutoAttack is one step, `batc
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -291,19 +290,24 @@ def _values(tensor: Tensor) -> Column:
 
 def _strides(tensor: Tensor) -> list[int] | None:
     """Return the order of a tensor's values in memory, on which sums and convolutions depend in the last digit."""
-    dense = tuple(tensor.stride()) == _dense(tuple(tensor.shape), tensor.stride())
-    return list(tensor.stride()) if dense and not tensor.is_contiguous() else None
+    ordinary = tensor.is_contiguous() or not _fill_memory(tensor.shape, tensor.stride())
+    return None if ordinary else list(tensor.stride())
 
 
-def _dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the strides in which torch lays out a new tensor like one with these strides."""
-    return torch.empty_like(torch.empty_strided(shape, strides, device="meta")).stride()
+def _fill_memory(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Return whether values with these strides lie side by side, each once, like those of every new tensor."""
+    place = 1
+    for stride, size in sorted((stride, size) for stride, size in zip(strides, shape, strict=True) if size > 1):
+        if stride != place:
+            return False
+        place *= size
+    return True
 
 
 def _restored(array: Column, strides: list[int] | None, device: torch.device) -> Tensor:
     """Return a tensor in memory that torch has laid out."""
-    values = torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
-    if strides is None or _dense(tuple(array.shape), tuple(strides)) != tuple(strides):
+    values = torch.from_numpy(array)
+    if strides is None or len(strides) != values.dim() or not _fill_memory(values.shape, strides):
         return values.clone().to(device)
     return torch.empty_strided(values.shape, strides, dtype=values.dtype, device=device).copy_(values)
 
