@@ -5,7 +5,8 @@ memories, the judge's passes, the seconds. What can be made again from the job a
 need no state, because they are keyed by restart and step, so an attack that goes on ends with the rows of an
 undisturbed one.
 
-Steps are never cut: a step of one minute (a whole AutoAttack is one step, `batch_random`) is lost as a whole.
+Steps are never cut: a step that takes minutes is lost as a whole. All of a published AutoAttack, which draws for its
+whole batch, is one step.
 """
 
 import math
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Number of the checkpoints' form, raised when a change makes older ones unreadable."""
 PACE = 20.0
-"""Seconds between two checkpoints, so that at most 30 are lost if a step takes up to 10. Shorter attacks write none."""
+"""Seconds between two checkpoints: at most 30 are lost if no step takes more than 10. Shorter attacks write none."""
 SPARING = 20.0
 """Least ratio of the time between two checkpoints to the time that it takes to write one: at most 5% are spent so."""
 ORACLE = ("forwards", "backwards", "first", "nearest", "missed_success")
@@ -40,13 +41,14 @@ TALLIES = ("slopes", "flat", "external")
 LASTING = ("final_points", "margin_at_75pct")
 """Tensors of an attack run that last from step to step."""
 FACTS = {"made_with", "restart", "step", "seconds", "judge_forwards", "claims", "faults", "strides", *TALLIES}
+"""Keys of the facts that a checkpoint holds, apart from its form."""
 KINDS = {
     torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
     torch.float16, torch.float32, torch.float64,
 }  # fmt: skip
 """Types of numbers that can be saved."""
-
 UNUSED = "it is not used, and that part of the attack begins again"
+"""End of the notice about a checkpoint that does not fit."""
 
 StateT = TypeVar("StateT", bound=State)
 

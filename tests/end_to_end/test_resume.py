@@ -95,8 +95,8 @@ OFTEN = "import robench.engine.checkpoint as c; c.PACE, c.SPARING = 0.1, 2.0"
 def test_kill_9_within_the_only_chunk(tmp_path):
     """Killed twice at whatever moment, also while a checkpoint is written, the attack goes on within its chunk."""
     undisturbed, killed, attack = tmp_path / "undisturbed", tmp_path / "killed", "pgd-500"
-    code = SCRIPT.replace("int(sys.argv[2]) // 8", "None")
-    commands = {to: [sys.executable, "-c", OFTEN + code, to, "48", attack] for to in (undisturbed, killed)}
+    code = SCRIPT.replace("int(sys.argv[2]) // 8, batch_size=6", "None")
+    commands = {to: [sys.executable, "-c", OFTEN + code, to, "24", attack] for to in (undisturbed, killed)}
     subprocess.run(commands[undisturbed], check=True)
     moments, seen = random.Random(1), []
 
