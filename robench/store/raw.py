@@ -1,7 +1,7 @@
 """Raw records: one Parquet file per attack and defense, written whole or not at all.
 
 results/raw/<dataset>/<model>/<attack>-<hash>.parquet     a finished record
-results/raw/<dataset>/<model>/<attack>-<hash>.chunks/     the finished chunks of an unfinished one, and its attack under way
+results/raw/<dataset>/<model>/<attack>-<hash>.chunks/     the finished chunks of an unfinished one; see under_way
 """
 
 import hashlib
