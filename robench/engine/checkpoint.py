@@ -1,40 +1,29 @@
-"""Checkpoints of the attack on one chunk: what is saved between two steps, when, and how the attack goes on from there.
+"""A checkpoint of the attack on one chunk: what is saved between two steps, and how the attack goes on from there.
 
 Everything that changes during an attack is saved: the algorithm's state, the results so far, the oracle's counts and
 memories, the judge's passes, the seconds. What can be made again from the job and the chunk is not. Random numbers
 need no state, because they are keyed by restart and step, so an attack that goes on ends with the rows of an
 undisturbed one.
-
-Steps are never cut: a step that takes minutes is lost as a whole. All of a published AutoAttack, which draws for its
-whole batch, is one step.
 """
 
-import math
-import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from robench.algorithms import State, state_class
-from robench.errors import InputError
 from robench.specs import AttackSpec
 from robench.store import Column
-from robench.store.under_way import UnderWay
 
 if TYPE_CHECKING:
     from robench.engine.loop import AttackRun
 
 FORMAT = 1
 """Number of the checkpoints' form, raised when a change makes older ones unreadable."""
-PACE = 20.0
-"""Seconds between two checkpoints: at most 30 are lost if no step takes more than 10. Shorter attacks write none."""
-SPARING = 20.0
-"""Least ratio of the time between two checkpoints to the time that it takes to write one: at most 5% are spent so."""
 ORACLE = ("forwards", "backwards", "first", "nearest", "missed_success")
 TALLIES = ("slopes", "flat", "external")
 """Attributes of an oracle that last: one value for each example, and one for all."""
@@ -47,8 +36,6 @@ KINDS = {
     torch.float16, torch.float32, torch.float64,
 }  # fmt: skip
 """Types of numbers that can be saved."""
-UNUSED = "it is not used, and that part of the attack begins again"
-"""End of the notice about a checkpoint that does not fit."""
 
 StateT = TypeVar("StateT", bound=State)
 
@@ -66,6 +53,14 @@ class Position(Generic[StateT]):
     state: StateT
 
 
+class Spent(NamedTuple):
+    """Passes and seconds."""
+
+    forwards: int = 0
+    backwards: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """An attack on a chunk between two steps.
@@ -78,6 +73,36 @@ class Checkpoint:
     arrays: dict[str, Column]
     facts: dict[str, Any]
 
+    @classmethod
+    def of(cls, run: "AttackRun", ids: Tensor, position: Position[Any], **facts: Any) -> "Checkpoint | None":
+        """Make a checkpoint of an attack between two steps.
+
+        Args:
+            run: the attack.
+            ids: ids of the chunk's examples, also of those that are not attacked.
+            position: the place between two steps.
+            facts: the facts that the attack does not know.
+
+        Returns:
+            The checkpoint; None if the states of a user's algorithm are of another kind than the interface asks for.
+        """
+        state = vars(position.state)
+        tensors = {f"state.{each.name}": state[each.name] for each in fields(position.state)}
+        tensors |= {**_lasting(run), "chunk.ids": ids, "run.ids": run.chunk.ids}
+        if type(position.state) is not state_class(run.algorithm) or not all(map(_can_be_saved, tensors.values())):
+            return None
+        found = {
+            "format": FORMAT,
+            "restart": position.restart,
+            "step": position.step,
+            "judge_forwards": run.judge.forwards,
+            "claims": run.claims,
+            "faults": dict(run.attack_state.faults),
+            **{name: getattr(run.oracle, name) for name in TALLIES},
+            "strides": {name: strides for name, tensor in tensors.items() if (strides := _strides(tensor))},
+        }
+        return cls({name: _values(tensor) for name, tensor in tensors.items()}, {**found, **facts})
+
     @cached_property
     def ids(self) -> list[int]:
         """Ids of the chunk's examples in their order, also of those that are not attacked."""
@@ -85,14 +110,10 @@ class Checkpoint:
         return ids
 
     @property
-    def passes(self) -> tuple[int, int]:
-        """Forwards and backwards spent so far."""
-        return int(self.arrays["oracle.forwards"].sum()), int(self.arrays["oracle.backwards"].sum())
-
-    @property
-    def seconds(self) -> float:
-        """Seconds spent so far."""
-        return float(self.facts["seconds"])
+    def spent(self) -> Spent:
+        """Passes and seconds spent so far."""
+        forwards, backwards = (int(self.arrays[f"oracle.{name}"].sum()) for name in ("forwards", "backwards"))
+        return Spent(forwards, backwards, self.facts["seconds"])
 
     def share(self, spec: AttackSpec) -> float:
         """Return the share of the attack's steps that are done."""
@@ -140,134 +161,6 @@ class Checkpoint:
         run.claims, run.attack_state.faults = self.facts["claims"], Counter(self.facts["faults"])
         run.judge.forwards += self.facts["judge_forwards"]
         return Position(self.facts["restart"], self.facts["step"], kind(**state))
-
-
-class Checkpoints:
-    """The one checkpoint of a record, while a process attacks its chunks one after another.
-
-    A checkpoint that is damaged, or that another version or device made, is not used; nor is one whose examples are
-    finished. If a checkpoint cannot be written, the attack goes on without it.
-
-    Args:
-        place: file of the checkpoint.
-        made_with: versions, device and so on that must be the same when the attack goes on.
-        notice: called with a sentence if a checkpoint is not used or cannot be written.
-        on_saved: called after a checkpoint was written.
-        on_resumed: called with the checkpoint when an attack goes on from it.
-
-    Attributes:
-        resumed: checkpoint from which this process went on.
-    """
-
-    def __init__(
-        self,
-        place: UnderWay,
-        made_with: dict[str, str],
-        notice: Callable[[str], None],
-        on_saved: Callable[[], None] = lambda: None,
-        on_resumed: Callable[[Checkpoint], None] = lambda _: None,
-    ) -> None:
-        self.place, self.made_with, self.notice = place, made_with, notice
-        self.on_saved, self.on_resumed = on_saved, on_resumed
-        self.writable = True
-        self.found: Checkpoint | None = None
-        self.resumed: Checkpoint | None = None
-
-    def find(self, todo: Collection[int]) -> Checkpoint | None:
-        """Return the checkpoint on disk if it fits and all its examples are among those that are to be attacked."""
-        try:
-            if (read := self.place.read()) is None:
-                return None
-            checkpoint = Checkpoint(*read)
-            checkpoint.require_fit(self.made_with)
-        except InputError as error:
-            self.notice(f"{error}: {UNUSED}.")
-        except UnfitError as error:
-            self._refuse(error)
-        else:
-            self.found = checkpoint if set(checkpoint.ids) <= set(todo) else None
-        return self.found
-
-    def saver(self, ids: Tensor) -> "Saver":
-        """Return what saves the attack on a chunk with these ids, and restores it if it was interrupted."""
-        mine, self.found = self.found, None
-        return Saver(self, ids, mine if mine and mine.ids == ids.tolist() else None)
-
-    def write(self, arrays: dict[str, Column], facts: dict[str, Any]) -> None:
-        """Write the checkpoint in the place of the former one."""
-        try:
-            self.place.write(arrays, {**facts, "format": FORMAT, "made_with": self.made_with})
-        except InputError as error:
-            self.writable = False
-            self.notice(f"no checkpoint is made, the attack goes on: {error}")
-        else:
-            self.on_saved()
-
-    def restore(self, checkpoint: Checkpoint, run: "AttackRun") -> Position[Any] | None:
-        """Put an attack where it was interrupted; if the checkpoint does not fit it, say why, and return None."""
-        try:
-            position = checkpoint.restore(run)
-        except UnfitError as error:
-            self._refuse(error)
-            return None
-        self.resumed = checkpoint
-        self.on_resumed(checkpoint)
-        return position
-
-    def remove(self) -> None:
-        """Remove the checkpoint of a chunk that is finished."""
-        self.place.remove()
-
-    def _refuse(self, error: UnfitError) -> None:
-        self.notice(f"checkpoint '{self.place.path}' {error}: {UNUSED}.")
-
-
-class Saver:
-    """Save the attack on one chunk now and then, between two steps.
-
-    Attributes:
-        earlier: seconds that earlier runs spent on the chunk.
-    """
-
-    def __init__(self, checkpoints: Checkpoints, ids: Tensor, checkpoint: Checkpoint | None) -> None:
-        self.checkpoints, self.ids, self.checkpoint = checkpoints, ids, checkpoint
-        self.earlier = 0.0
-        self.begin = time.perf_counter()
-        self.due = self.begin + PACE
-
-    def restore(self, run: "AttackRun") -> Position[Any] | None:
-        """Put the attack where it was interrupted; return the place, or None if it starts from the beginning."""
-        if self.checkpoint is None:
-            return None
-        position = self.checkpoints.restore(self.checkpoint, run)
-        self.earlier = self.checkpoint.seconds if position else 0.0
-        return position
-
-    def between_steps(self, run: "AttackRun", restart: int, step: int, state: State) -> None:
-        """Save the attack if it is time; `step` is the next step."""
-        if (now := time.perf_counter()) >= self.due and self.checkpoints.writable:
-            self._save(run, Position(restart, step, state), now)
-
-    def _save(self, run: "AttackRun", position: Position[Any], now: float) -> None:
-        state = vars(position.state)
-        tensors = {f"state.{each.name}": state[each.name] for each in fields(position.state)}
-        tensors |= {**_lasting(run), "chunk.ids": self.ids, "run.ids": run.chunk.ids}
-        if type(position.state) is not state_class(run.algorithm) or not all(map(_can_be_saved, tensors.values())):
-            self.due = math.inf  # an algorithm of a user with states of another kind: it can only begin again
-            return
-        facts = {
-            "restart": position.restart,
-            "step": position.step,
-            "seconds": round(self.earlier + now - self.begin, 3),
-            "judge_forwards": run.judge.forwards,
-            "claims": run.claims,
-            "faults": dict(run.attack_state.faults),
-            **{name: getattr(run.oracle, name) for name in TALLIES},
-            "strides": {name: strides for name, tensor in tensors.items() if (strides := _strides(tensor))},
-        }
-        self.checkpoints.write({name: _values(tensor) for name, tensor in tensors.items()}, facts)
-        end = time.perf_counter()
-        self.due = end + max(PACE, SPARING * (end - now))
 
 
 def _owners(run: "AttackRun") -> dict[str, Any]:

@@ -19,7 +19,8 @@ from robench.access.oracle import ALLOWED, Oracle
 from robench.algorithms import Algorithm, ReferenceExamples, State, Task, take
 from robench.classifiers.frozen import FrozenNetwork
 from robench.devices import release, sent
-from robench.engine.checkpoint import Position, Saver
+from robench.engine.checkpoint import Position
+from robench.engine.saving import Saver
 from robench.numerics.ball import Ball
 from robench.numerics.randomness import ExampleRandom
 from robench.specs import AttackSpec, ThreatModel

@@ -14,10 +14,10 @@ from filelock import Timeout
 from robench.algorithms import bind
 from robench.data import stored_mask
 from robench.devices import device_name, versions
-from robench.engine.checkpoint import Checkpoints
 from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
 from robench.engine.loop import Chunk, Job
+from robench.engine.saving import Checkpoints
 from robench.engine.sizing import CHUNK, chunk_for
 from robench.errors import GradientError
 from robench.evaluation.context import NetworkContext
@@ -272,12 +272,10 @@ class EvaluationRun:
                     "faults": dict(whole.faults), "diagnostics": found, "invalid": int((~rows.valid).sum())}
         )  # fmt: skip
         record = _record(header, rows, self.store)
-        earlier = checkpoints.resumed
-        forwards, backwards = earlier.passes if earlier else (0, 0)
+        earlier = checkpoints.earlier
         return Result(
-            record, "computed", header.forwards - before.forwards - forwards,
-            header.backwards - before.backwards - backwards,
-            header.seconds - before.seconds - (earlier.seconds if earlier else 0.0),
+            record, "computed", header.forwards - before.forwards - earlier.forwards,
+            header.backwards - before.backwards - earlier.backwards, header.seconds - before.seconds - earlier.seconds,
         )  # fmt: skip
 
     def _positions(self, todo: np.ndarray, job: Job, checkpoints: Checkpoints) -> list[np.ndarray]:

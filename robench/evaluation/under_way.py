@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from robench.engine.checkpoint import Checkpoint, Checkpoints
+from robench.engine.checkpoint import Checkpoint
+from robench.engine.saving import Checkpoints
 from robench.evaluation.progress import Watcher
 from robench.store import Header
 from robench.store.raw import Chunks

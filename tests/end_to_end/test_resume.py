@@ -88,7 +88,7 @@ def test_kill_9_in_a_loop(tmp_path, times, examples, attack):
     assert header.forwards == header_again.forwards
 
 
-OFTEN = "import robench.engine.checkpoint as c; c.PACE, c.SPARING = 0.1, 2.0"
+OFTEN = "import robench.engine.saving as c; c.PACE, c.SPARING = 0.1, 2.0"
 
 
 @pytest.mark.slow

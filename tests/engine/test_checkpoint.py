@@ -147,7 +147,7 @@ def test_seconds_of_all_runs_add_up(small, monkeypatch, tmp_path):
         work(job, chunk, on_step, checkpoints(tmp_path)[0])
     assert now["time"] == 40.0
     kept = checkpoints(tmp_path)[0]
-    assert kept.find(chunk.ids.tolist()).seconds == 30.0
+    assert kept.find(chunk.ids.tolist()).spent.seconds == 30.0
     _, cost = work(job, chunk, on_step, kept)
     assert cost["seconds"] == 30.0 + 3 * 10.0
 
@@ -228,7 +228,7 @@ def test_a_checkpoint_that_does_not_fit_is_not_used_and_the_user_hears_it_once(s
     assert word in notice
     assert "begins again" in notice
     same(result, work(job, chunk, until(None)))
-    assert kept.resumed is None
+    assert not any(kept.earlier)
 
 
 def test_what_is_left_over_of_finished_examples_is_not_used(halfway):
@@ -266,4 +266,4 @@ def test_a_checkpoint_knows_how_far_it_is(halfway):
     found = checkpoints(folder)[0].find(chunk.ids.tolist())
     assert isinstance(found, Checkpoint)
     assert found.share(job.spec) == 0.5
-    assert found.passes[0] >= found.passes[1] > 0
+    assert found.spent.forwards >= found.spent.backwards > 0

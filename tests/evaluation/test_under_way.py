@@ -5,7 +5,7 @@ import json
 import pytest
 
 from robench.algorithms.mim import MIM
-from robench.engine import checkpoint
+from robench.engine import saving
 from robench.store import Store, read
 from tests.support.interruptions import always
 from tests.support.marks import slow
@@ -119,4 +119,4 @@ def test_a_damaged_checkpoint_costs_a_notice(undisturbed, monkeypatch, tmp_path)
 
 
 def test_the_default_pace_is_twenty_seconds():
-    assert checkpoint.PACE == checkpoint.SPARING == 20.0
+    assert saving.PACE == saving.SPARING == 20.0

@@ -8,10 +8,10 @@ import torch
 from robench.access.judge import Judge
 from robench.access.microbatches import MicroBatcher
 from robench.algorithms import ReferenceExamples, bind
-from robench.engine import checkpoint
-from robench.engine.checkpoint import Checkpoints
+from robench.engine import saving
 from robench.engine.executors.base import work
 from robench.engine.loop import Chunk, CraftedExamples, Job
+from robench.engine.saving import Checkpoints
 from robench.specs import ThreatModel
 from robench.store.raw import Chunks
 from robench.store.under_way import UnderWay
@@ -22,8 +22,8 @@ MADE_WITH = {"torch": "2", "device": "cpu"}
 def always(monkeypatch):
     """Make a checkpoint after every step, without waiting for the disk."""
     monkeypatch.setattr("os.fsync", lambda _: None)
-    monkeypatch.setattr(checkpoint, "PACE", 0.0)
-    monkeypatch.setattr(checkpoint, "SPARING", 0.0)
+    monkeypatch.setattr(saving, "PACE", 0.0)
+    monkeypatch.setattr(saving, "SPARING", 0.0)
 
 
 def work_on(frozen, split, spec, norm="linf", eps="0.03", target=None, mask=None, crafted=False):

@@ -8,8 +8,8 @@ import torch
 
 from robench.access.judge import Judge
 from robench.devices import device_name, release
-from robench.engine.checkpoint import Checkpoints
 from robench.engine.loop import Chunk, Job, OnStep, attack_chunk
+from robench.engine.saving import Checkpoints
 from robench.store import Rows
 
 OnProgress = Callable[[int, int, int, int], None]

@@ -6,9 +6,9 @@ from functools import partial
 import torch
 
 from robench.devices import pick_device
-from robench.engine.checkpoint import Checkpoints
 from robench.engine.executors.base import OnChunk, OnProgress, work
 from robench.engine.loop import Chunk, Job
+from robench.engine.saving import Checkpoints
 
 
 class Local:

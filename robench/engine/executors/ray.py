@@ -21,12 +21,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from robench.access.microbatches import AUTO
 from robench.classifiers.frozen import FrozenNetwork
-from robench.engine.checkpoint import Checkpoints
 from robench.engine.executors.base import OnChunk, OnProgress
 from robench.engine.executors.ray_cluster import connect
 from robench.engine.executors.ray_progress import ProgressActor
 from robench.engine.executors.ray_worker import CPU, PAUSE, ChunkPayload, JobPayload, attack
 from robench.engine.loop import Chunk, Job
+from robench.engine.saving import Checkpoints
 from robench.engine.sizing import CHUNK
 from robench.errors import IncompleteError, InputError, RobenchError
 from robench.store import Rows
