@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from robench.access.microbatches import MicroBatcher
+from robench.access.neighbours import ALONE, KEPT, TRIALS, among_strangers, check_companions, check_service, check_sizes
 from robench.classifiers.frozen import FrozenNetwork
-from robench.classifiers.outputs import check_alone, check_clean, check_repeatable, is_masked, largest
+from robench.classifiers.outputs import check_clean, check_repeatable, is_masked, largest
 from robench.classifiers.service import Service
 from robench.data.pixels import Images
 from robench.devices import out_of_memory
@@ -23,8 +24,6 @@ FAULTS = (
 TIE = 1e-4
 """Largest lead of the true class (with a target, of the target's strongest rival), relative to the largest logit, that
 is within rounding."""
-ALONE = ((0, 1), (1, 2), (2, 3), (3, 5), (5, 10))
-"""Clean examples that are asked again without the others: three single images, two and five images together."""
 CONFIRMED, NOT_FINITE, OUTSIDE_BOX, OUTSIDE_BALL, OUTSIDE_MASK, NOT_MISCLASSIFIED, NOT_TARGET = range(len(FAULTS))
 
 
@@ -100,26 +99,30 @@ class Judge:
             self.least_likely = possible.scatter(1, y.to(logits.device)[:, None], torch.inf).argmin(1)
         # Ask again with the same micro-batch, so that only randomness inside the network can change the answers.
         again = x[: self.batcher.forward_size]
-        check_repeatable(logits[: len(again)], self.predict(again))
-        if not isinstance(self.network.module, Service):  # every question to a service counts
-            self._check_alone(x, logits)
+        if isinstance(self.network.module, Service) and self.batcher.forward_size > 1:
+            check_service(logits[: len(again)], self.predict, again)
+        else:
+            repeated = self.predict(again)
+            check_repeatable(logits[: len(again)], repeated)
+            if not isinstance(self.network.module, Service):
+                self._check_alone(x, logits, exact=torch.equal(logits[: len(again)], repeated))
         self.looks_like_probabilities = bool(((logits >= 0).all() & ((logits.sum(1) - 1).abs() < 1e-4).all()).item())
         return logits.argmax(1)
 
-    def _check_alone(self, x: Images, logits: Tensor) -> None:
+    def _check_alone(self, x: Images, logits: Tensor, *, exact: bool) -> None:
         """Check that the network treats every image alone and does not change itself.
-
-        Rounding depends on the batch, and a network that rounds its activations can enlarge it for single images; so an
-        answer counts as dependent on the batch if most images show it.
 
         Raises:
             InputError: the network depends on the batch, takes one size of batches only, or hides changes of itself.
         """
         parts = [slice(*ends) for ends in ALONE if ends[1] <= len(x)]
         alone: list[Tensor] = []
+        among: tuple[Tensor, ...] = ()
+        few = x[: len(KEPT)]
         try:
             for part in parts:
                 alone.append(self.network.predict(x[part]))
+            among = among_strangers(self.network.predict, few)
         except InputError as error:
             raise InputError(
                 f"the network takes {min(len(x), self.batcher.forward_size)} images at once, but not fewer: give it "
@@ -129,8 +132,12 @@ class Judge:
             if not out_of_memory(error):
                 raise
         # If memory ran out, the parts that fitted are compared; the larger ones would not fit in the attacks, either.
-        self.forwards += sum(len(each) for each in alone)
-        check_alone([logits[part] for part in parts[: len(alone)]], alone)
+        self.forwards += sum(len(each) for each in alone) + (TRIALS * len(KEPT) if among else 0)
+        pairs = [(logits[part], answer) for part, answer in zip(parts, alone, strict=False)]
+        if among:
+            check_companions(*among, exact=exact)
+            pairs.append((logits[torch.arange(len(KEPT)) % len(few)], among[0]))
+        check_sizes(pairs)
         self.place_of_logits = self.network.place_of_logits(x[:1])
         self.forwards += 1
         if self.network.state is not None:

@@ -1,6 +1,6 @@
 """Answers of a network: the logits in them, and the checks of the first answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -123,28 +123,4 @@ def check_repeatable(first: Tensor, second: Tensor) -> None:
         raise InputError(
             f"the network answers differently twice on the same input (logits differ by {off:.2g}): "
             "switch its randomness off, or evaluate a fixed draw of it."
-        )
-
-
-def check_alone(among: Sequence[Tensor], alone: Sequence[Tensor]) -> None:
-    """Check that answers for images do not depend on the other images of the batch.
-
-    Args:
-        among: logits (M, K) of images, computed in larger batches; one tensor for each group of images.
-        alone: logits (M, K) of the same groups, each computed without the others.
-
-    Raises:
-        InputError: most answers for groups of one size differ: a verdict would depend on the batch size.
-    """
-    different: dict[int, list[bool]] = {}
-    for one, other in zip(among, alone, strict=True):
-        same = (one - other).abs().amax(1) <= TWICE * largest(one)
-        different.setdefault(len(one), []).extend((~same).tolist())
-    if any(sum(each) * 2 > len(each) for each in different.values()):
-        off = max(
-            (one - other).abs().nan_to_num(torch.inf).max().item() for one, other in zip(among, alone, strict=True)
-        )
-        raise InputError(
-            f"the network's answers depend on the other images of the batch (logits differ by {off:.2g}): "
-            "let it treat every image alone, without statistics over the batch."
         )
