@@ -209,6 +209,14 @@ class Algorithm(ABC, Generic[StateT]):
         """Return the most forwards and backwards of one restart on one example, the engine's last look included."""
         return steps + (not self.checks_own_proposals), steps if self.access == "gradient" else 0
 
+    def usual_cost(self, steps: int, classes: int) -> tuple[int, int]:
+        """Return the forwards and backwards to expect on one example that is not broken; by default, the most."""
+        return self.cost(steps, classes)
+
+    def steps_for(self, steps: int, examples: int) -> int:
+        """Return how many of an attack's steps are taken if a number of examples is evaluated; usually all."""
+        return steps
+
     @abstractmethod
     def init(self, task: Task) -> StateT:
         """Return the state before the first step."""

@@ -11,6 +11,7 @@ from robench.check.subject import Lent
 from robench.errors import IncompleteError
 from robench.paths import data_root, default_results
 from robench.report.selection import defense, latest_per_key, record_key
+from robench.specs import CONTROL
 from robench.store import Record, read_file, read_published
 
 LINES = ".jsonl"
@@ -138,6 +139,7 @@ class Match:
         refused: whether `where` is the whole problem, because no record can be compared.
         found: the records that compare, by attack.
         missing: attacks without a record.
+        new: attacks that were added to batteries after the baseline was made (`CONTROL`), which are not compared.
         fields: the fields in which other records differ, by attack.
         gone: attacks of the baseline that no longer apply, with the reason.
         options: CLI options with values that would make a fresh evaluation comparable.
@@ -149,6 +151,7 @@ class Match:
     refused: bool = False
     found: dict[str, Record] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
     fields: dict[str, list[Field]] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
@@ -230,6 +233,9 @@ def _matched(where: str, records: list[Record], seed: int, wanted: Identities) -
             match.options |= dict(_options(fields, nearest))
         else:
             match.found[attack] = nearest
+    if match.found:
+        match.new = [name for name in match.missing if wanted[name]["attack"]["algorithm"] == CONTROL]
+        match.missing = [name for name in match.missing if name not in match.new]
     return match
 
 

@@ -147,6 +147,8 @@ class Candidate:
             f"seed {self.request.settings.seed}; {weights}{which} the baseline's{seeds}."
         )
         yield from (f"{self.name} {attack}: skipped, {reason}." for attack, reason in self.skipped.items())
+        for attack in self.match.new:
+            yield f"{self.name} {attack}: not compared, it is newer than the baseline (--update adds it)."
         trust = evaluation.worst_case.trust
         if trust.level == LEVELS[-1]:
             yield f"{self.name}: the worst case says nothing, {trust.sentence()}"
@@ -260,7 +262,7 @@ def _spent(evaluations: Iterable[Evaluation]) -> str:
 
 def power(defenses: Sequence[Candidate]) -> tuple[int, int]:
     """Return what decides which drops are significant: the fewest examples of a defense, and the number of cells."""
-    attacks = [len(each.request.attacks) for each in defenses]
+    attacks = [len(each.request.attacks) - len(each.match.new) for each in defenses]
     examples = min(len(each.request.split) for each in defenses)
     return examples, sum(number + (EXTRA if number > 1 else 1) for number in attacks)
 

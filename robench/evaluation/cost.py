@@ -119,13 +119,14 @@ class CostHistory:
         """Return the mean forward and backward passes per correctly classified example.
 
         They lie on a line fitted to other defenses, capped at the largest cost of the attack. If too few defenses have
-        a record, survivors take the largest cost and the other examples break after a few steps.
+        a record, survivors take the usual cost and the other examples break after a few steps.
         """
         most = np.array(bind(spec).cost(spec.steps, classes), dtype=float) * spec.restarts
         known = np.array(self.points.get(digest(spec.identity()), []))
         early = np.minimum(most, most * BROKEN / spec.steps)
         if len(known) < POINTS:
-            found = survivors * most + (1 - survivors) * early
+            usual = np.array(bind(spec).usual_cost(spec.steps, classes), dtype=float) * spec.restarts
+            found = survivors * usual + (1 - survivors) * early
         else:
             # Outside the observed range the fit falls back to a prior: examples break early.
             shares, passes = np.append(known[:, 0], 0.0), np.vstack([known[:, 1:], early])

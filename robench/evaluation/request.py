@@ -166,8 +166,14 @@ class EvaluationRequest:
         """Name of the dataset."""
         return self.split.name
 
+    def sized(self, spec: AttackSpec) -> AttackSpec:
+        """Return an attack with the steps that it takes for this number of examples."""
+        steps = bind(spec).steps_for(spec.steps, len(self.split))
+        return spec if steps == spec.steps else spec.model_copy(update={"steps": steps})
+
     def attack_identity(self, spec: AttackSpec) -> dict[str, Any]:
         """Return everything that can change the result of an attack, apart from the network."""
+        spec = self.sized(spec)
         algorithm = bind(spec)
         aimed = {} if self.target is None else {"target": self.target.text}
         masked = {} if self.mask is None else {"mask": self.mask.summary.sha256}

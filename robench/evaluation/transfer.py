@@ -64,10 +64,10 @@ class TransferCrafter:
         self.split, self.settings = request.split, request.settings
 
     def expand(self, specs: Sequence[AttackSpec]) -> list[AttackSpec]:
-        """List the attacks, each transfer attack once for every substitute."""
+        """List the attacks as they are run: sized, and each transfer attack once for every substitute."""
         substitutes = self.request.substitutes
         found = []
-        for spec in specs:
+        for spec in map(self.request.sized, specs):
             if spec.algorithm != ALGORITHM or not substitutes:
                 found.append(spec)
                 continue

@@ -1,7 +1,7 @@
 """Intervals and tests on counts of examples. Fractions in, fractions out; reports convert to percentages."""
 
 from collections.abc import Sequence
-from math import comb, sqrt
+from math import comb, exp, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
 
@@ -19,6 +19,25 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     spread = z * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     low, high = (middle - spread) / (1 + z2 / n), (middle + spread) / (1 + z2 / n)
     return (0.0 if successes == 0 else low, 1.0 if successes == n else high)
+
+
+def at_least(successes: int, n: int, share: float) -> float:
+    """Return the probability of at least so many successes in n independent trials, each with probability `share`.
+
+    Raises:
+        ValueError: successes is outside [0, n] or share is not between 0 and 1.
+    """
+    if not 0 <= successes <= n or not 0 < share < 1:
+        raise ValueError(f"need 0 <= successes <= n and 0 < share < 1, got {successes} of {n} and {share}")
+    odds = log(share) - log1p(-share)
+    # Terms of the upper tail in logarithms: far from the mean they are too small for floats.
+    term = n * log1p(-share) + lgamma(n + 1) - lgamma(successes + 1) - lgamma(n - successes + 1) + successes * odds
+    total = 0.0
+    for k in range(successes, n + 1):
+        total += exp(term)
+        if k < n:
+            term += log((n - k) / (k + 1)) + odds
+    return min(total, 1.0)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

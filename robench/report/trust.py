@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from robench.numerics.stats import at_least
 from robench.report.selection import base_name
 from robench.specs import COUNTED, LEVELS, Diagnostic, Level, diagnostics, find_attack
 from robench.specs.diagnostic import INFINITE_GRADIENTS, ascends_raw
-from robench.store import Record, percent, robust_to_all
+from robench.store import Column, Record, percent, robust_to_all
 
 OF_THE_ATTACK = (
     "zero-gradients", "too-short", "unfinished", "later-steps-break-more", "silent-success", "unconfirmed",
@@ -19,8 +20,11 @@ STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
 """The parts of AutoAttack's standard version."""
 AIMED = {"apgd-t", "fab-t"}
 """The parts of AutoAttack that aim at classes."""
-FEW = 3
-"""Number of examples that other attacks must break alone to count as evidence; fewer are chance."""
+CHANCE = 0.01
+"""Largest chance of the examples that other attacks break alone if their true share were only the diagnostic's bound.
+
+One example proves nothing, whatever its share. Half a point is exceeded by 2 of 10, 3 of 32, 4 of 100, 8 of 540 and 68
+of 10,000 examples, three points by 3 of 10, 5 of 32, 9 of 100, 27 of 540 and 341 of 10,000."""
 STRONGEST = ("cascade", "square", "autoattack", "rays")
 """Attacks to advise if all attacks that the findings name have been run."""
 CANNOT_AIM = {"autoattack", "feature", "rays", "transfer"}
@@ -173,8 +177,8 @@ def _of_attacks(records: Sequence[Record]) -> dict[str, float]:
 def _compared(records: Sequence[Record]) -> dict[str, float]:
     """Return the indicators that compare attacks.
 
-    They are the share of examples in percent that only black-box or transfer attacks break (0 if these are fewer than
-    `FEW` examples, which is chance), and kinds of attacks that are missing.
+    They are the share of examples in percent that only black-box or transfer attacks break (0 if a share at the bound
+    of the diagnostic explains their number), and kinds of attacks that are missing.
     """
     gradient = [record for record in records if _is_gradient(record)]
     if not gradient:
@@ -186,11 +190,20 @@ def _compared(records: Sequence[Record]) -> dict[str, float]:
         others = [record for record in records if _access(record) in accesses]
         if others:
             missed = white & ~robust_to_all(others)
-            beaten = percent(missed) if np.count_nonzero(missed) >= FEW else 0.0
-            grave = f"{name}-beats-white-box"
-            misled = aimed and beaten > diagnostics()[grave].above
-            values[grave if misled else f"{name}-finds-more"] = beaten
+            grave, mild = f"{name}-beats-white-box", f"{name}-finds-more"
+            if aimed and _proves(missed, diagnostics()[grave]):
+                values[grave] = percent(missed)
+            else:
+                values[mild] = percent(missed) if _proves(missed, diagnostics()[mild]) else 0.0
     return values
+
+
+def _proves(missed: Column, rule: Diagnostic) -> bool:
+    """Return whether the number of examples that only other attacks break shows that their share exceeds a bound.
+
+    One-sided exact binomial test: each example is broken by chance with the probability of the bound.
+    """
+    return at_least(int(np.count_nonzero(missed)), len(missed), rule.above / 100.0) <= CHANCE
 
 
 def _access(record: Record) -> str:

@@ -1,6 +1,6 @@
 """Declared things: threat models, cards, attacks, batteries. Never imports torch."""
 
-from robench.specs.attack import COUNTED, Access, AttackSpec, Battery
+from robench.specs.attack import CONTROL, COUNTED, Access, AttackSpec, Battery
 from robench.specs.base import canonical, digest, file_sha256, fraction
 from robench.specs.card import (
     CARD,
@@ -36,6 +36,7 @@ from robench.specs.threat import NORMS, ORDERS, Norm, ThreatModel
 
 __all__ = [
     "CARD",
+    "CONTROL",
     "COUNTED",
     "EMBEDDED",
     "LEVELS",

@@ -13,6 +13,10 @@ COUNTED: tuple[Access, ...] = ("score", "decision")
 """Access of the attacks whose cost is counted in queries."""
 
 
+CONTROL = "control"
+"""Algorithm of the black-box control, which batteries of gradient attacks got after records of them were published."""
+
+
 class AttackSpec(Declared):
     """One stanza of `attacks/*.toml`.
 
