@@ -54,6 +54,19 @@ def test_published_records_pass_as_they_are(cli, tmp_path):
     assert "Attacks: 2 of 2 run now" in said.out
 
 
+def test_a_baseline_older_than_the_control_still_compares(cli, tmp_path):
+    baseline = tmp_path / "pgdat.jsonl"
+    command = ("check", "--model", "pgdat", "--limit", 20, "--baseline", baseline)
+    assert cli(*command, "--attack", "fgsm", "--update").code == 0
+    said = cli(*command, "--attack", "fgsm", "--attack", "control")
+    assert said.code == 0
+    assert "none of 2 cells of 1 defense regressed" in said.out
+    assert "control: not compared, it is newer than the baseline (--update adds it)" in " ".join(said.out.split())
+    assert cli(*command, "--attack", "control").code == 3
+    assert cli(*command, "--attack", "fgsm", "--attack", "control", "--update").code == 0
+    assert "not compared" not in cli(*command, "--attack", "fgsm", "--attack", "control").out
+
+
 QUICKLY = ("--battery", "quick")
 
 

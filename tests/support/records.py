@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from robench.specs import digest
-from robench.store import raw
+from robench.algorithms import bind
+from robench.specs import AttackSpec, digest
+from robench.store import Record, raw
 
 
 def raw_record(results: Path, attack: str = "pgd-20") -> Path:
@@ -43,3 +46,12 @@ def seal(path: Path, table: pa.Table, header: Any = None) -> None:
     body = {"header": header, "columns": columns}
     text = json.dumps({**body, "seal": digest(body)}).encode()
     pq.write_table(table.replace_schema_metadata({b"robench": text}), path)
+
+
+def supposed(base: Record, spec: AttackSpec, robust: NDArray[np.bool_], diagnostics: dict[str, float]) -> Record:
+    """Return a record of an attack that was not run: that of another attack with other verdicts on other examples."""
+    attack = {**spec.identity(), "params": vars(bind(spec))}
+    identity = {**base.header.identity, "attack": attack}
+    changes = {"attack": spec, "identity": identity, "diagnostics": diagnostics, "n": len(robust)}
+    step = np.where(robust, -1, 1)
+    return Record(base.header.model_copy(update=changes), np.ones(len(robust), dtype=bool), robust, step)
