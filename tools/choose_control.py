@@ -1,9 +1,9 @@
 """Choose the constants of the black-box control on training examples, never on test ones.
 
 Every variant attacks the first 250 training examples of four defenses at eps 0.25 (see choose_cascade.py), and of the
-network without a defense. The control should find many of the latter, as behind misleading gradients, and take at most 40
-passes for each correctly classified example of a defense. Ends in results/tuning/control.csv; finished variants are not
-computed again.
+network without a defense. The control should find many of the latter, as behind misleading gradients, and take at most
+40 passes for each correctly classified example of a defense. Ends in results/tuning/control.csv; finished variants are
+not computed again.
 
     python tools/choose_control.py
 """

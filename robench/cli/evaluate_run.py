@@ -17,7 +17,7 @@ from robench.data.mask_values import MaskValues
 from robench.data.split import Split
 from robench.engine.executors.base import Executor
 from robench.errors import IncompleteError, InputError, StoppedError
-from robench.evaluation.cost import CostHistory
+from robench.evaluation.cost import CostHistory, most_passes
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root
@@ -25,7 +25,7 @@ from robench.report import Evaluation, Table
 from robench.report.beside_leaderboard import leaderboard_says
 from robench.report.corruptions import as_json, sweep_table
 from robench.report.sweeps import Sweep
-from robench.specs import AttackSpec, ThreatModel, battery_attacks
+from robench.specs import AttackSpec, ThreatModel, battery_attacks, find_attack
 from robench.store import Store, read_published
 from robench.store.outcome import Planned
 
@@ -117,7 +117,9 @@ class EvalRun:
         for skipped in outcome.skipped:
             errors().print(f"{model} {skipped.name}: skipped, {skipped.reason}.")
         if not self.quiet:
-            show(beside_leaderboard(self.evaluations[-1]), output())
+            table = beside_leaderboard(self.evaluations[-1])
+            table.notes.extend(_price(self.evaluations[-1], int(request.split.y.max()) + 1))
+            show(table, output())
 
     def _say(self, split: Split) -> None:
         """Print what is evaluated, once."""
@@ -151,3 +153,14 @@ def beside_leaderboard(evaluation: Evaluation) -> Table:
         return table
     first, _, rest = table.title.partition("\n")
     return replace(table, title=f"{first}; {said}\n{rest}") if said else table
+
+
+def _price(evaluation: Evaluation, classes: int) -> list[str]:
+    """Return a note on the passes of the attacks to run next; no note if there are none."""
+    if not evaluation.results or not evaluation.worst_case.trust.next:
+        return []
+    worst = evaluation.worst_case
+    survivors = round(worst.robust_accuracy * worst.header.n / 100)
+    costs = [(name, most_passes(find_attack(name), survivors, classes)) for name in worst.trust.next]
+    listed = ", ".join(f"{name} {passes:,}" for name, passes in costs)
+    return [f"Price in forward plus backward passes, at most: {listed} (--dry-run forecasts the seconds)."]

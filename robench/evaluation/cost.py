@@ -137,6 +137,11 @@ class CostHistory:
         return float(forwards), float(backwards)
 
 
+def most_passes(spec: AttackSpec, survivors: int, classes: int) -> int:
+    """Return an upper bound of the forward plus backward passes of an attack on examples that survive it."""
+    return sum(bind(spec).usual_cost(spec.steps, classes)) * spec.restarts * survivors
+
+
 def _passes(
     network: FrozenNetwork, chunk: Chunk, threat: ThreatModel, batcher: MicroBatcher
 ) -> tuple[float, float, float]:

@@ -75,6 +75,8 @@ def evaluate(
             for result in made.values():
                 run.mark(result.record)
     outcome.results = [made[spec.name] for spec in applicable if spec.name in made]
+    if outcome.results:
+        outcome.elsewhere = store.beside(outcome.results[0].record.header, watcher.notice)
     return outcome
 
 

@@ -27,17 +27,19 @@ class Evaluation:
         skipped: attacks that do not apply, with the reason.
         examples: one line on a dataset or loader that was given in Python, and how it was read.
         points: the adversarial points, if they were kept; `adversarial` returns them.
+        elsewhere: names of attacks with stored records on the same network and examples, which no advice names again.
     """
 
     results: tuple[Result, ...]
     skipped: tuple[Skipped, ...] = ()
     examples: str = ""
     points: Points | None = field(default=None, repr=False, compare=False)
+    elsewhere: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def of(cls, outcome: Outcome, examples: str = "") -> "Evaluation":
         """Build an evaluation from an outcome and a line on its examples."""
-        return cls(tuple(outcome.results), tuple(outcome.skipped), examples)
+        return cls(tuple(outcome.results), tuple(outcome.skipped), examples, elsewhere=tuple(outcome.elsewhere))
 
     def __getitem__(self, attack: str) -> "AttackResult":
         """Return the result of one attack.
@@ -47,7 +49,7 @@ class Evaluation:
         """
         for result in self.results:
             if result.record.header.attack.name == attack:
-                return AttackResult(result)
+                return AttackResult(result, self._others)
         raise unknown("attack", str(attack), [result.record.header.attack.name for result in self.results])
 
     @property
@@ -55,8 +57,15 @@ class Evaluation:
         """The worst case: an example counts as robust only if it withstood every attack."""
         infinite = float(any(skipped.infinite_gradients for skipped in self.skipped))
         return worst_case(
-            [result.record for result in self.results], {INFINITE_GRADIENTS: infinite} if infinite else {}
+            [result.record for result in self.results],
+            {INFINITE_GRADIENTS: infinite} if infinite else {},
+            self.elsewhere,
         )
+
+    @property
+    def _others(self) -> tuple[str, ...]:
+        """The names of all attacks that have records."""
+        return (*(result.record.header.attack.name for result in self.results), *self.elsewhere)
 
     def adversarial(self, attack: str | None = None) -> tuple[Any, Any]:
         """Return adversarial points that `robench.evaluate(..., save_adversarial=True)` kept, and their ids.
@@ -95,7 +104,7 @@ class Evaluation:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dictionary per attack, as in the JSON contract."""
-        return [AttackResult(result).as_dict() for result in self.results]
+        return [AttackResult(result, self._others).as_dict() for result in self.results]
 
     def to_json(self) -> dict[str, Any]:
         """Return the evaluation as the JSON contract defines it."""
@@ -131,7 +140,7 @@ class Evaluation:
 
     def table(self) -> Table:
         """Make the table of `robench eval`: the worst case, then each attack with its passes and seconds."""
-        verdicts = [AttackResult(result) for result in self.results]
+        verdicts = [AttackResult(result, self._others) for result in self.results]
         if not verdicts:
             return Table("No attack applies.", "attack", COLUMNS)
         header, worst = self.results[0].record.header, self.worst_case
@@ -164,9 +173,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class AttackResult:
-    """The result of one attack on one defense; accuracies are in percent."""
+    """The result of one attack on one defense; accuracies are in percent.
+
+    Attributes:
+        result: the record, and what it took.
+        others: names of attacks on the same network and examples that have records, too.
+    """
 
     result: Result
+    others: tuple[str, ...] = ()
 
     @property
     def clean_accuracy(self) -> float:
@@ -186,7 +201,7 @@ class AttackResult:
     @property
     def trust(self) -> Trust:
         """The verdict whether this number, quoted alone, can be trusted, with the reasons against it."""
-        return trust([self.result.record])
+        return trust([self.result.record], elsewhere=self.others)
 
     def accuracy_after(self, steps: int) -> float:
         """Return the robust accuracy in percent had the attack stopped after `steps` steps; nothing is computed again.

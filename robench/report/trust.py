@@ -1,14 +1,14 @@
 """The trust verdict on a robust accuracy, from the diagnostics of records: level, reasons, attacks to run next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from robench.numerics.stats import at_least
-from robench.report.selection import base_name
-from robench.specs import COUNTED, LEVELS, Diagnostic, Level, diagnostics, find_attack
+from robench.report.advice import left_to_run, nothing_left
+from robench.specs import LEVELS, Diagnostic, Level, diagnostics
 from robench.specs.diagnostic import INFINITE_GRADIENTS, ascends_raw
 from robench.store import Column, Record, percent, robust_to_all
 
@@ -25,12 +25,6 @@ CHANCE = 0.01
 
 One example proves nothing, whatever its share. Half a point is exceeded by 2 of 10, 3 of 32, 4 of 100, 8 of 540 and 68
 of 10,000 examples, three points by 3 of 10, 5 of 32, 9 of 100, 27 of 540 and 341 of 10,000."""
-STRONGEST = ("cascade", "square", "autoattack", "rays")
-"""Attacks to advise if all attacks that the findings name have been run."""
-CANNOT_AIM = {"autoattack", "feature", "rays", "transfer"}
-"""Algorithms that no finding advises if the attacks have a target (`Algorithm.can_aim`, which needs torch)."""
-CANNOT_MASK = {"autoattack"}
-"""Algorithms that no finding advises if there is a mask (`Algorithm.can_mask`, which needs torch)."""
 NO_DIAGNOSTICS = "no diagnostics: the records were made before there were any; run them again."
 """The note on records without diagnostics."""
 UNMEASURED = "-"
@@ -56,13 +50,15 @@ class Trust:
 
     Attributes:
         findings: the findings that lowered the level, gravest first.
-        next: the names of the attacks to run next; empty if all attacks that are known to help have been run.
+        next: the plan: names of the attacks that are left to run, in this order; empty if all that help have been run.
         measured: whether the records have diagnostics.
+        meaning: what it means that no attack is left; empty if some are.
     """
 
     findings: tuple[Finding, ...]
     next: tuple[str, ...] = ()
     measured: bool = True
+    meaning: str = ""
 
     @property
     def level(self) -> Level | str:
@@ -76,7 +72,7 @@ class Trust:
         if not self.findings:
             return ""
         reasons = "; ".join(finding.reason for finding in self.findings)
-        advice = f"Run next: {', '.join(self.next)}." if self.next else "No attack is left to run."
+        advice = f"Run next: {', '.join(self.next)}." if self.next else self.meaning
         return f"{self.level}: {reasons}." + ("" if self.of_setup else f" {advice}")
 
     @property
@@ -93,10 +89,13 @@ class Trust:
         }
 
 
-def trust(records: Sequence[Record], known: Mapping[str, float] | None = None) -> Trust:
+def trust(
+    records: Sequence[Record], known: Mapping[str, float] | None = None, elsewhere: Collection[str] = ()
+) -> Trust:
     """Judge the worst case of some attacks on one network; with one record, judge that attack.
 
-    Indicators that no record holds are `known`.
+    Indicators that no record holds are `known`. Attacks `elsewhere` have records on the same network and examples that
+    are no part of this worst case; they are not advised again.
 
     A robust accuracy of 0% is trusted, unless the setup is wrong: every success was confirmed.
     Findings about the network count whichever attack
@@ -114,7 +113,11 @@ def trust(records: Sequence[Record], known: Mapping[str, float] | None = None) -
     found = [Finding(rule, values[name]) for name, rule in diagnostics().items() if name in values]
     found = [each for each in found if each.value > each.diagnostic.above and (raw or not each.diagnostic.raw_only)]
     found.sort(key=lambda each: -LEVELS.index(each.diagnostic.level))
-    return Trust(tuple(found), _advice(found, records))
+    wanted = [each.diagnostic.next for each in found if each.diagnostic.next]
+    infinite = any(each.diagnostic.name == INFINITE_GRADIENTS for each in found)
+    left = left_to_run(wanted, records, elsewhere, infinite=infinite)
+    grave = any(each.diagnostic.level == LEVELS[-1] for each in found)
+    return Trust(tuple(found), left, meaning="" if left else nothing_left(records, elsewhere, grave=grave))
 
 
 def _of_setup(records: Sequence[Record]) -> tuple[Finding, ...]:
@@ -124,28 +127,6 @@ def _of_setup(records: Sequence[Record]) -> tuple[Finding, ...]:
         values["at-chance"] = 1.0
     rules = {name: rule for name, rule in diagnostics().items() if not rule.next}
     return tuple(Finding(rule, values[name]) for name, rule in rules.items() if values.get(name, 0.0) > rule.above)
-
-
-def _advice(found: Sequence[Finding], records: Sequence[Record]) -> tuple[str, ...]:
-    """Return the attacks that the findings name and that were not run but can be; else the first of `STRONGEST`."""
-    ran = {base_name(record.header.attack.name) for record in records}
-    shown = max(record.header.diagnostics.get("shown", 0.0) for record in records)
-    unfit = CANNOT_AIM if any(record.header.target for record in records) else set()
-    unfit = unfit | (CANNOT_MASK if any(record.header.mask for record in records) else set())
-
-    infinite = any(each.diagnostic.name == INFINITE_GRADIENTS for each in found)
-
-    def fits(name: str) -> bool:
-        access = find_attack(name).access
-        if infinite and access == "gradient":
-            return False
-        if find_attack(name).algorithm in unfit:
-            return False
-        return name not in ran and (not shown or (access in COUNTED and COUNTED.index(access) + 1 >= shown))
-
-    wanted = [each.diagnostic.next for each in found if each.diagnostic.next]
-    strongest = [name for name in STRONGEST if wanted and fits(name)][:1]
-    return tuple(dict.fromkeys(filter(fits, wanted))) or tuple(strongest)
 
 
 def _of_network(records: Sequence[Record]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The worst case, the number to quote first: robust accuracy against all attacks together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,12 +48,15 @@ class WorstCase:
         }
 
 
-def worst_case(records: Sequence[Record], known: Mapping[str, float] | None = None) -> WorstCase:
+def worst_case(
+    records: Sequence[Record], known: Mapping[str, float] | None = None, elsewhere: Collection[str] = ()
+) -> WorstCase:
     """Combine records of one network, one set of examples and one threat model.
 
     Args:
         records: the records.
         known: indicators of trust that no record holds, for example of attacks that could not run.
+        elsewhere: names of attacks that have other records on the same network and examples.
 
     Raises:
         IncompleteError: there are no records, or they differ in network, examples, threat model, mask or target.
@@ -68,4 +71,4 @@ def worst_case(records: Sequence[Record], known: Mapping[str, float] | None = No
         )
     robust = robust_to_all(records)
     names = tuple(record.header.attack.name for record in records)
-    return WorstCase(records[0].header, percent(robust), interval(robust), names, trust(records, known))
+    return WorstCase(records[0].header, percent(robust), interval(robust), names, trust(records, known, elsewhere))

@@ -47,7 +47,11 @@ class Planned:
 
 @dataclass
 class Outcome:
-    """The results of an evaluation and the attacks it skipped, in the order of the request."""
+    """The results of an evaluation and the attacks it skipped, in the order of the request.
+
+    `elsewhere` are the names of all attacks on the same network and examples that have records in the store.
+    """
 
     results: list[Result] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)

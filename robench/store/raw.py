@@ -63,17 +63,9 @@ class Store:
         return path if read_header(path).has_adversarial or not header.has_adversarial else None
 
     def family(self, header: Header, notice: Callable[[str], None]) -> Path | None:
-        """Return the path of the shortest finished record of the same family with at least as many steps, or None.
-
-        A record that cannot be read is skipped with a notice: a damaged record of another attack must not stop a run.
-        """
+        """Return the path of the shortest finished record of the same family with at least as many steps, or None."""
         fitting: list[tuple[int, Path]] = []
-        for path in self._paths(self._folder(header)):
-            try:
-                other = read_header(path)
-            except InputError as error:
-                notice(str(error))
-                continue
+        for path, other in self._headers(self._folder(header), notice):
             enough = other.has_adversarial or not header.has_adversarial
             if other.family == header.family and other.attack.steps >= header.attack.steps and enough:
                 fitting.append((other.attack.steps, path))
@@ -96,6 +88,24 @@ class Store:
             header, rows = read(path, ["id", "label", "clean_prediction", "robust", "step", "queries"])
             yield Record.of(header, rows, path)
 
+    def beside(self, header: Header, notice: Callable[[str], None]) -> list[str]:
+        """Return the names of the attacks that have records like this one: only the attack differs."""
+        kin = (other for _, other in self._headers(self._folder(header), notice))
+        return sorted({other.attack.name for other in kin if _but_attack(other) == _but_attack(header)})
+
+    def _headers(self, folder: Path, notice: Callable[[str], None]) -> Iterator[tuple[Path, Header]]:
+        """Yield the headers in a folder.
+
+        A record that cannot be read is skipped with a notice: a damaged record of another attack must not stop a run.
+        """
+        for path in self._paths(folder):
+            try:
+                header = read_header(path)
+            except InputError as error:
+                notice(str(error))
+                continue
+            yield path, header
+
     @staticmethod
     def _paths(folder: Path) -> Iterator[Path]:
         for path in sorted(folder.rglob("*.parquet")):
@@ -104,6 +114,10 @@ class Store:
 
     def _folder(self, header: Header) -> Path:
         return self.raw / header.dataset / header.model.rpartition("/")[2]
+
+
+def _but_attack(header: Header) -> dict[str, Any]:
+    return {key: value for key, value in header.identity.items() if key != "attack"}
 
 
 class Chunks:

@@ -7,7 +7,7 @@ from robench.algorithms import algorithm_class, bind, list_algorithms
 from robench.classifiers.frozen import frozen_network
 from robench.data.split import Split
 from robench.numerics.losses import AIMED, OBJECTIVES, Objective
-from robench.report.trust import CANNOT_AIM
+from robench.report.advice import CANNOT_AIM
 from robench.specs import NORMS, find_attack
 from tests.support.networks import CPU, Linear, toy
 from tests.support.optima import grey, linear

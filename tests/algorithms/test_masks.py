@@ -12,7 +12,7 @@ from robench.classifiers.frozen import frozen_network
 from robench.data.split import Split
 from robench.numerics.ball import Ball, distance
 from robench.numerics.randomness import one_of
-from robench.report.trust import CANNOT_MASK
+from robench.report.advice import CANNOT_MASK
 from robench.specs import NORMS, find_attack, list_attacks
 from tests.support.marks import slow
 from tests.support.networks import CPU

@@ -377,10 +377,10 @@ def test_a_tiny_eps_does_not_make_gradients_unpredictive():
     assert diagnostics_of["unpredictive-gradients"] == 0
 
 
-def test_a_pair_of_examples_is_chance():
+def test_one_example_is_chance():
     report = evaluate(eps=EPS, attacks=["cascade", SQUARE])
     white, black = (result.record for result in report.results)
-    for few, name in ((2, None), (3, "black-box-beats-white-box")):
+    for few, name in ((1, None), (2, "black-box-finds-more"), (3, "black-box-beats-white-box")):
         black.robust = white.robust.copy()
         black.robust[np.flatnonzero(white.robust)[:few]] = False
         found = {finding.diagnostic.name for finding in trust([white, black]).findings}
