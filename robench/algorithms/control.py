@@ -13,7 +13,7 @@ from robench.algorithms.square import HALVINGS, PROPOSALS, STARTS
 from robench.numerics.ball import TINY, per_example
 from robench.specs import Access, Norm
 
-FEW, PASSES = 32, 200
+FEW, PASSES = 32, 140
 """If no more than `FEW` examples are evaluated, the control takes at most `PASSES` passes for all of them together."""
 
 
@@ -64,7 +64,10 @@ class Control(Algorithm[ControlSearch]):
 
     def steps_for(self, steps: int, examples: int) -> int:
         """Shorten the control of a few examples, so that it does not cost more than the attacks."""
-        return min(steps, max(PASSES // examples - 1, 1)) if 0 < examples <= FEW else steps
+        if not 0 < examples <= FEW:
+            return steps
+        each = PASSES // examples
+        return min(steps, each - (each > self.first))
 
     def init(self, task: Task) -> ControlSearch:
         """Start from the clean point, not queried yet."""

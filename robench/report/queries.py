@@ -101,6 +101,8 @@ def budget(record: Record) -> int | None:
     match attack.algorithm:
         case "square":
             asked = attack.steps + 1
+        case "control":
+            asked = attack.steps + (attack.steps > record.header.identity["attack"]["params"]["first"])
         case "antithetic":
             directions: int = record.header.identity["attack"]["params"]["directions"]
             asked = attack.steps * (1 + 2 * directions) + 1
