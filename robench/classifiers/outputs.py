@@ -112,6 +112,15 @@ def largest(logits: Tensor) -> Tensor:
     return logits.masked_fill(is_masked(logits), 0.0).abs().amax(1).clamp_min(1.0)
 
 
+def resolution(logits: Tensor) -> Tensor:
+    """Return the rounding of each row's largest logit, (N,); that of bfloat16 or float16 if all logits are such."""
+    unit = torch.finfo(torch.float32).eps
+    for kind in (torch.float16, torch.bfloat16):
+        if torch.equal(logits, logits.to(kind).float()):
+            unit = torch.finfo(kind).eps
+    return unit * largest(logits)
+
+
 def check_repeatable(first: Tensor, second: Tensor) -> None:
     """Check that two answers to the same input agree.
 

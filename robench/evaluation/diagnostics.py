@@ -14,6 +14,7 @@ from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import GradientResult, Oracle
 from robench.algorithms import bind
 from robench.classifiers.frozen import FrozenNetwork
+from robench.classifiers.outputs import resolution
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.errors import InputError
 from robench.evaluation.gradient_truth import GradientTruth
@@ -35,6 +36,9 @@ LEAST = 1e-4
 """Smallest length of that step, because float32 would not resolve a smaller change."""
 AGREES = (0.25, 4.0)
 """Allowed range of actual over predicted change, wide enough for a kink within the step."""
+
+ROUNDINGS = 4
+"""Roundings of the largest logit that the actual change may be off: two for each of two margins."""
 
 SHORT = 10
 """Smallest number of steps that can show that an attack has converged."""
@@ -131,8 +135,9 @@ class Probe:
         moved = x + step * ball.steepest(slope.gradient)
         change = Objective("margin")(oracle.logits(moved), self.chunk.y) - slope.value
         predicted = step * ball.dual(slope.gradient)
-        low, high = AGREES
-        return float(((predicted > 0) & ((change < low * predicted) | (change > high * predicted))).float().mean())
+        (low, high), noise = AGREES, ROUNDINGS * resolution(slope.logits)
+        off = (change < low * predicted - noise) | (change > high * predicted + noise)
+        return float(((predicted > 0) & off).float().mean())
 
     def _differentiates_itself(self) -> bool:
         with _autograd_calls() as calls, torch.no_grad():
