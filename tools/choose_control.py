@@ -1,7 +1,7 @@
 """Choose the constants of the black-box control on training examples, never on test ones.
 
 Every variant attacks the first 250 training examples of four defenses at eps 0.25 (see choose_cascade.py), and of the
-network without a defense. The control should find many of the latter, as behind misleading gradients, and take at most
+network without a defense. The control should find many of the latter, as behind misleading gradients, and take about
 40 passes for each correctly classified example of a defense. Ends in results/tuning/control.csv; finished variants are
 not computed again.
 
