@@ -16,7 +16,7 @@ import numpy as np
 from robench.paths import write_text
 from robench.report.selection import CurrentCatalogue, in_order, latest_per_key, load, of_current_weights
 from robench.report.trust import trust
-from robench.specs import battery_attacks, catalogue_order
+from robench.specs import CONTROL, battery_attacks, catalogue_order
 from robench.store import SHORT, Record, robust_to_all
 
 CLAIMS = ("fast", "paper", "autoattack")
@@ -75,14 +75,14 @@ def _overturned(records: Sequence[Record]) -> Iterator[dict[str, str]]:
 
 
 def _claims(records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
-    """Yield the published records of each battery and seed of which no attack is missing."""
+    """Yield the published records of each battery and seed of which no attack but the control is missing."""
     for battery in CLAIMS:
-        names = [spec.name for spec in battery_attacks(battery)]
+        specs = battery_attacks(battery)
         for seed, precision in sorted({(record.header.seed, record.header.precision) for record in records}):
             there = {
                 record.header.attack.name: record
                 for record in records
                 if (record.header.seed, record.header.precision) == (seed, precision)
             }
-            if all(name in there for name in names):
-                yield battery, [there[name] for name in names]
+            if all(spec.name in there for spec in specs if spec.algorithm != CONTROL):
+                yield battery, [there[spec.name] for spec in specs if spec.name in there]
