@@ -1,9 +1,9 @@
 """Fixtures that many tests share: real parts only. `tests/conftest.py` loads them."""
 
-import gc
 import os
 import shutil
 import zipfile
+import zlib
 from functools import cache
 
 import pytest
@@ -19,14 +19,13 @@ from robench.data import find_dataset
 from robench.data.split import Split
 from robench.specs import catalog
 from tests.support.networks import CPU
+from tests.support.quick_weights import quick_weights
 from tests.support.reading import parsed_once
 from tests.support.shell import SMALL, Said
 
 # One thread: the networks are tiny, and several processes of several threads on few cores hold each other up.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A garbage collection of all that torch and the tests import takes up to a second: once in a while is enough.
-gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,6 +42,20 @@ def _records_and_options_are_parsed_once():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _weights_are_quick():
+    with quick_weights():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_are_not_synced():
+    """To wait for a disk at every record takes a tenth of the time; what no test can cut off is the machine's power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits() -> Split:
     return find_dataset("digits").load("test")
@@ -54,6 +67,7 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(paths.data_root())
+        patch.setattr(zlib, "Z_DEFAULT_COMPRESSION", zlib.Z_NO_COMPRESSION)  # thirty megabytes take seconds
         name = build_wheel(str(folder))
     zipfile.ZipFile(folder / name).extractall(folder / "site")
     return folder / "site"
