@@ -12,22 +12,27 @@ LARGE = 10_000
 DRAWN = 1_000_003
 """Numbers that are drawn once. Each tensor starts at a random one of them, so that no two layers are equal."""
 
+PLAIN = (Tensor, nn.Parameter)
 Fill = Callable[..., Tensor]
 
 
 @contextmanager
 def quick_weights() -> Iterator[None]:
-    """Fill large tensors of float32 on the CPU with copies; all others, and those with a generator, as torch does."""
+    """Fill large tensors of float32 on the CPU with copies, those without storage not at all, all others as torch does."""
     generator = torch.Generator().manual_seed(0)
     normal, uniform = torch.randn(DRAWN, generator=generator), torch.rand(DRAWN, generator=generator)
     draw_normal, draw_uniform = Tensor.normal_, Tensor.uniform_
 
     def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: torch.Generator | None = None):
+        if _is_empty(self):
+            return self
         if not _is_large(self) or generator:
             return draw_normal(self, mean, std, generator=generator)
         return _copied(self, normal, std, mean)
 
     def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: torch.Generator | None = None):
+        if _is_empty(self):
+            return self
         if not _is_large(self) or generator:
             return draw_uniform(self, low, high, generator=generator)
         return _copied(self, uniform, high - low, low)
@@ -39,8 +44,12 @@ def quick_weights() -> Iterator[None]:
         yield
 
 
+def _is_empty(tensor: Tensor) -> bool:
+    return type(tensor) in PLAIN and tensor.is_meta
+
+
 def _is_large(tensor: Tensor) -> bool:
-    plain = type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    plain = type(tensor) in PLAIN and tensor.device.type == "cpu" and tensor.dtype == torch.float32
     return plain and tensor.numel() >= LARGE and tensor.is_contiguous()
 
 
