@@ -18,7 +18,7 @@ Fill = Callable[..., Tensor]
 
 @contextmanager
 def quick_weights() -> Iterator[None]:
-    """Fill large tensors of float32 on the CPU with copies, those without storage not at all, all others as torch does."""
+    """Fill large tensors of float32 on the CPU with copies, those on meta not at all, all others as torch does."""
     generator = torch.Generator().manual_seed(0)
     normal, uniform = torch.randn(DRAWN, generator=generator), torch.rand(DRAWN, generator=generator)
     draw_normal, draw_uniform = Tensor.normal_, Tensor.uniform_
