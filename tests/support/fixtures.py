@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import tempfile
 import zipfile
 import zlib
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,6 +55,23 @@ def _files_are_not_synced():
     """To wait for a disk at every record takes a tenth of the time; what no test can cut off is the machine's power."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
+        yield
+
+
+MEMORY, ENOUGH = Path("/dev/shm"), 2**30
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_lived_folders_are_in_memory(tmp_path_factory):
+    """An evaluation without a results folder makes one and removes it: on a disk that takes as long as an attack."""
+    tmp_path_factory.getbasetemp()  # stays where it is: what tests keep there may be large
+    fast = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH
+    with (
+        tempfile.TemporaryDirectory(prefix="robench-tests-", dir=MEMORY if fast else None) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(tempfile, "tempdir", folder)
+        patch.setenv("TMPDIR", folder)
         yield
 
 
