@@ -5,13 +5,11 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from hatchling.build import build_wheel
-from sklearn.datasets import load_digits
 
 from robench import paths
 from robench.classifiers import load_model
@@ -28,14 +26,6 @@ from tests.support.shell import SMALL, Said
 # One thread: the networks are tiny, and several processes of several threads on few cores hold each other up.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _digits_are_parsed_once():
-    """scikit-learn parses its text file at every call, hundreds of times in a suite; only copies leave robench."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("robench.data.digits.load_digits", cache(load_digits))
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
