@@ -9,7 +9,7 @@ from robench.evaluation import run
 from robench.store.raw import Chunks
 from tests.support.marks import slow
 
-N = 12
+N = 24
 ATTACK = robench.AttackSpec(
     name="one-part", algorithm="autoattack", params={"parts": ["apgd-ce"]}, steps=1, about="", cite=""
 )
@@ -35,7 +35,7 @@ def whole(examples):
     return verdicts(examples)
 
 
-@pytest.mark.parametrize("options", [{"chunk_size": 5}, *map(slow, ({"chunk_size": 6}, {"batch_size": 5}))], ids=str)
+@pytest.mark.parametrize("options", [{"chunk_size": 7}, *map(slow, ({"chunk_size": 12}, {"batch_size": 5}))], ids=str)
 def test_settings_do_not_cut_the_batch(options, examples, whole):
     found = verdicts(examples, **options)
     assert found[0] == whole[0]
