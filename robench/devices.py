@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+from functools import cache
 from importlib.metadata import version
 
 import torch
@@ -72,7 +73,10 @@ def device_name(device: torch.device) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of everything that can change arithmetic or random numbers."""
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("robench", "torch", "numpy")},
-    }
+    return {"python": platform.python_version(), **{name: _version(name) for name in ("robench", "torch", "numpy")}}
+
+
+@cache
+def _version(package: str) -> str:
+    """Return the version of an installed package; its metadata is parsed once, not for every record."""
+    return version(package)

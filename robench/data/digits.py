@@ -4,12 +4,13 @@ The scikit-learn wheel contains the 1,797 images; their values 0..16 are divided
 by the hash of its examples' numbers, so the 1,257 training and 540 test examples are the same everywhere.
 """
 
+import gzip
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from robench.errors import InputError
 from robench.store import Column
@@ -17,6 +18,8 @@ from robench.store import Column
 if TYPE_CHECKING:
     from robench.data.split import Split
 
+SCANS = "datasets/data/digits.csv.gz"
+"""The file of scikit-learn: 64 values and the label, one scan a line."""
 TEST = 540
 SHA256 = {
     "train": "ad8f35b312de0431a56900ed4a8032670c59c3e427f875e1298befe59340e509",
@@ -51,6 +54,17 @@ def images(ids: Column, data_dir: Path | None = None) -> Column:
 
 @cache
 def _scans() -> tuple[Column, Column]:
-    """Return all images, float64 (1797, 8, 8) from 0 to 16, and labels (1797,); the text file is parsed once."""
-    found = load_digits()
-    return found.images, found.target
+    """Return all images, float64 (1797, 8, 8) from 0 to 16, and labels (1797,); the text file is parsed once.
+
+    The file is read without scikit-learn, which takes two seconds to import, if it is at its usual place.
+    """
+    sklearn = find_spec("sklearn")
+    path = Path(sklearn.origin).parent / SCANS if sklearn and sklearn.origin else None
+    if path is None or not path.is_file():
+        from sklearn.datasets import load_digits
+
+        found = load_digits()
+        return found.images, found.target
+    with gzip.open(path, "rt", encoding="ascii") as file:
+        table = np.loadtxt(file, delimiter=",")
+    return table[:, :64].reshape(-1, 8, 8), table[:, 64].astype(int)

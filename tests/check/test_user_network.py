@@ -20,7 +20,7 @@ def make_model():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 """
 CARD = "models/scans/mine"
-GATE = ("check", "--model", CARD, "--attack", "pgd-20", "--baseline", "b.jsonl")
+GATE = ("check", "--model", CARD, "--attack", "bim-10", "--baseline", "b.jsonl")
 
 
 def weights(digits, seed):
@@ -155,7 +155,7 @@ def test_data_elsewhere_and_other_data(cli, place):
 def test_an_attack_that_the_baseline_lacks_has_two_mends(cli, place):
     said = cli(*GATE, "--attack", "fgsm")
     assert said.code == 3
-    assert "it lacks fgsm: ask only for what it has, --attack pgd-20, or make a new baseline" in said.sentence
+    assert "it lacks fgsm: ask only for what it has, --attack bim-10, or make a new baseline" in said.sentence
 
 
 REFUSED = {

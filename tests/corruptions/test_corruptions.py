@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from robench.corruptions import SEVERITIES, corrupt, corruptions, extra_corruptions, generate, weather
@@ -43,6 +42,8 @@ SAME = {
 @cache
 def photographs(side: int = 32, columns: int = 4) -> np.ndarray:
     """Real images, uint8, (2 * 3 * columns, side, side, 3): scikit-learn's two photographs in tiles."""
+    from sklearn.datasets import load_sample_images  # takes two seconds
+
     tiles = []
     for photograph in load_sample_images().images:
         small = np.asarray(Image.fromarray(photograph).resize((columns * side, 3 * side), Image.Resampling.LANCZOS))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
 from robench.data import digits as module
 from robench.data import find_dataset
@@ -12,6 +11,8 @@ from robench.errors import InputError
 
 
 def test_sizes_range_and_ids():
+    from sklearn.datasets import load_digits  # takes two seconds
+
     train, test = find_dataset("digits").load("train"), find_dataset("digits").load("test")
     assert (len(train), len(test)) == (1257, 540)
     assert not set(train.ids.tolist()) & set(test.ids.tolist())
@@ -22,8 +23,19 @@ def test_sizes_range_and_ids():
     np.testing.assert_array_equal(test.x[:][place, 0].numpy() * 16, images[test.ids[place]])
 
 
+def test_scans_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch):
+    from sklearn.datasets import load_digits
+
+    theirs = load_digits()
+    for place in (module.SCANS, "elsewhere"):
+        monkeypatch.setattr(module, "SCANS", place)
+        for ours, expected in zip(module._scans.__wrapped__(), (theirs.images, theirs.target), strict=True):
+            assert ours.dtype == expected.dtype
+            np.testing.assert_array_equal(ours, expected)
+
+
 def test_split_is_stratified():
-    labels = load_digits().target
+    labels = module._scans()[1]
     test = find_dataset("digits").load("test")
     share = np.bincount(test.y, minlength=10) / np.bincount(labels, minlength=10)
     assert np.abs(share - 540 / 1797).max() < 0.01

@@ -227,10 +227,21 @@ def test_a_defense_is_chosen_in_the_list_by_a_link_and_in_the_address(browser, p
     assert found == {r.header.attack.name: f"{r.robust_accuracy:.2f}" for r in defenses["digits/pgdat_he"]}
 
 
-@pytest.mark.parametrize("anchor", ["#defense=digits%2Fnobody", "#compare=a,b", "#%E0%A4%A=1", "#=", "#nowhere"])
-def test_an_address_that_leads_nowhere_does_no_harm(window, page, anchor):
-    window.open(page, anchor)
+FOLLOW = """
+const [anchor, done] = arguments;
+addEventListener('hashchange', () => setTimeout(done), { once: true });
+location.hash = anchor;
+"""
+
+
+def test_addresses_that_lead_nowhere_do_no_harm(window, page):
+    """The page follows an address alike when it is opened and afterwards; its errors are on the console."""
+    window.open(page, "#%E0%A4%A=1")
     assert window.run("return document.documentElement.dataset.ready") == "true"
+    for anchor in ("#defense=digits%2Fnobody", "#compare=a,b", "#=", "#nowhere"):
+        window.driver.execute_async_script(FOLLOW, anchor)
+        assert window.run("return location.hash") == anchor
+        assert window.console() == []
 
 
 def test_curves_can_be_switched_and_read_as_numbers(pgdat, page, defenses):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from robench.paths import data_root
 from robench.store import write_file
 from tests.support.queries import planted
 
@@ -13,14 +14,16 @@ SCRIPT = """
 import json, sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
+from tests.support.reading import parsed_once
 
 found = {}
-for name, code in json.loads(sys.stdin.read()).items():
-    out, err, names = StringIO(), StringIO(), {}
-    with redirect_stdout(out), redirect_stderr(err):
-        exec(code, names)
-    torch, code = "torch" in sys.modules, names.get("code")
-    found[name] = {"torch": torch, "code": code, "out": out.getvalue(), "err": err.getvalue()}
+with parsed_once():
+    for name, code in json.loads(sys.stdin.read()).items():
+        out, err, names = StringIO(), StringIO(), {}
+        with redirect_stdout(out), redirect_stderr(err):
+            exec(code, names)
+        torch, code = "torch" in sys.modules, names.get("code")
+        found[name] = {"torch": torch, "code": code, "out": out.getvalue(), "err": err.getvalue()}
 print(json.dumps(found))
 """
 PYTHON = {
@@ -62,8 +65,9 @@ def test_nothing_of_it_imports_torch(cli, results, black_box):
         words = [places.get(word, word) for word in command]
         steps[" ".join(command)] = f"from robench.cli import run; code = run({words!r})"
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], input=json.dumps(steps), capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", SCRIPT], input=json.dumps(steps), capture_output=True, text=True, check=False,
+        cwd=data_root(),
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert list(found) == list(steps)

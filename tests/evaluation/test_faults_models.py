@@ -70,7 +70,9 @@ def test_weights_of_another_head_name_the_keys(cli, tmp_path):
 
 
 def test_missing_weights_name_a_command_that_works(cli, tmp_path):
-    card = copy_card(tmp_path / "mine", ("epochs = 30", "epochs = 1"), model="standard")
+    card = copy_card(
+        tmp_path / "mine", ("epochs = 30", "epochs = 1"), ("[32, 64, 64, 128]", "[4, 4, 4, 8]"), model="standard"
+    )
     (card.parent / "weights.safetensors").unlink()
     said = cli("eval", "--model", card, "--attack", "fgsm", "--limit", 5, "--results", tmp_path)
     assert said.code == 2

@@ -49,7 +49,7 @@ def points(split, folder, model, attack="transfer-pgd-20", **settings):
 
 
 def test_points_are_in_the_ball_for_all_examples_and_belong_to_them(digits, tmp_path):
-    few = digits.limit(24)
+    few = digits.limit(12)
     whole = points(few, tmp_path / "a", load_model("pgdat"))
     assert Ball(few.x, "linf", 0.2).contains(whole).all()
     assert (whole != few.x).flatten(1).any(1).all()
@@ -197,7 +197,7 @@ SLOWER = [slow(name) for name in ("fab", "cascade", "autoattack")]
 
 @pytest.mark.parametrize("attack", [*WHITE_BOX, *SLOWER])
 def test_any_white_box_attack_crafts(digits, attack):
-    few = digits.limit(20)
+    few = digits.limit(8)
     spec = find_attack("transfer-pgd-20")
     spec = spec.model_copy(update={"name": "mine", "params": {"attack": attack}})
     report = robench.evaluate(
@@ -234,7 +234,7 @@ def test_damaged_points_are_named(digits, tmp_path):
 
 
 def test_a_matrix_from_the_command_line(cli, tmp_path):
-    command = ("eval", "--battery", "transfer", "--limit", 20, "--results", tmp_path)
+    command = ("eval", "--battery", "transfer", "--limit", 8, "--results", tmp_path)
     said = cli(*command, "--model", "pgdat", "--model", "alp")
     assert said.code == 0
     for source in ("pgdat", "alp"):

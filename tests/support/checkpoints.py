@@ -5,7 +5,7 @@ import torch
 from robench.classifiers.sources import resolve
 from robench.specs import Input, NetworkSpec
 
-X = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+X = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 PLAIN = Input()
 CIFAR10 = Input(mean=[0.4914, 0.4822, 0.4465], std=[0.2471, 0.2435, 0.2616])
 

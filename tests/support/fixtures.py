@@ -1,15 +1,15 @@
 """Fixtures that many tests share: real parts only. `tests/conftest.py` loads them."""
 
-import gc
 import os
 import shutil
+import tempfile
 import zipfile
-from functools import cache
+import zlib
+from pathlib import Path
 
 import pytest
 import torch
 from hatchling.build import build_wheel
-from sklearn.datasets import load_digits
 
 from robench import paths
 from robench.classifiers import load_model
@@ -19,27 +19,49 @@ from robench.data import find_dataset
 from robench.data.split import Split
 from robench.specs import catalog
 from tests.support.networks import CPU
+from tests.support.quick_weights import quick_weights
 from tests.support.reading import parsed_once
 from tests.support.shell import SMALL, Said
 
 # One thread: the networks are tiny, and several processes of several threads on few cores hold each other up.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A garbage collection of all that torch and the tests import takes up to a second: once in a while is enough.
-gc.set_threshold(50_000, 20, 100)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _digits_are_parsed_once():
-    """scikit-learn parses its text file at every call, hundreds of times in a suite; only copies leave robench."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("robench.data.digits.load_digits", cache(load_digits))
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _records_and_options_are_parsed_once():
     with parsed_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _weights_are_quick():
+    with quick_weights():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_are_not_synced():
+    """To wait for a disk at every record takes a tenth of the time; what no test can cut off is the machine's power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
+
+
+MEMORY, ENOUGH = Path("/dev/shm"), 2**30
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_lived_folders_are_in_memory(tmp_path_factory):
+    """An evaluation without a results folder makes one and removes it: on a disk that takes as long as an attack."""
+    tmp_path_factory.getbasetemp()  # stays where it is: what tests keep there may be large
+    fast = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH
+    with (
+        tempfile.TemporaryDirectory(prefix="robench-tests-", dir=MEMORY if fast else None) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(tempfile, "tempdir", folder)
+        patch.setenv("TMPDIR", folder)
         yield
 
 
@@ -54,6 +76,7 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(paths.data_root())
+        patch.setattr(zlib, "Z_DEFAULT_COMPRESSION", zlib.Z_NO_COMPRESSION)  # thirty megabytes take seconds
         name = build_wheel(str(folder))
     zipfile.ZipFile(folder / name).extractall(folder / "site")
     return folder / "site"

@@ -1,6 +1,7 @@
 """Recognise a checkpoint: its family, the arguments of its architecture, and settings that its keys do not show."""
 
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite
 
 import torch
@@ -198,8 +199,7 @@ def _normalisation(state: Weights, keys: tuple[str, str], where: str) -> Input:
 
 
 def _unknown(weights: Weights, where: str) -> str:
-    usual = [(family.architecture, _names(family)) for family in FAMILIES]
-    nearest, names = max(usual, key=lambda each: len(each[1] & weights.keys()) / len(each[1] | weights.keys()))
+    nearest, names = max(_usual(), key=lambda each: len(each[1] & weights.keys()) / len(each[1] | weights.keys()))
     shared = len(names & weights.keys())
     first = ", ".join(f"{key} {shape_of(weights[key])}" for key in list(weights)[:NAMED])
     near = "none is near"
@@ -211,6 +211,12 @@ def _unknown(weights: Weights, where: str) -> str:
         f"weights '{where}' ({len(weights)} tensors: {first}, ...) are of no network that robench knows; {near}: "
         f"write a function that makes it and say --model file.py:function --weights '{where}'."
     )
+
+
+@cache
+def _usual() -> list[tuple[str, frozenset[str]]]:
+    """Return the architecture of each family and the names of its tensors."""
+    return [(family.architecture, _names(family)) for family in FAMILIES]
 
 
 def _names(family: Family) -> frozenset[str]:
