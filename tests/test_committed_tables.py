@@ -134,14 +134,15 @@ def test_no_committed_table_subtracts_what_does_not_compare(name):
         assert "(difference)" not in path.read_text()
 
 
-def test_the_committed_leaderboard_is_what_the_command_writes(cli, tmp_path):
+def test_the_committed_leaderboard_and_ledger_are_what_the_command_writes(cli, tmp_path):
     for dataset in datasets(RESULTS):
         shutil.copytree(RESULTS / dataset, tmp_path / dataset)
-    for name in ("leaderboard.csv", "README.md"):
+    for name in ("leaderboard.csv", "README.md", "ledger.csv"):
         shutil.copy(RESULTS / name, tmp_path / name)
-    (tmp_path / "leaderboard.csv").write_text("old")
+    for name in ("leaderboard.csv", "ledger.csv"):
+        (tmp_path / name).write_text("old")
     assert cli("leaderboard", "--results", tmp_path).code == 0
-    for name in ("leaderboard.csv", "README.md"):
+    for name in ("leaderboard.csv", "README.md", "ledger.csv"):
         assert (tmp_path / name).read_bytes() == (RESULTS / name).read_bytes()
 
 

@@ -37,12 +37,14 @@ class JudgeResult:
         prediction: the class of each point, int64 (M,); -1 if the point is not finite.
         distance: distance to the clean example in the ball's norm, float64 (M,).
         tied: whether a point misses its goal, but so closely that rounding may decide, bool (M,).
+        clear: whether a point reaches its goal by more than rounding, bool (M,).
     """
 
     fault: Tensor
     prediction: Tensor
     distance: Tensor
     tied: Tensor
+    clear: Tensor
 
     @property
     def confirmed(self) -> Tensor:
@@ -154,6 +156,7 @@ class Judge:
         fault[~ball.contains(points)] = OUTSIDE_BALL
         fault[~in_box(points)] = OUTSIDE_BOX
         fault[~sound] = NOT_FINITE
-        gap = goal.margin(logits) <= TIE * largest(logits)
-        tied = (fault == missed) & gap & finite(logits)
-        return JudgeResult(fault, prediction, distance(points, ball.center, ball.norm), tied)
+        margin, rounding = goal.margin(logits), TIE * largest(logits)
+        tied = (fault == missed) & (margin <= rounding) & finite(logits)
+        clear = (fault == CONFIRMED) & (margin < -rounding)
+        return JudgeResult(fault, prediction, distance(points, ball.center, ball.norm), tied, clear)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from robench.algorithms.base import Algorithm, ObjectiveName, ReferenceExamples, State, Task, take
+from robench.algorithms.base import Algorithm, ObjectiveName, ReferenceExamples, State, Task, state_class, take
 from robench.errors import InputError
 from robench.registry import Registry
 from robench.specs import AttackSpec
@@ -18,6 +18,7 @@ __all__ = [
     "algorithm_class",
     "bind",
     "list_algorithms",
+    "state_class",
     "take",
 ]
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import torch
 from pydantic import ConfigDict, Field
@@ -216,3 +216,10 @@ class Algorithm(ABC, Generic[StateT]):
     @abstractmethod
     def step(self, state: StateT, t: int, task: Task) -> StateT:
         """Return the state after step t = 0, 1, ...; `x` may lie anywhere if the engine keeps the bounds."""
+
+
+def state_class(algorithm: Algorithm[Any]) -> type[State] | None:
+    """Return the class of an algorithm's states, the parameter of its base class; None if it has none."""
+    bases = (base for kind in type(algorithm).__mro__ for base in vars(kind).get("__orig_bases__", ()))
+    found: list[Any] = [each for base in bases for each in get_args(base)]
+    return next((each for each in found if isinstance(each, type) and issubclass(each, State)), None)

@@ -25,7 +25,8 @@ class Service(nn.Module):
     """Ask a callable for scores or labels of images, and count every image; there is no gradient.
 
     One call gets at most the evaluation's `batch_size` images. Errors of the callable pass through unchanged:
-    retries are the callable's task. Finished chunks are kept, so the same evaluation can continue after an error.
+    retries are the callable's task. Finished chunks and the last checkpoint are kept, so the same evaluation can
+    continue after an error.
 
     Args:
         ask: takes images in [0, 1], a float32 tensor (M, C, H, W) on the CPU; returns scores (M, K), the

@@ -16,12 +16,13 @@ from robench.data.mask import fitted_mask
 from robench.data.mask_values import MaskValues
 from robench.data.split import Split
 from robench.engine.executors.base import Executor
-from robench.errors import IncompleteError
+from robench.errors import IncompleteError, InputError, StoppedError
 from robench.evaluation.cost import CostHistory
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate, plan
 from robench.paths import data_root
-from robench.report import Evaluation
+from robench.report import Evaluation, Table
+from robench.report.beside_leaderboard import leaderboard_says
 from robench.report.corruptions import as_json, sweep_table
 from robench.report.sweeps import Sweep
 from robench.specs import AttackSpec, ThreatModel, battery_attacks
@@ -108,12 +109,15 @@ class EvalRun:
     def _attack(self, request: EvaluationRequest) -> None:
         model = request.under_test.model
         with Screen(errors(), model, lambda: self._say(request.split)) as screen:
-            outcome = evaluate(request, Store(self.results), screen, self.executor)
+            try:
+                outcome = evaluate(request, Store(self.results), screen, self.executor)
+            except KeyboardInterrupt:
+                raise StoppedError(screen.interrupted()) from None
         self.evaluations.append(Evaluation.of(outcome))
         for skipped in outcome.skipped:
             errors().print(f"{model} {skipped.name}: skipped, {skipped.reason}.")
         if not self.quiet:
-            show(self.evaluations[-1].table(), output())
+            show(beside_leaderboard(self.evaluations[-1]), output())
 
     def _say(self, split: Split) -> None:
         """Print what is evaluated, once."""
@@ -132,3 +136,18 @@ class EvalRun:
                 table = sweep_table({under_test.model: Sweep(tuple(lines))})
                 table.notes.extend([under_test.normalisation.sentence] if under_test.normalisation else [])
                 show(table, output())
+
+
+def beside_leaderboard(evaluation: Evaluation) -> Table:
+    """Return the table of an evaluation; its first line also tells what the leaderboard shows of the same network."""
+    table = evaluation.table()
+    if not evaluation.results:
+        return table
+    record = evaluation.results[0].record
+    try:
+        said = leaderboard_says(record)
+    except InputError as error:  # no reason to lose the table
+        errors().print(f"{record.header.model}: note: {error}", markup=False, soft_wrap=True)
+        return table
+    first, _, rest = table.title.partition("\n")
+    return replace(table, title=f"{first}; {said}\n{rest}") if said else table

@@ -206,10 +206,12 @@ def leaderboard(
 ) -> None:
     """Rank all defenses with published records.
 
-    Writes a CSV file, and the table in the README.md beside it; if you choose records, only with --out.
+    Writes a CSV file, the table in the README.md beside it, and ledger.csv, the verdicts of batteries that another
+    attack overturned; if you choose records, only the CSV file, with --out.
     """
     from robench.report.leaderboard import by_group, short, write_leaderboard
     from robench.report.leaderboard import leaderboard as make
+    from robench.report.ledger import write_ledger
     from robench.report.publish import unsealed
 
     folder = results or default_results()
@@ -230,15 +232,60 @@ def leaderboard(
         return
     for path in write_leaderboard(table, out, whole=whole):
         typer.echo(f"wrote {path}")
+    if whole and out == folder / "leaderboard.csv":
+        typer.echo(f"wrote {write_ledger(folder)}")
 
 
 @app.command("publish")
-def publish(model: Models = None, results: Results = None) -> None:
-    """Turn raw records into published records: results/<dataset>/<model>.jsonl."""
+def publish(
+    model: Models = None,
+    results: Results = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of downloaded datasets, for the clean images of points.")
+    ] = None,
+) -> None:
+    """Turn raw records into published records: results/<dataset>/<model>.jsonl.
+
+    Points of records that were made with --save-adversarial are put on file beside them, if the judge confirms them
+    now, for `robench verify --published`.
+    """
     from robench.report.names import full_names
     from robench.report.publish import publish as run
 
+    require_folder("--data-dir", data_dir)
     folder = results or default_results()
     models = full_names(model, folder)
     for path in run(folder, models):
         typer.echo(f"wrote {path}")
+    _publish_points(folder, models, data_dir)
+
+
+def _publish_points(folder: Path, models: list[str] | None, data_dir: Path | None) -> None:
+    """Put points of raw records on file, and tell how many are missing; torch is loaded only to judge new points."""
+    from robench.report.points_on_file import lacks, offers, raw_ids
+    from robench.store import Store, read_header
+    from robench.store.points import points_path
+
+    stored = {(header.dataset, header.model) for header in map(read_header, Store(folder).paths())}
+    chosen = {(dataset, name) for dataset, name in stored if models is None or name in models}
+    names, ids_of = sorted({name for _, name in chosen}), raw_ids(folder)
+    files = sorted({folder / dataset / f"{name.rpartition('/')[2]}.jsonl" for dataset, name in chosen})
+    files = [path for path in files if path.is_file()]
+    found = lacks(files, names, ids_of)
+    if offering := [lack for lack in found if offers(folder, lack)]:
+        from robench.evaluation.points import file_points
+        from robench.evaluation.published import Bench
+
+        bench = Bench(folder, data_dir)
+        for lack in offering:
+            try:
+                added = file_points(folder, lack, bench)
+            except InputError as error:  # the records are published all the same
+                typer.echo(f"robench: no points of {lack.model} were put on file: {error}", err=True)
+                continue
+            if added:
+                typer.echo(f"wrote {points_path(lack.published)}: {added} new points")
+        found = lacks(files, names, ids_of)
+    for lack in found:
+        if lack.number:
+            typer.echo(str(lack))

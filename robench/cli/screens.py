@@ -1,6 +1,7 @@
 """Output for people: consoles, plain and live progress, tables that fit the screen."""
 
 import sys
+import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
@@ -58,6 +59,8 @@ class Screen:
         self.console, self.model = console, model
         self.begin = begin
         """Called once, when the first attack begins or its result is found."""
+        self.saved_at: tuple[str, float] | None = None
+        """Name of the attack under way and the time of its last checkpoint, in seconds of the monotonic clock."""
         self.bar: Progress | None = None
         self.task: TaskID | None = None
         if console.is_terminal:
@@ -95,6 +98,7 @@ class Screen:
     def started(self, name: str, examples: int, steps: int) -> None:
         """Show that an attack begins."""
         self._begin()
+        self.saved_at = None
         if self.bar:
             self.task = self.bar.add_task(f"{self.model} {name}", total=1.0, robust="...")
 
@@ -103,9 +107,27 @@ class Screen:
         if self.bar and self.task is not None:
             self.bar.update(self.task, completed=done, robust=f"{robust_accuracy:.1f}%")
 
+    def resumed(self, name: str, done: float, examples: int) -> None:
+        """Print that an interrupted attack goes on."""
+        self.console.print(f"{self.model} {name}: goes on where it was interrupted, at {done:.0%} of {examples} images")
+        self.saved(name)
+
+    def saved(self, name: str) -> None:
+        """Remember when the attack under way was saved."""
+        self.saved_at = name, time.monotonic()
+
+    def interrupted(self) -> str:
+        """Return the sentence that says what an interruption has left."""
+        kept = "what was finished is kept"
+        if self.saved_at is not None:
+            name, then = self.saved_at
+            kept += f", and {name} as it was {time.monotonic() - then:.0f} s ago"
+        return f"interrupted: {kept}; the same command continues from there."
+
     def finished(self, result: Result) -> None:
         """Print the result of an attack on all examples."""
         self._begin()
+        self.saved_at = None
         if self.bar and self.task is not None:
             self.bar.remove_task(self.task)
             self.task = None

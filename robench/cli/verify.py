@@ -1,5 +1,6 @@
 """`robench verify`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,8 +21,9 @@ from robench.cli.network_options import (
     Weights,
     networks,
 )
-from robench.cli.options import DataDir, Results, require_folder
+from robench.cli.options import DataDir, Results, require_file_place, require_folder
 from robench.cli.screens import output, show
+from robench.cli.verify_published import verify_published
 from robench.errors import InputError
 from robench.report import Table
 
@@ -52,8 +54,19 @@ def verify(
     variant: Variant = None,
     key: Key = None,
     single_logit: SingleLogit = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published", help='Judge every published verdict "broken" again, from the points published with it.'
+        ),
+    ] = False,
+    dataset: Annotated[str | None, typer.Option(help="With --published: only this dataset.")] = None,
     data_dir: DataDir = None,
     results: Results = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="With --published: write the result to this file; - for standard output."),
+    ] = None,
 ) -> None:
     """Judge stored adversarial examples again, from disk; exit 1 if one is not confirmed.
 
@@ -63,8 +76,17 @@ def verify(
     from robench.report.names import card_of, full_names
 
     require_folder("--data-dir", data_dir)
-    folder = results or default_results()
+    require_file_place("--json", None if str(json_file) == "-" else json_file)
     said = NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit)
+    if published:
+        if said != NetworkOptions():
+            raise InputError("--published is for defenses by name: leave the options that describe a network out.")
+        if not verify_published(model or [], dataset, results, data_dir, json_file):
+            raise typer.Exit(FAILED)
+        return
+    if dataset is not None or json_file is not None:
+        raise InputError("--dataset and --json are for published records: add --published.")
+    folder = results or default_results()
     if not model and said != NetworkOptions():
         raise InputError("the options describe the network of --model: name it, e.g. --model FILE.py:FUNCTION.")
     asked = networks(model or [], said)

@@ -19,6 +19,8 @@ from robench.access.oracle import ALLOWED, Oracle
 from robench.algorithms import Algorithm, ReferenceExamples, State, Task, take
 from robench.classifiers.frozen import FrozenNetwork
 from robench.devices import release, sent
+from robench.engine.checkpoint import Position
+from robench.engine.saving import Saver
 from robench.numerics.ball import Ball
 from robench.numerics.randomness import ExampleRandom
 from robench.specs import AttackSpec, ThreatModel
@@ -129,8 +131,8 @@ class Finished(NamedTuple):
     final_points: Tensor
 
 
-def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> Finished:
-    """Attack the correctly classified examples of a chunk.
+def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep, saver: Saver | None = None) -> Finished:
+    """Attack the correctly classified examples of a chunk, from where `saver` has them if they were interrupted.
 
     Raises:
         InputError: the network returns NaN or infinity, or has no gradient where one is needed.
@@ -139,7 +141,7 @@ def attack_chunk(job: Job, chunk: Chunk, judge: Judge, on_step: OnStep) -> Finis
     alive = (chunk.clean == chunk.y).nonzero().flatten()
     attacked = chunk.take(alive)
     run = AttackRun(job, attacked, judge, on_step)
-    run.run_all()
+    run.run_all(saver)
     return Finished(_rows(job, chunk, alive, run), run.attack_state.faults, run.measures(), run.final_points)
 
 
@@ -199,24 +201,27 @@ class AttackRun:
             gaining=int(gaining.sum()),
         )
 
-    def run_all(self) -> None:
-        for restart in range(self.job.spec.restarts):
+    def run_all(self, saver: Saver | None = None) -> None:
+        """Run all restarts, or those that are left if the attack was interrupted."""
+        begin = saver.restore(self) if saver else None
+        for restart in range(begin.restart if begin else 0, self.job.spec.restarts):
             rows = (~self.attack_state.broken).nonzero().flatten()
             if not len(rows):
                 return
             self.oracle.active = rows
-            self._run_restart(restart, self._task(restart, rows))
+            self._run_restart(restart, self._task(restart, rows), saver, begin)
+            begin = None
 
-    def _run_restart(self, restart: int, task: Task) -> None:
-        """Run all steps of one restart.
+    def _run_restart(self, restart: int, task: Task, saver: Saver | None, begin: Position[Any] | None) -> None:
+        """Run all steps of one restart, or those that are left.
 
         A success is recorded under the number of steps that it took: the steps before step t, because step t checks
         their iterate; if step t checks its own proposals, step t counts as well.
         """
         any_counts = self.job.spec.success == "any"
         own_proposals_checked = self.algorithm.checks_own_proposals and any_counts
-        state = self._bounded(self.algorithm.init(task), task)
-        for t in range(self.job.spec.steps):
+        state: State = begin.state if begin else self._bounded(self.algorithm.init(task), task)
+        for t in range(begin.step if begin else 0, self.job.spec.steps):
             self.oracle.watching, self.oracle.step = any_counts, t
             if t == 3 * self.job.spec.steps // 4:
                 self.margin_at_75pct = self.oracle.nearest.clone()
@@ -225,6 +230,8 @@ class AttackRun:
             state, task = self._judge_pending(restart, t + own_proposals_checked, state, task)
             if not len(task.y):
                 return
+            if saver:
+                saver.between_steps(self, restart, t + 1, state)
         if own_proposals_checked:
             return
         self.oracle.watching, self.oracle.step = True, self.job.spec.steps

@@ -26,6 +26,12 @@ class Watcher(Protocol):
     def advanced(self, done: float, robust_accuracy: float) -> None:
         """Report a step: share done of the largest possible work, running robust accuracy in percent."""
 
+    def resumed(self, name: str, done: float, examples: int) -> None:
+        """Report that an interrupted attack goes on: share of its steps that is done, for some of the examples."""
+
+    def saved(self, name: str) -> None:
+        """Report that the attack under way is saved: after an interruption it goes on from here."""
+
     def finished(self, result: Result) -> None:
         """Report that every example has a verdict."""
 
@@ -44,6 +50,12 @@ class Quiet:
         """Do nothing."""
 
     def advanced(self, done: float, robust_accuracy: float) -> None:
+        """Do nothing."""
+
+    def resumed(self, name: str, done: float, examples: int) -> None:
+        """Do nothing."""
+
+    def saved(self, name: str) -> None:
         """Do nothing."""
 
     def finished(self, result: Result) -> None:

@@ -17,6 +17,7 @@ from robench.devices import device_name, versions
 from robench.engine.executors.base import Executor
 from robench.engine.executors.local import Local
 from robench.engine.loop import Chunk, Job
+from robench.engine.saving import Checkpoints
 from robench.engine.sizing import CHUNK, chunk_for
 from robench.errors import GradientError
 from robench.evaluation.context import NetworkContext
@@ -26,6 +27,7 @@ from robench.evaluation.kept import keep
 from robench.evaluation.progress import Progress, Quiet, Watcher, tally
 from robench.evaluation.request import EvaluationRequest
 from robench.evaluation.transfer import FOLDER, TransferCrafter
+from robench.evaluation.under_way import checkpoints_of, interrupted
 from robench.specs import COUNTED, AttackSpec, digest
 from robench.specs.diagnostic import INFINITE_GRADIENTS
 from robench.store import Header, Record, Rows, Store, read
@@ -164,9 +166,13 @@ class EvaluationRun:
             source = f"read from {longer.name}"
         if source != "compute":
             return Planned(spec.name, source)
-        there = len(tally(self.store.chunks(self._header(spec)).read()).ids)
-        left = len(self.split) - there
-        source = f"compute, {there} of {len(self.split)} examples are stored" if there else source
+        header = self._header(spec)
+        chunks = self.store.chunks(header)
+        done = tally(chunks.read()).ids
+        left = len(self.split) - len(done)
+        under_way = interrupted(header, chunks, self.watcher, {*self.split.ids.tolist()} - done)
+        stored = f"{len(done)} of {len(self.split)} examples are stored" if done else ""
+        source = ", ".join(filter(None, (source, stored, under_way)))
         classes = int(self.split.y.max()) + 1
         most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * left
         special = self.request.target is not None or self.request.mask is not None
@@ -237,13 +243,16 @@ class EvaluationRun:
         progress = Progress(self.watcher, before, len(self.split), header.attack)
         crafted = self.crafter.crafted(header.attack)
         job = self.context.job(header.attack, crafted, keep_adversarial=header.has_adversarial)
-        positions = self._positions(todo, job)
+        checkpoints = checkpoints_of(header, chunks, self.watcher, job.network.search)
+        positions = self._positions(todo, job, checkpoints)
 
         def finished(position: int, rows: Rows, cost: dict[str, Any]) -> None:
             chunks.write(position, rows, cost)
+            if self.executor.goes_on:
+                checkpoints.remove()
             progress.chunk_done(position, rows)
 
-        self.executor.run(job, self._cut_up(positions, progress), progress.step, finished)
+        self.executor.run(job, self._cut_up(positions, progress), progress.step, finished, checkpoints)
         whole = tally(chunks.read())
         rows = whole.rows(self.split.ids.numpy())
         found = indicators(whole.measures, whole.faults, header.attack) | measured
@@ -263,12 +272,22 @@ class EvaluationRun:
                     "faults": dict(whole.faults), "diagnostics": found, "invalid": int((~rows.valid).sum())}
         )  # fmt: skip
         record = _record(header, rows, self.store)
+        earlier = checkpoints.earlier
         return Result(
-            record, "computed", header.forwards - before.forwards, header.backwards - before.backwards,
-            header.seconds - before.seconds,
+            record, "computed", header.forwards - before.forwards - earlier.forwards,
+            header.backwards - before.backwards - earlier.backwards, header.seconds - before.seconds - earlier.seconds,
         )  # fmt: skip
 
-    def _positions(self, todo: np.ndarray, job: Job) -> list[np.ndarray]:
+    def _positions(self, todo: np.ndarray, job: Job, checkpoints: Checkpoints) -> list[np.ndarray]:
+        """Cut positions of the split into chunks; the examples of an interrupted attack come first, together."""
+        found = checkpoints.find(self.split.ids[todo].tolist()) if self.executor.goes_on else None
+        if found is None:
+            return self._cut_evenly(todo, job)
+        place = {i: at for at, i in enumerate(self.split.ids.tolist())}
+        together = np.array([place[i] for i in found.ids])
+        return [together, *self._cut_evenly(np.setdiff1d(todo, together), job)]
+
+    def _cut_evenly(self, todo: np.ndarray, job: Job) -> list[np.ndarray]:
         """Cut positions of the split into chunks of nearly equal size.
 
         An attack that draws for its whole batch gets the chunks of the whole split, whatever the settings, the

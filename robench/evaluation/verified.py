@@ -13,7 +13,7 @@ from robench.data.split import Split
 from robench.errors import InputError
 from robench.evaluation.request import NetworkUnderTest
 from robench.specs import Card, digest, find_card, is_registered
-from robench.store import Header, Rows, ids_sha256
+from robench.store import Column, Header, Rows, ids_sha256
 from robench.store.examples import MEND, Examples, as_floats, beside, read_examples
 from robench.store.origin import origin_path, read_origin
 
@@ -96,11 +96,7 @@ class Sources:
         Raises:
             InputError: they are not there, or others than those that were evaluated.
         """
-        key = digest(header.identity["data"])
-        if self._examples is None or self._examples[0] != key:
-            self._examples = None
-            self._examples = key, self._load_examples(header, record)
-        found = self._examples[1]
+        found = self.examples(header, record)
         places = {int(each): place for place, each in enumerate(found.ids.tolist())}
         if any(each not in places for each in rows.id.tolist()):
             raise InputError("the dataset has no example with some of its ids.")
@@ -109,6 +105,18 @@ class Sources:
             raise InputError("its labels are not those of the dataset.")
         x = torch.from_numpy(as_floats(found.x[at])) if isinstance(found, Examples) else found.x[torch.from_numpy(at)]
         return x, torch.from_numpy(rows.label)
+
+    def examples(self, header: Header, record: Path) -> Split | Examples:
+        """Return the whole dataset of a record, or the examples that were kept beside it.
+
+        Raises:
+            InputError: they are not there, or others than those that were evaluated.
+        """
+        key = digest(header.identity["data"])
+        if self._examples is None or self._examples[0] != key:
+            self._examples = None
+            self._examples = key, self._load_examples(header, record)
+        return self._examples[1]
 
     def _load_examples(self, header: Header, record: Path) -> Split | Examples:
         data, card = header.identity["data"], self._card(header)
@@ -130,19 +138,19 @@ class Sources:
         return split
 
 
-def mask_of(header: Header, record: Path, rows: Rows) -> Tensor | None:
-    """Load the mask of some rows of a record, bool (M, ...); None if it has none.
+def mask_of(header: Header, record: Path, ids: Column) -> Tensor | None:
+    """Load the mask of the examples of a record with some ids, bool (M, ...); None if it has none.
 
     Raises:
         InputError: the mask is not beside the record.
     """
     if header.mask is None:
         return None
-    folder, ids = record.parents[1] / stored_mask.FOLDER, torch.from_numpy(rows.id)
-    found = stored_mask.stored_mask(folder, header.mask.sha256, ids)
+    folder, named = record.parents[1] / stored_mask.FOLDER, torch.from_numpy(ids)
+    found = stored_mask.stored_mask(folder, header.mask.sha256, named)
     if found is None:
         raise InputError(f"its mask is not in '{folder}': repeat the evaluation.")
-    return found.of_ids(ids)
+    return found.of_ids(named)
 
 
 def is_of(header: Header, network: NetworkUnderTest) -> bool:

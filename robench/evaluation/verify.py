@@ -111,7 +111,7 @@ def _judged(header: Header, rows: Rows, path: Path, sources: Sources) -> JudgeRe
         InputError: the network or the clean images are not there, or they do not fit.
     """
     clean, y = sources.clean(header, path, rows)
-    mask = mask_of(header, path, rows)
+    mask = mask_of(header, path, rows.id)
     points = torch.stack([_point(blob, clean[0].shape, path) for blob in rows.adversarial])
     device = torch.device("cpu")
     with frozen_network(sources.network(header, path), device) as network:

@@ -73,7 +73,7 @@ def seal(results: Path) -> list[Path]:
     """Seal the published files that older versions wrote, their lines unchanged; return these files."""
     written = []
     for path in unsealed(results):
-        with _locked(path):
+        with locked(path):
             write_sealed(path, [line for _, line in read_sealed(path, MEND)])
             written.append(path)
     return written
@@ -117,7 +117,7 @@ def publish_corrupted(results: Path, models: Sequence[str] | None = None) -> lis
         for dataset in sorted({sweep.head.dataset for sweep in whole}):
             fresh = [line for sweep in whole if sweep.head.dataset == dataset for line in sweep.lines]
             path = path_of(results, dataset, name)
-            with _locked(path):
+            with locked(path):
                 before = list(read_lines(path))
                 network = digest(fresh[0].identity["model"])
                 stale = {
@@ -132,7 +132,7 @@ def publish_corrupted(results: Path, models: Sequence[str] | None = None) -> lis
     return written
 
 
-def _locked(path: Path) -> FileLock:
+def locked(path: Path) -> FileLock:
     """Return the lock to hold while a published file is read and written."""
     return FileLock(Path(tempfile.gettempdir()) / f"robench-{digest(str(path.resolve()))[:32]}.lock")
 
@@ -143,7 +143,7 @@ def republish(path: Path, fresh: Sequence[Record]) -> Changes:
     A line whose record did not change stays as it is, so that a diff shows only changed verdicts. Lines of the same
     defense with other weights are removed; lines of other defenses stay.
     """
-    with _locked(path):
+    with locked(path):
         return _merge(path, fresh)
 
 

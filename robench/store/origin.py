@@ -104,8 +104,11 @@ def read_origin(path: Path) -> Origin | None:
     """
     if not path.is_file():
         return None
+    newer = False
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        if newer := data["schema"] > SCHEMA:
+            raise ValueError("a newer schema")
         said: dict[str, Any] = dict(data["network"])
         for name, kind in (("input", Input), ("head", Head)):
             if name in said:
@@ -116,6 +119,8 @@ def read_origin(path: Path) -> Origin | None:
         signature = _signature({key: data[key] for key in ("schema", "network", "files")})
         return Origin(NetworkSpec(**said), files, hmac.compare_digest(signature, str(data.get("signature", ""))))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if newer:
+            raise InputError(f"'{path}' has a newer schema than {SCHEMA}: update robench.") from error
         raise InputError(f"'{path}' is damaged: delete it and name the network with --model.") from error
 
 

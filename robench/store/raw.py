@@ -1,7 +1,7 @@
 """Raw records: one Parquet file per attack and defense, written whole or not at all.
 
 results/raw/<dataset>/<model>/<attack>-<hash>.parquet     a finished record
-results/raw/<dataset>/<model>/<attack>-<hash>.chunks/     the finished chunks of an unfinished one
+results/raw/<dataset>/<model>/<attack>-<hash>.chunks/     the finished chunks of an unfinished one; see under_way
 """
 
 import hashlib
@@ -195,9 +195,13 @@ def _meta(path: Path) -> dict[str, Any]:
         raise InputError(f"'{path}' is a Parquet file but not a robench record: move it elsewhere.")
     try:
         meta: dict[str, Any] = json.loads(metadata[META])
+        if meta.get("schema") == 1:  # the header alone, as the first version wrote it
+            raise InputError(f"record '{path}' was written before records had checksums: {MEND}.")
         body = {"header": meta["header"], "columns": meta["columns"]}
         intact = meta["seal"] == digest(body)
-    except (ValueError, TypeError, KeyError) as error:
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(path) from error
     schema = meta["header"].get("schema", SCHEMA) if isinstance(meta["header"], dict) else SCHEMA
     if not intact and not (isinstance(schema, int) and schema > SCHEMA):

@@ -88,6 +88,41 @@ def test_kill_9_in_a_loop(tmp_path, times, examples, attack):
     assert header.forwards == header_again.forwards
 
 
+OFTEN = "import robench.engine.saving as c; c.PACE, c.SPARING = 0.1, 2.0"
+
+
+@pytest.mark.slow
+def test_kill_9_within_the_only_chunk(tmp_path):
+    """Killed twice at whatever moment, also while a checkpoint is written, the attack goes on within its chunk."""
+    undisturbed, killed, attack = tmp_path / "undisturbed", tmp_path / "killed", "pgd-500"
+    code = SCRIPT.replace("int(sys.argv[2]) // 8, batch_size=6", "None")
+    commands = {to: [sys.executable, "-c", OFTEN + code, to, "24", attack] for to in (undisturbed, killed)}
+    subprocess.run(commands[undisturbed], check=True)
+    moments, seen = random.Random(1), []
+
+    def saved():
+        return [path.stat().st_mtime_ns for path in killed.rglob("under-way.safetensors")]
+
+    for _ in range(2):
+        process = subprocess.Popen(commands[killed])
+        end = time.monotonic() + 60
+        while time.monotonic() < end and saved() in ([], seen):
+            time.sleep(0.005)
+        seen = saved()
+        time.sleep(moments.random() / 5)
+        assert process.poll() is None, "it ended before it was killed"
+        process.kill()
+        process.wait()
+    assert not [*killed.rglob("*.parquet")], "no chunk was finished"
+    subprocess.run(commands[killed], check=True)
+    (header, rows), (header_again, rows_again) = only_record(undisturbed), only_record(killed)
+    assert not [*killed.rglob("*.chunks")]
+    for name, column in rows.columns().items():
+        assert [*map(str, column.tolist())] == [*map(str, rows_again.columns()[name].tolist())], name
+    for name in ("forwards", "backwards", "judge_forwards", "faults", "diagnostics"):
+        assert getattr(header, name) == getattr(header_again, name), name
+
+
 def test_death_between_write_and_rename_leaves_nothing_that_is_read(tmp_path, monkeypatch):
     from pathlib import Path
 

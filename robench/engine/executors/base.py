@@ -9,6 +9,7 @@ import torch
 from robench.access.judge import Judge
 from robench.devices import device_name, release
 from robench.engine.loop import Chunk, Job, OnStep, attack_chunk
+from robench.engine.saving import Checkpoints
 from robench.store import Rows
 
 OnProgress = Callable[[int, int, int, int], None]
@@ -19,6 +20,9 @@ OnChunk = Callable[[int, Rows, dict[str, Any]], None]
 
 class Executor(Protocol):
     """Compute chunks somewhere; the calling process stores the results."""
+
+    goes_on: bool
+    """Whether the attack on a chunk is saved now and then, and goes on after an interruption from where it was."""
 
     @property
     def device(self) -> torch.device:
@@ -34,8 +38,17 @@ class Executor(Protocol):
     def chunk_size(self, n: int, most: int) -> int:
         """Return the best chunk size for n examples, if at most `most` examples can advance together."""
 
-    def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
+    def run(
+        self,
+        job: Job,
+        chunks: Iterable[tuple[int, Chunk]],
+        on_progress: OnProgress,
+        on_chunk: OnChunk,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         """Attack every chunk and pass each result on once, as soon as it is finished, in any order.
+
+        Only an executor that `goes_on` makes checkpoints.
 
         Raises:
             InputError: an attack raises it, or the job cannot be computed there.
@@ -46,12 +59,15 @@ class Executor(Protocol):
         """Stop everything that the executor started."""
 
 
-def work(job: Job, chunk: Chunk, on_step: OnStep) -> tuple[Rows, dict[str, Any]]:
-    """Attack one chunk in this process; return its rows and its cost."""
+def work(
+    job: Job, chunk: Chunk, on_step: OnStep, checkpoints: Checkpoints | None = None
+) -> tuple[Rows, dict[str, Any]]:
+    """Attack one chunk in this process; return its rows and its cost, that of interrupted runs included."""
     judge, begin = Judge(job.network, job.batcher), time.perf_counter()
-    rows, faults, measures, _ = attack_chunk(job, chunk, judge, on_step)
+    saver = checkpoints.saver(chunk.ids) if checkpoints else None
+    rows, faults, measures, _ = attack_chunk(job, chunk, judge, on_step, saver)
     cost = {
-        "seconds": time.perf_counter() - begin,
+        "seconds": time.perf_counter() - begin + (saver.earlier if saver else 0.0),
         "judge_forwards": judge.forwards,
         "faults": dict(faults),
         "measures": dict(measures),

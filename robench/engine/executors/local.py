@@ -8,6 +8,7 @@ import torch
 from robench.devices import pick_device
 from robench.engine.executors.base import OnChunk, OnProgress, work
 from robench.engine.loop import Chunk, Job
+from robench.engine.saving import Checkpoints
 
 
 class Local:
@@ -19,6 +20,8 @@ class Local:
     Raises:
         InputError: no such device here.
     """
+
+    goes_on = True
 
     def __init__(self, device: str = "auto") -> None:
         self._device = pick_device(device)
@@ -35,10 +38,17 @@ class Local:
         """Return the largest possible size."""
         return most
 
-    def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
+    def run(
+        self,
+        job: Job,
+        chunks: Iterable[tuple[int, Chunk]],
+        on_progress: OnProgress,
+        on_chunk: OnChunk,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         """Attack one chunk after another."""
         for position, chunk in chunks:
-            on_chunk(position, *work(job, chunk, partial(on_progress, position)))
+            on_chunk(position, *work(job, chunk, partial(on_progress, position), checkpoints))
 
     def close(self) -> None:
         """Do nothing: nothing was started."""

@@ -2,7 +2,8 @@
 
 The network and everything that all chunks share are put into Ray's object store once, a chunk's examples once, when
 its turn comes. Only the calling process writes verdicts, under the record's lock: if a chunk is computed twice, because
-its worker died or seemed dead, its result is passed on once.
+its worker died or seemed dead, its result is passed on once. No checkpoints are made: a chunk that is interrupted
+begins again.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from robench.engine.executors.ray_cluster import connect
 from robench.engine.executors.ray_progress import ProgressActor
 from robench.engine.executors.ray_worker import CPU, PAUSE, ChunkPayload, JobPayload, attack
 from robench.engine.loop import Chunk, Job
+from robench.engine.saving import Checkpoints
 from robench.engine.sizing import CHUNK
 from robench.errors import IncompleteError, InputError, RobenchError
 from robench.store import Rows
@@ -50,6 +52,8 @@ class Ray:
         InputError: the device names one certain GPU.
     """
 
+    goes_on = False
+
     def __init__(self, device: str = "auto", address: str | None = None, workers: int | None = None) -> None:
         if device not in DEVICES:
             raise InputError(f"--device '{device}' with the engine ray: use {', '.join(DEVICES)}; Ray hands out GPUs.")
@@ -72,7 +76,14 @@ class Ray:
         parts = min(max(n // (self.workers * AUTO[self._kind]), 1), PARTS)
         return min(max(-(-n // (self.workers * parts)), 1), most)
 
-    def run(self, job: Job, chunks: Iterable[tuple[int, Chunk]], on_progress: OnProgress, on_chunk: OnChunk) -> None:
+    def run(
+        self,
+        job: Job,
+        chunks: Iterable[tuple[int, Chunk]],
+        on_progress: OnProgress,
+        on_chunk: OnChunk,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         """Attack every chunk; after an error or Ctrl-C, pass finished chunks on and stop the others."""
         queue, room = iter(chunks), AHEAD * self.workers
         send = self._sender(job)
