@@ -1,100 +1,110 @@
 """Choose the constants of the cascade on training examples, never on test ones.
 
-Every variant attacks the first 600 training examples of five defenses at eps = 0.25, where about a third of
-them withstands AutoAttack (at the defenses' own eps = 0.2 nearly all training examples do). Ends in
-results/tuning/cascade.csv: survivors, and forwards for each correctly classified example, over all defenses
-and seeds. Finished variants are not computed again.
+Every variant attacks training examples of four tasks, at an eps that leaves about a third of them robust (a defense's
+own eps leaves nearly all of its training examples): digits in linf and in l2, cifar10-jpeg, and pairs of digits, a task
+of a hundred classes (benchmarks/pairs.py). Ends in results/tuning/cascade.csv: for each task the survivors and the
+passes, forwards and backwards, of all its networks. Finished variants are not computed again. The best constants reach
+the fewest survivors for their passes, over the tasks together.
 
-    python tools/choose_cascade.py
+    python -m tools.choose_cascade [--data-dir DIR]
 """
 
+import argparse
 import csv
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 import robench
+from benchmarks import pairs
 from robench.data import find_dataset
 from robench.specs import AttackSpec, find_attack
 
-DEFENSES = ("pgdat", "pgdat_he", "trades_he", "fastat", "freeat_mhe")
-EXAMPLES, EPS, SEEDS = 600, "0.25", (0, 1)
-OUT = Path("results/tuning/cascade.csv")
-COLUMNS = ["variant", "survivors", "forwards per example"]
-FIRST_GUESS: dict[str, object] = {"discount": 0.2, "hope": 0.6, "fade": 6.0, "steps": 249}
-"""Where the trials began; everything else as declared."""
-VARIANTS: dict[str, dict[str, object]] = {
-    "first guess": {},
+OUT, PAIRS = Path("results/tuning/cascade.csv"), Path("results/raw/pairs.safetensors")
+
+
+class Trial(NamedTuple):
+    """One network of a task, the threat model and the training examples."""
+
+    task: str
+    model: torch.nn.Module
+    norm: str
+    eps: str
+    x: Tensor
+    y: Tensor
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "chosen": {},
     "opening 5": {"opening": 5},
     "survey 5": {"survey": 5},
-    "survey 10": {"survey": 10},
-    "deep 12, 15 waves": {"deep": 12, "steps": 253},
-    "deep 24, 7 waves": {"deep": 24, "steps": 241},
-    "2 lanes, 22 waves": {"lanes": 2, "steps": 425},
-    "rate 1": {"rate": 1.0},
-    "rate 3": {"rate": 3.0},
-    "best rate 1": {"best_rate": 1.0},
+    "5 targets": {"targets": 5},
+    "survey rate 1": {"survey_rate": 1.0},
+    "hop 12": {"hop": 12, "fade": 2.7, "fade_l2": 5.4},
+    "hop rate 0.5": {"hop_rate": 0.5},
+    "hop rate 2": {"hop_rate": 2.0},
+    "shake half as much": {"shakes": (0.5, 1.0), "shakes_l2": (1.5, 3.0)},
+    "shake twice as much": {"shakes": (2.0, 4.0), "shakes_l2": (6.0, 12.0)},
     "no discount": {"discount": 0.0},
-    "discount 0.5": {"discount": 0.5},
-    "nobody given up, 4 waves": {"hope": 1e9, "steps": 137},
-    "hope 0.4": {"hope": 0.4},
-    "hope 0.8": {"hope": 0.8},
-    "fade 3": {"fade": 3.0},
-    "fade 12": {"fade": 12.0},
-    "16 waves": {"steps": 329},
-    "hope 0.8, fade 12, 16 waves": {"hope": 0.8, "fade": 12.0, "steps": 329},
     "discount 1": {"discount": 1.0},
-    "discount 0.5, survey 5": {"discount": 0.5, "survey": 5, "steps": 231},
-    "discount 0.5, best rate 1": {"discount": 0.5, "best_rate": 1.0},
-    "chosen: discount 0.5, hope 0.8, fade 9, 14 waves": {"discount": 0.5, "hope": 0.8, "fade": 9.0, "steps": 297},
-    "discount 1, hope 0.8, fade 9, 14 waves": {"discount": 1.0, "hope": 0.8, "fade": 9.0, "steps": 297},
-    "discount 0.5, survey 5, best rate 1, hope 0.8, fade 9, 14 waves": {
-        "discount": 0.5,
-        "survey": 5,
-        "best_rate": 1.0,
-        "hope": 0.8,
-        "fade": 9.0,
-        "steps": 279,
-    },
+    "fade half as much": {"fade": 2.0, "fade_l2": 4.0},
+    "fade twice as much": {"fade": 8.0, "fade_l2": 16.0},
 }
 
 
-def variant(changes: dict[str, object]) -> AttackSpec:
-    """The first guess with changes to its parameters or its steps."""
-    params = FIRST_GUESS | changes
-    steps = params.pop("steps")
-    return find_attack("cascade").model_copy(update={"params": params, "steps": steps})
+def trials(data_dir: Path | None) -> Iterator[Trial]:
+    """Yield the networks and examples of all tasks."""
+    digits = find_dataset("digits").load("train")
+    for name in ("pgdat", "pgdat_he", "trades_he", "fastat", "freeat_mhe"):
+        yield Trial("digits", robench.load_model(name), "linf", "0.25", digits.x[:300], digits.y[:300])
+    for name in ("pgdat", "trades", "pgdat_he"):
+        yield Trial("digits l2", robench.load_model(name), "l2", "0.75", digits.x[:300], digits.y[:300])
+    jpeg = find_dataset("cifar10-jpeg").load("train", data_dir)
+    chosen = torch.randperm(len(jpeg), generator=torch.Generator().manual_seed(0))[:150]
+    x, y = jpeg.x[chosen], jpeg.y[chosen]
+    for name in ("pgdat", "pgdat_he", "trades"):
+        yield Trial("cifar10-jpeg", robench.load_model(f"cifar10-jpeg/{name}"), "linf", "8/255", x, y)
+    yield Trial("pairs", pairs.load(PAIRS), "linf", "0.15", *pairs.pairs("train", 300, 0))
 
 
-def trial(spec: AttackSpec) -> tuple[int, float]:
-    """Survivors over all defenses and seeds, and forwards for each correctly classified example."""
-    split = find_dataset("digits").load("train")
-    x, y = split.x[:EXAMPLES], split.y[:EXAMPLES]
-    survivors = forwards = attacked = 0
-    for name in DEFENSES:
-        model = robench.load_model(name)
-        for seed in SEEDS:
-            (result,) = robench.evaluate(model, x, y, attacks=[spec], eps=EPS, seed=seed).results
-            survivors += int(result.record.robust.sum())
-            attacked += int(result.record.clean.sum())
-            forwards += result.forwards
-    return survivors, forwards / attacked
+def variant(changes: dict[str, Any]) -> AttackSpec:
+    """The declared attack with changes to its parameters."""
+    return find_attack("cascade").model_copy(update={"params": changes})
+
+
+def measured(spec: AttackSpec, tasks: list[Trial]) -> dict[str, int]:
+    """Survivors and passes of each task."""
+    found: dict[str, int] = {}
+    for task, model, norm, eps, x, y in tasks:
+        (result,) = robench.evaluate(model.eval(), x, y, attacks=[spec], norm=norm, eps=eps).results
+        survivors, passes = int(result.record.robust.sum()), result.forwards + result.backwards
+        found[f"{task} survivors"] = found.get(f"{task} survivors", 0) + survivors
+        found[f"{task} passes"] = found.get(f"{task} passes", 0) + passes
+    return found
 
 
 def main() -> None:
     """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, help="folder of cifar10-jpeg")
+    tasks = list(trials(parser.parse_args().data_dir))
     torch.set_num_threads(1)
+    names = list(dict.fromkeys(task.task for task in tasks))
+    columns = ["variant", *(f"{name} {what}" for name in names for what in ("survivors", "passes"))]
     done = {row["variant"] for row in csv.DictReader(OUT.open())} if OUT.is_file() else set()
     with OUT.open("a", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
         if not done:
-            writer.writerow(COLUMNS)
+            writer.writeheader()
         for name, changes in VARIANTS.items():
             if name not in done:
-                survivors, forwards = trial(variant(changes))
-                writer.writerow([name, survivors, f"{forwards:.1f}"])
+                row = {"variant": name, **measured(variant(changes), tasks)}
+                writer.writerow(row)
                 stream.flush()
-                print(f"{name}: {survivors} survive, {forwards:.1f} forwards")
+                print(row, flush=True)
 
 
 if __name__ == "__main__":

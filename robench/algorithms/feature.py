@@ -23,10 +23,12 @@ class Approach(State):
 class Feature(Algorithm[Approach]):
     """PGD that increases cos(z(x'), z(x_t)) for an example x_t of another class (Lin 2019, Feature attack).
 
-    The original tries a hundred random targets per example; here every restart draws one target and a new start.
-    The targets come from correctly classified examples that are fixed for the whole split (`ReferenceExamples`),
-    and each example has separate random numbers. If targets were drawn from the examples under attack, an
-    example's target would depend on its chunk, and on the examples that were broken before.
+    The original tries 100 to 500 random targets per example, each from a uniform start, and stops at the first point
+    that is misclassified as any class. Here every restart draws one target and a new start, and an example that is
+    broken takes no further restart. The original draws from all test examples of other classes; here the targets are
+    correctly classified examples that are fixed for the whole split (`ReferenceExamples`), and each example has
+    separate random numbers. If targets were drawn from the examples under attack, an example's target would depend
+    on its chunk, and on the examples that were broken before.
 
     Attributes:
         rel_step: alpha / eps.

@@ -41,12 +41,16 @@ class Selection:
 def load(results: Path | None = None, *, published: bool = False) -> list[Record]:
     """Load raw and published records under a results folder; a raw record replaces its published copy.
 
+    If the stanza of an attack changed and another stanza declares what the attack was, its records bear that name.
+
     Args:
         results: the folder; by default the default folder and the published records that robench ships.
         published: leave raw records out.
     """
     found = [record for folder in results_folders(results) for record in read_published(folder)]
     found += () if published else Store(results_folders(results)[-1]).records()
+    catalogue = CurrentCatalogue()
+    found = [catalogue.renamed(record) for record in found]
     return list(
         {(record.header.model, record.header.hash, record.header.attack.name): record for record in found}.values()
     )
@@ -91,6 +95,18 @@ class CurrentCatalogue:
         params = record.header.identity["attack"]["params"]
         crafted = zip(params.get("substitutes", ()), params.get("networks", ()), strict=False)
         return all(self.networks.get(name, network) == network for name, network in crafted)
+
+    def renamed(self, record: Record) -> Record:
+        """Return a record under the name that its attack has now, if its own name was given to another attack."""
+        header = record.header
+        if header.attack.name not in self.attacks or record in self:
+            return record
+        was = header.attack.identity()
+        name = next((name for name, identity in self.attacks.items() if identity == was), None)
+        if name is None:
+            return record
+        header = header.model_copy(update={"attack": header.attack.model_copy(update={"name": name})})
+        return Record(header, record.clean, record.robust, record.step, record.path, record.queries)
 
     def rank(self, record: Record) -> tuple[bool, int, str]:
         """Return a key that is higher for a better record: declared now, later version of the algorithm, newer."""

@@ -212,11 +212,11 @@ def test_an_example_alone_gets_the_verdict_it_gets_among_others(cli, tmp_path, a
 def test_attacks_that_look_at_others_are_reproduced_whole(cli, tmp_path):
     baseline = tmp_path / "pgdat.jsonl"
     where = ("--baseline", baseline, "--results", tmp_path / "now")
-    command = ("check", "--model", "pgdat", "--attack", "feature-attack", "--limit", 50, *where)
+    command = ("check", "--model", "pgdat", "--attack", "feature-attack-5", "--limit", 50, *where)
     assert cli(*command, "--update").code == 0
     (record,) = read_file(baseline)
     write_file(baseline, [turned(record, np.flatnonzero(record.clean & ~record.robust).tolist(), robust=True)])
     said = cli(*command)
     assert said.code == 1
     assert "--example" not in said.out
-    assert "--attack feature-attack --norm linf --eps 0.2 --seed 0 --limit 50" in said.out
+    assert "--attack feature-attack-5 --norm linf --eps 0.2 --seed 0 --limit 50" in said.out

@@ -360,7 +360,7 @@ def command(tmp_path, digits):
     y = resolve(NetworkSpec(name, input=Input(mean=[0.3], std=[0.4]))).network(x).argmax(1)
     np.savez(tmp_path / "scans.npz", x=x.numpy(), y=y.numpy())
     return ("eval", "--model", name, "--dataset", f"npz:{tmp_path / 'scans.npz'}",
-            "--eps", "0.02", "--mean", "0.3", "--std", "0.4", "--attack", "fgsm", "--attack", "feature-attack",
+            "--eps", "0.5", "--mean", "0.3", "--std", "0.4", "--attack", "fgsm", "--attack", "feature-attack",
             "--results", tmp_path / "r")  # fmt: skip
 
 
