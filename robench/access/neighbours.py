@@ -72,8 +72,8 @@ def check_companions(first: Tensor, second: Tensor, *, exact: bool) -> None:
     Raises:
         InputError: an image's answers differ.
     """
-    off = (first - second).abs().masked_fill(first == second, 0.0).amax(1)
-    if not (off <= (ROUNDINGS if exact else TWICE) * torch.maximum(largest(first), largest(second))).all():
+    off = _distances(first, second)
+    if (off > (ROUNDINGS if exact else TWICE) * torch.maximum(largest(first), largest(second))).any():
         raise _dependent(off)
 
 
@@ -93,7 +93,7 @@ def check_sizes(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
     for among, alone in pairs:
         different.setdefault(len(alone), []).extend(_differ(among, alone).tolist())
     if any(sum(each) * 2 > len(each) for each in different.values()):
-        raise _dependent(torch.cat([(among - alone).abs().amax(1) for among, alone in pairs]))
+        raise _dependent(torch.cat([_distances(among, alone) for among, alone in pairs]))
 
 
 def check_service(logits: Tensor, ask: Callable[[Images], Tensor], x: Images) -> None:
@@ -118,21 +118,27 @@ def check_service(logits: Tensor, ask: Callable[[Images], Tensor], x: Images) ->
             among[part] = ask(x[part.cpu()])
     else:
         among = ask(torch.cat([x[:1], 1.0 - x[:1]]))[:1]
-    if ((logits - among).abs().amax(1) <= TWICE * largest(logits)).all():
+    if not (_distances(logits, among) > TWICE * largest(logits)).any():
         return
     check_repeatable(logits, ask(x))
     # A tie of two labels is decided by rounding, but hardly for two images of the first batch.
     if _differ(logits, among).sum() >= min(2, len(x)):
-        raise _dependent((logits - among).abs().amax(1))
+        raise _dependent(_distances(logits, among))
 
 
 def _differ(one: Tensor, other: Tensor) -> Tensor:
     """Return which rows differ by more than another size of the batch explains."""
-    return ~((one - other).abs().amax(1) <= SIZES * largest(one))
+    return _distances(one, other) > SIZES * largest(one)
+
+
+def _distances(one: Tensor, other: Tensor) -> Tensor:
+    """Return the largest difference of each row, (M,); NaN, which other checks refuse by name, differs from nothing."""
+    same = (one == other) | one.isnan() | other.isnan()
+    return (one - other).abs().masked_fill(same, 0.0).amax(1)
 
 
 def _dependent(off: Tensor) -> InputError:
-    worst = off.nan_to_num(torch.inf).max().item()
+    worst = off.max().item()
     return InputError(
         f"the network's answers depend on the other images of the batch (logits differ by {worst:.2g}): "
         "let it treat every image alone, without statistics over the batch (batch norm in eval mode)."

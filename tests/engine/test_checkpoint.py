@@ -22,7 +22,7 @@ from tests.support.networks import CPU, toy
 N = 10
 TARGET = torch.arange(N) % 6
 MASK = torch.rand(N, 1, 8, 8, generator=torch.Generator().manual_seed(3)) < 0.7
-SHORT = {"opening": 2, "survey": 2, "deep": 3, "targets": 2, "lanes": 2}
+SHORT = {"opening": 2, "survey": 2, "hop": 3, "targets": 2}
 CASES = {
     # attack, steps, restarts, parameters, options, a checkpoint every so many steps
     "cascade": ("cascade", 15, 1, SHORT, {}, 4),
