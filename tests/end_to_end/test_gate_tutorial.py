@@ -51,7 +51,7 @@ def test_the_tutorial_runs_as_written_and_ends_in_a_failing_pull_request(cli, tm
                     failures += 1
                     assert said.out.count("::error title=robench check%3A data/mine::") == 1
                     assert "### FAILED: 8 of 8 cells" in summary.read_text()
-                    assert int(ET.parse("robench.xml").getroot().get("failures")) == 7
+                    assert int(ET.parse("robench.xml").getroot().get("failures")) == 8
     assert failures == 1
     assert int(ET.parse("robench.xml").getroot().get("failures")) == 0
 

@@ -85,7 +85,7 @@ def test_the_tutorial_of_the_gate_runs_in_a_shell(installed, tmp_path):
     text = (data_root() / "docs" / "gate.md").read_text(encoding="utf-8")
     run, written = execute(text, tmp_path, installed)
     assert run >= 7
-    assert "FAILED: 7 of 7 cells" in written
+    assert "FAILED: 8 of 8 cells" in written
     assert "exit code 1" in written
 
 
