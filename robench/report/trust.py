@@ -225,7 +225,7 @@ def _aims(record: Record) -> bool:
     params = _params(record)
     return (
         bool(record.header.target)
-        or record.header.attack.algorithm == "cascade"
+        or record.header.attack.algorithm in {"cascade", "hopping"}
         or params.get("objective") == "dlr_targeted"
         or bool(params.get("targeted"))
         or not AIMED.isdisjoint(_parts(record))

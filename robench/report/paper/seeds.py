@@ -15,7 +15,7 @@ BASES = ("pgdat", "alp", "trades")
 MAIN = tuple(name for base in BASES for name in (base, f"{base}_he"))
 SEEDS = (0, 1, 2)
 RAW = "pgd-20"
-ATTACKS = (RAW, "cw-linf-20", "pgd-100", "scaled-pgd-100", "adaptive-pgd-100", "cascade")
+ATTACKS = (RAW, "cw-linf-20", "pgd-100", "scaled-pgd-100", "adaptive-pgd-100", "cascade-1")
 MAKE = "To fill the empty cells: `robench reproduce seeds`."
 
 
