@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from robench.access.microbatches import MicroBatcher
-from robench.access.neighbours import ALONE, KEPT, TRIALS, among_strangers, check_companions, check_service, check_sizes
+from robench.access.neighbours import (
+    ALONE,
+    DIM_TRIALS,
+    KEPT,
+    TRIALS,
+    among_strangers,
+    check_companions,
+    check_service,
+    check_sizes,
+)
 from robench.classifiers.frozen import FrozenNetwork
 from robench.classifiers.outputs import check_clean, check_repeatable, is_masked, largest
 from robench.classifiers.service import Service
@@ -132,11 +141,11 @@ class Judge:
             if not out_of_memory(error):
                 raise
         # If memory ran out, the parts that fitted are compared; the larger ones would not fit in the attacks, either.
-        self.forwards += sum(len(each) for each in alone) + (TRIALS * len(KEPT) if among else 0)
+        self.forwards += sum(len(each) for each in alone) + ((TRIALS + DIM_TRIALS) * len(KEPT) if among else 0)
         pairs = [(logits[part], answer) for part, answer in zip(parts, alone, strict=False)]
         if among:
             check_companions(*among, exact=exact)
-            pairs.append((logits[torch.arange(len(KEPT)) % len(few)], among[0]))
+            pairs.append((logits[torch.arange(len(KEPT)) % len(few)], among[0][: len(KEPT)]))
         check_sizes(pairs)
         self.place_of_logits = self.network.place_of_logits(x[:1])
         self.forwards += 1

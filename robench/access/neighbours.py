@@ -16,7 +16,7 @@ KEPT = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 
 In the other trials, the image is replaced. No two places keep theirs in the same trials, so every other place is
 replaced in one of a place's trials."""
-TRIALS = 4
+TRIALS, DIM_TRIALS = 4, 3
 ROUNDINGS = 4 * torch.finfo(torch.float32).eps
 """Allowed difference if the size of the batch and the place in it are the same, relative to the largest logit.
 
@@ -46,11 +46,11 @@ def strangers(x: Tensor) -> Tensor:
     return torch.stack([1.0 - x, 0.5 * x.flip(3), noise, halves])
 
 
-def among_strangers(ask: Ask, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logits of six images in two batches that differ in the other images, each (6, K).
+def among_strangers(ask: Ask, x: Tensor) -> tuple[Tensor, ...]:
+    """Return the logits of six images, as they are and dim, in two batches that differ in the others, each (12, K).
 
     Args:
-        ask: the network; it is asked for four batches of six images.
+        ask: the network; it is asked for seven batches of six images.
         x: the images (N, C, H, W); with fewer than six, they are repeated.
     """
     x = x[torch.arange(len(KEPT)) % len(x)]
@@ -59,7 +59,18 @@ def among_strangers(ask: Ask, x: Tensor) -> tuple[Tensor, Tensor]:
         batches[list(trials), place] = x[place]
     answers = torch.stack([ask(batch) for batch in batches])
     first, second = (torch.stack([answers[trials[at], p] for p, trials in enumerate(KEPT)]) for at in (0, 1))
-    return first, second
+    return tuple(torch.cat(pair) for pair in zip((first, second), _dim(ask, x), strict=True))
+
+
+def _dim(ask: Ask, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits of six images of low contrast beside such images, and beside black and white ones, each (6, K).
+
+    A network that divides by the largest value of the batch is not seen if every batch holds black and white.
+    """
+    dim, half = 0.5 * x + 0.25, len(x) // 2
+    stark = strangers(x)[3]
+    first, second = torch.cat([dim[:half], stark[half:]]), torch.cat([stark[:half], dim[half:]])
+    return ask(dim), torch.cat([ask(first)[:half], ask(second)[half:]])
 
 
 def check_companions(first: Tensor, second: Tensor, *, exact: bool) -> None:

@@ -11,10 +11,10 @@ from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
 from robench.algorithms.square import HALVINGS, PROPOSALS, STARTS
 from robench.numerics.ball import TINY, per_example
-from robench.specs import Access, Norm
+from robench.specs import FEW, Access, Norm
 
-FEW, PASSES = 32, 140
-"""If no more than `FEW` examples are evaluated, the control takes at most `PASSES` passes for all of them together."""
+PASSES = 140
+"""Largest number of passes for all examples together if no more than `FEW` are evaluated."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -171,4 +171,6 @@ def targets(network: FrozenNetwork, target: str, examples: Evaluated, points: Se
         judge = Judge(network, MicroBatcher.auto(CPU))
         judge.clean(examples.x, examples.y, torch.from_numpy(examples.ids), least_likely=True)
         return judge.least_likely
-    return torch.tensor([int(target) if target.isdigit() else point.predicted for point in points])
+    given, y = torch.tensor([int(target) if target.isdigit() else point.predicted for point in points]), examples.y
+    # No example is turned into its label: such a point gets another class, which it does not reach.
+    return torch.where(given == y, torch.where(y > 0, y - 1, 1), given)

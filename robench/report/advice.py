@@ -13,6 +13,11 @@ CANNOT_AIM = {"autoattack", "feature", "rays", "transfer"}
 CANNOT_MASK = {"autoattack"}
 """Algorithms that no finding advises if there is a mask (`Algorithm.can_mask`, which needs torch)."""
 
+LINF_ONLY = {"rays"}
+"""Algorithms that no finding advises in other norms (`Algorithm.norms`, which needs torch)."""
+NEEDS_CLASSES = {"autoattack"}
+"""Algorithms that no finding advises for two classes (`Algorithm.min_classes`, which needs torch)."""
+
 
 def left_to_run(
     wanted: Sequence[str], records: Sequence[Record], elsewhere: Collection[str] = (), *, infinite: bool = False
@@ -32,6 +37,9 @@ def left_to_run(
     shown = max(record.header.diagnostics.get("shown", 0.0) for record in records)
     unfit = CANNOT_AIM if any(record.header.target for record in records) else set()
     unfit = unfit | (CANNOT_MASK if any(record.header.mask for record in records) else set())
+    unfit = unfit | (set() if records[0].header.threat.norm == "linf" else LINF_ONLY)
+    two = any(record.header.diagnostics.get("two-classes", 0.0) for record in records)
+    unfit = unfit | (NEEDS_CLASSES if two else set())
 
     def is_left(name: str) -> bool:
         spec = find_attack(name)

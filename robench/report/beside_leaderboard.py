@@ -2,6 +2,7 @@
 
 from robench.paths import results_folders
 from robench.report.groups import groups
+from robench.report.selection import CurrentCatalogue
 from robench.report.worst_case import worst_case
 from robench.specs import is_registered
 from robench.store import Record, read_file
@@ -21,10 +22,11 @@ def leaderboard_says(record: Record) -> str:
     key = record.comparison_key._replace(seed=0)
     name = f"{header.model.rpartition('/')[2]}.jsonl"
     paths = [path for folder in results_folders() if (path := folder / header.dataset / name).is_file()]
+    catalogue = CurrentCatalogue()
     alike = [
         each
         for path in paths
-        for each in read_file(path)
+        for each in map(catalogue.renamed, read_file(path))
         if each.network == record.network and each.comparison_key._replace(seed=0) == key
     ]
     found = [mine for group in groups(alike, [header.model]) for mine in group.defenses.values()]

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from robench.errors import IncompleteError, InputError
 from robench.report.paper.source import DERIVED
-from robench.report.selection import defense, in_order, latest_per_key, of_current_weights, record_key
+from robench.report.selection import CurrentCatalogue, defense, in_order, latest_per_key, of_current_weights, record_key
 from robench.report.sweeps import sweeps
 from robench.specs import COUNTED, digest, is_registered
 from robench.store import ComparisonKey, Record, Store, read_file, write_file
@@ -148,8 +148,10 @@ def republish(path: Path, fresh: Sequence[Record]) -> Changes:
 
 
 def _merge(path: Path, fresh: Sequence[Record]) -> Changes:
-    head = fresh[0].header
-    every = list(read_file(path)) if path.is_file() else []
+    head, catalogue = fresh[0].header, CurrentCatalogue()
+    # A former attack whose name was given to another one keeps its line, under the name that it has now.
+    every = [catalogue.renamed(record) for record in read_file(path)] if path.is_file() else []
+    fresh = [catalogue.renamed(record) for record in fresh]
     mine = [record for record in every if defense(record.header.model) == defense(head.model)]
     before = [record for record in mine if record.network == fresh[0].network]
     merged = {_key(record): record for record in before}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robench.paths import results_folders
-from robench.specs import NORMS, battery_attacks, card_digests, catalogue_order, find_attack, list_attacks
+from robench.specs import CONTROL, FEW, NORMS, battery_attacks, card_digests, catalogue_order, find_attack, list_attacks
 from robench.store import Record, Store, read_published
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ class CurrentCatalogue:
         """Return whether a record's attack is as it is declared now: its stanza and the networks of its substitutes."""
         attack = record.header.attack
         if attack.name in self.attacks:
-            return attack.identity() == self.attacks[attack.name]
+            declared = self.attacks[attack.name]
+            short = attack.algorithm == CONTROL and record.header.n <= FEW and attack.steps < declared["steps"]
+            return attack.identity() == ({**declared, "steps": attack.steps} if short else declared)
         params = record.header.identity["attack"]["params"]
         crafted = zip(params.get("substitutes", ()), params.get("networks", ()), strict=False)
         return all(self.networks.get(name, network) == network for name, network in crafted)

@@ -1,6 +1,6 @@
 """Declared things: threat models, cards, attacks, batteries. Never imports torch."""
 
-from robench.specs.attack import CONTROL, COUNTED, Access, AttackSpec, Battery
+from robench.specs.attack import CONTROL, COUNTED, FEW, Access, AttackSpec, Battery
 from robench.specs.base import canonical, digest, file_sha256, fraction
 from robench.specs.card import (
     CARD,
@@ -39,6 +39,7 @@ __all__ = [
     "CONTROL",
     "COUNTED",
     "EMBEDDED",
+    "FEW",
     "LEVELS",
     "NORMS",
     "ORDERS",

@@ -15,6 +15,8 @@ COUNTED: tuple[Access, ...] = ("score", "decision")
 
 CONTROL = "control"
 """Algorithm of the black-box control, which batteries of gradient attacks got after records of them were published."""
+FEW = 32
+"""Largest number of examples for which the control is shortened."""
 
 
 class AttackSpec(Declared):

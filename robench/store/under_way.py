@@ -36,8 +36,11 @@ class UnderWay:
             InputError: the disk is full, or the folder cannot be written.
         """
         text = json.dumps({**facts, "hash": self.hash}, sort_keys=True)
-        with atomic_path(self.path) as temporary:
-            save_file(dict(arrays), temporary, metadata={FACTS: text, SEAL: _seal(text, arrays)})
+        try:
+            with atomic_path(self.path) as temporary:
+                save_file(dict(arrays), temporary, metadata={FACTS: text, SEAL: _seal(text, arrays)})
+        except SafetensorError as error:  # what it raises if the disk is full
+            raise InputError(f"checkpoint '{self.path}' cannot be written ({error})") from error
 
     def read(self) -> tuple[dict[str, Column], dict[str, Any]] | None:
         """Return the arrays and the facts; None if there is no file.

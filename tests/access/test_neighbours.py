@@ -178,3 +178,28 @@ def test_a_random_service_is_called_random():
     service = robench.Service(lambda images: torch.rand(len(images), 4), "toy")
     with pytest.raises(InputError, match="differently twice"):
         robench.evaluate(service, X, Y, attacks=["square"], eps=0.1, max_queries=10)
+
+
+class Scaled(nn.Module):
+    """A network whose input is scaled by extremes of the batch."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.network = kind, load_model("pgdat")
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "largest value":
+            x = x / x.amax()
+        elif self.kind == "range":
+            x = (x - x.amin()) / (x.amax() - x.amin())
+        else:
+            scale = x.abs().amax() / 7
+            x = (x / scale).round() * scale
+        answer: Tensor = self.network(x)
+        return answer
+
+
+@pytest.mark.parametrize("kind", ["largest value", "range", "rounding to its range"])
+def test_an_input_scaled_by_extremes_of_the_batch_is_refused(kind, digits):
+    with pytest.raises(InputError, match=SAID):
+        clean(Scaled(kind), digits.x[:12])

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import robench
-from robench.algorithms.control import FEW, PASSES
+from robench.algorithms.control import PASSES
 from robench.classifiers import load_model
-from robench.specs import battery_attacks, find_attack
+from robench.specs import FEW, battery_attacks, find_attack
 
 CONTROL = find_attack("control")
 

@@ -143,7 +143,8 @@ class VerdictSource:
         found: dict[str, dict[str, Record]] = {}
         for folder in results_folders(self.results):
             for path in sorted((folder / self.dataset / DERIVED).glob("[!.]*.jsonl")):
-                mine = [record for record in read_file(path) if self._usual in (None, record.comparison_key)]
+                every = map(self._catalogue.renamed, read_file(path))
+                mine = [record for record in every if self._usual in (None, record.comparison_key)]
                 if mine:
                     found[path.stem] = {record.header.attack.name: record for record in mine}
         return found
