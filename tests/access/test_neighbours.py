@@ -139,7 +139,7 @@ def test_rounding_is_no_dependence(kind, n, digits):
     network = HONEST[kind]()
     x = torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(2)) if isinstance(network, Toy) else digits.x[:n]
     judge = clean(network, x)
-    assert judge.forwards <= 2 * n + 32  # the question, its repetition, and the checks
+    assert judge.forwards <= 2 * n + 50  # the question, its repetition, and the checks
 
 
 def test_the_sentence_names_the_mend():
