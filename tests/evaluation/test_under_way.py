@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from safetensors import SafetensorError
 
 from robench.algorithms.mim import MIM
 from robench.engine import saving
@@ -120,3 +121,15 @@ def test_a_damaged_checkpoint_costs_a_notice(undisturbed, monkeypatch, tmp_path)
 
 def test_the_default_pace_is_twenty_seconds():
     assert saving.PACE == saving.SPARING == 20.0
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_attack(undisturbed, monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device")
+
+    always(monkeypatch)
+    monkeypatch.setattr("robench.store.under_way.save_file", full)
+    with pytest.warns(UserWarning, match="no checkpoint is made, the attack goes on"):
+        result = evaluate(Interrupted(), results=tmp_path, **OPTIONS).results[0]
+    assert (result.record.robust == undisturbed[0].record.robust).all()
+    assert not list(tmp_path.rglob("*.safetensors"))

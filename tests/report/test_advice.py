@@ -78,3 +78,11 @@ def test_attacks_of_one_evaluation_do_not_advise_each_other(digits):
     )
     ran = {"fgsm", "pgd-2", "cw-linf-20"}
     assert not any(ran.intersection(row["trust"]["next"]) for row in report.rows())
+
+
+def test_no_attack_is_advised_that_cannot_run(base):
+    two = {"false-gradients": 1.0, "two-classes": 1.0}
+    assert verdict(base, ["cascade", "square"], {"false-gradients": 1.0}).next == ("autoattack",)
+    assert verdict(base, ["cascade", "square"], two).next == ("rays",)
+    everything = evaluate(attacks=["pgd-1"], norm="l2").results[0].record
+    assert verdict(everything, ["cascade", "square"], two).next == ()

@@ -2,10 +2,15 @@
 
 import pytest
 
+import robench
 from robench.algorithms.square import Square
+from robench.classifiers import load_model
+from robench.paths import data_root
 from robench.report import base_name, load, select
-from robench.report.publish import publish
-from robench.store import read_file
+from robench.report.publish import publish, publish_records
+from robench.report.selection import CurrentCatalogue
+from robench.specs import find_attack
+from robench.store import Record, read_file, write_file
 
 SMALL = ("eval", "--model", "pgdat", "--limit", 20)
 
@@ -53,3 +58,27 @@ def test_budgets_and_substitutes_belong_to_their_batteries(cli, tmp_path):
 )
 def test_declared_names(name, declared):
     assert base_name(name) == declared
+
+
+def test_publishing_keeps_a_former_attack_whose_name_was_given_to_another(tmp_path):
+    """A file from before the second cascade gets the new record beside the old one, which has a new name."""
+    path = tmp_path / "digits" / "pgdat.jsonl"
+    path.parent.mkdir()
+    committed = [each for each in read_file(data_root() / "results" / "digits" / "pgdat.jsonl") if not each.header.seed]
+    former, now = (
+        next(each for each in committed if each.header.attack.name == name) for name in ("cascade-1", "cascade")
+    )
+    older = former.header.attack.model_copy(update={"name": "cascade"})
+    header = former.header.model_copy(update={"attack": older})
+    write_file(path, [Record(header, former.clean, former.robust, former.step)])
+    for _ in range(2):
+        publish_records(tmp_path, [now])
+        found = {each.header.attack.name: each.header.hash for each in read_file(path)}
+        assert found == {"cascade-1": former.header.hash, "cascade": now.header.hash}
+
+
+def test_the_short_control_of_a_few_examples_is_the_declared_one(digits):
+    model = load_model("standard")
+    (result,) = robench.evaluate(model, digits.x[:10], digits.y[:10], attacks=["control"], eps="0.01").results
+    assert result.record.header.attack.steps < find_attack("control").steps
+    assert result.record in CurrentCatalogue()
