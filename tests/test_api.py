@@ -47,7 +47,7 @@ def test_a_table_for_a_notebook():
 def test_main_tables_can_be_narrowed():
     table = robench.table("robustness", models=["pgdat"], battery="fast", results=RESULTS)
     assert list(table.rows) == ["digits/pgdat"]
-    assert table.columns[-1] == "cascade"
+    assert table.columns[-2:] == ["cascade", "control"]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_two_defenses_by_name_are_counted_as_by_hand(cli):
         assert (int(row["only A"]), int(row["only B"])) == (only_a, only_b)
         assert float(row["difference"]) == pytest.approx(100 * (only_b - only_a) / 540, abs=0.005)
         assert float(row["p"]) == pytest.approx(binomtest(only_a, only_a + only_b).pvalue, abs=0.0005)
-    quick = ("fgsm", "pgd-20", "mim-20", "scaled-pgd-20", "adaptive-pgd-20")
+    quick = ("fgsm", "pgd-20", "mim-20", "scaled-pgd-20", "adaptive-pgd-20", "control")
     assert list(found) == ["worst case", "clean", *quick]
     worst = sum(all(sides[0][name].robust[i] for name in quick) for i in range(540))
     assert float(found["worst case"]["A %"]) == pytest.approx(100 * worst / 540, abs=0.005)

@@ -29,8 +29,9 @@ def defenses():
     return [f"digits/{path.stem}" for path in sorted((data_root() / "results" / "digits").glob("*.jsonl"))]
 
 
-@pytest.mark.parametrize("name", defenses())
+@pytest.mark.parametrize("name", [name for name in defenses() if name != "digits/standard"])
 def test_the_passes_of_a_battery_are_foretold_from_other_defenses(published, name):
+    """But for standard training: the history of the others knows no network that every attack breaks at once."""
     records = {record.header.attack.name: record for record in select(published).defenses[name]}
     speed_probe, history = records["pgd-20"], CostHistory(published, without=name)
     correct, survivors = speed_probe.clean.sum(), speed_probe.robust_accuracy / speed_probe.clean_accuracy

@@ -102,7 +102,7 @@ def test_curves_against_steps_are_what_fewer_steps_leave(made, selection):
 def test_curves_against_queries_are_those_of_the_table(made, selection):
     records = {record.header.attack.name: record for record in selection.defenses["digits/pgdat_he"]}
     curves = of(made, "digits/pgdat_he")["curves"]["queries"]
-    assert {curve["attack"] for curve in curves} == {"square", "nes-80", "spsa-80", "zoo", "rays"}
+    assert {curve["attack"] for curve in curves} == {"square", "nes-80", "spsa-80", "zoo", "rays", "control"}
     for curve in curves:
         for asked in (1, 10, 99, 1000, 5000):
             expected = accuracy_after(records[curve["attack"]], asked)
