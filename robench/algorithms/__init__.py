@@ -22,7 +22,9 @@ __all__ = [
     "take",
 ]
 
-REGISTRY: Registry[type[Algorithm[Any]]] = Registry("algorithm", __name__, "ALGORITHM", shared=("base", "gradient"))
+REGISTRY: Registry[type[Algorithm[Any]]] = Registry(
+    "algorithm", __name__, "ALGORITHM", shared=("base", "gradient", "targeting")
+)
 
 
 def list_algorithms() -> list[str]:

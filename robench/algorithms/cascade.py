@@ -12,9 +12,10 @@ from torch import Tensor, where
 
 from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
+from robench.algorithms.targeting import most_promising, untried
 from robench.numerics.ball import per_example
 from robench.numerics.goal import Goal
-from robench.numerics.losses import Objective, label_logit, rivals
+from robench.numerics.losses import Objective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Cascade(Algorithm[PairState]):
 
     def init(self, task: Task) -> PairState:
         """Start from the clean point and its gaps."""
-        gap = _gaps(task.oracle.logits(task.x), task.goal)
+        gap = task.goal.gaps(task.oracle.logits(task.x))
         lanes = task.x[:, None].repeat_interleave(self.lanes, 1)
         target = task.y[:, None].repeat_interleave(self.lanes, 1)
         active = torch.ones_like(task.y, dtype=torch.bool)
@@ -145,7 +146,9 @@ class Cascade(Algorithm[PairState]):
             lanes[:, lane] = pairs.x if from_best else task.random_point(t, f"start {lane}")
             if run.kind != "opening":
                 discount = 0.0 if from_best else self.discount
-                target[:, lane] = _most_promising(pairs.gap, tries, discount, fresh=run.kind == "survey")
+                target[:, lane] = (
+                    untried(pairs.gap, tries) if run.kind == "survey" else most_promising(pairs.gap, tries, discount)
+                )
                 tries = tries.scatter_add(1, target[:, lane, None], torch.ones_like(tries))
         return replace(pairs, lanes=lanes, target=target, tries=tries)
 
@@ -178,25 +181,11 @@ def _is_last_of_deep(lane: int, run: Run) -> bool:
     return run.kind == "deep" and lane == run.lanes - 1
 
 
-def _gaps(logits: Tensor, goal: Goal) -> Tensor:
-    """Return the gap of each class to the label, (A, K); with targets, only the target's to its strongest rival."""
-    if goal.target is None:
-        return rivals(logits, goal.y) - label_logit(logits, goal.y)[:, None]
-    return torch.full_like(logits, float("-inf")).scatter(1, goal.target[:, None], -goal.margin(logits)[:, None])
-
-
-def _most_promising(gap: Tensor, tries: Tensor, discount: float, *, fresh: bool) -> Tensor:
-    """Return the class with the largest gap (A,), among classes never tried if `fresh`, else among classes tried."""
-    # Gaps are negative while an example is not broken, so the discount makes them worse.
-    score = gap if fresh else gap * (1 + discount * (tries - 1))
-    return score.masked_fill((tries > 0) if fresh else (tries == 0), float("-inf")).argmax(1)
-
-
 def _remember(pairs: PairState, x: Tensor, logits: Tensor, goal: Goal) -> PairState:
     """Keep the largest gap of each class over all parallel runs, and the point with the largest gap of all."""
     n = len(goal.y)
     rows, lanes = torch.arange(n, device=x.device), len(x) // n
-    gap = _gaps(logits, goal.take(rows.repeat_interleave(lanes))).unflatten(0, (-1, lanes))
+    gap = goal.take(rows.repeat_interleave(lanes)).gaps(logits).unflatten(0, (-1, lanes))
     value, lane = gap.amax(2).max(dim=1)
     x = x.unflatten(0, (-1, lanes))[rows, lane]
     better = per_example(value > pairs.gap.amax(1), x)

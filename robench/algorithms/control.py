@@ -9,7 +9,7 @@ from torch import Tensor, where
 
 from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
-from robench.algorithms.square import HALVINGS, PROPOSALS, STARTS
+from robench.algorithms.square import PROPOSALS, STARTS, covered
 from robench.numerics.ball import TINY, per_example
 from robench.specs import FEW, Access, Norm
 
@@ -92,7 +92,7 @@ class Control(Algorithm[ControlSearch]):
 
     def _query(self, state: ControlSearch, t: int, rows: Tensor, task: Task) -> ControlSearch:
         """Query Square's start (t = 0), or its next proposal."""
-        norm, share = task.ball.norm, self.share * 0.5 ** sum(t > after for after in HALVINGS)
+        norm, share = task.ball.norm, covered(self.share, t)
         x = task.ball.project(STARTS[norm](task) if t == 0 else PROPOSALS[norm](state.x, share, t, task, spare=0))
         found = task.goal.margin(task.oracle.logits(x, rows, candidate=True))
         better = found < state.margin

@@ -12,9 +12,10 @@ from torch import Tensor, where
 
 from robench.access.oracle import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
+from robench.algorithms.targeting import most_promising, untried
 from robench.numerics.ball import TINY, per_example
 from robench.numerics.goal import Goal
-from robench.numerics.losses import Objective, label_logit, rivals
+from robench.numerics.losses import Objective
 
 Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 """Sizes that are taken in turn."""
@@ -115,7 +116,7 @@ class Hopping(Algorithm[Search]):
 
     def init(self, task: Task) -> Search:
         """Start from the clean point and its gaps."""
-        gap = _gaps(task.oracle.logits(task.x), task.goal)
+        gap = task.goal.gaps(task.oracle.logits(task.x))
         active = torch.ones_like(task.y, dtype=torch.bool)
         return Search(task.x, task.x, task.y, gap, gap, torch.zeros_like(gap), gap.amax(1), active)
 
@@ -134,7 +135,7 @@ class Hopping(Algorithm[Search]):
         if run.i == run.before == 0 and run.kind == "survey" and self._chooses(classes):
             search = replace(search, lead=_leads(search.gap, self._candidates(classes), part))
         if run.i == 0:
-            search = self._begin(search, run, t, part)
+            search = self._begin(search, run, t, part, classes)
         return put(whole, rows, self._climb(search, run, rows, part))
 
     def _run(self, t: int, classes: int) -> Run:
@@ -155,7 +156,7 @@ class Hopping(Algorithm[Search]):
         """Return the number of classes from which the survey's are chosen."""
         return min(2 * self.targets, classes - 1)
 
-    def _begin(self, search: Search, run: Run, t: int, task: Task) -> Search:
+    def _begin(self, search: Search, run: Run, t: int, task: Task, classes: int) -> Search:
         """Choose target and start of each run."""
         if run.kind == "opening":
             return search
@@ -163,11 +164,9 @@ class Hopping(Algorithm[Search]):
         if run.kind == "hop":
             shakes = self.shakes_l2 if task.ball.norm == "l2" else self.shakes
             start = task.ball.project(search.x + shakes[run.before % len(shakes)] * (start - task.x))
-        if run.kind == "survey":
-            lead = search.lead if self._chooses(search.gap.shape[1]) and task.target_class is None else search.gap
-            target = lead.masked_fill(search.tries > 0, float("-inf")).argmax(1)
+            target = most_promising(search.gap, search.tries, self.discount)
         else:
-            target = _most_promising(search.gap, search.tries, self.discount)
+            target = untried(search.lead if self._chooses(classes) else search.gap, search.tries)
         tries = search.tries.scatter_add(1, target[:, None], torch.ones_like(search.tries))
         return replace(search, iterate=start, target=target, tries=tries)
 
@@ -184,13 +183,6 @@ class Hopping(Algorithm[Search]):
         return _remember(search, x, task.oracle.logits(x, rows, candidate=True), task.goal)
 
 
-def _gaps(logits: Tensor, goal: Goal) -> Tensor:
-    """Return the gap of each class to the label, (A, K); with targets, only the target's to its strongest rival."""
-    if goal.target is None:
-        return rivals(logits, goal.y) - label_logit(logits, goal.y)[:, None]
-    return torch.full_like(logits, float("-inf")).scatter(1, goal.target[:, None], -goal.margin(logits)[:, None])
-
-
 def _leads(gap: Tensor, candidates: int, task: Task) -> Tensor:
     """Return the clean gap over its gradient's dual norm, (A, K), for the classes of largest gap; the rest is low."""
     classes = gap.topk(candidates).indices
@@ -200,15 +192,9 @@ def _leads(gap: Tensor, candidates: int, task: Task) -> Tensor:
     return lowest.scatter(1, classes, slopes.logit_gaps / speed.clamp_min(TINY))
 
 
-def _most_promising(gap: Tensor, tries: Tensor, discount: float) -> Tensor:
-    """Return the class with the largest gap among classes tried before, (A,), each new try making it worse."""
-    # Gaps are negative while an example is not broken, so the discount makes them worse.
-    return (gap * (1 + discount * (tries - 1))).masked_fill(tries == 0, float("-inf")).argmax(1)
-
-
 def _remember(search: Search, x: Tensor, logits: Tensor, goal: Goal) -> Search:
     """Keep the largest gap of each class, and the point with the largest gap of all."""
-    gap = _gaps(logits, goal)
+    gap = goal.gaps(logits)
     better = per_example(gap.amax(1) > search.gap.amax(1), x)
     return replace(search, x=where(better, x, search.x), gap=search.gap.maximum(gap))
 

@@ -63,12 +63,13 @@ class Square(Algorithm[SquareSearch]):
         found = task.goal.margin(task.oracle.logits(state.x, candidate=True))
         better = found < state.margin
         best = where(per_example(better, task.x), state.x, state.best)
-        x = PROPOSALS[task.ball.norm](best, self._covered(t + 1), t + 1, task, spare=int(self.inner))
+        x = PROPOSALS[task.ball.norm](best, covered(self.share, t + 1), t + 1, task, spare=int(self.inner))
         return SquareSearch(x, best=best, margin=where(better, found, state.margin))
 
-    def _covered(self, query: int) -> float:
-        """Return the share of pixels that the square of a query covers."""
-        return self.share * 0.5 ** sum(query > after for after in HALVINGS)
+
+def covered(share: float, query: int) -> float:
+    """Return the share of pixels that the square of a query covers, for the share of the first square."""
+    return share * 0.5 ** sum(query > after for after in HALVINGS)
 
 
 def _signs(uniform: Tensor) -> Tensor:

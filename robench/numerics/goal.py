@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from robench.numerics.losses import margin
+from robench.numerics.losses import label_logit, margin, rivals
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ class Goal:
         both are the same.
         """
         return margin(logits, self.y) if self.target is None else -margin(logits, self.target)
+
+    def gaps(self, logits: Tensor) -> Tensor:
+        """Return the gap Z_k - Z_y of each class to the label, (N, K), minus infinity for the label.
+
+        With targets t, all but the target's gap, Z_t - max_{i != t} Z_i, are minus infinity.
+        """
+        if self.target is None:
+            return rivals(logits, self.y) - label_logit(logits, self.y)[:, None]
+        lowest = torch.full_like(logits, float("-inf"))
+        return lowest.scatter(1, self.target[:, None], -self.margin(logits)[:, None])
 
     def take(self, rows: Tensor) -> "Goal":
         """Return the goal on some of the examples; an example may be taken several times."""

@@ -10,7 +10,7 @@ from tests.support.marks import slow
 from tests.support.networks import CPU
 from tests.support.runs import attack
 
-LONG = {"cascade": 60, "antithetic": 6, "square": 60, "zoo": 110, "rays": 60}
+LONG = {"cascade": 60, "hopping": 100, "antithetic": 6, "square": 60, "zoo": 110, "rays": 60}
 SHORT = (1, 2, 3, 5, 10, 11, 18, 31, 45, 57, 100, 199)
 
 
