@@ -8,13 +8,14 @@ from torch import Tensor
 from robench.access.microbatches import MicroBatcher
 from robench.access.neighbours import (
     ALONE,
-    DIM_TRIALS,
     KEPT,
     TRIALS,
     among_strangers,
     check_companions,
     check_service,
     check_sizes,
+    dim_among_strangers,
+    six,
 )
 from robench.classifiers.frozen import FrozenNetwork
 from robench.classifiers.outputs import check_clean, check_repeatable, is_masked, largest
@@ -126,12 +127,12 @@ class Judge:
         """
         parts = [slice(*ends) for ends in ALONE if ends[1] <= len(x)]
         alone: list[Tensor] = []
-        among: tuple[Tensor, ...] = ()
-        few = x[: len(KEPT)]
+        among: list[tuple[Tensor, Tensor]] = []
+        few = six(x)
         try:
             for part in parts:
                 alone.append(self.network.predict(x[part]))
-            among = among_strangers(self.network.predict, few)
+            among = [trial(self.network.predict, few) for trial in (among_strangers, dim_among_strangers)]
         except InputError as error:
             raise InputError(
                 f"the network takes {min(len(x), self.batcher.forward_size)} images at once, but not fewer: give it "
@@ -141,11 +142,11 @@ class Judge:
             if not out_of_memory(error):
                 raise
         # If memory ran out, the parts that fitted are compared; the larger ones would not fit in the attacks, either.
-        self.forwards += sum(len(each) for each in alone) + ((TRIALS + DIM_TRIALS) * len(KEPT) if among else 0)
+        self.forwards += sum(len(each) for each in alone) + (TRIALS * len(KEPT) if among else 0)
         pairs = [(logits[part], answer) for part, answer in zip(parts, alone, strict=False)]
-        if among:
-            check_companions(*among, exact=exact)
-            pairs.append((logits[torch.arange(len(KEPT)) % len(few)], among[0][: len(KEPT)]))
+        for companions in among:
+            check_companions(*companions, exact=exact)
+        pairs += [(six(logits), first) for first, _ in among[:1]]
         check_sizes(pairs)
         self.place_of_logits = self.network.place_of_logits(x[:1])
         self.forwards += 1

@@ -16,7 +16,8 @@ KEPT = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 
 In the other trials, the image is replaced. No two places keep theirs in the same trials, so every other place is
 replaced in one of a place's trials."""
-TRIALS, DIM_TRIALS = 4, 3
+TRIALS = 4 + 3
+"""Batches of six images that the network is asked for, with high and with low contrast."""
 ROUNDINGS = 4 * torch.finfo(torch.float32).eps
 """Allowed difference if the size of the batch and the place in it are the same, relative to the largest logit.
 
@@ -41,35 +42,47 @@ def strangers(x: Tensor) -> Tensor:
         Images (4, M, C, H, W).
     """
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(SEED)).to(x)
+    return torch.stack([1.0 - x, 0.5 * x.flip(3), noise, stark(x)])
+
+
+def stark(x: Tensor) -> Tensor:
+    """Return images like x (M, C, H, W) whose left half is white and whose right half is black."""
     halves = torch.zeros_like(x)
     halves[..., : x.shape[-1] // 2] = 1.0
-    return torch.stack([1.0 - x, 0.5 * x.flip(3), noise, halves])
+    return halves
 
 
-def among_strangers(ask: Ask, x: Tensor) -> tuple[Tensor, ...]:
-    """Return the logits of six images, as they are and dim, in two batches that differ in the others, each (12, K).
+def six(x: Images) -> Tensor:
+    """Return the first six images; fewer are repeated."""
+    return x[torch.arange(len(KEPT)) % len(x)]
+
+
+def among_strangers(ask: Ask, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits of six images in two batches that differ in the other images, each (6, K).
 
     Args:
-        ask: the network; it is asked for seven batches of six images.
-        x: the images (N, C, H, W); with fewer than six, they are repeated.
+        ask: the network; it is asked for four batches of six images.
+        x: the images (6, C, H, W).
     """
-    x = x[torch.arange(len(KEPT)) % len(x)]
     batches = strangers(x)
     for place, trials in enumerate(KEPT):
         batches[list(trials), place] = x[place]
     answers = torch.stack([ask(batch) for batch in batches])
     first, second = (torch.stack([answers[trials[at], p] for p, trials in enumerate(KEPT)]) for at in (0, 1))
-    return tuple(torch.cat(pair) for pair in zip((first, second), _dim(ask, x), strict=True))
+    return first, second
 
 
-def _dim(ask: Ask, x: Tensor) -> tuple[Tensor, Tensor]:
+def dim_among_strangers(ask: Ask, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits of six images of low contrast beside such images, and beside black and white ones, each (6, K).
 
     A network that divides by the largest value of the batch is not seen if every batch holds black and white.
+
+    Args:
+        ask: the network; it is asked for three batches of six images.
+        x: the images (6, C, H, W), with their contrast.
     """
-    dim, half = 0.5 * x + 0.25, len(x) // 2
-    stark = strangers(x)[3]
-    first, second = torch.cat([dim[:half], stark[half:]]), torch.cat([stark[:half], dim[half:]])
+    dim, strange, half = 0.5 * x + 0.25, stark(x), len(x) // 2
+    first, second = torch.cat([dim[:half], strange[half:]]), torch.cat([strange[:half], dim[half:]])
     return ask(dim), torch.cat([ask(first)[:half], ask(second)[half:]])
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from robench.numerics.stats import mcnemar_drop, wilson
+from robench.numerics.stats import at_least, mcnemar_drop, wilson
 from robench.store import Column
 
 ALPHA = 0.01
@@ -43,11 +43,9 @@ def _guesses(right: int, n: int, classes: int) -> bool:
 
     One-sided exact binomial test at `ALPHA` of the hypothesis that an answer is right with probability 1 / classes.
     """
-    from scipy.special import bdtrc
-
     if right * classes <= n:
         return True
-    return n >= FEW and bool(bdtrc(right - 1, n, 1.0 / classes) > ALPHA)
+    return n >= FEW and at_least(right, n, 1.0 / classes) > ALPHA
 
 
 def _gain_of_renaming(labels: Column, predicted: Column) -> float:

@@ -18,6 +18,7 @@ from robench.specs.catalog import (
     battery_attacks,
     find_attack,
     find_battery,
+    is_declared,
     list_attacks,
     list_batteries,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "find_battery",
     "find_card",
     "fraction",
+    "is_declared",
     "is_registered",
     "list_attacks",
     "list_batteries",

@@ -102,6 +102,11 @@ def find_attack(name: str) -> AttackSpec:
         raise unknown("attack", name, list_attacks()) from None
 
 
+def is_declared(attack: AttackSpec) -> bool:
+    """Return whether no other attack is declared under an attack's name now, but for the number of its steps."""
+    return attack.name not in _attacks() or find_attack(attack.name).family_identity() == attack.family_identity()
+
+
 def find_battery(name: str) -> Battery:
     """Find a battery by name.
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from robench.errors import InputError
 from robench.paths import atomic_path
-from robench.specs import AttackSpec, digest, find_attack, list_attacks
+from robench.specs import digest, is_declared
 from robench.store.arrow import as_arrow, as_column
 from robench.store.header import SCHEMA, SHORT, Header, Record, check_header
 from robench.store.rows import Column, Rows, ids_sha256
@@ -92,7 +92,7 @@ class Store:
         """Return the names of the attacks that have records like this one: only the attack differs."""
         kin = (other for _, other in self._headers(self._folder(header), notice))
         alike = (other.attack for other in kin if _but_attack(other) == _but_attack(header))
-        return sorted({attack.name for attack in alike if _is_current(attack)})
+        return sorted({attack.name for attack in alike if is_declared(attack)})
 
     def _headers(self, folder: Path, notice: Callable[[str], None]) -> Iterator[tuple[Path, Header]]:
         """Yield the headers in a folder.
@@ -115,11 +115,6 @@ class Store:
 
     def _folder(self, header: Header) -> Path:
         return self.raw / header.dataset / header.model.rpartition("/")[2]
-
-
-def _is_current(attack: AttackSpec) -> bool:
-    """Return whether no other attack is declared under the attack's name now, but for the number of its steps."""
-    return attack.name not in list_attacks() or find_attack(attack.name).family_identity() == attack.family_identity()
 
 
 def _but_attack(header: Header) -> dict[str, Any]:
