@@ -24,7 +24,7 @@ from robench.evaluation.published import Bench
 from robench.evaluation.request import EvaluationRequest, NetworkUnderTest, Settings
 from robench.evaluation.run import evaluate
 from robench.paths import data_root
-from robench.report.points_on_file import Lack, lacks
+from robench.report.points_on_file import Lack, lacks, offers, raw_headers
 from robench.specs import Card, digest, find_attack, find_card, is_registered, list_attacks
 from robench.store import Record, Store, read_file
 from robench.store.points import PointsKey, points_path
@@ -126,7 +126,7 @@ class Completion:
             evaluate(request, Store(self.scratch), Quiet())
         except RobenchError as error:
             LOG.info("%s seed %d: not run, %s", attack, seed, error)
-        return file_points(self.scratch, self.lack, self.bench)
+        return file_points(offers(raw_headers(self.scratch), self.lack), self.lack, self.bench)
 
     def _lack(self) -> Lack:
         return next(iter(lacks([self.path], [self.card.name], self.bench.ids)), Lack(self.path, self.card.name, 0, {}))

@@ -262,24 +262,24 @@ def publish(
 
 def _publish_points(folder: Path, models: list[str] | None, data_dir: Path | None) -> None:
     """Put points of raw records on file, and tell how many are missing; torch is loaded only to judge new points."""
-    from robench.report.points_on_file import lacks, offers, raw_ids
-    from robench.store import Store, read_header
+    from robench.report.points_on_file import lacks, offers, raw_headers, raw_ids
     from robench.store.points import points_path
 
-    stored = {(header.dataset, header.model) for header in map(read_header, Store(folder).paths())}
+    headers = raw_headers(folder)
+    stored = {(header.dataset, header.model) for header in headers.values()}
     chosen = {(dataset, name) for dataset, name in stored if models is None or name in models}
-    names, ids_of = sorted({name for _, name in chosen}), raw_ids(folder)
+    names, ids_of = sorted({name for _, name in chosen}), raw_ids(headers)
     files = sorted({folder / dataset / f"{name.rpartition('/')[2]}.jsonl" for dataset, name in chosen})
     files = [path for path in files if path.is_file()]
     found = lacks(files, names, ids_of)
-    if offering := [lack for lack in found if offers(folder, lack)]:
+    if offering := [(lack, offered) for lack in found if (offered := offers(headers, lack))]:
         from robench.evaluation.points import file_points
         from robench.evaluation.published import Bench
 
         bench = Bench(folder, data_dir)
-        for lack in offering:
+        for lack, offered in offering:
             try:
-                added = file_points(folder, lack, bench)
+                added = file_points(offered, lack, bench)
             except InputError as error:  # the records are published all the same
                 typer.echo(f"robench: no points of {lack.model} were put on file: {error}", err=True)
                 continue

@@ -1,5 +1,6 @@
 """Put points of raw records on file beside published records, each on the coarsest grid that the judge confirms."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,20 +8,20 @@ import numpy as np
 import torch
 
 from robench.evaluation.published import Bench, rule
-from robench.report.points_on_file import Lack, offers, on_file
+from robench.report.points_on_file import Lack, on_file
 from robench.report.publish import locked
 from robench.store import Header, Rows, read, read_file
 from robench.store.grid import EXACT, Point, grids
 from robench.store.points import Groups, PointsKey, points_path, write_points
 
 
-def file_points(raw: Path, lack: Lack, bench: Bench) -> int:
+def file_points(offered: Sequence[tuple[Path, PointsKey]], lack: Lack, bench: Bench) -> int:
     """Add the points that published records lack, from raw records; points on file stay. Return how many were added.
 
     Points of networks and balls that no published record has any more are removed.
 
     Args:
-        raw: the results folder of the raw records.
+        offered: raw records with such points, and what these are good for (`offers`).
         lack: the published records.
         bench: network and examples.
 
@@ -28,7 +29,7 @@ def file_points(raw: Path, lack: Lack, bench: Bench) -> int:
         InputError: network or clean images are not there, or a file is damaged.
     """
     found: dict[PointsKey, dict[int, Point]] = {}
-    for path, key in offers(raw, lack):
+    for path, key in offered:
         header, rows = read(path)
         taken = found.setdefault(key, {})
         wanted = lack.missing[key] - taken.keys()

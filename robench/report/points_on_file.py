@@ -1,6 +1,6 @@
 """The points that published records lack: examples that count as broken and have no point on file."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,11 +79,20 @@ def on_file(published: Path) -> Groups:
     return read_points_file(path) if path.is_file() else {}
 
 
-def raw_ids(results: Path) -> IdsOf:
-    """Return a function that knows the examples of all records of which a raw record has the same examples."""
+def raw_headers(results: Path) -> dict[Path, Header]:
+    """Read the header of every raw record."""
+    return {path: read_header(path) for path in Store(results).paths()}
+
+
+def raw_ids(headers: Mapping[Path, Header]) -> IdsOf:
+    """Return a function that knows the examples of all records of which a raw record has the same examples.
+
+    Args:
+        headers: headers of the raw records.
+    """
     known: dict[str, Path] = {}
-    for path in Store(results).paths():
-        known.setdefault(read_header(path).identity["data"]["ids"], path)
+    for path, header in headers.items():
+        known.setdefault(header.identity["data"]["ids"], path)
     held: dict[str, Column] = {}
 
     def ids_of(header: Header) -> Column | None:
@@ -95,11 +104,15 @@ def raw_ids(results: Path) -> IdsOf:
     return ids_of
 
 
-def offers(results: Path, lack: Lack) -> list[tuple[Path, PointsKey]]:
-    """Return the raw records with points for examples that lack one."""
+def offers(headers: Mapping[Path, Header], lack: Lack) -> list[tuple[Path, PointsKey]]:
+    """Return the raw records with points for examples that lack one.
+
+    Args:
+        headers: headers of the raw records.
+        lack: the points that published records lack.
+    """
     found = []
-    for path in Store(results).paths():
-        header = read_header(path)
+    for path, header in headers.items():
         if not header.has_adversarial or PointsKey.of(header) not in lack.missing:
             continue
         _, rows = read(path, ["id", "label", "clean_prediction", "robust"])
