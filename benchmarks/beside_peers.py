@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.peers.environments import CACHE, PEERS, ROOT, environment, missing
+from robench.paths import write_text
 
 if TYPE_CHECKING:
     from benchmarks.peers.scene import Scene
@@ -131,8 +132,7 @@ def main() -> None:
     options, text = arguments(), ""
     for text in measure(options, interpreters(options)):
         if options.out:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(text)
+            write_text(options.out, text)
     if not options.out:
         print(text)
 

@@ -24,6 +24,7 @@ import robench
 from benchmarks.peers.case import DIRECTIONS, Case
 from robench.data import find_dataset
 from robench.devices import device_name
+from robench.paths import write_text
 from robench.report import Table, markdown
 from robench.specs import ThreatModel, find_attack
 
@@ -167,8 +168,7 @@ def main() -> None:
         parts.append(f"Left out, not installed: {', '.join(absent)}; `pip install 'robench[peers]'` brings them.\n")
     print("\n".join(parts))
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text("\n".join(parts))
+        write_text(options.out, "\n".join(parts))
 
 
 if __name__ == "__main__":

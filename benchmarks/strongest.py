@@ -34,6 +34,7 @@ from robench.data import dataset_of
 from robench.devices import device_name
 from robench.evaluation.request import network_identity
 from robench.numerics.ball import Ball
+from robench.paths import write_text
 from robench.report import Table, markdown
 from robench.specs import battery_attacks, digest, find_card, list_models
 
@@ -203,8 +204,7 @@ def main() -> None:
         lines[name] = lines_of(name, peers, options.limit, options.data_dir, options.results)
         text = f"{markdown(accuracies(lines, peers))}\n{markdown(costs(lines, peers))}"
         if options.out:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(text)
+            write_text(options.out, text)
     if not options.out:
         print(text)
 

@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.peers.environments import CACHE, PEERS, ROOT, environment, missing
+from robench.paths import write_text
 
 DEFAULT_ENV = CACHE / "peers"
 
@@ -99,8 +100,7 @@ def main() -> int:
     for so_far in compare(options):
         report, within = so_far
         if options.out:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(report)
+            write_text(options.out, report)
     if not options.out:
         print(report)
     return 0 if within else 1
