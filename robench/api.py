@@ -75,6 +75,7 @@ def evaluate(
     device: str = "auto",
     precision: Precision = "fp32",
     search: Search = "fused",
+    draws: int | None = None,
     batch_size: int | None = None,
     chunk_size: int | None = None,
     max_queries: int | None = None,
@@ -119,6 +120,9 @@ def evaluate(
         precision: precision of the search; verdicts are always given in float32.
         search: form of the network that attacks run: "plain", "fused" (batch norm folded into the convolutions
             of robench's networks), or "compiled" by torch.compile. Verdicts are given on the original network.
+        draws: evaluate a random network, such as one with dropout or noise: every question of an attack takes the mean
+            of so many draws of its answers (expectation over transformation, Athalye et al. 2018). The judge draws 64
+            answers for each point; an example is broken if more than half are wrong. None: random networks are refused.
         batch_size: examples per micro-batch; found automatically by default, halved if memory runs out.
         chunk_size: examples that advance, and are stored, together; by default up to 1024, as their size allows.
         max_queries: largest number of queries per example, for attacks on scores or decisions.
@@ -145,7 +149,7 @@ def evaluate(
     threat = ThreatModel.parse(norm, eps)
     specs = battery_attacks(battery) if attacks is None else _specs(attacks)
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
-    settings = Settings(seed, precision, device, batch_size, chunk_size, save_adversarial, search)
+    settings = Settings(seed, precision, device, batch_size, chunk_size, save_adversarial, search, draws)
     require_engine(engine, ray_address, search)
     under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit)
     split = split if y is not None else _fitted(split, under_test, device)

@@ -17,12 +17,20 @@ from robench.access.neighbours import (
     dim_among_strangers,
     six,
 )
+from robench.access.stochastic import JUDGE_DRAWS, Draws, one_draw_of
 from robench.classifiers.frozen import FrozenNetwork
-from robench.classifiers.outputs import check_clean, check_repeatable, is_masked, largest
+from robench.classifiers.outputs import (
+    check_clean,
+    check_repeatable,
+    is_masked,
+    largest,
+    require_finite,
+    require_random,
+)
 from robench.classifiers.service import Service
 from robench.data.pixels import Images
 from robench.devices import out_of_memory
-from robench.errors import InputError
+from robench.errors import FaultError, InputError
 from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.numerics.goal import Goal
 
@@ -47,6 +55,8 @@ class JudgeResult:
         distance: distance to the clean example in the ball's norm, float64 (M,).
         tied: whether a point misses its goal, but so closely that rounding may decide, bool (M,).
         clear: whether a point reaches its goal by more than rounding, bool (M,).
+        right: number of the judge's draws that gave the label, int64 (M,); None if the network is not random.
+        complete: whether all draws were made, bool (M,); only then `right` counts.
     """
 
     fault: Tensor
@@ -54,6 +64,8 @@ class JudgeResult:
     distance: Tensor
     tied: Tensor
     clear: Tensor
+    right: Tensor | None = None
+    complete: Tensor | None = None
 
     @property
     def confirmed(self) -> Tensor:
@@ -64,16 +76,21 @@ class JudgeResult:
 class Judge:
     """Rule on claimed successes and on clean examples, in float32 whatever the search used.
 
+    A random network is asked several times about each point; the class that most draws give is its prediction.
+
     Attributes:
         forwards: forward passes spent on judging.
         looks_like_probabilities: whether the clean logits are non-negative and sum to 1.
         place_of_logits: description of where in an answer the logits are; empty if they are the answer.
         masked: whether each class is masked on every clean example, bool (K,); empty before the clean pass.
         least_likely: wrong class with the lowest clean logit, int64 (N,), if the clean pass was asked for it.
+        clean_right: number of draws that gave the label of each clean example, int64 (N,), if the network is random.
     """
 
-    def __init__(self, network: FrozenNetwork, batcher: MicroBatcher) -> None:
-        self.network, self.batcher, self.forwards = network, batcher, 0
+    def __init__(self, network: FrozenNetwork, batcher: MicroBatcher, draws: Draws | None = None) -> None:
+        self.network, self.batcher, self.draws, self.forwards = network, batcher, draws, 0
+        self.fixed = network if draws is None else one_draw_of(network, draws)
+        self.clean_right: Tensor | None = None
         self.looks_like_probabilities = False
         self.place_of_logits = ""
         self.masked = torch.zeros(0, dtype=torch.bool)
@@ -82,10 +99,12 @@ class Judge:
     def predict(self, x: Images) -> Tensor:
         """Return logits (M, K) in float32, on the network's device, for images on any device.
 
+        Of a random network these are the logits of one draw, the same for every image.
+
         Raises:
             InputError: the network cannot take such images, or does not return logits.
         """
-        logits = self.batcher(self.network.predict, x, differentiates=False)
+        logits = self.batcher(self.fixed.predict, x, differentiates=False)
         self.forwards += len(x)
         return logits
 
@@ -111,13 +130,27 @@ class Judge:
         again = x[: self.batcher.forward_size]
         if isinstance(self.network.module, Service) and self.batcher.forward_size > 1:
             check_service(logits[: len(again)], self.predict, again)
-        else:
+        elif self.draws is None or self.draws.repeats:
             repeated = self.predict(again)
             check_repeatable(logits[: len(again)], repeated)
             if not isinstance(self.network.module, Service):
                 self._check_alone(x, logits, exact=torch.equal(logits[: len(again)], repeated))
         self.looks_like_probabilities = bool(((logits >= 0).all() & ((logits.sum(1) - 1).abs() < 1e-4).all()).item())
-        return logits.argmax(1)
+        return logits.argmax(1) if self.draws is None else self._majority(self.draws, x, y, ids)
+
+    def _majority(self, draws: Draws, x: Images, y: Tensor, ids: Tensor) -> Tensor:
+        """Return the classes (N,) that a random network gives to clean examples most often.
+
+        Raises:
+            InputError: the network is not random, or gives NaN or infinite logits.
+        """
+        again = x[: self.batcher.forward_size]
+        require_random(*(self.network.predict(again) for _ in range(2)))
+        votes = draws.votes(self.batcher, self.network.predict, x, ids, Goal(y))
+        self.forwards += 2 * len(again) + int(votes.draws.sum())
+        require_finite(votes.finite, ids)
+        self.clean_right = votes.right(y)
+        return votes.prediction(y).to(self.network.device)
 
     def _check_alone(self, x: Images, logits: Tensor, *, exact: bool) -> None:
         """Check that the network treats every image alone and does not change itself.
@@ -131,8 +164,8 @@ class Judge:
         few = six(x)
         try:
             for part in parts:
-                alone.append(self.network.predict(x[part]))
-            among = [trial(self.network.predict, few) for trial in (among_strangers, dim_among_strangers)]
+                alone.append(self.fixed.predict(x[part]))
+            among = [trial(self.fixed.predict, few) for trial in (among_strangers, dim_among_strangers)]
         except InputError as error:
             raise InputError(
                 f"the network takes {min(len(x), self.batcher.forward_size)} images at once, but not fewer: give it "
@@ -153,7 +186,16 @@ class Judge:
         if self.network.state is not None:
             self.network.state.require_visible_changes()
 
-    def rule(self, ball: Ball, points: Tensor, y: Tensor, target: Tensor | None = None) -> JudgeResult:
+    def rule(
+        self,
+        ball: Ball,
+        points: Tensor,
+        y: Tensor,
+        target: Tensor | None = None,
+        *,
+        ids: Tensor | None = None,
+        all_draws: bool = False,
+    ) -> JudgeResult:
         """Rule on points (M, C, H, W) claimed to be successes inside `ball`.
 
         Args:
@@ -161,19 +203,70 @@ class Judge:
             points: the claims.
             y: true labels (M,); without a target, any other prediction is a success.
             target: classes (M,) that must be predicted; None if there is no target.
+            ids: the examples' stable ids (M,), which key the draws of a random network.
+            all_draws: whether a random network is asked to the end about a point that cannot be a success any more.
         """
         goal, missed = Goal(y, target), NOT_MISCLASSIFIED if target is None else NOT_TARGET
         sound = finite(points)
-        logits = self.predict(torch.where(sound.view(-1, 1, 1, 1), points, ball.center))
-        prediction = torch.where(sound, logits.argmax(1), -1)
+        answer = self._answers(torch.where(sound.view(-1, 1, 1, 1), points, ball.center), goal, ids, all_draws)
+        prediction = torch.where(sound, answer.prediction, -1)
         fault = torch.full_like(y, CONFIRMED)
         # The first fault in the list is the one that is named, so it is written last.
-        fault[~goal.reached(logits) | ~finite(logits)] = missed
+        fault[~answer.reached] = missed
         fault[~ball.keeps_fixed(points)] = OUTSIDE_MASK
         fault[~ball.contains(points)] = OUTSIDE_BALL
         fault[~in_box(points)] = OUTSIDE_BOX
         fault[~sound] = NOT_FINITE
-        margin, rounding = goal.margin(logits), TIE * largest(logits)
-        tied = (fault == missed) & (margin <= rounding) & finite(logits)
-        clear = (fault == CONFIRMED) & (margin < -rounding)
-        return JudgeResult(fault, prediction, distance(points, ball.center, ball.norm), tied, clear)
+        tied, clear = (fault == missed) & answer.near, (fault == CONFIRMED) & answer.clear
+        return JudgeResult(
+            fault, prediction, distance(points, ball.center, ball.norm), tied, clear, answer.right, answer.complete
+        )
+
+    def _answers(self, x: Tensor, goal: Goal, ids: Tensor | None, all_draws: bool) -> "Answers":
+        if self.draws is None:
+            logits = self.predict(x)
+            margin, rounding, sound = goal.margin(logits), TIE * largest(logits), finite(logits)
+            near, clear = (margin <= rounding) & sound, margin < -rounding
+            return Answers(logits.argmax(1), goal.reached(logits) & sound, near, clear)
+        if ids is None:
+            raise FaultError("the judge of a random network needs the ids of the examples.")
+        votes = self.draws.votes(self.batcher, self.network.predict, x, ids, goal, all_draws=all_draws)
+        self.forwards += int(votes.draws.sum())
+        reached = (2 * votes.won > JUDGE_DRAWS) & votes.finite
+        complete = votes.draws == JUDGE_DRAWS
+        found = (votes.prediction(goal.y), reached, ~reached, reached, votes.right(goal.y), complete)
+        return Answers(*(each.to(x.device) for each in found))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The network's answers about some points, all (M,).
+
+    Attributes:
+        prediction: the classes, int64.
+        reached: whether the goal is reached.
+        near: whether the goal is missed so closely that rounding, or the draws, may decide; read where it is missed.
+        clear: whether the goal is reached by more than rounding; read where it is reached.
+        right, complete: as in `JudgeResult`, if the network is random.
+    """
+
+    prediction: Tensor
+    reached: Tensor
+    near: Tensor
+    clear: Tensor
+    right: Tensor | None = None
+    complete: Tensor | None = None
+
+
+def judge_of(network: FrozenNetwork, draws_seed: int | None, x: Tensor) -> Judge:
+    """Return a judge of a stored verdict.
+
+    Args:
+        network: the network.
+        draws_seed: seed of the draws with which a random network was asked; None for any other network.
+        x: images that the network takes.
+    """
+    batcher = MicroBatcher.auto(network.device)
+    if draws_seed is None:
+        return Judge(network, batcher)
+    return Judge(network, batcher, Draws.recognised(1, draws_seed, network.predict, x[:1]))

@@ -1,14 +1,16 @@
 """The only access of an algorithm to a network: counted, limited, watched."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from robench.access.answers import ALLOWED, Bounds, GradientResult, Jacobian
+from robench.access.closest import Closest
 from robench.access.counted import CountedNetwork
 from robench.access.microbatches import MicroBatcher
+from robench.access.stochastic import Draws
 from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork
 from robench.classifiers.outputs import check_logits
 from robench.classifiers.precision import arithmetic
@@ -18,38 +20,6 @@ from robench.numerics.goal import Goal
 from robench.numerics.losses import Objective, label_logit, margin, wrong_classes
 from robench.specs import Access
 from robench.specs.settings import Precision
-
-Bounds = Literal["engine", "own", "none"]
-"""Part that keeps an algorithm's points inside the ball: the engine, which projects them; the algorithm itself (own);
-or none (minimum-norm attacks, for which a point outside is merely not a success)."""
-
-ALLOWED: dict[Access, tuple[Access, ...]] = {
-    "gradient": ("gradient", "score", "decision", "transfer"),
-    "score": ("score", "decision", "transfer"),
-    "decision": ("decision", "transfer"),
-    "transfer": ("decision",),
-}
-
-
-class GradientResult(NamedTuple):
-    """Objective at some points: gradient (M, C, H, W), value (M,), and the logits (M, K) of the same pass."""
-
-    gradient: Tensor
-    value: Tensor
-    logits: Tensor
-
-
-class Jacobian(NamedTuple):
-    """Logit gaps Z_k - Z_y of classes k to the label, (M, J), and their gradients (M, J, C, H, W).
-
-    A gap is negative while the label wins; `classes` are the k (M, J), `logits` (M, K) those of the same pass.
-    With a target t there is one gap, Z_t - max_{i != t} Z_i.
-    """
-
-    gradients: Tensor
-    logit_gaps: Tensor
-    classes: Tensor
-    logits: Tensor
 
 
 class Oracle:
@@ -63,6 +33,9 @@ class Oracle:
 
     If the ball has a mask, the oracle puts every point back onto the mask before the network sees it, and gradients are
     0 outside the mask: so an algorithm attacks the network as a function of the free values without knowing it.
+
+    If the network is random, every answer is a mean over draws, and a candidate is what most draws get wrong: so an
+    algorithm attacks the expectation without knowing it.
 
     Attributes:
         goal: labels and targets of the examples of the chunk.
@@ -80,6 +53,8 @@ class Oracle:
             candidates, float32 (N,); infinite without a candidate, and for minimum-norm attacks, whose points lie
             anywhere.
         missed_success: mask of the examples misclassified while `watching` was off, bool (N,).
+        draws: the randomness of the network; None if it has none.
+        closest: the points of smallest margin, if the network is random.
     """
 
     def __init__(
@@ -94,6 +69,7 @@ class Oracle:
         batcher: MicroBatcher,
         precision: Precision,
         target: Tensor | None = None,
+        draws: Draws | None = None,
     ) -> None:
         n = len(y)
         self.goal = Goal(y, target)
@@ -108,6 +84,7 @@ class Oracle:
         self.external = False
         self.first, self.nearest = (torch.full_like(ball.center[:, 0, 0, 0], float("inf")) for _ in range(2))
         self.missed_success = torch.zeros_like(self.found)
+        self.draws, self.closest = draws, None if draws is None else Closest(ball.center)
 
     def logits(self, x: Tensor, rows: Tensor | None = None, *, candidate: bool = False) -> Tensor:
         """Return the logits (M, K) of points x (M, C, H, W).
@@ -139,9 +116,13 @@ class Oracle:
             InputError: the network does not show its features.
         """
         self._require("gradient")
-        self._count(self._chunk_rows(rows))
+        chunk_rows = self._chunk_rows(rows)
         with arithmetic(self.precision, self.network.device), torch.no_grad():
-            return self.batcher(lambda part: self.network.answer(part, "features")[1].float(), x, differentiates=False)
+            (seen, _), _ = self._ask(
+                lambda part: self.network.answer(part, "features")[::-1], x, chunk_rows, differentiates=False
+            )
+        self._count(chunk_rows)
+        return seen.float()
 
     def gradient(
         self,
@@ -169,11 +150,12 @@ class Oracle:
         chunk_rows = self._chunk_rows(rows)
         x = self._on_mask(x, chunk_rows)
         with arithmetic(self.precision, self.network.device):
-            gradient, value, logits = self.batcher(
-                lambda *parts: self._differentiate(objective, *parts), x, *self.labels_of(chunk_rows), *given
-            )
+            (gradient, value, logits), won = self._ask(
+                lambda *parts: self._differentiate(objective, *parts),
+                x, chunk_rows, *self.labels_of(chunk_rows), *given,
+            )  # fmt: skip
         gradient = self._free(gradient, chunk_rows)
-        self._differentiated(x, gradient, logits, chunk_rows, candidate, backwards=1)
+        self._differentiated(x, gradient, logits, won, chunk_rows, candidate, backwards=1)
         return GradientResult(gradient, value, logits)
 
     def jacobian(
@@ -196,9 +178,10 @@ class Oracle:
         x = self._on_mask(x, chunk_rows)
         with arithmetic(self.precision, self.network.device):
             given = () if classes is None or self.goal.target is not None else (classes,)
-            gradients, *parts = self.batcher(self._lead_slopes, x, *self.labels_of(chunk_rows), *given)
+            (gradients, *parts), won = self._ask(self._lead_slopes, x, chunk_rows, *self.labels_of(chunk_rows), *given)
         answer = Jacobian(self._free(gradients, chunk_rows), *parts)
-        self._differentiated(x, answer.gradients, answer.logits, chunk_rows, candidate, answer.logit_gaps.shape[1])
+        backwards = answer.logit_gaps.shape[1]
+        self._differentiated(x, answer.gradients, answer.logits, won, chunk_rows, candidate, backwards)
         return answer
 
     def submit(self, x: Tensor, rows: Tensor | None = None) -> None:
@@ -219,7 +202,7 @@ class Oracle:
         self._require("gradient")
         if self.ball.mask is not None:
             raise FaultError("an attack of another library was given a mask: declare can_mask = False.")
-        counted_network = CountedNetwork(self.network, self.precision)
+        counted_network = CountedNetwork(self.network, self.precision, self.draws)
         try:
             # Backward passes, too, need this arithmetic; only the network itself runs under autocast.
             with arithmetic("tf32" if self.precision == "tf32" else "fp32", self.network.device):
@@ -273,28 +256,59 @@ class Oracle:
 
     def _forward(self, x: Tensor, chunk_rows: Tensor, candidate: bool) -> Tensor:
         with arithmetic(self.precision, self.network.device), torch.no_grad():
-            logits = self.batcher(
-                lambda part: check_logits(self.network.output(part, search=True), len(part)), x, differentiates=False
-            )
-        self._look(x, logits, chunk_rows, candidate, self._count(chunk_rows))
+            (logits,), won = self._ask(
+                lambda part: (check_logits(self.network.output(part, search=True), len(part)),),
+                x, chunk_rows, differentiates=False,
+            )  # fmt: skip
+        self._look(x, logits, won, chunk_rows, candidate, self._count(chunk_rows))
         return logits
 
+    def _ask(
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        x: Tensor,
+        chunk_rows: Tensor,
+        *given: Tensor,
+        differentiates: bool = True,
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the outputs of a function of the network, the last of them logits, and which points are successes.
+
+        For a random network the outputs are means over draws, and a success is what most draws are.
+        """
+        goal = self.goal.take(chunk_rows)
+        if self.draws is None:
+            answer = self.batcher(function, x, *given, differentiates=differentiates)
+            return answer, goal.reached(answer[-1])
+        questions = self.forwards[chunk_rows] + _occurrence(chunk_rows)
+        means, won = self.draws.expectation(
+            self.batcher, function, goal, self.ids[chunk_rows], questions, x, *given, differentiates=differentiates
+        )
+        return means, won > 0.5
+
     def _differentiated(
-        self, x: Tensor, gradient: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool, backwards: int
+        self,
+        x: Tensor,
+        gradient: Tensor,
+        logits: Tensor,
+        won: Tensor,
+        chunk_rows: Tensor,
+        candidate: bool,
+        backwards: int,
     ) -> None:
         """Count a differentiation, look at its points and check its gradients."""
         numbers = self._count(chunk_rows, backwards)
-        self._look(x, logits, chunk_rows, candidate, numbers)
+        self._look(x, logits, won, chunk_rows, candidate, numbers)
         if found := self._not_finite(gradient, x, chunk_rows):
             raise GradientError(f"the network gives NaN or infinite gradients {found}: no attack can follow them.")
         self.slopes += len(gradient)
         self.flat += int((~gradient.flatten(1).any(1)).sum())
 
     def _count(self, chunk_rows: Tensor, backwards: int = 0) -> Tensor:
-        """Count one forward and some backwards for each point; return the number of each point's query, (M,)."""
-        numbers = self.forwards[chunk_rows] + _occurrence(chunk_rows)
-        self.forwards.index_add_(0, chunk_rows, torch.ones_like(chunk_rows))
-        self.backwards.index_add_(0, chunk_rows, torch.full_like(chunk_rows, backwards))
+        """Count a forward and some backwards for each point and draw; return the number of its query, (M,)."""
+        draws = 1 if self.draws is None else self.draws.count
+        numbers = self.forwards[chunk_rows] + draws * _occurrence(chunk_rows)
+        self.forwards.index_add_(0, chunk_rows, torch.full_like(chunk_rows, draws))
+        self.backwards.index_add_(0, chunk_rows, torch.full_like(chunk_rows, draws * backwards))
         return numbers
 
     def _differentiate(self, objective: Objective, x: Tensor, y: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
@@ -319,8 +333,10 @@ class Oracle:
             slopes = [_gradient(lead, x, keep=True) for lead in logit_gaps.unbind(1)]
         return torch.stack(slopes, 1), logit_gaps.detach(), classes, logits.detach()
 
-    def _look(self, x: Tensor, logits: Tensor, chunk_rows: Tensor, candidate: bool, numbers: Tensor) -> None:
-        """Check the answers, and remember each example's first new candidate."""
+    def _look(
+        self, x: Tensor, logits: Tensor, won: Tensor, chunk_rows: Tensor, candidate: bool, numbers: Tensor
+    ) -> None:
+        """Check the answers, and remember each example's first new candidate among the successes `won` (M,)."""
         if found := self._not_finite(logits, x, chunk_rows):
             raise InputError(
                 f"the network gives NaN or infinite logits {found}: a NaN is neither robust nor broken, so mend the "
@@ -330,15 +346,18 @@ class Oracle:
             return
         broken_points = ~finite(x)
         goal = self.goal.take(chunk_rows)
-        wrong = goal.reached(logits) | broken_points
+        wrong, margins = won | broken_points, goal.margin(logits)
         if self.bounds != "none":
-            margins = goal.margin(logits)
             fresh = self.first[chunk_rows].isinf()
             self.first[chunk_rows[fresh]] = margins[fresh]
             self.nearest.scatter_reduce_(0, chunk_rows, margins, "amin")
-        if self.bounds == "none" and wrong.any():
+        if self.bounds == "none" and (wrong.any() or self.closest):
             inside = self.ball.take(chunk_rows).contains(x)
             wrong &= inside | broken_points
+            margins = torch.where(inside, margins, torch.inf)
+        if self.closest and self.watching:
+            wrong &= self.closest.is_news(chunk_rows, margins)
+            self.closest.see(chunk_rows, margins, x)
         if not self.watching:
             self.missed_success[chunk_rows[wrong]] = True
             return

@@ -8,7 +8,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
-from robench.access.oracle import Bounds
+from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, ObjectiveName, State, Task
 from robench.algorithms.gradient import GradientAttack
 from robench.numerics.ball import per_example

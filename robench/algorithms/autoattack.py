@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from robench.access.oracle import Bounds
+from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, State, Task
 from robench.devices import out_of_memory
 from robench.errors import InputError
@@ -91,6 +91,9 @@ class AutoAttack(Algorithm[State]):
             task.oracle.submit(x[rows], rows)
         return replace(state, x=x)
 
+    def adjust(self, reference: Any) -> None:
+        """Change the package's attack object before it runs; the standard version needs no change."""
+
     def _run(self, task: Task) -> tuple[Tensor, Tensor]:
         """Return AutoAttack's points (A, C, H, W), and which of them it calls misclassified, bool (A,)."""
         from pyautoattack import AutoAttack as Reference
@@ -104,6 +107,7 @@ class AutoAttack(Algorithm[State]):
             classes = task.oracle.logits(task.x[:1], task.y.new_zeros(1)).shape[1]
             reference.apgd_targeted.n_target_classes = reference.fab.n_target_classes = min(TARGETS, classes - 1)
             reference.attacks_to_run = list(self.parts)
+            self.adjust(reference)
             x, predicted = reference.run_standard_evaluation(task.x, task.y, batch_size=self.batch_size)
         return x.detach(), predicted != task.y
 

@@ -8,7 +8,8 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from robench.access.oracle import Bounds, Oracle
+from robench.access.answers import Bounds
+from robench.access.oracle import Oracle
 from robench.data.pixels import Images
 from robench.numerics.ball import Ball
 from robench.numerics.goal import Goal
@@ -170,6 +171,7 @@ class Algorithm(ABC, Generic[StateT]):
             `Task.goal` only, and gradients from the oracle's objectives and logit gaps, which aim at the target.
         can_mask: whether values can be kept fixed: True for every algorithm that sees the network through the oracle's
             questions only, and False for code of other libraries.
+        needs_draws: whether the algorithm is for random networks only.
         batch_random: whether numbers are drawn once for all examples of a chunk, so that verdicts depend on the chunk.
     """
 
@@ -181,6 +183,7 @@ class Algorithm(ABC, Generic[StateT]):
     checks_own_proposals: ClassVar[bool] = False
     needs_fp32: ClassVar[bool] = False
     example_independent: ClassVar[bool] = True
+    needs_draws: ClassVar[bool] = False
     batch_random: ClassVar[bool] = False
     can_aim: ClassVar[bool] = False
     can_mask: ClassVar[bool] = True

@@ -7,7 +7,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
-from robench.access.oracle import Bounds
+from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
 from robench.algorithms.square import PROPOSALS, STARTS, covered
 from robench.numerics.ball import TINY, per_example

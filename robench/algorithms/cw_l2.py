@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
-from robench.access.oracle import Bounds
+from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
 from robench.numerics.ball import per_example
 from robench.numerics.losses import Objective

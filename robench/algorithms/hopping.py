@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
-from robench.access.oracle import Bounds
+from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
 from robench.algorithms.targeting import most_promising, untried
 from robench.numerics.ball import TINY, per_example

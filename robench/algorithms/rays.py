@@ -7,7 +7,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
-from robench.access.oracle import Bounds
+from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
 from robench.numerics.ball import per_example
 from robench.specs import Access, Norm

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 from torch.nn.functional import max_pool2d
 
-from robench.access.oracle import Bounds
+from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task
 from robench.numerics.randomness import one_of
 from robench.specs import Access

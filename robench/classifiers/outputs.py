@@ -89,16 +89,25 @@ def check_clean(logits: Tensor, y: Tensor, ids: Tensor) -> None:
     Raises:
         InputError: a logit is not finite, or a label is beyond the classes.
     """
-    bad = ids[~logits.isfinite().all(1).to(ids.device)].tolist()
-    if bad:
-        raise InputError(
-            f"the network returns NaN or infinite logits for {len(bad)} clean examples (ids {bad[:3]}): "
-            "mend the network first."
-        )
+    require_finite(logits.isfinite().all(1), ids)
     if len(y) and y.max() >= logits.shape[1]:
         raise InputError(
             f"label {int(y.max())} is beyond the network's {logits.shape[1]} classes: "
             "use the network's own class numbers."
+        )
+
+
+def require_finite(finite: Tensor, ids: Tensor) -> None:
+    """Check that a network gives finite logits for all clean examples, bool (N,).
+
+    Raises:
+        InputError: it does not.
+    """
+    bad = ids[~finite.to(ids.device)].tolist()
+    if bad:
+        raise InputError(
+            f"the network returns NaN or infinite logits for {len(bad)} clean examples (ids {bad[:3]}): "
+            "mend the network first."
         )
 
 
@@ -131,5 +140,15 @@ def check_repeatable(first: Tensor, second: Tensor) -> None:
     if not off <= TWICE * largest(first).max().item():
         raise InputError(
             f"the network answers differently twice on the same input (logits differ by {off:.2g}): "
-            "switch its randomness off, or evaluate a fixed draw of it."
+            "add --draws 16 (in Python draws=16) to evaluate it as a random network, or switch its randomness off."
         )
+
+
+def require_random(first: Tensor, second: Tensor) -> None:
+    """Check that two answers to the same input differ.
+
+    Raises:
+        InputError: they are equal: repeated draws would tell nothing.
+    """
+    if torch.equal(first, second):
+        raise InputError("the network answers the same twice, so it is not random: leave --draws out.")

@@ -129,6 +129,14 @@ def evaluate(
             "robench's architectures; or compiled by torch. The judge always runs the plain network."
         ),
     ] = "fused",
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            help="Evaluate a random network: mean of N draws of its answers in every question of an attack. The judge "
+            "draws 64 answers for each point.",
+            metavar="N",
+        ),
+    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Compute in this process, or with Ray on many cores or GPUs.")
     ] = "local",
@@ -157,6 +165,8 @@ def evaluate(
         raise InputError("--target is for attacks: leave the battery of corruptions out.")
     if mask is not None and corruptions:
         raise InputError("--mask is for attacks: leave the battery of corruptions out.")
+    if draws is not None and corruptions:
+        raise InputError("--draws is for attacks: leave the battery of corruptions out.")
     given = None if mask is None else read_mask(mask)
     attacks = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
@@ -196,6 +206,7 @@ def evaluate(
         batch_size=batch_size_of(batch_size),
         save_adversarial=save_adversarial,
         search=search,
+        draws=draws,
     )
     run = EvalRun(
         attacks=tuple(attacks),

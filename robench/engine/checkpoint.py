@@ -8,7 +8,7 @@ undisturbed one.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -147,7 +147,8 @@ class Checkpoint:
         lasting = _lasting(run)
         if any(name not in tensors or not _alike(tensors[name], now) for name, now in lasting.items()):
             raise UnfitError("does not have the parts that the attack needs")
-        active = int((~tensors["results.broken"]).sum())
+        then = replace(run.attack_state, broken=tensors["results.broken"], right=tensors.get("results.right"))
+        active = int((~then.left).sum())
         state = {name.removeprefix("state."): each for name, each in tensors.items() if name.startswith("state.")}
         if kind is None or state.keys() != {each.name for each in fields(kind)}:
             raise UnfitError("belongs to another algorithm")
@@ -164,13 +165,14 @@ class Checkpoint:
 
 
 def _owners(run: "AttackRun") -> dict[str, Any]:
-    return {"oracle": run.oracle, "results": run.attack_state, "run": run}
+    return {"oracle": run.oracle, "results": run.attack_state, "run": run, "closest": run.oracle.closest}
 
 
 def _lasting(run: "AttackRun") -> dict[str, Tensor]:
     """Return the tensors of an attack by name, apart from the algorithm's state."""
     results = [name for name, value in vars(run.attack_state).items() if isinstance(value, Tensor)]
-    names = {"oracle": ORACLE, "results": results, "run": LASTING}
+    closest = ("margin", "points", "broken") if run.oracle.closest else ()
+    names = {"oracle": ORACLE, "results": results, "run": LASTING, "closest": closest}
     return {f"{owner}.{name}": getattr(_owners(run)[owner], name) for owner in names for name in names[owner]}
 
 

@@ -13,9 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robench.access.answers import ALLOWED
+from robench.access.closest import Closest
 from robench.access.judge import CONFIRMED, FAULTS, NOT_MISCLASSIFIED, Judge, JudgeResult
 from robench.access.microbatches import MicroBatcher
-from robench.access.oracle import ALLOWED, Oracle
+from robench.access.oracle import Oracle
+from robench.access.stochastic import JUDGE_DRAWS, Draws
 from robench.algorithms import Algorithm, ReferenceExamples, State, Task, take
 from robench.classifiers.frozen import FrozenNetwork
 from robench.devices import release, sent
@@ -23,6 +26,7 @@ from robench.engine.checkpoint import Position
 from robench.engine.saving import Saver
 from robench.numerics.ball import Ball
 from robench.numerics.randomness import ExampleRandom
+from robench.numerics.stats import clear_majority
 from robench.specs import AttackSpec, ThreatModel
 from robench.specs.settings import Precision
 from robench.store import Rows
@@ -67,6 +71,8 @@ class Job:
     keep_adversarial: bool = False
     references: ReferenceExamples | None = None
     crafted: "CraftedExamples | None" = None
+    draws: Draws | None = None
+    """The randomness of the network, if it is random."""
 
 
 @dataclass(frozen=True)
@@ -83,25 +89,27 @@ class Chunk:
     clean: Tensor
     target: Tensor | None = None
     mask: Tensor | None = None
+    right: Tensor | None = None
+    """Number of the judge's draws that gave the label, int64 (N,), if the network is random."""
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, rows: Tensor) -> "Chunk":
         """Return some of the examples."""
-        target, mask = (None if each is None else each[rows] for each in (self.target, self.mask))
-        return Chunk(self.x[rows], self.y[rows], self.ids[rows], self.clean[rows], target, mask)
+        some = (None if each is None else each[rows] for each in (self.target, self.mask, self.right))
+        return Chunk(self.x[rows], self.y[rows], self.ids[rows], self.clean[rows], *some)
 
     def to(self, device: torch.device) -> "Chunk":
         """Return the chunk on a device."""
-        target, mask = (None if each is None else sent(each, device) for each in (self.target, self.mask))
+        some = (None if each is None else sent(each, device) for each in (self.target, self.mask, self.right))
         x, y, ids, clean = (sent(each, device) for each in (self.x, self.y, self.ids, self.clean))
-        return Chunk(x, y, ids, clean, target, mask)
+        return Chunk(x, y, ids, clean, *some)
 
 
 @dataclass
 class AttackState:
-    """Results of a chunk so far, while it is attacked; every tensor is (N,) except `points`."""
+    """Results of a chunk so far, while it is attacked; every tensor is (N,) except `points`; see `Rows`."""
 
     broken: Tensor
     first_fault: Tensor
@@ -111,7 +119,18 @@ class AttackState:
     queries: Tensor
     distance: Tensor
     points: Tensor
+    right: Tensor | None = None
     faults: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def left(self) -> Tensor:
+        """Mask of the examples that are attacked no more, bool (N,): the broken ones.
+
+        On a random network, an example that draws may have broken stays: the attack goes on until the draws are clear.
+        """
+        if self.right is None:
+            return self.broken
+        return self.broken & (self.right <= JUDGE_DRAWS - clear_majority(JUDGE_DRAWS))
 
 
 class Finished(NamedTuple):
@@ -162,6 +181,7 @@ class AttackRun:
             batcher=job.batcher,
             precision="fp32" if self.algorithm.needs_fp32 else job.precision,
             target=chunk.target,
+            draws=job.draws,
         )
         absent = torch.full_like(chunk.y, -1)
         self.attack_state = AttackState(
@@ -173,6 +193,7 @@ class AttackRun:
             queries=absent.clone(),
             distance=torch.full_like(chunk.y, float("nan"), dtype=torch.float64),
             points=chunk.x.clone(),
+            right=None if chunk.right is None else chunk.right.clone(),
         )
         self.claims = 0
         self.final_points = self.attack_state.points.clone()
@@ -205,12 +226,16 @@ class AttackRun:
         """Run all restarts, or those that are left if the attack was interrupted."""
         begin = saver.restore(self) if saver else None
         for restart in range(begin.restart if begin else 0, self.job.spec.restarts):
-            rows = (~self.attack_state.broken).nonzero().flatten()
+            rows = (~self.attack_state.left).nonzero().flatten()
             if not len(rows):
-                return
+                break
             self.oracle.active = rows
             self._run_restart(restart, self._task(restart, rows), saver, begin)
             begin = None
+        if self.oracle.closest:
+            self._judge_closest(self.oracle.closest)
+        if self.job.draws and not self.job.draws.repeats:
+            self._judge_again()
 
     def _run_restart(self, restart: int, task: Task, saver: Saver | None, begin: Position[Any] | None) -> None:
         """Run all steps of one restart, or those that are left.
@@ -243,32 +268,66 @@ class AttackRun:
         look(state.x, candidate=True)
         self.final_points[self.oracle.active] = task.ball.restore(state.x)
 
+    def _judge_closest(self, closest: Closest) -> None:
+        """Let the judge rule on the best point of every survivor, because the draws of an attack may hide a success."""
+        rows = (~self.attack_state.broken & closest.margin.isfinite()).nonzero().flatten()
+        self.oracle.points[rows], self.oracle.queries[rows] = closest.points[rows], self.oracle.forwards[rows]
+        judged = self._rule(rows, all_draws=True)
+        self._enter(rows, judged, self.job.spec.restarts - 1, self.job.spec.steps)
+
+    def _judge_again(self) -> None:
+        """Count the right answers to every broken example again, with draws that did not choose the point."""
+        rows = self.attack_state.broken.nonzero().flatten()
+        self.oracle.points[rows] = self.attack_state.points[rows]
+        right = self._rule(rows, all_draws=True).right
+        if self.attack_state.right is not None and right is not None:
+            self.attack_state.right[rows] = right
+
     def _judge_pending(self, restart: int, t: int, state: State, task: Task) -> tuple[State, Task]:
         """Let the judge rule on pending candidates; confirmed examples leave."""
         rows = self.oracle.pending()
         if not len(rows):
             return state, task
-        points = self.oracle.points[rows]
-        judged = self.judge.rule(self.ball.take(rows), points, *self.oracle.labels_of(rows))
-        self.claims += len(rows)
+        judged = self._rule(rows)
         self._record_faults(rows, judged, t)
-        won = judged.confirmed
-        done, attack_state = rows[won], self.attack_state
-        attack_state.broken[done] = True
-        attack_state.prediction[done], attack_state.distance[done] = judged.prediction[won], judged.distance[won]
-        attack_state.restart[done], attack_state.step[done] = restart, t
-        attack_state.queries[done], attack_state.points[done] = self.oracle.queries[done], points[won]
-        self.final_points[done] = points[won]
+        self._enter(rows, judged, restart, t)
         self.oracle.clear_pending()
-        stay = (~attack_state.broken[self.oracle.active]).nonzero().flatten()
+        stay = (~self.attack_state.left[self.oracle.active]).nonzero().flatten()
         if len(stay) == len(task.y):
             return state, task
         self.oracle.keep(stay)
         return take(state, stay), task.take(stay)
 
+    def _rule(self, rows: Tensor, *, all_draws: bool = False) -> JudgeResult:
+        """Let the judge rule on the points that the oracle remembers for some examples."""
+        ball, points, ids = self.ball.take(rows), self.oracle.points[rows], self.chunk.ids[rows]
+        self.claims += len(rows)
+        return self.judge.rule(ball, points, *self.oracle.labels_of(rows), ids=ids, all_draws=all_draws)
+
+    def _enter(self, rows: Tensor, judged: JudgeResult, restart: int, t: int) -> None:
+        """Enter the confirmed successes into the results; on a random network also the shares of right answers.
+
+        A broken example whose attack goes on keeps its first step and takes the point that more draws get wrong.
+        """
+        attack_state, points, won = self.attack_state, self.oracle.points[rows], judged.confirmed
+        new = won & ~attack_state.broken[rows]
+        if attack_state.right is not None and judged.right is not None and judged.complete is not None:
+            won = won & (new | (judged.right < attack_state.right[rows]))
+            known = won | (judged.complete & ~attack_state.broken[rows])
+            attack_state.right[rows[known]] = judged.right[known]
+        first, done = rows[new], rows[won]
+        attack_state.broken[first] = True
+        if self.oracle.closest:
+            self.oracle.closest.broken[first] = True
+        attack_state.restart[first], attack_state.step[first] = restart, t
+        attack_state.queries[first] = self.oracle.queries[first]
+        attack_state.prediction[done], attack_state.distance[done] = judged.prediction[won], judged.distance[won]
+        attack_state.points[done] = self.final_points[done] = points[won]
+
     def _record_faults(self, rows: Tensor, judged: JudgeResult, t: int) -> None:
-        """Record candidates that the judge did not confirm; errors of rounding and reduced precision are no faults."""
-        rounding = judged.tied if self.job.precision == "fp32" else judged.fault >= NOT_MISCLASSIFIED
+        """Record candidates that the judge did not confirm; errors of rounding, precision and draws are no faults."""
+        exact = self.job.precision == "fp32" and self.job.draws is None
+        rounding = judged.tied if exact else judged.fault >= NOT_MISCLASSIFIED
         blamed = (judged.fault != CONFIRMED) & ~rounding
         fresh = rows[blamed & (self.attack_state.first_fault[rows] < 0)]
         self.attack_state.first_fault[fresh] = t
@@ -296,6 +355,11 @@ class AttackRun:
             crafted=crafted,
             target_class=chunk.target,
         )
+
+
+def _drawn(clean: Tensor, alive: Tensor, attacked: Tensor | None) -> np.ndarray:
+    """Return how many draws gave the label, with the counts of the attacked examples in their places."""
+    return (clean if attacked is None else clean.index_copy(0, alive, attacked)).cpu().numpy()
 
 
 def _rows(job: Job, chunk: Chunk, alive: Tensor, run: AttackRun) -> Rows:
@@ -331,4 +395,5 @@ def _rows(job: Job, chunk: Chunk, alive: Tensor, run: AttackRun) -> Rows:
         backwards=spread(oracle.backwards, 0),
         distance=spread(attack_state.distance, float("nan")),
         adversarial=adversarial,
+        right=np.empty(0, np.int64) if chunk.right is None else _drawn(chunk.right, alive, attack_state.right),
     )

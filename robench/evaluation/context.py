@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robench.access.answers import ALLOWED
 from robench.access.judge import Judge
 from robench.access.microbatches import MicroBatcher
-from robench.access.oracle import ALLOWED
+from robench.access.stochastic import Draws
 from robench.algorithms import Algorithm, ReferenceExamples, bind
 from robench.classifiers.frozen import FrozenNetwork, frozen_network, is_compiled
 from robench.devices import sent
@@ -20,11 +21,17 @@ from robench.engine.sizing import make_ready
 from robench.errors import InputError
 from robench.evaluation.cost import SpeedProbe
 from robench.evaluation.diagnostics import EXAMPLES, FEW_EXAMPLES, Probe
+from robench.evaluation.draw_noise import noise_to_signal
 from robench.evaluation.progress import Watcher
 from robench.evaluation.request import EvaluationRequest
 from robench.evaluation.setup import setup_faults
 from robench.evaluation.target import require_possible
 from robench.specs import Access, AttackSpec
+
+UNSEEDED = (
+    "the network draws random numbers that cannot be seeded: the same command can give other verdicts, and the judge "
+    "asks again about every broken example, for the interval."
+)
 
 
 class NetworkContext:
@@ -64,6 +71,8 @@ class NetworkContext:
     def unable(self, spec: AttackSpec) -> str:
         """Return why an attack cannot have the request's target or mask, or an empty text; the network is not run."""
         kind = bind(spec)
+        if kind.needs_draws and self.settings.draws is None:
+            return f"{spec.name} is for random networks: add --draws (in Python draws=)"
         if self.request.target is not None and not kind.can_aim:
             return f"{spec.algorithm} cannot aim at a class"
         if self.request.mask is not None and not kind.can_mask:
@@ -99,6 +108,7 @@ class NetworkContext:
             keep_adversarial,
             self.references if algorithm.input_kind == "features" else None,
             crafted,
+            self.draws,
         )
 
     def chunk(self, at: Tensor) -> Chunk:
@@ -107,7 +117,8 @@ class NetworkContext:
         here = at.to(self.device)
         target = None if self.targets is None else self.targets[here]
         mask = None if self.request.mask is None else sent(self.request.mask.at(at), self.device)
-        return Chunk(x, y, ids, self.clean[here], target, mask)
+        clean, drawn = self.clean[here], self.judge.clean_right
+        return Chunk(x, y, ids, clean, target, mask, None if drawn is None else drawn.to(self.device)[here])
 
     @cached_property
     def network(self) -> FrozenNetwork:
@@ -143,7 +154,20 @@ class NetworkContext:
     def judge(self) -> Judge:
         """Judge for the clean pass."""
         batcher = MicroBatcher.of(self.settings.batch_size, self.device)
-        return Judge(self.network, batcher if self.under_test.service else batcher.cautious())
+        return Judge(self.network, batcher if self.under_test.service else batcher.cautious(), self.draws)
+
+    @cached_property
+    def draws(self) -> Draws | None:
+        """The randomness of a network that is evaluated as a random one."""
+        count = self.settings.draws
+        if count is None:
+            return None
+        if self.under_test.service:
+            raise InputError("a service draws its own random numbers, which cannot be repeated: leave --draws out.")
+        draws = Draws.recognised(count, self.settings.seed, self.network.predict, self.split.x[:1])
+        if not draws.repeats:
+            self.watcher.notice(UNSEEDED)
+        return draws
 
     @cached_property
     def clean(self) -> Tensor:
@@ -187,8 +211,16 @@ class NetworkContext:
         rows = self.correct[: FEW_EXAMPLES if small else EXAMPLES]
         if not len(rows):
             return None
-        chunk = replace(self.chunk(rows), target=None, mask=None)
-        return Probe(self.network, chunk, self.threat, self.batcher, small=small)
+        chunk = replace(self.chunk(rows), target=None, mask=None, right=None)
+        return Probe(self.judge.fixed, chunk, self.threat, self.batcher, small=small)
+
+    @cached_property
+    def noise_to_signal(self) -> float:
+        """Noise of a random network's gradients, on the examples of the probe; 0 if the network is not random."""
+        rows = self.correct[:FEW_EXAMPLES]
+        if self.draws is None or not len(rows):
+            return 0.0
+        return noise_to_signal(self.network, self.chunk(rows), self.draws, self.batcher)
 
     @cached_property
     def speed_probe(self) -> SpeedProbe:
@@ -197,7 +229,7 @@ class NetworkContext:
         few = self.split.limit(min(self.batcher.size, len(self.split)))
         clean = self.judge.predict(few.x).argmax(1)
         x, y, ids = (each[:].to(self.device) for each in (few.x, few.y, few.ids))
-        return SpeedProbe.of(self.network, Chunk(x, y, ids, clean), self.threat, self.batcher)
+        return SpeedProbe.of(self.judge.fixed, Chunk(x, y, ids, clean), self.threat, self.batcher)
 
     @cached_property
     def classes(self) -> int:

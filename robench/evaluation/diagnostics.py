@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from robench.access.answers import GradientResult
 from robench.access.judge import Judge
 from robench.access.microbatches import MicroBatcher
-from robench.access.oracle import GradientResult, Oracle
+from robench.access.oracle import Oracle
 from robench.algorithms import bind
 from robench.classifiers.frozen import FrozenNetwork
 from robench.classifiers.outputs import resolution

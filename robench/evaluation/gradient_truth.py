@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robench.access.answers import GradientResult
 from robench.access.microbatches import MicroBatcher
-from robench.access.oracle import GradientResult
 from robench.classifiers.frozen import FrozenNetwork
 from robench.classifiers.outputs import largest
 from robench.engine.loop import Chunk

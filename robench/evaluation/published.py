@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.access.judge import TIE, Judge, JudgeResult
+from robench.access.judge import TIE, Judge, JudgeResult, judge_of
 from robench.access.microbatches import MicroBatcher
 from robench.classifiers.frozen import FrozenNetwork, frozen_network
 from robench.classifiers.outputs import largest
@@ -21,7 +21,7 @@ from robench.numerics.losses import margin
 from robench.store import Column, Header, Rows, Store, ids_sha256
 from robench.store.examples import as_floats
 from robench.store.grid import Point
-from robench.store.points import PointsKey
+from robench.store.points import NOT_RANDOM, PointsKey
 
 CPU = torch.device("cpu")
 
@@ -150,12 +150,21 @@ def rule(
     """Judge points, one for each example; `target` holds the class that each was to be turned into, int64 (M,)."""
     values = [torch.from_numpy(point.around(x.numpy())) for point, x in zip(points, clean.x, strict=True)]
     ball = Ball(clean.x, key.norm, key.eps, mask)
-    return Judge(network, MicroBatcher.auto(CPU)).rule(ball, torch.stack(values), clean.y, target)
+    judge = judge_of(network, _seed(key.draws_seed), clean.x)
+    return judge.rule(ball, torch.stack(values), clean.y, target, ids=torch.from_numpy(clean.ids))
 
 
-def clean_verdicts(network: FrozenNetwork, examples: Evaluated) -> tuple[Column, Column]:
+def _seed(draws_seed: int) -> int | None:
+    return None if draws_seed == NOT_RANDOM else draws_seed
+
+
+def clean_verdicts(network: FrozenNetwork, examples: Evaluated, draws_seed: int) -> tuple[Column, Column]:
     """Return which clean examples are classified correctly, and for which rounding decides, each bool (N,)."""
-    logits = Judge(network, MicroBatcher.auto(CPU)).predict(examples.x)
+    judge, ids = judge_of(network, _seed(draws_seed), examples.x), torch.from_numpy(examples.ids)
+    if judge.draws is not None:
+        right = judge.clean(examples.x, examples.y, ids) == examples.y
+        return right.numpy(), np.zeros(len(right), dtype=bool)
+    logits = judge.predict(examples.x)
     near = margin(logits, examples.y).abs() <= TIE * largest(logits)
     return (logits.argmax(1) == examples.y).numpy(), near.numpy()
 

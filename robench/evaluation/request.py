@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from robench.access.stochastic import JUDGE_DRAWS
 from robench.algorithms import bind
 from robench.classifiers import load_card
 from robench.classifiers.features import layer_of
@@ -94,7 +95,7 @@ class NetworkUnderTest:
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a run; only `seed` and `precision` can change a verdict."""
+    """Settings of a run; only `seed`, `precision` and `draws` can change a verdict."""
 
     seed: int = 0
     precision: Precision = "fp32"
@@ -105,18 +106,22 @@ class Settings:
     save_adversarial: bool = False
     search: Search = "fused"
     """Form of the network that attacks run; every verdict is given on the original network."""
+    draws: int | None = None
+    """Draws of a random network's answers for each question of an attack; None if the network must not be random."""
 
     def __post_init__(self) -> None:
         if self.search not in SEARCHES:
             raise InputError(f"unknown search '{self.search}': use {', '.join(SEARCHES)}.")
         if self.precision not in PRECISIONS:
             raise InputError(f"unknown precision '{self.precision}': use {', '.join(PRECISIONS)}.")
-        sizes = {"seed": self.seed, "chunk_size": self.chunk_size, "batch_size": self.batch_size}
+        sizes = {"seed": self.seed, "chunk_size": self.chunk_size, "batch_size": self.batch_size, "draws": self.draws}
         for name, value in sizes.items():
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise InputError(f"{name} {value!r} must be a whole number.")
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"batch_size {self.batch_size} must be at least 1.")
+        if self.draws is not None and self.draws < 1:
+            raise InputError(f"draws {self.draws} must be at least 1.")
         if self.seed < 0:
             raise InputError(f"seed {self.seed} must not be negative.")
         if self.chunk_size is not None and self.chunk_size < 1:
@@ -177,6 +182,7 @@ class EvaluationRequest:
         algorithm = bind(spec)
         aimed = {} if self.target is None else {"target": self.target.text}
         masked = {} if self.mask is None else {"mask": self.mask.summary.sha256}
+        drawn = {} if self.settings.draws is None else {"draws": [self.settings.draws, JUDGE_DRAWS]}
         return {
             "engine": VERSION,
             "data": self.split.identity(),
@@ -186,6 +192,7 @@ class EvaluationRequest:
             "precision": self.settings.precision,
             **aimed,
             **masked,
+            **drawn,
         }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from filelock import Timeout
 
+from robench.access.stochastic import JUDGE_DRAWS
 from robench.algorithms import bind
 from robench.data import stored_mask
 from robench.devices import device_name, versions
@@ -23,6 +24,7 @@ from robench.errors import GradientError
 from robench.evaluation.context import NetworkContext
 from robench.evaluation.cost import CostHistory
 from robench.evaluation.diagnostics import indicators, of_prefix
+from robench.evaluation.draw_noise import fall, noise_share
 from robench.evaluation.kept import keep
 from robench.evaluation.progress import Progress, Quiet, Watcher, tally
 from robench.evaluation.request import EvaluationRequest
@@ -30,7 +32,7 @@ from robench.evaluation.transfer import FOLDER, TransferCrafter
 from robench.evaluation.under_way import checkpoints_of, interrupted
 from robench.specs import COUNTED, AttackSpec, digest
 from robench.specs.diagnostic import INFINITE_GRADIENTS
-from robench.store import Header, Record, Rows, Store, read
+from robench.store import SCHEMA, Header, Record, Rows, Store, read
 from robench.store.outcome import Outcome, Planned, Result, Skipped
 
 
@@ -135,7 +137,7 @@ class EvaluationRun:
             if path:
                 self.store.chunks(header).remove()  # left by a run that died between writing and removing
                 return _read(path)
-            path = self.store.family(header, self.watcher.notice) if _prefix_closed(spec) else None
+            path = self.store.family(header, self.watcher.notice) if self._prefix_closed(spec) else None
             if path:
                 return self._cut(path, header)
             return self._compute(header)
@@ -155,7 +157,7 @@ class EvaluationRun:
         header = self._header(spec)
         if self.store.find(header):
             return "stored"
-        if _prefix_closed(spec) and self.store.family(header, self.watcher.notice):
+        if self._prefix_closed(spec) and self.store.family(header, self.watcher.notice):
             return "read from a longer run"
         return "compute"
 
@@ -164,7 +166,7 @@ class EvaluationRun:
         source = self.source(spec)
         kin = (each for each in specs if each.family_identity() == spec.family_identity())
         longer = next((each for each in kin if each.steps > spec.steps), None)
-        if source == "compute" and longer and _prefix_closed(spec):
+        if source == "compute" and longer and self._prefix_closed(spec):
             source = f"read from {longer.name}"
         if source != "compute":
             return Planned(spec.name, source)
@@ -189,32 +191,48 @@ class EvaluationRun:
         seconds = speed_probe.seconds(forwards, backwards, spec.steps * spec.restarts, correct)
         return Planned(spec.name, source, round(forwards), round(backwards), seconds, most)
 
-    def _header(self, spec: AttackSpec) -> Header:
+    def _of_draws(self, draws: int, spec: AttackSpec, rows: Rows) -> dict[str, float]:
+        """Return the indicators of an attack on a random network."""
+        found = {"unseeded": float(self.context.draws is not None and not self.context.draws.repeats)}
+        if spec.access == "gradient" and not bind(spec).needs_draws:
+            found["noisy-gradients"] = round(noise_share(self.context.noise_to_signal, draws, spec.steps), 6)
+        half = self._half_the_draws(spec) if draws > 1 else None
+        return found if half is None else {**found, "falls-with-draws": fall(read(half)[1], rows)}
+
+    def _half_the_draws(self, spec: AttackSpec) -> Path | None:
+        """Return the record of the same attack with half the draws, if there is one."""
+        settings = self.request.settings
+        half = replace(self.request, settings=replace(settings, draws=(settings.draws or 0) // 2))
+        return self.store.find(self._header(spec, half))
+
+    def _header(self, spec: AttackSpec, request: EvaluationRequest | None = None) -> Header:
+        request = request or self.request
         whole = {
-            "model": self.request.under_test.identity,
-            **self.request.attack_identity(spec),
+            "model": request.under_test.identity,
+            **request.attack_identity(spec),
         }
         kin = {key: value for key, value in whole["attack"].items() if key != "steps"}
         return Header(
             hash=digest(whole),
             family=digest({**whole, "attack": kin}),
             identity=whole,
-            dataset=self.request.dataset,
-            model=self.request.under_test.model,
+            dataset=request.dataset,
+            model=request.under_test.model,
             attack=spec,
-            threat=self.request.threat,
-            seed=self.request.settings.seed,
+            threat=request.threat,
+            seed=request.settings.seed,
             n=len(self.split),
-            target="" if self.request.target is None else self.request.target.text,
-            mask=self.request.mask and self.request.mask.summary,
-            precision=self.request.settings.precision,
+            target="" if request.target is None else request.target.text,
+            mask=request.mask and request.mask.summary,
+            precision=request.settings.precision,
             device=device_name(self.context.device),
             versions=versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            has_adversarial=self.request.settings.save_adversarial,
-            has_curve=_prefix_closed(spec),
-            normalisation=self.request.under_test.normalisation,
-            remark=self.request.under_test.remark,
+            has_adversarial=request.settings.save_adversarial,
+            has_curve=self._prefix_closed(spec),
+            normalisation=request.under_test.normalisation,
+            remark=request.under_test.remark,
+            **_drawn(request.settings.draws),
         )
 
     def _cut(self, path: Path, header: Header) -> Result:
@@ -264,6 +282,8 @@ class EvaluationRun:
             found["shown"] = 1.0 + COUNTED.index(self.context.shown)
         found |= self.context.setup_faults
         found["two-classes"] = float(self.context.classes == 2)
+        if self.request.settings.draws:
+            found |= self._of_draws(self.request.settings.draws, header.attack, rows)
         seconds = round(whole.seconds + self.context.take_compiling(), 3)
         header = header.model_copy(
             update={"seconds": seconds, "forwards": int(rows.forwards.sum()),
@@ -309,6 +329,13 @@ class EvaluationRun:
             progress.chunk_started(int(positions[0]), len(chunk))
             yield int(positions[0]), chunk
 
+    def _prefix_closed(self, spec: AttackSpec) -> bool:
+        """Return whether a longer run of its family contains the attack: stanza and algorithm must both allow it.
+
+        On a random network no run does, because the judge rules on the best point of the whole run.
+        """
+        return self.request.settings.draws is None and spec.is_prefix_closed and bind(spec).is_prefix_stable
+
     @contextmanager
     def _locked(self, header: Header) -> Iterator[None]:
         """Hold the record's lock; if another run is making the record, wait for it."""
@@ -324,9 +351,9 @@ class EvaluationRun:
             lock.release()
 
 
-def _prefix_closed(spec: AttackSpec) -> bool:
-    """Return whether a longer run of its family contains the attack: stanza and algorithm must both allow it."""
-    return spec.is_prefix_closed and bind(spec).is_prefix_stable
+def _drawn(draws: int | None) -> dict[str, int]:
+    """Return the fields of a header that only records of random networks have."""
+    return {} if draws is None else {"draws": draws, "judge_draws": JUDGE_DRAWS, "schema_version": SCHEMA}
 
 
 def _record(header: Header, rows: Rows, store: Store) -> Record:

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from robench.access.judge import FAULTS, Judge, JudgeResult
-from robench.access.microbatches import MicroBatcher
+from robench.access.judge import FAULTS, JudgeResult, judge_of
 from robench.classifiers.frozen import frozen_network
 from robench.errors import IncompleteError, InputError
 from robench.evaluation.request import NetworkUnderTest
@@ -118,7 +117,8 @@ def _judged(header: Header, rows: Rows, path: Path, sources: Sources) -> JudgeRe
         ball = Ball(clean, header.threat.norm, header.threat.eps, mask)
         # A success with a target is predicted as the target, so the stored prediction names it.
         target = torch.from_numpy(rows.prediction) if header.target else None
-        return Judge(network, MicroBatcher.auto(device)).rule(ball, points, y, target)
+        judge = judge_of(network, header.seed if header.draws else None, clean)
+        return judge.rule(ball, points, y, target, ids=torch.from_numpy(rows.id))
 
 
 def _contradictions(rows: Rows, header: Header) -> Counter[str]:

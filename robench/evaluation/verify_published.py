@@ -131,7 +131,7 @@ def _judged(
     bench: Bench,
 ) -> list[Unconfirmed]:
     """Judge the clean examples and the points of one network's records, each once."""
-    clean: dict[str, tuple[Column, Column]] = {}
+    clean: dict[tuple[str, int], tuple[Column, Column]] = {}
     reasons: dict[tuple[PointsKey, str], dict[int, str]] = {}
     found: list[Unconfirmed] = []
     for record in records:
@@ -140,12 +140,13 @@ def _judged(
         if examples is None:
             found.append(Unconfirmed(header, tuple(np.flatnonzero(_broken(record)).tolist()), UNKNOWN))
             continue
-        if data not in clean:
-            clean[data] = clean_verdicts(network, examples)
-        right, near = clean[data]
+        about = PointsKey.of(header), data
+        drawn = data, about[0].draws_seed
+        if drawn not in clean:
+            clean[drawn] = clean_verdicts(network, examples, about[0].draws_seed)
+        right, near = clean[drawn]
         if (differs := (right != record.clean) & ~near).any():
             found.append(Unconfirmed(header, tuple(examples.ids[differs].tolist()), OTHER_CLEAN))
-        about = PointsKey.of(header), data
         if about not in reasons:
             reasons[about] = _reasons(network, header, examples, groups, bench)
         found += _unconfirmed(record, examples.ids, reasons[about])

@@ -47,3 +47,7 @@ class Goal:
     def take(self, rows: Tensor) -> "Goal":
         """Return the goal on some of the examples; an example may be taken several times."""
         return Goal(self.y[rows], None if self.target is None else self.target[rows])
+
+    def to(self, device: torch.device) -> "Goal":
+        """Return the goal on a device."""
+        return Goal(self.y.to(device), None if self.target is None else self.target.to(device))

@@ -1,12 +1,21 @@
 """Intervals and tests on counts of examples. Fractions in, fractions out; reports convert to percentages."""
 
 from collections.abc import Sequence
+from functools import cache
 from math import comb, sqrt
 from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+Column = np.ndarray[Any, np.dtype[Any]]
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval for a binomial proportion (Wilson 1927), as fractions in [0, 1].
+
+    It also covers the mean of n independent numbers in [0, 1] with the sum `successes`: their variance is at most that
+    of successes and failures with the same mean.
 
     Raises:
         ValueError: n is not positive or successes is outside [0, n].
@@ -19,6 +28,40 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     spread = z * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     low, high = (middle - spread) / (1 + z2 / n), (middle + spread) / (1 + z2 / n)
     return (0.0 if successes == 0 else low, 1.0 if successes == n else high)
+
+
+@cache
+def clear_majority(draws: int, confidence: float = 0.95) -> int:
+    """Return the smallest number of draws on one side for which an exact two-sided binomial test rejects one half.
+
+    If the draws are too few for any number to reject it, the number is one more than the draws.
+    """
+    alpha = (1 - confidence) / 2
+    return next((k for k in range(draws + 1) if at_least(k, draws, 0.5) <= alpha), draws + 1)
+
+
+def drawn_interval(robust: Column, right: Column, draws: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return an interval of the share of robust examples where repeated draws decide about each, as fractions.
+
+    An example is robust if the network is right with a probability of at least one half. The draws leave it open if an
+    exact binomial test does not reject one half, or if verdict and draws disagree. The interval reaches from Wilson's
+    lower end with all open examples broken to his upper end with all of them robust, so it covers the draws as well as
+    the examples.
+
+    Args:
+        robust: the verdicts, bool (N,).
+        right: how many of the draws gave the label, int (N,).
+        draws: number of draws for each example.
+        confidence: of the interval, and of each two-sided test.
+
+    Raises:
+        ValueError: there are no examples, or more right answers than draws.
+    """
+    clear = clear_majority(draws, confidence)
+    surely_robust = int((robust & (right >= clear)).sum())
+    surely_broken = int((~robust & (right <= draws - clear)).sum())
+    n = len(robust)
+    return wilson(surely_robust, n, confidence)[0], wilson(n - surely_broken, n, confidence)[1]
 
 
 def at_least(successes: int, n: int, share: float) -> float:

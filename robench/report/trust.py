@@ -14,6 +14,7 @@ from robench.store import Column, Record, percent, robust_to_all
 
 OF_THE_ATTACK = (
     "zero-gradients", "too-short", "unfinished", "later-steps-break-more", "silent-success", "unconfirmed",
+    "noisy-gradients", "falls-with-draws",
 )  # fmt: skip
 """Indicators of one attack's run; all others concern the network, or compare attacks."""
 STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")

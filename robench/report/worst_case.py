@@ -6,7 +6,7 @@ from typing import Any
 
 from robench.errors import IncompleteError
 from robench.report.trust import Trust, trust
-from robench.store import Header, Record, interval, percent, robust_to_all
+from robench.store import Header, Record, interval_of, percent, robust_to_all
 
 
 @dataclass(frozen=True)
@@ -71,4 +71,6 @@ def worst_case(
         )
     robust = robust_to_all(records)
     names = tuple(record.header.attack.name for record in records)
-    return WorstCase(records[0].header, percent(robust), interval(robust), names, trust(records, known, elsewhere))
+    return WorstCase(
+        records[0].header, percent(robust), interval_of(robust, records), names, trust(records, known, elsewhere)
+    )

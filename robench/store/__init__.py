@@ -1,6 +1,16 @@
 """Records on disk: raw records of runs, and published records. Never imports torch."""
 
-from robench.store.header import SCHEMA, SHORT, ComparisonKey, Header, Record, interval, percent, robust_to_all
+from robench.store.header import (
+    SCHEMA,
+    SHORT,
+    ComparisonKey,
+    Header,
+    Record,
+    interval,
+    interval_of,
+    percent,
+    robust_to_all,
+)
 from robench.store.published import read_file, read_published, write_file
 from robench.store.raw import Store, read, read_header
 from robench.store.rows import Column, Rows, ids_sha256, join
@@ -16,6 +26,7 @@ __all__ = [
     "Store",
     "ids_sha256",
     "interval",
+    "interval_of",
     "join",
     "percent",
     "read",

@@ -1,6 +1,6 @@
 """The header of a record: everything that can change a verdict, and the cost of the run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -9,13 +9,15 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from robench.errors import InputError
-from robench.numerics.stats import wilson
+from robench.numerics.stats import drawn_interval, wilson
 from robench.specs import AttackSpec, MaskSummary, Normalisation, ThreatModel, digest, fraction
 from robench.specs.base import Declared, build
 from robench.store.rows import Column, Rows, robust_after
 
-SCHEMA = 2
-"""Version of the format of records; version 1 had no diagnostics."""
+SCHEMA = 3
+"""Newest version of the format of records; version 1 had no diagnostics, version 2 no random networks."""
+NOT_RANDOM = 2
+"""Version of the records of networks that are not random."""
 MEND = "delete it and run the same command again, or publish again"
 SHORT = 16
 """Number of hex digits of a hash in a file's name."""
@@ -50,11 +52,14 @@ class Header(Hashed):
     clean example and not turned into the target.
 
     `mask` describes the values that attacks might change; it is None if all values might change.
+
+    `draws` is the number of draws of a random network's answers for each question of the attack, and `judge_draws` that
+    of the judge for each point; both are 0 if the network is not random.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    schema_version: int = Field(SCHEMA, alias="schema")
+    schema_version: int = Field(NOT_RANDOM, alias="schema")
     family: str
     dataset: str
     model: str
@@ -83,6 +88,8 @@ class Header(Hashed):
     remark: str = ""
     target: str = ""
     mask: MaskSummary | None = None
+    draws: int = 0
+    judge_draws: int = 0
 
     @property
     def model_identity(self) -> str:
@@ -97,18 +104,22 @@ class Header(Hashed):
             "target": not self.target,
             "mask": self.mask is None,
             "remark": not self.remark,
+            "draws": not self.draws,
+            "judge_draws": not self.judge_draws,
         }
         return self.model_dump(by_alias=True, exclude={name for name, left_out in silent.items() if left_out})
 
     @property
     def goal(self) -> str:
-        """Threat model, target and mask in words, e.g. `linf 0.2, target 3`."""
+        """Threat model, target, mask and draws in words, e.g. `linf 0.2, target 3`."""
         said = [str(self.threat)]
         if self.target:
             kind, _, sha256 = self.target.partition(":")
             said.append(f"target {f'{kind} {sha256[:SHORT]}' if sha256 else kind}")
         if self.mask:
             said.append(f"{self.mask} (mask {self.mask.sha256[:SHORT]})")
+        if self.draws:
+            said.append(f"mean of {self.draws} draw{'s' * (self.draws > 1)}")
         return ", ".join(said)
 
 
@@ -122,6 +133,7 @@ class ComparisonKey(NamedTuple):
         precision: the precision of the search.
         target: the class that attacks aim at, as in a header.
         mask: SHA-256 of the mask; empty without one.
+        draws: draws for each question of an attack on a random network; 0 if the network is not random.
     """
 
     data: str
@@ -131,6 +143,7 @@ class ComparisonKey(NamedTuple):
     precision: str
     target: str = ""
     mask: str = ""
+    draws: int = 0
 
 
 class Record:
@@ -143,6 +156,7 @@ class Record:
         step: step of the first success, int64; -1 if robust, 0 if misclassified clean.
         queries: forwards up to and including the first success, int64; -1 if robust, 0 if misclassified clean. None if
             the record does not keep them.
+        right: how many of the judge's draws gave the label, int64; see `Rows`. None if the network is not random.
         path: the file that the record was read from, if any.
     """
 
@@ -154,14 +168,16 @@ class Record:
         step: Column,
         path: Path | None = None,
         queries: Column | None = None,
+        right: Column | None = None,
     ) -> None:
         self.header, self.clean, self.robust, self.step = header, clean, robust, step
-        self.queries, self.path = queries, path
+        self.queries, self.path, self.right = queries, path, right
 
     @classmethod
     def of(cls, header: Header, rows: Rows, path: Path | None) -> "Record":
         """Build a record from its header and its rows."""
-        return cls(header, rows.clean, rows.robust, rows.step, path, rows.queries)
+        right = rows.right if header.draws else None
+        return cls(header, rows.clean, rows.robust, rows.step, path, rows.queries, right)
 
     @cached_property
     def model_identity(self) -> str:
@@ -183,7 +199,9 @@ class Record:
         header = self.header
         data, threat = digest(header.identity["data"]), header.threat
         mask = header.mask.sha256 if header.mask else ""
-        return ComparisonKey(data, threat.norm, threat.eps, header.seed, header.precision, header.target, mask)
+        return ComparisonKey(
+            data, threat.norm, threat.eps, header.seed, header.precision, header.target, mask, header.draws
+        )
 
     def after(self, steps: int) -> "Record":
         """Return the verdicts had the attack stopped after `steps` steps, under the same header and without a path.
@@ -206,8 +224,17 @@ class Record:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95% interval of the robust accuracy, in percent."""
-        return interval(self.robust)
+        """95% interval of the robust accuracy in percent: Wilson's; see `drawn_interval` for random networks."""
+        return interval_of(self.robust, [self])
+
+    @property
+    def single_draw(self) -> tuple[float, float, float] | None:
+        """Accuracy of a single answer of a random network at the attack's points, in percent, and its 95% interval."""
+        if self.right is None:
+            return None
+        answers = float(self.right.sum()) / self.header.judge_draws
+        low, high = wilson(answers, len(self.right))
+        return 100.0 * answers / len(self.right), 100.0 * low, 100.0 * high
 
 
 def percent(mask: Column) -> float:
@@ -218,6 +245,21 @@ def percent(mask: Column) -> float:
 def robust_to_all(records: Iterable[Record]) -> Column:
     """Return which examples withstood every attack, bool (N,); the records hold the same examples."""
     return reduce(np.logical_and, [record.robust for record in records])
+
+
+def interval_of(robust: Column, records: Sequence[Record]) -> tuple[float, float]:
+    """Return the 95% interval of the share of robust examples, in percent, also for random networks.
+
+    Args:
+        robust: which examples withstood all attacks, bool (N,).
+        records: the attacks on one network; of a random one, the fewest right answers to any of the attacks count.
+    """
+    drawn = [record.right for record in records if record.right is not None]
+    if not drawn:
+        return interval(robust)
+    right: Column = np.minimum.reduce(drawn)
+    low, high = drawn_interval(robust, right, records[0].header.judge_draws)
+    return 100.0 * low, 100.0 * high
 
 
 def interval(mask: Column) -> tuple[float, float]:
@@ -268,6 +310,7 @@ def _contradictions(header: Header) -> Iterator[str]:
         "precision": (header.precision, identity.get("precision")),
         "target": (header.target, identity.get("target", "")),
         "mask": (header.mask.sha256 if header.mask else None, identity.get("mask")),
+        "draws": ([header.draws, header.judge_draws], identity.get("draws", [0, 0])),
         "dataset": (header.dataset, data.get("name")),
         "number of examples": (header.n, data.get("n")),
     }

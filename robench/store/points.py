@@ -36,6 +36,9 @@ KINDS: dict[str, Any] = {"coarse": np.int8, "fine": np.int16, "exact": np.float3
 MEND = "restore it, or delete it and publish again from records that were made with --save-adversarial"
 DAMAGE = (zipfile.BadZipFile, lzma.LZMAError, OSError, EOFError, KeyError, ValueError, TypeError, AttributeError)
 
+NOT_RANDOM = -1
+"""Seed of the judge's draws if the network is not random."""
+
 
 class PointsKey(NamedTuple):
     """The settings that a point is good for.
@@ -48,6 +51,7 @@ class PointsKey(NamedTuple):
         norm, eps: the ball.
         target: the class that attacks aimed at, as in a header.
         mask: SHA-256 of the mask; empty without one.
+        draws_seed: seed of the draws with which the judge asks a random network; `NOT_RANDOM` for any other network.
     """
 
     model: str
@@ -59,6 +63,7 @@ class PointsKey(NamedTuple):
     eps: float
     target: str = ""
     mask: str = ""
+    draws_seed: int = NOT_RANDOM
 
     @classmethod
     def of(cls, header: Header) -> "PointsKey":
@@ -74,7 +79,13 @@ class PointsKey(NamedTuple):
             header.threat.eps,
             header.target,
             header.mask.sha256 if header.mask else "",
+            header.seed if header.draws else NOT_RANDOM,
         )
+
+    def said(self) -> dict[str, Any]:
+        """Return the key as JSON-ready data, without a seed if the network is not random."""
+        said = self._asdict()
+        return said if self.draws_seed != NOT_RANDOM else {name: said[name] for name in said if name != "draws_seed"}
 
 
 Groups = dict[PointsKey, dict[int, Point]]
@@ -94,7 +105,7 @@ def write_points(path: Path, groups: Mapping[PointsKey, Mapping[int, Point]]) ->
         arrays |= {f"{place}.{name}": array for name, array in _arrays(group).items()}
     header: dict[str, Any] = {
         "schema": SCHEMA,
-        "groups": [{**key._asdict(), "points": len(group)} for key, group in kept],
+        "groups": [{**key.said(), "points": len(group)} for key, group in kept],
     }
     header[SHA256] = _sha256(header, arrays)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
@@ -167,7 +178,7 @@ def _kind(levels: int) -> str:
 def _key(said: Mapping[str, Any]) -> PointsKey:
     if said["norm"] not in NORMS:
         raise ValueError(f"unknown norm {said['norm']}")
-    return PointsKey(**{name: said[name] for name in PointsKey._fields})
+    return PointsKey(**{name: said[name] for name in PointsKey._fields if name in said or name != "draws_seed"})
 
 
 def _add(file: zipfile.ZipFile, name: str, content: bytes, compression: int) -> None:

@@ -2,7 +2,8 @@
 
 A line is the header with three more keys: `clean` and `robust`, bit strings in hex (first example first),
 and `steps`, the first-success steps of the broken examples in order. Lines of attacks that see outputs only also
-have `queries`, the queries of each broken example up to its first success.
+have `queries`, the queries of each broken example up to its first success. Lines of random networks have `right`, one
+byte in hex for each example: how many of the judge's draws gave the label.
 """
 
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ def to_data(record: Record) -> dict[str, Any]:
     }
     if record.queries is not None and record.header.attack.access in COUNTED:
         data["queries"] = record.queries[broken].tolist()
+    if record.right is not None:
+        data["right"] = record.right.astype(np.uint8).tobytes().hex()
     return data
 
 
@@ -45,6 +48,7 @@ def from_data(data: dict[str, Any], where: str, path: Path | None = None) -> Rec
         clean_hex, robust_hex, steps = data.pop("clean"), data.pop("robust"), data.pop("steps")
         first = np.array(steps, dtype=np.int64)
         asked = np.array(data.pop("queries"), dtype=np.int64) if "queries" in data else None
+        right = np.frombuffer(bytes.fromhex(data.pop("right")), np.uint8).astype(np.int64) if "right" in data else None
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{where} is not a published record: {MEND}.") from error
     header = check_header(data, where)
@@ -54,6 +58,8 @@ def from_data(data: dict[str, Any], where: str, path: Path | None = None) -> Rec
         first.shape != (np.count_nonzero(broken),)
         or (asked is not None and asked.shape != first.shape)
         or (robust & ~clean).any()
+        or (right is None) != (header.draws == 0)
+        or (right is not None and (right.shape != clean.shape or right.max() > header.judge_draws))
         or (first.size and not (first.min() >= 0 and first.max() <= header.attack.steps))
     ):
         raise InputError(f"{where}: verdicts and steps disagree: {MEND}.")
@@ -62,7 +68,7 @@ def from_data(data: dict[str, Any], where: str, path: Path | None = None) -> Rec
     if asked is not None:
         queries = np.where(robust, -1, 0)
         queries[broken] = asked
-    return Record(header, clean, robust, step, path, queries)
+    return Record(header, clean, robust, step, path, queries, right)
 
 
 def read_published(results: Path) -> Iterator[Record]:

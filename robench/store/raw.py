@@ -21,7 +21,7 @@ from robench.paths import atomic_path
 from robench.specs import digest, is_declared
 from robench.store.arrow import as_arrow, as_column
 from robench.store.header import SCHEMA, SHORT, Header, Record, check_header
-from robench.store.rows import Column, Rows, ids_sha256
+from robench.store.rows import RIGHT, Column, Rows, ids_sha256
 
 META = b"robench"
 POINTS = "adversarial"
@@ -151,6 +151,8 @@ def read(path: Path, columns: list[str] | None = None) -> tuple[Header, Rows]:
         InputError: the record is truncated, damaged, of a newer schema, or its name has another hash than its header.
     """
     header = read_header(path)
+    if columns is not None and header.draws:
+        columns = [*columns, RIGHT]
     table, _ = _read(path, columns)
     if table.num_rows != header.n:
         raise InputError(f"record '{path}' has {table.num_rows} of {header.n} rows: {MEND}.")
@@ -192,10 +194,11 @@ def _read(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, dict[
             table = file.read(columns, use_threads=False)
     except DAMAGE as error:
         raise _damaged(path) from error
-    rows = _from_table(table).columns()
+    found = _from_table(table)
     for name in meta["columns"] if columns is None else columns:
-        absent = name not in table.column_names or (rows[name].dtype == object and name != POINTS)
-        if absent or checksum(rows[name]) != meta["columns"].get(name):
+        column: Column = getattr(found, name, np.empty(0))
+        absent = name not in table.column_names or (column.dtype == object and name != POINTS)
+        if absent or checksum(column) != meta["columns"].get(name):
             raise _damaged(path)
     return table, meta["header"]
 

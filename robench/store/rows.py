@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 Column = np.ndarray[Any, np.dtype[Any]]
+RIGHT = "right"
+"""Name of the column that only records of random networks have."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Rows:
         forwards, backwards: passes spent on the example, int64.
         distance: distance of the adversarial point in the threat model's norm, float64; NaN if there is no point.
         adversarial: the adversarial point as float32 bytes; None if there is no point or points are not kept.
+        right: how many of the judge's draws gave the label, int64: at the adversarial point, or, if robust, at the
+            attack's best point, or, if misclassified clean, at the clean one. Empty if the network is not random.
     """
 
     id: Column
@@ -42,13 +46,15 @@ class Rows:
     backwards: Column
     distance: Column
     adversarial: Column
+    right: Column = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.id)
 
     def columns(self) -> dict[str, Column]:
-        """Return the columns by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the columns by name, without `right` if the network is not random."""
+        columns = {each.name: getattr(self, each.name) for each in fields(self)}
+        return columns if len(self.right) else {name: column for name, column in columns.items() if name != RIGHT}
 
     def take(self, positions: Column | slice) -> "Rows":
         """Return the rows at some positions."""
@@ -97,4 +103,5 @@ def ids_sha256(ids: Column) -> str:
 
 def join(parts: Sequence[Rows]) -> Rows:
     """Concatenate the rows of several chunks."""
-    return Rows(**{f.name: np.concatenate([part.columns()[f.name] for part in parts]) for f in fields(Rows)})
+    columns = [part.columns() for part in parts]
+    return Rows(**{name: np.concatenate([each[name] for each in columns]) for name in columns[0]})

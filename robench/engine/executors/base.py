@@ -63,7 +63,7 @@ def work(
     job: Job, chunk: Chunk, on_step: OnStep, checkpoints: Checkpoints | None = None
 ) -> tuple[Rows, dict[str, Any]]:
     """Attack one chunk in this process; return its rows and its cost, that of interrupted runs included."""
-    judge, begin = Judge(job.network, job.batcher), time.perf_counter()
+    judge, begin = Judge(job.network, job.batcher, job.draws), time.perf_counter()
     saver = checkpoints.saver(chunk.ids) if checkpoints else None
     rows, faults, measures, _ = attack_chunk(job, chunk, judge, on_step, saver)
     cost = {
