@@ -58,8 +58,8 @@ class Antithetic(Algorithm[State]):
         left = standing.nonzero().flatten()
         for rows in left.split(max(BATCHES * task.oracle.batcher.size // (2 * GROUP), 1)) if len(left) else ():
             part = task.take(rows)
-            climb = part.ball.steepest(self.gradient(state.x[rows], rows, t, part))
-            x[rows] += self.rel_step * part.ball.eps * climb
+            slope = self.gradient(state.x[rows], rows, t, part)
+            x[rows] = part.ball.ascend(state.x[rows], slope, self.rel_step * part.ball.eps)
         return replace(state, x=x)
 
     def gradient(self, x: Tensor, rows: Tensor, t: int, task: Task) -> Tensor:

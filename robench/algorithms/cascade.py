@@ -163,7 +163,7 @@ class Cascade(Algorithm[PairState]):
         pairs = _remember(pairs, x, slope.logits, task.goal)
         rates = [self._rate(lane, run) for lane in range(run.lanes)]
         eta = x.new_tensor(rates).repeat(len(rows)) * ball.eps * (1 + math.cos(math.pi * run.i / run.length)) / 2
-        x = ball.project(x + per_example(eta, x) * ball.steepest(slope.gradient))
+        x = ball.project(ball.ascend(x, slope.gradient, per_example(eta, x)))
         if run.i == run.length - 1:
             pairs = _remember(pairs, x, task.oracle.logits(x, rows[of], candidate=True), task.goal)
         lanes = pairs.lanes.clone()

@@ -60,7 +60,7 @@ class Feature(Algorithm[Approach]):
     def step(self, state: Approach, t: int, task: Task) -> Approach:
         """Take one step of steepest ascent."""
         gradient, _, _ = task.oracle.gradient(state.x, self.attack_objective, given=(state.aim,))
-        return replace(state, x=state.x + self.rel_step * task.ball.eps * task.ball.steepest(gradient))
+        return replace(state, x=task.ball.ascend(state.x, gradient, self.rel_step * task.ball.eps))
 
 
 ALGORITHM = Feature

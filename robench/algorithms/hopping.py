@@ -177,7 +177,7 @@ class Hopping(Algorithm[Search]):
         search = _remember(search, search.iterate, slope.logits, task.goal)
         rate = {"opening": self.opening_rate, "survey": self.survey_rate, "hop": self.hop_rate}[run.kind]
         eta = rate * task.ball.eps * (1 + math.cos(math.pi * run.i / run.length)) / 2
-        x = task.ball.project(search.iterate + eta * task.ball.steepest(slope.gradient))
+        x = task.ball.project(task.ball.ascend(search.iterate, slope.gradient, eta))
         if run.i < run.length - 1:
             return replace(search, iterate=x)
         return _remember(search, x, task.oracle.logits(x, rows, candidate=True), task.goal)

@@ -42,7 +42,7 @@ class MIM(GradientAttack[Momentum]):
         gradient = gradient / per_example(gradient.flatten(1).abs().amax(1).clamp_min(TINY), gradient)
         length = gradient.flatten(1).abs().sum(1).clamp_min(TINY)
         g = self.decay * state.g + gradient / per_example(length, gradient)
-        return Momentum(x=state.x + self.rel_step * task.ball.eps * task.ball.steepest(g), g=g)
+        return Momentum(x=task.ball.ascend(state.x, g, self.rel_step * task.ball.eps), g=g)
 
 
 ALGORITHM = MIM

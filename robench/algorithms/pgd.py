@@ -31,7 +31,7 @@ class PGD(GradientAttack[State]):
     def step(self, state: State, t: int, task: Task) -> State:
         """Take one step of steepest ascent."""
         gradient = task.oracle.gradient(state.x, self.loss(task)).gradient
-        return replace(state, x=state.x + self.rel_step * task.ball.eps * task.ball.steepest(gradient))
+        return replace(state, x=task.ball.ascend(state.x, gradient, self.rel_step * task.ball.eps))
 
 
 ALGORITHM = PGD

@@ -45,8 +45,8 @@ class Ball:
         return P_NORMS[self.norm]
 
     def project(self, x: Tensor) -> Tensor:
-        """Bring points back: onto the mask, then into the ball, then into [0, 1], which keeps them in the ball."""
-        return (self.center + self.p_norm.project(self.restrict(x - self.center), self.eps)).clamp(0.0, 1.0)
+        """Bring points back onto the mask, into the ball and into [0, 1]; in l1 to the nearest such point."""
+        return self.p_norm.nearest(x, self.center, self.eps, self.mask)
 
     def restrict(self, values: Tensor) -> Tensor:
         """Set perturbations or gradients to 0 outside the mask."""
@@ -63,8 +63,21 @@ class Ball:
         return (self.mask | (x == self.center)).flatten(1).all(1)
 
     def steepest(self, gradient: Tensor) -> Tensor:
-        """Return the unit-norm direction of steepest ascent (paper, Lemma 1): sign for linf, g/|g| for l2."""
+        """Return the unit-norm direction of steepest ascent (paper, Lemma 1): sign for linf, g/|g| for l2.
+
+        In l1 it is the sign of the largest entry; the walls of [0, 1] are in its way, so attacks use `ascend`.
+        """
         return self.p_norm.steepest(self.restrict(gradient))
+
+    def ascend(self, x: Tensor, gradient: Tensor, length: Tensor | float) -> Tensor:
+        """Take a step of steepest ascent from x, which `project` brings back; in l1 a step along the walls of [0, 1].
+
+        Args:
+            x: points like `center`.
+            gradient: (N, C, H, W).
+            length: of the step in the norm, a number or (N, 1, 1, 1).
+        """
+        return self.p_norm.ascend(x, self.restrict(gradient), length)
 
     def dual(self, gradient: Tensor) -> Tensor:
         """Return the dual norm of each gradient, (M,): the speed at which a linear function grows in its direction.
@@ -82,9 +95,10 @@ class Ball:
 
         Args:
             draws: what the method `draws` returns: for linf uniform numbers like `center`, for l2 uniform numbers
-                (N,) for the radius and standard normal ones like `center` for the direction.
+                (N,) for the radius and standard normal ones like `center` for the direction, for l1 two uniform
+                numbers for each value, (N, 2, C, H, W).
         """
-        return (self.center + self.p_norm.random_delta(self.eps, *draws, free=self.mask)).clamp(0.0, 1.0)
+        return self.p_norm.place(self.center, self.p_norm.random_delta(self.eps, *draws, free=self.mask))
 
     def contains(self, x: Tensor) -> Tensor:
         """Tell which points are near enough, (N,) bool, up to the norm's tolerance for rounding; see `keeps_fixed`."""

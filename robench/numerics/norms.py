@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from torch import Tensor, where
+from torch import Tensor, where, zeros_like
 
+from robench.numerics import sparse
 from robench.specs import Norm
 
 TINY = 1e-30
@@ -78,6 +79,21 @@ class PNorm(ABC):
         Returns:
             d like x; where no point of [0, 1] lies on the hyperplane, the d that comes closest to it.
         """
+
+    def place(self, center: Tensor, delta: Tensor) -> Tensor:
+        """Return the points of [0, 1] nearest to center + delta, for images `center` in [0, 1]."""
+        return (center + delta).clamp(0.0, 1.0)
+
+    def nearest(self, x: Tensor, center: Tensor, eps: float, free: Tensor | None = None) -> Tensor:
+        """Bring points x into the ball around images `center`, and into [0, 1].
+
+        First onto the values that may differ, `free`, then into the ball, then into [0, 1], which keeps points in it.
+        """
+        return self.place(center, self.project(restricted(x - center, free), eps))
+
+    def ascend(self, x: Tensor, gradient: Tensor, length: Tensor | float) -> Tensor:
+        """Take a step of steepest ascent of some `length`, or (N, 1, 1, 1) lengths; the end may lie anywhere."""
+        return x + length * self.steepest(gradient)
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the distance of each example, (N,), in float64."""
@@ -185,8 +201,83 @@ class L2(PNorm):
         return length
 
 
-P_NORMS: dict[Norm, PNorm] = {"linf": Linf(), "l2": L2()}
+@dataclass(frozen=True)
+class L1(PNorm):
+    """The sum of all changes.
+
+    To project onto the ball and then clip to [0, 1] would leave a part of the ball unused, so `nearest` is the exact
+    projection onto both at once, and `ascend` and `onto_hyperplane` know the walls (Croce & Hein 2021).
+    """
+
+    def project(self, delta: Tensor, eps: float) -> Tensor:
+        """Move every value towards 0 by the same cut, at most to 0, if the sum is above eps."""
+        flat = delta.flatten(1).double()
+        return sparse.shortened(flat, flat.new_full(flat.shape, float("inf")), eps).to(delta.dtype).view_as(delta)
+
+    def place(self, center: Tensor, delta: Tensor) -> Tensor:
+        """Round towards the center and clip to [0, 1]."""
+        return sparse.steps(center, delta.double()).clamp(0.0, 1.0)
+
+    def nearest(self, x: Tensor, center: Tensor, eps: float, free: Tensor | None = None) -> Tensor:
+        """Project exactly onto the intersection of ball, box and free values (Croce & Hein 2021)."""
+        delta = restricted(x.double() - center.double(), free).flatten(1)
+        d = sparse.shortened(delta, _room(center, delta), eps)
+        return self.place(center, d.view_as(center))
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """Return the sign of the largest entry of the gradient, and 0 elsewhere; the first of equal ones."""
+        flat = gradient.flatten(1)
+        place = flat.abs().argmax(1, keepdim=True)
+        return zeros_like(flat).scatter(1, place, flat.gather(1, place).sign()).view_as(gradient)
+
+    def ascend(self, x: Tensor, gradient: Tensor, length: Tensor | float) -> Tensor:
+        """Take the steepest step inside [0, 1]: values go to their walls, the steepest first."""
+        flat = gradient.flatten(1).double()
+        budget = flat.new_zeros(len(x)) + (length.flatten() if isinstance(length, Tensor) else length)
+        return x + sparse.greedy(flat, _room(x, flat), budget).to(x.dtype).view_as(x)
+
+    def draws(self, shape: tuple[int, ...], uniform: Draw, normal: Draw) -> tuple[Tensor, ...]:
+        """Draw two uniform numbers for each value: for the direction, and for the radius."""
+        return (uniform((2, *shape)),)
+
+    def random_delta(self, eps: float, *draws: Tensor, free: Tensor | None = None) -> Tensor:
+        """Return vectors of random radius in the direction of numbers with density exp(-|t|) / 2."""
+        (uniform,) = draws
+        signed = 2 * uniform[:, 0].double() - 1
+        laplace = restricted(-signed.sign() * (1 - signed.abs()).clamp_min(TINY).log(), free)
+        size = laplace[0].numel() if free is None else free.flatten(1).sum(1)
+        radius = eps * uniform[:, 1].flatten(1)[:, 0].double().pow(1 / size)
+        length = laplace.flatten(1).abs().sum(1).clamp_min(TINY)
+        return laplace * per_example(radius / length, laplace)
+
+    def tolerance(self, eps: float) -> float:
+        """Return a hundred-thousandth of eps."""
+        return 1e-5 * eps
+
+    def whole_box(self, shape: tuple[int, ...]) -> float:
+        """Return the number of values."""
+        return float(prod(shape))
+
+    def onto_hyperplane(self, x: Tensor, w: Tensor, change: Tensor) -> Tensor:
+        """Move pixels to their walls, those of the largest |w_i| first, until w . d is `change`."""
+        slope = w.flatten(1).double() * change.double().sign()[:, None]
+        return sparse.cheapest(slope, _room(x, slope), change.double().abs()).to(x.dtype).view_as(x)
+
+    def _length(self, flat: Tensor) -> Tensor:
+        return flat.abs().sum(1)
+
+    def _dual_length(self, flat: Tensor) -> Tensor:
+        return flat.abs().amax(1)
+
+
+P_NORMS: dict[Norm, PNorm] = {"linf": Linf(), "l2": L2(), "l1": L1()}
 """The geometry of each norm by its name."""
+
+
+def _room(x: Tensor, direction: Tensor) -> Tensor:
+    """Return how far each value of images x can move in a direction (N, D) before it leaves [0, 1], float64 (N, D)."""
+    flat = x.flatten(1).double()
+    return where(direction > 0, 1 - flat, flat).clamp_min(0)
 
 
 def _until_walls(x: Tensor, w: Tensor, change: Tensor, speed: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -6,13 +6,14 @@ from typing import Literal, get_args
 from robench.errors import InputError
 from robench.specs.base import Declared, fraction
 
-Norm = Literal["linf", "l2"]
+Norm = Literal["linf", "l2", "l1"]
 """The name of a norm; the class with its geometry stands in `robench.numerics.norms.P_NORMS`."""
 NORMS: tuple[Norm, ...] = get_args(Norm)
-ORDERS: dict[Norm, float] = {"linf": inf, "l2": 2.0}
+ORDERS: dict[Norm, float] = {"linf": inf, "l2": 2.0, "l1": 1.0}
 """The order p of each norm, as NumPy takes it."""
-LARGEST: dict[Norm, float] = {"linf": 1.0, "l2": 1000.0}
-"""The largest sensible eps: with more, every image in [0, 1] is in the ball (linf), or eps is a typing error (l2)."""
+LARGEST: dict[Norm, float] = {"linf": 1.0, "l2": 1000.0, "l1": 1e6}
+"""The largest sensible eps: with more, every image in [0, 1] is in the ball (linf), or that of a million values (l2, l1),
+and eps is a typing error."""
 NUMBERS: dict[object, Norm] = {order: norm for norm, order in ORDERS.items()}
 """Norms by their order."""
 
@@ -35,14 +36,14 @@ class ThreatModel(Declared):
 
     @classmethod
     def parse(cls, norm: str | float, eps: str | float) -> "ThreatModel":
-        """Parse norm and eps as a user wrote them; the numbers 2 and infinity are norms, too.
+        """Parse norm and eps as a user wrote them; the numbers 1, 2 and infinity are norms, too.
 
         Raises:
             InputError: unknown norm, or eps is not a positive number of a sensible size.
         """
         named = norm.lower() if isinstance(norm, str) else NUMBERS.get(_plain(norm), str(norm))
         if named not in NORMS:
-            raise InputError(f"unknown norm '{named}': use {' or '.join(NORMS)}.")
+            raise InputError(f"unknown norm '{named}': use {', '.join(NORMS[:-1])} or {NORMS[-1]}.")
         text = eps.strip() if isinstance(eps, str) else str(_plain(eps))
         try:
             value = fraction(text)

@@ -51,7 +51,7 @@ class Perturber:
             for _ in range(self.steps):
                 perturbed = perturbed.detach().requires_grad_()
                 (gradient,) = torch.autograd.grad(loss(net.infer(perturbed)).sum(), perturbed)
-                perturbed = ball.project(perturbed.detach() + self.move(ball, gradient))
+                perturbed = ball.project(self.move(ball, perturbed.detach(), gradient))
         return perturbed.detach()
 
     def ball(self, x: Tensor) -> Ball:
@@ -64,9 +64,9 @@ class Perturber:
             raise InputError("recipe, keys 'eps' and 'steps': adversarial training needs both.")
         return Ball(x, self.threat.norm, self.threat.eps)
 
-    def move(self, ball: Ball, gradient: Tensor) -> Tensor:
-        """Return one step of steepest ascent."""
-        return self.rel_step * ball.eps * ball.steepest(gradient)
+    def move(self, ball: Ball, x: Tensor, gradient: Tensor) -> Tensor:
+        """Take one step of steepest ascent from x."""
+        return ball.ascend(x, gradient, self.rel_step * ball.eps)
 
     def _start(self, ball: Ball) -> Tensor:
         n, generator = len(ball.center), self.generator

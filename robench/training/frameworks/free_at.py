@@ -36,7 +36,7 @@ class FreeAT(Framework):
             perturbed = ball.project(x + self._kept[: len(x)]).requires_grad_()
             yield training_loss(net(perturbed), y, net.constants)
             assert perturbed.grad is not None
-            moved = ball.project(perturbed.detach() + perturb.move(ball, perturbed.grad))
+            moved = ball.project(perturb.move(ball, perturbed.detach(), perturbed.grad))
             self._kept[: len(x)] = moved - x
 
 
