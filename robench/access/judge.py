@@ -12,6 +12,7 @@ from robench.access.neighbours import (
     TRIALS,
     among_strangers,
     check_companions,
+    check_places,
     check_service,
     check_sizes,
     dim_among_strangers,
@@ -177,10 +178,14 @@ class Judge:
         # If memory ran out, the parts that fitted are compared; the larger ones would not fit in the attacks, either.
         self.forwards += sum(len(each) for each in alone) + (TRIALS * len(KEPT) if among else 0)
         pairs = [(logits[part], answer) for part, answer in zip(parts, alone, strict=False)]
-        for companions in among:
-            check_companions(*companions, exact=exact)
         pairs += [(six(logits), first) for first, _ in among[:1]]
-        check_sizes(pairs)
+        try:
+            for companions in among:
+                check_companions(*companions, exact=exact)
+            check_sizes(pairs)
+        except InputError:
+            check_places(self.fixed.predict, few)
+            raise
         self.place_of_logits = self.network.place_of_logits(x[:1])
         self.forwards += 1
         if self.network.state is not None:

@@ -101,6 +101,24 @@ def check_companions(first: Tensor, second: Tensor, *, exact: bool) -> None:
         raise _dependent(off)
 
 
+def check_places(ask: Ask, x: Tensor) -> None:
+    """Check that copies of one image get one answer, whatever their places in the batch.
+
+    Args:
+        ask: the network.
+        x: images (M, C, H, W), of which the first is used.
+
+    Raises:
+        InputError: the answers differ, which in a network that answers the same twice is a generator that it seeds.
+    """
+    answers = ask(x[:1].repeat(len(x), 1, 1, 1))
+    if (_distances(answers[:1], answers) > SIZES * largest(answers)).any():
+        raise InputError(
+            "the network is random only through an image's place in the batch, because it seeds its random numbers in "
+            "every pass: take the fixed seed out, and evaluate it with --draws 16 (in Python draws=16)."
+        )
+
+
 def check_sizes(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
     """Check that answers for images do not depend on the size of the batch.
 

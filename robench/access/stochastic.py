@@ -98,7 +98,7 @@ class Draws:
             network: is asked for a few images.
             x: an image (1, C, H, W).
         """
-        few = x.expand(3, *x.shape[1:])
+        few = x.repeat(3, 1, 1, 1)
         for by_row in (True, False):
             draws = cls(count, seed, by_row)
             if by_row and not draws_by_row(network, x):

@@ -178,7 +178,8 @@ class EvaluationRun:
         stored = f"{len(done)} of {len(self.split)} examples are stored" if done else ""
         source = ", ".join(filter(None, (source, stored, under_way)))
         classes = int(self.split.y.max()) + 1
-        most = bind(spec).cost(spec.steps, classes)[0] * spec.restarts * left
+        draws = 1 if bind(spec).needs_draws else self.request.settings.draws or 1
+        most = draws * bind(spec).cost(spec.steps, classes)[0] * spec.restarts * left
         special = self.request.target is not None or self.request.mask is not None
         if history is None or self.request.under_test.service or special:
             return Planned(spec.name, source, seconds=None, most=most)
@@ -187,7 +188,7 @@ class EvaluationRun:
         except GradientError:  # the speed of outputs alone is not measured
             return Planned(spec.name, source, seconds=None, most=most)
         correct = speed_probe.clean * left
-        forwards, backwards = (correct * each for each in history.passes(spec, speed_probe.survivors, classes))
+        forwards, backwards = (draws * correct * each for each in history.passes(spec, speed_probe.survivors, classes))
         seconds = speed_probe.seconds(forwards, backwards, spec.steps * spec.restarts, correct)
         return Planned(spec.name, source, round(forwards), round(backwards), seconds, most)
 

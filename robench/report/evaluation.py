@@ -9,6 +9,7 @@ from robench.report.table import Table, html, plain
 from robench.report.trust import Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
 from robench.specs.diagnostic import INFINITE_GRADIENTS
+from robench.store import Record
 from robench.store.outcome import ORIGIN, Outcome, Result, Skipped
 
 if TYPE_CHECKING:
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 COLUMNS = ["robust %", "95% CI", "trust", "forwards", "backwards", "seconds"]
+ONE_DRAW = "one draw %"
+"""Column of random networks: accuracy of a single answer at the attack's points."""
+DRAWS = (
+    "The network is random: the judge draws {} answers for each point, and an example is broken if more than half are "
+    "wrong. The interval covers the draws as well as the examples; 'one draw' is the accuracy of a single answer."
+)
+"""Note on random networks."""
 
 
 @dataclass(frozen=True)
@@ -150,16 +158,20 @@ class Evaluation:
             f"robust ({level}), {verdicts[0].clean_accuracy:.2f}% clean\n"
             f"{header.goal}, {header.n} examples, seed {header.seed}"
         )
-        table = Table(title, "attack", COLUMNS)
+        table = Table(title, "attack", [*COLUMNS[:2], ONE_DRAW, *COLUMNS[2:]] if header.draws else COLUMNS)
         spent = [sum(getattr(r, what) for r in self.results) for what in ("forwards", "backwards", "seconds")]
         table.add("worst case", _cells(worst, *spent))
         for verdict in verdicts:
             result, faults = verdict.result, verdict.result.record.header.faults
             name = result.record.header.attack.name
-            table.add(name, _cells(verdict, result.forwards, result.backwards, result.seconds, result.source))
+            cells = _cells(verdict, result.forwards, result.backwards, result.seconds, result.source)
+            single = result.record.single_draw
+            table.add(name, cells if single is None else {**cells, ONE_DRAW: f"{single[0]:.2f}"})
             if faults:
                 counted = ", ".join(f"{count}x {fault}" for fault, count in faults.items())
                 table.notes.append(f"{name}: the judge did not confirm {counted}.")
+        if header.draws:
+            table.notes.append(DRAWS.format(header.judge_draws))
         if self.examples:
             table.notes.append(self.examples)
         if header.normalisation:
@@ -245,7 +257,17 @@ class AttackResult:
             "trust": self.trust.as_dict(),
             "spec_hash": header.hash,
             "record": str(record.path) if record.path else "",
+            **_of_draws(record),
         }
+
+
+def _of_draws(record: Record) -> dict[str, Any]:
+    """Return what only the results of random networks have in JSON."""
+    if record.single_draw is None:
+        return {}
+    single, low, high = (round(value, 4) for value in record.single_draw)
+    drawn = {"single_draw_accuracy": single, "single_draw_ci_low": low, "single_draw_ci_high": high}
+    return {"draws": record.header.draws, "judge_draws": record.header.judge_draws, **drawn}
 
 
 def _cells(

@@ -78,14 +78,14 @@ def test_everything_of_a_run_is_saved_or_made_again(small):
     """A new attribute of the oracle or of the loop must be put into one of the two sets."""
     job, chunk = ordered(small)
     run = AttackRun(job, chunk, Judge(job.network, job.batcher), until(None))
-    given = {"goal", "network", "ball", "y", "ids", "access", "bounds", "batcher", "precision"}
+    given = {"goal", "network", "ball", "y", "ids", "access", "bounds", "batcher", "precision", "draws"}
     of_a_step = {"active", "watching", "step", "found", "points", "queries"}
-    assert vars(run.oracle).keys() == {*ORACLE, *TALLIES} | given | of_a_step
+    assert vars(run.oracle).keys() == {*ORACLE, *TALLIES} | given | of_a_step | {"closest"}
     assert vars(run).keys() == {"job", "chunk", "judge", "on_step", "algorithm", "ball", "oracle"} | {
         "attack_state", "claims", *LASTING,
     }  # fmt: skip
     others = {name for name, value in vars(run.attack_state).items() if not isinstance(value, torch.Tensor)}
-    assert others == {"faults"}
+    assert others == {"faults", "right"}, "the share of right answers is a tensor on random networks"
 
 
 def test_values_keep_their_order_in_memory():
