@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from robench.classifiers import load_model
 from robench.classifiers.normalised import normalised
+from robench.classifiers.rejecting import remark_on, with_outputs
 from robench.classifiers.service import AskError, Service
-from robench.classifiers.single_logit import with_two_logits
 from robench.classifiers.user_images import fitted
 from robench.data.about import NOTHING
 from robench.data.described import described, dim
@@ -52,7 +52,7 @@ from robench.specs import (
     list_attacks,
     list_models,
 )
-from robench.specs.settings import Precision, Search
+from robench.specs.settings import Precision, Rejects, Search
 from robench.store import Store
 
 __all__ = ["Service", "evaluate", "evaluate_corruptions", "list_attacks", "list_models", "load_model", "verify"]
@@ -85,6 +85,7 @@ def evaluate(
     mean: float | Sequence[float] | Literal["none"] | None = None,
     std: float | Sequence[float] | None = None,
     single_logit: bool = False,
+    rejects: Rejects | None = None,
     results: str | Path | None = None,
     save_adversarial: bool = False,
     engine: str = "local",
@@ -133,6 +134,9 @@ def evaluate(
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
             [0, 1]; it is put before the network. None, or mean "none", if the network takes images as they are.
         single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
+        rejects: "logit" if the last of K+1 logits rejects the input, "flag" if the network returns (logits, score) and
+            a score above 0 (or True), (N,) or (N, 1), rejects it. An adversarial example then counts if it is
+            misclassified and accepted; a rejected clean example is an error. None if the network rejects nothing.
         results: a folder that keeps the records, so that the same call resumes; none by default.
         save_adversarial: keep the adversarial points, for `report.adversarial()`: in memory, or if there is a folder of
             results in its records, for `robench.verify` and for the gallery of the HTML report too.
@@ -151,7 +155,7 @@ def evaluate(
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size, save_adversarial, search, draws)
     require_engine(engine, ray_address, search)
-    under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit)
+    under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit, rejects)
     split = split if y is not None else _fitted(split, under_test, device)
     _check_substitutes(substitutes)
     if engine == "ray" and under_test.service:
@@ -201,6 +205,7 @@ def evaluate_corruptions(
     mean: float | Sequence[float] | Literal["none"] | None = None,
     std: float | Sequence[float] | None = None,
     single_logit: bool = False,
+    rejects: Rejects | None = None,
     results: str | Path | None = None,
 ) -> CorruptionReport:
     """Measure accuracy on common corruptions, or under rotations and translations, for images of any size.
@@ -218,6 +223,7 @@ def evaluate_corruptions(
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
             [0, 1]; it is put before the network. None, or mean "none", if the network takes images as they are.
         single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
+        rejects: as in `evaluate`; a rejected image is an error.
         results: a folder that keeps the verdicts, so that the same call resumes; none by default.
 
     Raises:
@@ -227,7 +233,9 @@ def evaluate_corruptions(
     settings = Settings(seed, device=device, batch_size=batch_size)
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
-    under_test = _subject(model, results is not None, given=_input(mean, std), single_logit=single_logit)
+    under_test = _subject(
+        model, results is not None, given=_input(mean, std), single_logit=single_logit, rejects=rejects
+    )
     split = split if y is not None else _fitted(split, under_test, device)
     with ExitStack() as stack:
         folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
@@ -262,6 +270,7 @@ def verify(
     mean: float | Sequence[float] | Literal["none"] | None = None,
     std: float | Sequence[float] | None = None,
     single_logit: bool = False,
+    rejects: Rejects | None = None,
     data_dir: str | Path | None = None,
 ) -> list[Verification]:
     """Judge stored adversarial examples again, from disk and on the CPU.
@@ -270,7 +279,7 @@ def verify(
         results: the folder of results of an evaluation with `save_adversarial`.
         model: the network whose records are judged; by default all records, each with the network that the command
             line loaded for it.
-        feature_layer, mean, std, single_logit: as in `evaluate`.
+        feature_layer, mean, std, single_logit, rejects: as in `evaluate`.
         data_dir: folder of downloaded datasets.
 
     Returns:
@@ -284,7 +293,7 @@ def verify(
     place = None if data_dir is None else Path(data_dir)
     if model is None:
         return run_verify(Path(results), data_dir=place)
-    under_test = _subject(model, True, feature_layer, _input(mean, std), single_logit)
+    under_test = _subject(model, True, feature_layer, _input(mean, std), single_logit, rejects)
     return run_verify(Path(results), networks=[under_test], data_dir=place)
 
 
@@ -294,10 +303,11 @@ def _subject(
     feature_layer: str | None = None,
     given: Input | None = None,
     single_logit: bool = False,
+    rejects: Rejects | None = None,
 ) -> NetworkUnderTest:
     """Describe a network or a callable, with the identity that distinguishes its records."""
     if isinstance(model, nn.Module) and not isinstance(model, Service):
-        network = with_two_logits(normalised(model, given or Input()), single_logit)
+        network = with_outputs(normalised(model, given or Input()), single_logit, rejects)
         identity = network_identity(network, feature_layer)
         return NetworkUnderTest(
             f"data/{type(model).__name__}",
@@ -307,11 +317,15 @@ def _subject(
             normalisation=Normalisation.of(
                 given or Input(), "as said" if given is not None else "mean and std left out"
             ),
+            remark=remark_on(rejects),
+            rejects=rejects,
         )
     if not callable(model) or isinstance(model, type):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
     if given is not None:
         raise InputError("a callable gets images in [0, 1]: normalise them in it, and leave mean and std out.")
+    if rejects is not None:
+        raise InputError(f"rejects={rejects!r} is for a torch.nn.Module: put the callable and its detector into one.")
     if feature_layer is not None:
         raise InputError("a callable shows no features: leave feature_layer out.")
     if isinstance(model, Service):

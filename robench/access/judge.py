@@ -51,7 +51,7 @@ class JudgeResult:
 
     Attributes:
         fault: an index into `FAULTS` for each point, int64 (M,).
-        prediction: the class of each point, int64 (M,); -1 if the point is not finite.
+        prediction: the class of each point, int64 (M,); K for a rejection, -1 if the point is not finite.
         distance: distance to the clean example in the ball's norm, float64 (M,).
         tied: whether a point misses its goal, but so closely that rounding may decide, bool (M,).
         clear: whether a point reaches its goal by more than rounding, bool (M,).
@@ -109,7 +109,7 @@ class Judge:
         return logits
 
     def clean(self, x: Images, y: Tensor, ids: Tensor, *, least_likely: bool = False) -> Tensor:
-        """Return the predicted classes (N,) of clean examples.
+        """Return the predicted classes (N,) of clean examples; K for a rejection.
 
         Args:
             x, y, ids: the examples.
@@ -120,11 +120,12 @@ class Judge:
                 question is repeated or with the other images of the batch, or hidden changes of the network.
         """
         logits = self.predict(x)
-        check_clean(logits, y, ids)
-        self.masked = is_masked(logits).all(0).cpu()
+        classes = self.network.classes(logits)
+        check_clean(logits, y, ids, classes)
+        self.masked = is_masked(logits).all(0)[:classes].cpu()
         if least_likely:
             # Neither the label nor a masked class, which no image can be turned into.
-            possible = logits.masked_fill(is_masked(logits), torch.inf)
+            possible = logits.masked_fill(is_masked(logits), torch.inf)[:, :classes]
             self.least_likely = possible.scatter(1, y.to(logits.device)[:, None], torch.inf).argmin(1)
         # Ask again with the same micro-batch, so that only randomness inside the network can change the answers.
         again = x[: self.batcher.forward_size]
@@ -135,7 +136,7 @@ class Judge:
             check_repeatable(logits[: len(again)], repeated)
             if not isinstance(self.network.module, Service):
                 self._check_alone(x, logits, exact=torch.equal(logits[: len(again)], repeated))
-        self.looks_like_probabilities = bool(((logits >= 0).all() & ((logits.sum(1) - 1).abs() < 1e-4).all()).item())
+        self.looks_like_probabilities = any(_are_probabilities(each) for each in (logits, logits[:, :classes]))
         return logits.argmax(1) if self.draws is None else self._majority(self.draws, x, y, ids)
 
     def _majority(self, draws: Draws, x: Images, y: Tensor, ids: Tensor) -> Tensor:
@@ -201,7 +202,7 @@ class Judge:
         Args:
             ball: the allowed points.
             points: the claims.
-            y: true labels (M,); without a target, any other prediction is a success.
+            y: true labels (M,); without a target, any other prediction is a success, but a rejection never.
             target: classes (M,) that must be predicted; None if there is no target.
             ids: the examples' stable ids (M,), which key the draws of a random network.
             all_draws: whether a random network is asked to the end about a point that cannot be a success any more.
@@ -225,9 +226,10 @@ class Judge:
     def _answers(self, x: Tensor, goal: Goal, ids: Tensor | None, all_draws: bool) -> "Answers":
         if self.draws is None:
             logits = self.predict(x)
+            prediction, logits = logits.argmax(1), self.network.class_logits(logits, goal.y)
             margin, rounding, sound = goal.margin(logits), TIE * largest(logits), finite(logits)
             near, clear = (margin <= rounding) & sound, margin < -rounding
-            return Answers(logits.argmax(1), goal.reached(logits) & sound, near, clear)
+            return Answers(prediction, goal.reached(logits) & sound, near, clear)
         if ids is None:
             raise FaultError("the judge of a random network needs the ids of the examples.")
         votes = self.draws.votes(self.batcher, self.network.predict, x, ids, goal, all_draws=all_draws)
@@ -270,3 +272,7 @@ def judge_of(network: FrozenNetwork, draws_seed: int | None, x: Tensor) -> Judge
     if draws_seed is None:
         return Judge(network, batcher)
     return Judge(network, batcher, Draws.recognised(1, draws_seed, network.predict, x[:1]))
+
+
+def _are_probabilities(values: Tensor) -> bool:
+    return bool(((values >= 0).all() & ((values.sum(1) - 1).abs() < 1e-4).all()).item())
