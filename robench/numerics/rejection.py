@@ -35,15 +35,15 @@ def class_logits(logits: Tensor, y: Tensor) -> Tensor:
 def with_reject_logit(logits: Tensor, score: Tensor) -> Tensor:
     """Return logits (N, K+1) for logits (N, K) and a score (N,); the last is the largest where the score is above 0.
 
-    The last logit is max_k Z_k + score, so the margin of a rejected input is its score. Bools and integers count as the
-    size of the largest logit, at least 1, with their sign.
+    The last logit is max_k Z_k + score, so the margin of a rejected input is its score. Bools and integers count as
+    the next power of 2 to the largest logit, at least 1, with their sign: a constant near an input, like the flag.
 
     If the score has no gradient, the last logit has none, either: then the gradient of the margin of a rejected input
     is that of the strongest class, in whose confidence a detector may trust.
     """
     top, rejected = logits.amax(1), score > 0
     if not score.is_floating_point():
-        size = logits.detach().masked_fill(logits == -torch.inf, 0.0).abs().amax(1).clamp_min(1.0)
+        size = logits.detach().masked_fill(logits == -torch.inf, 0.0).abs().amax(1).clamp_min(1.0).log2().ceil().exp2()
         score = where(rejected, size, -size)
     reject = (top if score.requires_grad else top.detach()) + score.to(logits.dtype)
     # A score above 0 rejects the input even where it is lost in rounding.
