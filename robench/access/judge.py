@@ -147,7 +147,7 @@ class Judge:
         """
         again = x[: self.batcher.forward_size]
         require_random(*(self.network.predict(again) for _ in range(2)))
-        votes = draws.votes(self.batcher, self.network.predict, x, ids, Goal(y))
+        votes = draws.votes(self.batcher, self.network.predict, x, ids, Goal(y, rejects=self.network.rejects))
         self.forwards += 2 * len(again) + int(votes.draws.sum())
         require_finite(votes.finite, ids)
         self.clean_right = votes.right(y)
@@ -207,7 +207,7 @@ class Judge:
             ids: the examples' stable ids (M,), which key the draws of a random network.
             all_draws: whether a random network is asked to the end about a point that cannot be a success any more.
         """
-        goal, missed = Goal(y, target), NOT_MISCLASSIFIED if target is None else NOT_TARGET
+        goal, missed = Goal(y, target, self.network.rejects), NOT_MISCLASSIFIED if target is None else NOT_TARGET
         sound = finite(points)
         answer = self._answers(torch.where(sound.view(-1, 1, 1, 1), points, ball.center), goal, ids, all_draws)
         prediction = torch.where(sound, answer.prediction, -1)
@@ -226,17 +226,20 @@ class Judge:
     def _answers(self, x: Tensor, goal: Goal, ids: Tensor | None, all_draws: bool) -> "Answers":
         if self.draws is None:
             logits = self.predict(x)
-            prediction, logits = logits.argmax(1), self.network.class_logits(logits, goal.y)
             margin, rounding, sound = goal.margin(logits), TIE * largest(logits), finite(logits)
             near, clear = (margin <= rounding) & sound, margin < -rounding
-            return Answers(prediction, goal.reached(logits) & sound, near, clear)
+            return Answers(logits.argmax(1), goal.reached(logits) & sound, near, clear)
         if ids is None:
             raise FaultError("the judge of a random network needs the ids of the examples.")
         votes = self.draws.votes(self.batcher, self.network.predict, x, ids, goal, all_draws=all_draws)
         self.forwards += int(votes.draws.sum())
         reached = (2 * votes.won > JUDGE_DRAWS) & votes.finite
         complete = votes.draws == JUDGE_DRAWS
-        found = (votes.prediction(goal.y), reached, ~reached, reached, votes.right(goal.y), complete)
+        prediction = votes.prediction(goal.y)
+        if self.network.rejects:  # a success is accepted more often than not, so its prediction is a class
+            accepted = votes._replace(counts=votes.counts[:, :-1])
+            prediction = torch.where(reached, accepted.prediction(goal.y), prediction)
+        found = (prediction, reached, ~reached, reached, votes.right(goal.y), complete)
         return Answers(*(each.to(x.device) for each in found))
 
 

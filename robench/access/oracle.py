@@ -30,8 +30,7 @@ class Oracle:
     If the examples have target classes, only the target is a success, and every objective and every logit gap aims at
     it: so an algorithm that uses nothing else aims without knowing it.
 
-    If the network may reject, the label's logit stands for a rejection too (`robench.numerics.rejection`), so an
-    algorithm meets a network of K classes.
+    If the network may reject, an algorithm meets logits of its K classes only (`robench.numerics.rejection`).
 
     If the ball has a mask, the oracle puts every point back onto the mask before the network sees it, and gradients are
     0 outside the mask: so an algorithm attacks the network as a function of the free values without knowing it.
