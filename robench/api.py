@@ -26,6 +26,7 @@ from robench.data.split import Split
 from robench.devices import pick_device
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
+from robench.evaluation.arguments import attack_specs, check_substitutes, input_of
 from robench.evaluation.budget import cap_queries
 from robench.evaluation.corruptions import Generated, RotatedTranslated
 from robench.evaluation.corruptions import evaluate as run_corrupted
@@ -37,7 +38,7 @@ from robench.evaluation.target import LeastLikely
 from robench.evaluation.transfer import as_ensemble
 from robench.evaluation.verify import Verification
 from robench.evaluation.verify import verify as run_verify
-from robench.paths import require_name, require_writable
+from robench.paths import require_writable
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
 from robench.report.sweeps import Sweep
@@ -48,7 +49,6 @@ from robench.specs import (
     Normalisation,
     ThreatModel,
     battery_attacks,
-    find_attack,
     list_attacks,
     list_models,
 )
@@ -151,13 +151,13 @@ def evaluate(
     """
     split = _examples(x, y, ids, limit)
     threat = ThreatModel.parse(norm, eps)
-    specs = battery_attacks(battery) if attacks is None else _specs(attacks)
+    specs = battery_attacks(battery) if attacks is None else attack_specs(attacks)
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size, save_adversarial, search, draws)
     require_engine(engine, ray_address, search)
-    under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit, rejects)
+    under_test = _subject(model, results is not None, feature_layer, input_of(mean, std), single_logit, rejects)
     split = split if y is not None else _fitted(split, under_test, device)
-    _check_substitutes(substitutes)
+    check_substitutes(substitutes)
     if engine == "ray" and under_test.service:
         raise InputError("a service is asked by one process, which counts its queries: leave engine='ray' out.")
     if not substitutes and (needy := [spec.name for spec in specs if spec.access == "transfer"]):
@@ -234,7 +234,7 @@ def evaluate_corruptions(
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
     under_test = _subject(
-        model, results is not None, given=_input(mean, std), single_logit=single_logit, rejects=rejects
+        model, results is not None, given=input_of(mean, std), single_logit=single_logit, rejects=rejects
     )
     split = split if y is not None else _fitted(split, under_test, device)
     with ExitStack() as stack:
@@ -293,7 +293,7 @@ def verify(
     place = None if data_dir is None else Path(data_dir)
     if model is None:
         return run_verify(Path(results), data_dir=place)
-    under_test = _subject(model, True, feature_layer, _input(mean, std), single_logit, rejects)
+    under_test = _subject(model, True, feature_layer, input_of(mean, std), single_logit, rejects)
     return run_verify(Path(results), networks=[under_test], data_dir=place)
 
 
@@ -324,36 +324,22 @@ def _subject(
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
     if given is not None:
         raise InputError("a callable gets images in [0, 1]: normalise them in it, and leave mean and std out.")
-    if rejects is not None:
-        raise InputError(f"rejects={rejects!r} is for a torch.nn.Module: put the callable and its detector into one.")
     if feature_layer is not None:
         raise InputError("a callable shows no features: leave feature_layer out.")
     if isinstance(model, Service):
         if single_logit and not model.single_logit:
             raise InputError(f"the service itself says it: robench.Service(ask, '{model.name}', single_logit=True).")
-        return NetworkUnderTest(f"data/{model.name}", model.identity(), lambda: model, model)
+        if rejects not in (None, model.rejects):
+            raise InputError(f"the service itself says it: robench.Service(ask, '{model.name}', rejects={rejects!r}).")
+        remark = remark_on(model.rejects)
+        name = f"data/{model.name}"
+        return NetworkUnderTest(name, model.identity(), lambda: model, model, remark=remark, rejects=model.rejects)
     if kept:
         raise InputError(
             "a callable has no weights that distinguish its records: name it and its version, "
             "robench.Service(ask, 'vision-api-3')."
         )
-    return _subject(Service(model, type(model).__name__, single_logit=single_logit), kept)
-
-
-def _input(mean: float | Sequence[float] | Literal["none"] | None, std: float | Sequence[float] | None) -> Input | None:
-    if isinstance(mean, str) and mean == "none" and std is None:  # as on the command line
-        return Input()
-    if mean is None and std is None:
-        return None
-    if mean is None or std is None:
-        raise InputError("mean and std belong together: give both.")
-    try:
-        means, stds = ([float(each) for each in (np.atleast_1d(np.asarray(values)))] for values in (mean, std))
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"mean {mean!r} and std {std!r}: give numbers, one for each channel or one for all."
-        ) from error
-    return Input.checked(means, stds)
+    return _subject(Service(model, type(model).__name__, single_logit=single_logit, rejects=rejects), kept)
 
 
 def _everyone(x: Any, ids: Any, split: Split) -> Tensor:
@@ -369,30 +355,5 @@ def _mask(mask: Any) -> MaskValues:
     return MaskValues(exact(mask.detach().cpu() if isinstance(mask, Tensor) else mask, "mask"))
 
 
-def _check_substitutes(substitutes: Any) -> None:
-    if substitutes is not None and not isinstance(substitutes, Mapping):
-        raise InputError("substitutes must be networks by name: substitutes={'mine': network}.")
-    for name, network in (substitutes or {}).items():
-        if not isinstance(network, nn.Module) or isinstance(network, Service):
-            raise InputError(f"substitute {name!r} is a {type(network).__name__}, expected a torch.nn.Module.")
-        require_name(str(name).replace("/", "."), "the name of a substitute")
-        if "+" in str(name):
-            raise InputError(f"substitute '{name}': a + joins the networks of an ensemble; take it out of the name.")
-
-
 def _loader(network: nn.Module) -> Callable[[], nn.Module]:
     return lambda: network
-
-
-def _specs(attacks: Sequence[str | AttackSpec]) -> list[AttackSpec]:
-    if isinstance(attacks, str):
-        raise InputError(f"attacks is the text '{attacks}', expected a list: attacks=['{attacks}'].")
-    specs = [attack if isinstance(attack, AttackSpec) else find_attack(attack) for attack in attacks]
-    specs = [spec for at, spec in enumerate(specs) if spec not in specs[:at]]
-    names = [spec.name for spec in specs]
-    for name in names:
-        require_name(name, "the name of an attack")
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two different attacks are called '{name}': give each its own name.")
-    return specs

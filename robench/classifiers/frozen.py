@@ -16,7 +16,7 @@ from robench.classifiers.outputs import check_logits, check_rows, logits_in
 from robench.classifiers.precision import arithmetic
 from robench.classifiers.program import in_training
 from robench.classifiers.rejecting import Rejecting
-from robench.classifiers.service import AskError
+from robench.classifiers.service import AskError, Service
 from robench.classifiers.state import NetworkState, unchanged
 from robench.devices import out_of_memory, sent
 from robench.errors import InputError
@@ -59,7 +59,7 @@ class FrozenNetwork:
     @classmethod
     def of(cls, module: nn.Module, device: torch.device) -> "FrozenNetwork":
         """Wrap a network; scale and margin come from the HE head of a `Classifier`."""
-        rejects = isinstance(module, Rejecting)
+        rejects = isinstance(module, Rejecting | Service) and module.rejects is not None
         inside = module.network if isinstance(module, Rejecting) else module
         head = inside.head if isinstance(inside, Classifier) else None
         if isinstance(head, HypersphereHead):

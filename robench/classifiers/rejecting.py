@@ -58,13 +58,21 @@ def _with_flag(answer: object, n: int) -> Tensor:
             f"the network returns {found}, expected a pair of logits (N, K) and a score (N,) that is above 0 if the "
             "input is rejected: return both, or leave --rejects flag (rejects='flag') out."
         )
-    logits, score = check_table(pair[0], n), pair[1]
+    return with_flag(_as_float(check_table(pair[0], n)), pair[1], n, "the network")
+
+
+def with_flag(logits: Tensor, score: Tensor, n: int, who: str) -> Tensor:
+    """Return the logits (N, K+1) that belong to logits (N, K) and a detector's score for each of n images.
+
+    Raises:
+        InputError: the score is not one value for each image; the message begins with `who`.
+    """
     if score.shape not in ((n,), (n, 1)) or score.is_complex():
         raise InputError(
-            f"the network returns a {score.dtype} score of shape {tuple(score.shape)} for {n} images, expected one "
-            "bool or real number for each: above 0, or True, if the input is rejected."
+            f"{who} returns a {score.dtype} score of shape {tuple(score.shape)} for {n} images, expected one bool or "
+            "real number for each: above 0, or True, if the image is rejected."
         )
-    return with_reject_logit(_as_float(logits), score.reshape(n))
+    return with_reject_logit(logits, score.reshape(n))
 
 
 def _as_float(logits: Tensor) -> Tensor:
@@ -77,15 +85,25 @@ def with_outputs(network: nn.Module, single_logit: bool, rejects: Rejects | None
     Raises:
         InputError: both options are given, or `rejects` has another value.
     """
+    rejects = checked(rejects, single_logit)
+    return with_two_logits(network, single_logit) if rejects is None else Rejecting(network, rejects)
+
+
+def checked(rejects: Rejects | None, single_logit: bool) -> Rejects | None:
+    """Return the way in which a network rejects, if it can have it.
+
+    Raises:
+        InputError: the network has a single logit too, or `rejects` has another value.
+    """
     if rejects is None:
-        return with_two_logits(network, single_logit)
+        return None
     if rejects not in get_args(Rejects):
         raise InputError(f"rejects {rejects!r} is unknown: use {' or '.join(map(repr, get_args(Rejects)))}.")
     if single_logit:
         raise InputError(
             "--single-logit and --rejects (single_logit=True and rejects=) do not go together: return two logits."
         )
-    return Rejecting(network, rejects)
+    return rejects
 
 
 def without_wrapper(network: nn.Module) -> nn.Module:

@@ -94,9 +94,7 @@ def test_options_that_do_not_go_together_and_labels_of_rejections_are_refused():
         evaluate(WHOLE, "yes")
     with pytest.raises(InputError, match="--single-logit and --rejects"):
         evaluate(WHOLE, "logit", single_logit=True)
-    with pytest.raises(InputError, match=r"rejects='logit' is for a torch.nn.Module"):
-        robench.evaluate(WHOLE.forward, X, Y, eps=0.02, attacks=["square"], rejects="logit")
-    with pytest.raises(InputError, match=r"rejects='logit' is for a torch.nn.Module"):
+    with pytest.raises(InputError, match=r"robench.Service\(ask, 'api', rejects='logit'\)"):
         robench.evaluate(Service(WHOLE, "api"), X, Y, eps=0.02, attacks=["square"], rejects="logit")
     with pytest.raises(InputError, match="label 3 is beyond the network's 3 classes"):
         robench.evaluate(WHOLE, X, Y + 1, eps=0.02, attacks=["pgd-1"], rejects="logit")
@@ -114,8 +112,9 @@ def test_a_pair_becomes_logits_whose_last_is_the_largest_for_a_rejected_input(sc
 
 
 def test_in_float64_the_network_runs_in_float64():
-    for rejects, answer in (("logit", lambda z: z), ("flag", lambda z: (z[:, :3], z[:, 3]))):
-        with frozen_network(Rejecting(Detecting(answer), rejects).eval(), CPU) as frozen:
+    pair = Detecting(lambda z: (z[:, :3], z[:, 3]))
+    for network in (Rejecting(Detecting(lambda z: z), "logit"), Rejecting(pair, "flag")):
+        with frozen_network(network.eval(), CPU) as frozen:
             exact, rough = frozen.in_float64()(X), frozen.predict(X)
         assert exact.dtype == torch.float64
         assert 0 < (exact - rough.double()).abs().max() < 1e-4
@@ -146,6 +145,47 @@ def test_attacks_on_features_see_classes_only():
     pair = evaluate(Detecting(lambda z: (z, z[:, 3] - 9)), "flag", attacks=[feature, "fn-pgd-2"])
     assert len(pair.results) == 1
     assert "no layer that maps these features to the logits" in pair.skipped[0].reason
+
+
+def lead(x):
+    """Logits of the classes, and by how much the last logit is the largest."""
+    z = WHOLE(x).detach()
+    return z[:, :3], z[:, 3] - z[:, :3].amax(1)
+
+
+SERVICES = {
+    "scores": ("score", {"rejects": "logit"}, lambda x: WHOLE(x).detach().numpy()),
+    "scores and flags": ("score", {"rejects": "flag"}, lambda x: (lead(x)[0].tolist(), (lead(x)[1] > 0).tolist())),
+    "labels": ("decision", {"rejects": "logit", "classes": 3}, lambda x: WHOLE(x).argmax(1).tolist()),
+    "labels and scores": ("decision", {"rejects": "flag", "classes": 3}, lambda x: (lead(x)[0].argmax(1), lead(x)[1])),
+}
+
+
+@pytest.mark.parametrize(("access", "said", "ask"), SERVICES.values(), ids=SERVICES)
+def test_a_service_may_reject_too(access, said, ask):
+    service = Service(ask, "api", **said)
+    assert service.identity() == {"service": "api", "rejects": said["rejects"]}
+    with torch.no_grad():
+        logits = service(X)
+    assert service.access == access
+    assert logits.shape == (24, 4)
+    assert logits.argmax(1).equal(WHOLE(X).argmax(1))
+    attack = "rays" if access == "decision" else "square"
+    options = {"attacks": [attack], "max_queries": 40, "eps": 0.2, "device": "cpu"}
+    found = robench.evaluate(service, X, Y, **options).results[0].record
+    expected = robench.evaluate(WHOLE, X, Y, rejects="logit", **options).results[0].record
+    assert found.robust.tolist() == expected.robust.tolist() or said["rejects"] == "flag"
+    assert found.clean.tolist() == expected.clean.tolist()
+    assert found.header.diagnostics["rejected-clean"] == expected.header.diagnostics["rejected-clean"] > 0
+
+
+def test_a_service_that_returns_no_pair_is_refused():
+    with torch.no_grad(), pytest.raises(InputError, match="service 'api' answers with Tensor, expected a pair"):
+        Service(WHOLE, "api", rejects="flag")(X)
+    with torch.no_grad(), pytest.raises(InputError, match=r"service 'api' returns a .* score of shape \(24, 3\)"):
+        Service(lambda x: (lead(x)[0], lead(x)[0]), "api", rejects="flag")(X)
+    with torch.no_grad(), pytest.raises(InputError, match="labels that are not among 0 to 3"):
+        Service(lambda x: [4] * len(x), "api", rejects="logit", classes=3)(X)
 
 
 def test_it_is_part_of_the_identity():
