@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from robench.classifiers import load_model
 from robench.classifiers.normalised import normalised
+from robench.classifiers.rejecting import remark_on, with_outputs
 from robench.classifiers.service import AskError, Service
-from robench.classifiers.single_logit import with_two_logits
 from robench.classifiers.user_images import fitted
 from robench.data.about import NOTHING
 from robench.data.described import described, dim
@@ -26,6 +26,7 @@ from robench.data.split import Split
 from robench.devices import pick_device
 from robench.engine.executors import make_executor, require_engine
 from robench.errors import InputError
+from robench.evaluation.arguments import attack_specs, check_substitutes, input_of
 from robench.evaluation.budget import cap_queries
 from robench.evaluation.corruptions import Generated, RotatedTranslated
 from robench.evaluation.corruptions import evaluate as run_corrupted
@@ -37,7 +38,7 @@ from robench.evaluation.target import LeastLikely
 from robench.evaluation.transfer import as_ensemble
 from robench.evaluation.verify import Verification
 from robench.evaluation.verify import verify as run_verify
-from robench.paths import require_name, require_writable
+from robench.paths import require_writable
 from robench.report import Evaluation
 from robench.report.corruptions import CorruptionReport
 from robench.report.sweeps import Sweep
@@ -48,11 +49,10 @@ from robench.specs import (
     Normalisation,
     ThreatModel,
     battery_attacks,
-    find_attack,
     list_attacks,
     list_models,
 )
-from robench.specs.settings import Precision, Search
+from robench.specs.settings import Precision, Rejects, Search
 from robench.store import Store
 
 __all__ = ["Service", "evaluate", "evaluate_corruptions", "list_attacks", "list_models", "load_model", "verify"]
@@ -85,6 +85,7 @@ def evaluate(
     mean: float | Sequence[float] | Literal["none"] | None = None,
     std: float | Sequence[float] | None = None,
     single_logit: bool = False,
+    rejects: Rejects | None = None,
     results: str | Path | None = None,
     save_adversarial: bool = False,
     engine: str = "local",
@@ -133,6 +134,9 @@ def evaluate(
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
             [0, 1]; it is put before the network. None, or mean "none", if the network takes images as they are.
         single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
+        rejects: "logit" if the last of K+1 logits rejects the input, "flag" if the network returns (logits, score) and
+            a score above 0 (or True), (N,) or (N, 1), rejects it. An adversarial example then counts if it is
+            misclassified and accepted; a rejected clean example is an error. None if the network rejects nothing.
         results: a folder that keeps the records, so that the same call resumes; none by default.
         save_adversarial: keep the adversarial points, for `report.adversarial()`: in memory, or if there is a folder of
             results in its records, for `robench.verify` and for the gallery of the HTML report too.
@@ -147,13 +151,13 @@ def evaluate(
     """
     split = _examples(x, y, ids, limit)
     threat = ThreatModel.parse(norm, eps)
-    specs = battery_attacks(battery) if attacks is None else _specs(attacks)
+    specs = battery_attacks(battery) if attacks is None else attack_specs(attacks)
     specs = specs if max_queries is None else cap_queries(specs, max_queries)
     settings = Settings(seed, precision, device, batch_size, chunk_size, save_adversarial, search, draws)
     require_engine(engine, ray_address, search)
-    under_test = _subject(model, results is not None, feature_layer, _input(mean, std), single_logit)
+    under_test = _subject(model, results is not None, feature_layer, input_of(mean, std), single_logit, rejects)
     split = split if y is not None else _fitted(split, under_test, device)
-    _check_substitutes(substitutes)
+    check_substitutes(substitutes)
     if engine == "ray" and under_test.service:
         raise InputError("a service is asked by one process, which counts its queries: leave engine='ray' out.")
     if not substitutes and (needy := [spec.name for spec in specs if spec.access == "transfer"]):
@@ -201,6 +205,7 @@ def evaluate_corruptions(
     mean: float | Sequence[float] | Literal["none"] | None = None,
     std: float | Sequence[float] | None = None,
     single_logit: bool = False,
+    rejects: Rejects | None = None,
     results: str | Path | None = None,
 ) -> CorruptionReport:
     """Measure accuracy on common corruptions, or under rotations and translations, for images of any size.
@@ -218,6 +223,7 @@ def evaluate_corruptions(
         mean, std: normalisation that the network expects, one number for each channel or one for all, for images in
             [0, 1]; it is put before the network. None, or mean "none", if the network takes images as they are.
         single_logit: whether the network has one output z, (N,) or (N, 1), for two classes: its logits are (0, z).
+        rejects: as in `evaluate`; a rejected image is an error.
         results: a folder that keeps the verdicts, so that the same call resumes; none by default.
 
     Raises:
@@ -227,7 +233,9 @@ def evaluate_corruptions(
     settings = Settings(seed, device=device, batch_size=batch_size)
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module.")
-    under_test = _subject(model, results is not None, given=_input(mean, std), single_logit=single_logit)
+    under_test = _subject(
+        model, results is not None, given=input_of(mean, std), single_logit=single_logit, rejects=rejects
+    )
     split = split if y is not None else _fitted(split, under_test, device)
     with ExitStack() as stack:
         folder = Path(results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-")))
@@ -262,6 +270,7 @@ def verify(
     mean: float | Sequence[float] | Literal["none"] | None = None,
     std: float | Sequence[float] | None = None,
     single_logit: bool = False,
+    rejects: Rejects | None = None,
     data_dir: str | Path | None = None,
 ) -> list[Verification]:
     """Judge stored adversarial examples again, from disk and on the CPU.
@@ -270,7 +279,7 @@ def verify(
         results: the folder of results of an evaluation with `save_adversarial`.
         model: the network whose records are judged; by default all records, each with the network that the command
             line loaded for it.
-        feature_layer, mean, std, single_logit: as in `evaluate`.
+        feature_layer, mean, std, single_logit, rejects: as in `evaluate`.
         data_dir: folder of downloaded datasets.
 
     Returns:
@@ -284,7 +293,7 @@ def verify(
     place = None if data_dir is None else Path(data_dir)
     if model is None:
         return run_verify(Path(results), data_dir=place)
-    under_test = _subject(model, True, feature_layer, _input(mean, std), single_logit)
+    under_test = _subject(model, True, feature_layer, input_of(mean, std), single_logit, rejects)
     return run_verify(Path(results), networks=[under_test], data_dir=place)
 
 
@@ -294,10 +303,11 @@ def _subject(
     feature_layer: str | None = None,
     given: Input | None = None,
     single_logit: bool = False,
+    rejects: Rejects | None = None,
 ) -> NetworkUnderTest:
     """Describe a network or a callable, with the identity that distinguishes its records."""
     if isinstance(model, nn.Module) and not isinstance(model, Service):
-        network = with_two_logits(normalised(model, given or Input()), single_logit)
+        network = with_outputs(normalised(model, given or Input()), single_logit, rejects)
         identity = network_identity(network, feature_layer)
         return NetworkUnderTest(
             f"data/{type(model).__name__}",
@@ -307,6 +317,8 @@ def _subject(
             normalisation=Normalisation.of(
                 given or Input(), "as said" if given is not None else "mean and std left out"
             ),
+            remark=remark_on(rejects),
+            rejects=rejects,
         )
     if not callable(model) or isinstance(model, type):
         raise InputError(f"the network is a {type(model).__name__}, expected a torch.nn.Module or a callable.")
@@ -317,29 +329,17 @@ def _subject(
     if isinstance(model, Service):
         if single_logit and not model.single_logit:
             raise InputError(f"the service itself says it: robench.Service(ask, '{model.name}', single_logit=True).")
-        return NetworkUnderTest(f"data/{model.name}", model.identity(), lambda: model, model)
+        if rejects not in (None, model.rejects):
+            raise InputError(f"the service itself says it: robench.Service(ask, '{model.name}', rejects={rejects!r}).")
+        remark = remark_on(model.rejects)
+        name = f"data/{model.name}"
+        return NetworkUnderTest(name, model.identity(), lambda: model, model, remark=remark, rejects=model.rejects)
     if kept:
         raise InputError(
             "a callable has no weights that distinguish its records: name it and its version, "
             "robench.Service(ask, 'vision-api-3')."
         )
-    return _subject(Service(model, type(model).__name__, single_logit=single_logit), kept)
-
-
-def _input(mean: float | Sequence[float] | Literal["none"] | None, std: float | Sequence[float] | None) -> Input | None:
-    if isinstance(mean, str) and mean == "none" and std is None:  # as on the command line
-        return Input()
-    if mean is None and std is None:
-        return None
-    if mean is None or std is None:
-        raise InputError("mean and std belong together: give both.")
-    try:
-        means, stds = ([float(each) for each in (np.atleast_1d(np.asarray(values)))] for values in (mean, std))
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"mean {mean!r} and std {std!r}: give numbers, one for each channel or one for all."
-        ) from error
-    return Input.checked(means, stds)
+    return _subject(Service(model, type(model).__name__, single_logit=single_logit, rejects=rejects), kept)
 
 
 def _everyone(x: Any, ids: Any, split: Split) -> Tensor:
@@ -355,30 +355,5 @@ def _mask(mask: Any) -> MaskValues:
     return MaskValues(exact(mask.detach().cpu() if isinstance(mask, Tensor) else mask, "mask"))
 
 
-def _check_substitutes(substitutes: Any) -> None:
-    if substitutes is not None and not isinstance(substitutes, Mapping):
-        raise InputError("substitutes must be networks by name: substitutes={'mine': network}.")
-    for name, network in (substitutes or {}).items():
-        if not isinstance(network, nn.Module) or isinstance(network, Service):
-            raise InputError(f"substitute {name!r} is a {type(network).__name__}, expected a torch.nn.Module.")
-        require_name(str(name).replace("/", "."), "the name of a substitute")
-        if "+" in str(name):
-            raise InputError(f"substitute '{name}': a + joins the networks of an ensemble; take it out of the name.")
-
-
 def _loader(network: nn.Module) -> Callable[[], nn.Module]:
     return lambda: network
-
-
-def _specs(attacks: Sequence[str | AttackSpec]) -> list[AttackSpec]:
-    if isinstance(attacks, str):
-        raise InputError(f"attacks is the text '{attacks}', expected a list: attacks=['{attacks}'].")
-    specs = [attack if isinstance(attack, AttackSpec) else find_attack(attack) for attack in attacks]
-    specs = [spec for at, spec in enumerate(specs) if spec not in specs[:at]]
-    names = [spec.name for spec in specs]
-    for name in names:
-        require_name(name, "the name of an attack")
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two different attacks are called '{name}': give each its own name.")
-    return specs

@@ -7,7 +7,7 @@ from robench.access.stochastic import Draws
 from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork
 from robench.classifiers.outputs import check_logits
 from robench.classifiers.precision import arithmetic
-from robench.errors import GradientError, InputError
+from robench.errors import FaultError, GradientError, InputError
 from robench.numerics.ball import finite
 from robench.specs.settings import Precision
 
@@ -17,6 +17,8 @@ class CountedNetwork(nn.Module):
 
     def __init__(self, network: FrozenNetwork, precision: Precision, draws: Draws | None = None) -> None:
         super().__init__()
+        if network.rejects:
+            raise FaultError("an attack of another library was given a network that rejects: declare can_mask = False.")
         self.network, self.precision, self.draws = network, precision, draws
         self.forwards = self.backwards = self.flat = 0
 

@@ -52,7 +52,7 @@ class JudgeResult:
 
     Attributes:
         fault: an index into `FAULTS` for each point, int64 (M,).
-        prediction: the class of each point, int64 (M,); -1 if the point is not finite.
+        prediction: the class of each point, int64 (M,); K for a rejection, -1 if the point is not finite.
         distance: distance to the clean example in the ball's norm, float64 (M,).
         tied: whether a point misses its goal, but so closely that rounding may decide, bool (M,).
         clear: whether a point reaches its goal by more than rounding, bool (M,).
@@ -110,7 +110,7 @@ class Judge:
         return logits
 
     def clean(self, x: Images, y: Tensor, ids: Tensor, *, least_likely: bool = False) -> Tensor:
-        """Return the predicted classes (N,) of clean examples.
+        """Return the predicted classes (N,) of clean examples; K for a rejection.
 
         Args:
             x, y, ids: the examples.
@@ -121,11 +121,12 @@ class Judge:
                 question is repeated or with the other images of the batch, or hidden changes of the network.
         """
         logits = self.predict(x)
-        check_clean(logits, y, ids)
-        self.masked = is_masked(logits).all(0).cpu()
+        classes = self.network.classes(logits)
+        check_clean(logits, y, ids, classes)
+        self.masked = is_masked(logits).all(0)[:classes].cpu()
         if least_likely:
             # Neither the label nor a masked class, which no image can be turned into.
-            possible = logits.masked_fill(is_masked(logits), torch.inf)
+            possible = logits.masked_fill(is_masked(logits), torch.inf)[:, :classes]
             self.least_likely = possible.scatter(1, y.to(logits.device)[:, None], torch.inf).argmin(1)
         # Ask again with the same micro-batch, so that only randomness inside the network can change the answers.
         again = x[: self.batcher.forward_size]
@@ -136,7 +137,7 @@ class Judge:
             check_repeatable(logits[: len(again)], repeated)
             if not isinstance(self.network.module, Service):
                 self._check_alone(x, logits, exact=torch.equal(logits[: len(again)], repeated))
-        self.looks_like_probabilities = bool(((logits >= 0).all() & ((logits.sum(1) - 1).abs() < 1e-4).all()).item())
+        self.looks_like_probabilities = any(_are_probabilities(each) for each in (logits, logits[:, :classes]))
         return logits.argmax(1) if self.draws is None else self._majority(self.draws, x, y, ids)
 
     def _majority(self, draws: Draws, x: Images, y: Tensor, ids: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ class Judge:
         """
         again = x[: self.batcher.forward_size]
         require_random(*(self.network.predict(again) for _ in range(2)))
-        votes = draws.votes(self.batcher, self.network.predict, x, ids, Goal(y))
+        votes = draws.votes(self.batcher, self.network.predict, x, ids, Goal(y, rejects=self.network.rejects))
         self.forwards += 2 * len(again) + int(votes.draws.sum())
         require_finite(votes.finite, ids)
         self.clean_right = votes.right(y)
@@ -206,12 +207,12 @@ class Judge:
         Args:
             ball: the allowed points.
             points: the claims.
-            y: true labels (M,); without a target, any other prediction is a success.
+            y: true labels (M,); without a target, any other prediction is a success, but a rejection never.
             target: classes (M,) that must be predicted; None if there is no target.
             ids: the examples' stable ids (M,), which key the draws of a random network.
             all_draws: whether a random network is asked to the end about a point that cannot be a success any more.
         """
-        goal, missed = Goal(y, target), NOT_MISCLASSIFIED if target is None else NOT_TARGET
+        goal, missed = Goal(y, target, self.network.rejects), NOT_MISCLASSIFIED if target is None else NOT_TARGET
         sound = finite(points)
         answer = self._answers(torch.where(sound.view(-1, 1, 1, 1), points, ball.center), goal, ids, all_draws)
         prediction = torch.where(sound, answer.prediction, -1)
@@ -239,7 +240,11 @@ class Judge:
         self.forwards += int(votes.draws.sum())
         reached = (2 * votes.won > JUDGE_DRAWS) & votes.finite
         complete = votes.draws == JUDGE_DRAWS
-        found = (votes.prediction(goal.y), reached, ~reached, reached, votes.right(goal.y), complete)
+        prediction = votes.prediction(goal.y)
+        if self.network.rejects:  # a success is accepted more often than not, so its prediction is a class
+            accepted = votes._replace(counts=votes.counts[:, :-1])
+            prediction = torch.where(reached, accepted.prediction(goal.y), prediction)
+        found = (prediction, reached, ~reached, reached, votes.right(goal.y), complete)
         return Answers(*(each.to(x.device) for each in found))
 
 
@@ -275,3 +280,7 @@ def judge_of(network: FrozenNetwork, draws_seed: int | None, x: Tensor) -> Judge
     if draws_seed is None:
         return Judge(network, batcher)
     return Judge(network, batcher, Draws.recognised(1, draws_seed, network.predict, x[:1]))
+
+
+def _are_probabilities(values: Tensor) -> bool:
+    return bool(((values >= 0).all() & ((values.sum(1) - 1).abs() < 1e-4).all()).item())

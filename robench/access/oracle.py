@@ -12,7 +12,6 @@ from robench.access.counted import CountedNetwork
 from robench.access.microbatches import MicroBatcher
 from robench.access.stochastic import Draws
 from robench.classifiers.frozen import NO_GRADIENT, FrozenNetwork
-from robench.classifiers.outputs import check_logits
 from robench.classifiers.precision import arithmetic
 from robench.errors import FaultError, GradientError, InputError
 from robench.numerics.ball import Ball, finite
@@ -30,6 +29,8 @@ class Oracle:
 
     If the examples have target classes, only the target is a success, and every objective and every logit gap aims at
     it: so an algorithm that uses nothing else aims without knowing it.
+
+    If the network may reject, an algorithm meets logits of its K classes only (`robench.numerics.rejection`).
 
     If the ball has a mask, the oracle puts every point back onto the mask before the network sees it, and gradients are
     0 outside the mask: so an algorithm attacks the network as a function of the free values without knowing it.
@@ -257,8 +258,8 @@ class Oracle:
     def _forward(self, x: Tensor, chunk_rows: Tensor, candidate: bool) -> Tensor:
         with arithmetic(self.precision, self.network.device), torch.no_grad():
             (logits,), won = self._ask(
-                lambda part: (check_logits(self.network.output(part, search=True), len(part)),),
-                x, chunk_rows, differentiates=False,
+                lambda *parts: (self.network.class_scores(*parts),),
+                x, chunk_rows, self.y[chunk_rows], differentiates=False,
             )  # fmt: skip
         self._look(x, logits, won, chunk_rows, candidate, self._count(chunk_rows))
         return logits
@@ -314,7 +315,7 @@ class Oracle:
     def _differentiate(self, objective: Objective, x: Tensor, y: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits, seen = self.network.answer(x, objective.input_kind)
+            logits, seen = self.network.class_answer(x, y, objective.input_kind)
             value_of = objective if self.goal.target is None else objective.towards
             value = value_of(seen.float(), y, *given)
             gradient = _gradient(value, x)
@@ -324,7 +325,7 @@ class Oracle:
         """Return gradients, gaps, their classes and logits; `given` are classes (M, J), or targets (M,)."""
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits, _ = self.network.answer(x, "logits")
+            logits, _ = self.network.class_answer(x, y, "logits")
             if given is not None and self.goal.target is not None:
                 classes, logit_gaps = given[:, None], margin(logits, given)[:, None]
             else:

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from robench.classifiers.heads import HypersphereHead, LinearHead
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.single_logit import SingleLogit, without_wrapper
+from robench.classifiers.rejecting import Rejecting, without_wrapper
+from robench.classifiers.single_logit import SingleLogit
 from robench.errors import InputError, unknown
 
 Head = nn.Linear | nn.Conv2d | LinearHead | HypersphereHead
@@ -114,6 +115,11 @@ def find(model: nn.Module, name: str | None, ask: Ask, x: Tensor) -> FeatureLaye
     if isinstance(model, SingleLogit):
         found = find(model.network, name, lambda images: ask(images)[:, 1:], x)
         return None if found is None else replace(found, head=None)  # a layer of one output gives no two logits
+    if isinstance(model, Rejecting):
+        if model.rejects == "logit":
+            return find(model.network, name, ask, x)
+        found = find(model.network, name, lambda images: ask(images)[:, :-1], x)
+        return None if found is None else replace(found, head=None)  # no layer gives the logit of the rejection
     named = None if name is None else FeatureLayer(name, layer_of(model, name), "output")
     heads = [module for module in model.modules() if isinstance(module, Head)]
     with _watched(heads, _both) as calls, _watched([named.module] if named else [], _given) as shown:

@@ -15,11 +15,13 @@ from robench.classifiers.heads import HypersphereHead
 from robench.classifiers.outputs import check_logits, check_rows, logits_in
 from robench.classifiers.precision import arithmetic
 from robench.classifiers.program import in_training
-from robench.classifiers.service import AskError
+from robench.classifiers.rejecting import Rejecting
+from robench.classifiers.service import AskError, Service
 from robench.classifiers.state import NetworkState, unchanged
 from robench.devices import out_of_memory, sent
 from robench.errors import InputError
 from robench.numerics.losses import InputKind
+from robench.numerics.rejection import class_logits
 from robench.specs.settings import Precision, Search
 
 NO_GRADIENT = (
@@ -41,6 +43,7 @@ class FrozenNetwork:
         accelerated_module: the network that the search runs instead of `module`, equal up to rounding
             (`robench.classifiers.fused`); None if nothing is faster.
         state: puts back what a pass over `module` changes in it, if it was recorded.
+        rejects: whether the last logit of `module` is that of a rejection.
     """
 
     module: nn.Module
@@ -51,14 +54,25 @@ class FrozenNetwork:
     search: Search = "plain"
     accelerated_module: nn.Module | None = None
     state: NetworkState | None = None
+    rejects: bool = False
 
     @classmethod
     def of(cls, module: nn.Module, device: torch.device) -> "FrozenNetwork":
         """Wrap a network; scale and margin come from the HE head of a `Classifier`."""
-        head = module.head if isinstance(module, Classifier) else None
+        rejects = isinstance(module, Rejecting | Service) and module.rejects is not None
+        inside = module.network if isinstance(module, Rejecting) else module
+        head = inside.head if isinstance(inside, Classifier) else None
         if isinstance(head, HypersphereHead):
-            return cls(module, device, head.scale, head.margin)
-        return cls(module, device)
+            return cls(module, device, head.scale, head.margin, rejects=rejects)
+        return cls(module, device, rejects=rejects)
+
+    def classes(self, logits: Tensor) -> int:
+        """Return the number of classes, given some logits of the network."""
+        return logits.shape[1] - self.rejects
+
+    def class_logits(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return logits of classes only (N, K), in which the label (N,) stands for a rejection too."""
+        return class_logits(logits, y) if self.rejects else logits
 
     def with_features(self, name: str | None, ask: Ask, x: Tensor) -> "FrozenNetwork":
         """Return a copy that knows its features: those of the named layer, of a `Classifier`, or of the layer found.
@@ -178,6 +192,20 @@ class FrozenNetwork:
         if self.head is None:
             raise InputError(f"{NO_HEAD}.")
         return logits, normalized(self.head, z)
+
+    def class_scores(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the logits of a pass over `search_module`, as by `class_logits` for labels y (N,)."""
+        return self.class_logits(check_logits(self.output(x, search=True), len(x)), y)
+
+    def class_answer(self, x: Tensor, y: Tensor, input_kind: InputKind) -> tuple[Tensor, Tensor]:
+        """Return the same as `answer`, but logits as by `class_logits` for labels y (N,)."""
+        logits, seen = self.answer(x, input_kind)
+        if not self.rejects:
+            return logits, seen
+        found = self.class_logits(logits, y)
+        if seen is logits:
+            return found, found
+        return found, self.class_logits(seen, y) if input_kind == "normalized" else seen
 
 
 def _mend(x: Tensor) -> str:

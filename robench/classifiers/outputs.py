@@ -59,6 +59,15 @@ def check_logits(answer: object, n: int) -> Tensor:
     Raises:
         InputError: the network did not return logits.
     """
+    return _unmasked(check_table(answer, n).float())
+
+
+def check_table(answer: object, n: int) -> Tensor:
+    """Return the logits (N, K) in an answer as they are, K at least 2.
+
+    Raises:
+        InputError: the network did not return logits.
+    """
     logits = check_rows(answer, n)
     if logits.dim() == 1 or (logits.dim() == 2 and logits.shape[1] == 1):
         raise InputError(
@@ -67,7 +76,7 @@ def check_logits(answer: object, n: int) -> Tensor:
         )
     if logits.dim() != 2 or logits.shape[1] < 2:
         raise _wrong_shape(logits, n)
-    return _unmasked(logits.float())
+    return logits
 
 
 def _wrong_shape(logits: Tensor, n: int) -> InputError:
@@ -83,17 +92,16 @@ def _unmasked(logits: Tensor) -> Tensor:
     return torch.where(masked, lowest, logits)
 
 
-def check_clean(logits: Tensor, y: Tensor, ids: Tensor) -> None:
-    """Check that the logits (N, K) of clean examples are finite and the labels among the network's classes.
+def check_clean(logits: Tensor, y: Tensor, ids: Tensor, classes: int) -> None:
+    """Check that the logits of clean examples are finite and the labels among the network's classes.
 
     Raises:
         InputError: a logit is not finite, or a label is beyond the classes.
     """
     require_finite(logits.isfinite().all(1), ids)
-    if len(y) and y.max() >= logits.shape[1]:
+    if len(y) and y.max() >= classes:
         raise InputError(
-            f"label {int(y.max())} is beyond the network's {logits.shape[1]} classes: "
-            "use the network's own class numbers."
+            f"label {int(y.max())} is beyond the network's {classes} classes: use the network's own class numbers."
         )
 
 

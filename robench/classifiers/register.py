@@ -102,12 +102,13 @@ def _try(loaded: Loaded, data: Dataset, tried: Split) -> Tensor:
     with frozen_network(loaded.network, CPU) as network:
         x = tried.x[:]
         logits = network.predict(x)
-        if data.classes not in (None, logits.shape[1]):
+        classes = network.classes(logits)
+        if data.classes not in (None, classes):
             raise InputError(
-                f"the network gives {logits.shape[1]} classes, but '{data.name}' has {data.classes}: "
+                f"the network gives {classes} classes, but '{data.name}' has {data.classes}: "
                 "name the dataset that it classifies with --dataset."
             )
-        check_clean(logits, tried.y, tried.ids)
+        check_clean(logits, tried.y, tried.ids, classes)
         check_repeatable(logits, network.predict(x))
         if loaded.feature_layer is not None:
             network.with_features(loaded.feature_layer, network.predict, x[:1])
@@ -152,6 +153,7 @@ def _text(
         "sha256": sha256,
         "feature_layer": loaded.feature_layer,
         "single_logit": loaded.single_logit or None,
+        "rejects": loaded.rejects,
         "reading": reading or None,
         "architecture": architecture.model_dump(),
         "head": loaded.head.model_dump(exclude_defaults=loaded.head == Head()),

@@ -6,12 +6,12 @@ from safetensors.torch import save
 from torch import nn
 
 from robench.classifiers.normalised import Normalised
-from robench.classifiers.single_logit import without_wrapper
+from robench.classifiers.rejecting import without_wrapper
 from robench.classifiers.sources.fitting import tensors
 
 
 def inner(made: nn.Module) -> nn.Module:
-    """Return the network without the normalisation before it and the second logit after it."""
+    """Return the network without the normalisation before it and the logit added after it."""
     made = without_wrapper(made)
     return made.network if isinstance(made, Normalised) else made
 

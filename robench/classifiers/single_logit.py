@@ -47,8 +47,3 @@ def two_logits(answer: object, n: int, who: str) -> Tensor:
 def with_two_logits(network: nn.Module, single_logit: bool) -> nn.Module:
     """Put `SingleLogit` around a network that has a single logit; return any other network itself."""
     return SingleLogit(network) if single_logit else network
-
-
-def without_wrapper(network: nn.Module) -> nn.Module:
-    """Return the network inside `SingleLogit`."""
-    return network.network if isinstance(network, SingleLogit) else network

@@ -74,6 +74,7 @@ def _standard(about: About, outputs: int) -> tuple[str, ...]:
 def _try(network: FrozenNetwork, split: Split) -> Tensor | None:
     """Return the logits of the first image, or None if the network refuses it; the evaluation says why."""
     try:
-        return network.predict(split.x[:1])
+        logits = network.predict(split.x[:1])
+        return logits[:, : network.classes(logits)]
     except InputError:
         return None

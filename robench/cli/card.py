@@ -15,6 +15,7 @@ from robench.cli.network_options import (
     Margin,
     Mean,
     NetworkOptions,
+    RejectsBy,
     Scale,
     SingleLogit,
     Std,
@@ -59,6 +60,7 @@ def init(
     variant: Variant = None,
     key: Key = None,
     single_logit: SingleLogit = False,
+    rejects: RejectsBy = None,
     name: Annotated[str | None, typer.Option(help="Name of the defense.  [default: the file's name]")] = None,
     about: Annotated[str | None, typer.Option(help="One line about the defense.  [default: trained elsewhere]")] = None,
     norm: Annotated[
@@ -90,7 +92,9 @@ def init(
     """
     (network,) = networks(
         [model],
-        NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit),
+        NetworkOptions(
+            weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit, rejects=rejects
+        ),
     )
     if network.plain:
         raise InputError(f"--model {model}: a card is there already; give other weights with --weights.")

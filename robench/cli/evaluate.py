@@ -18,6 +18,7 @@ from robench.cli.network_options import (
     Margin,
     Mean,
     NetworkOptions,
+    RejectsBy,
     Scale,
     SingleLogit,
     Std,
@@ -97,6 +98,7 @@ def evaluate(
     variant: Variant = None,
     key: Key = None,
     single_logit: SingleLogit = False,
+    rejects: RejectsBy = None,
     name: Title = None,
     substitute: Annotated[
         list[str] | None, typer.Option(help="For transfer: craft on this defense instead of each --model. Repeatable.")
@@ -173,7 +175,7 @@ def evaluate(
     asked = networks(
         model,
         NetworkOptions(
-            weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit, name
+            weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit, name, rejects
         ),
     )
     reading = reading_of(resize, crop, classes)
@@ -250,7 +252,7 @@ def _tell_place(place: Path, networks: "list[NetworkUnderTest]") -> None:
     output().print(f"Records: {place}", markup=False, soft_wrap=True)
     for each in networks:
         if each.remark:
-            errors().print(f"{each.source}: {each.remark}.", markup=False, soft_wrap=True)
+            errors().print(f"{each.source or each.model}: {each.remark}.", markup=False, soft_wrap=True)
 
 
 def _write_json(path: Path | None, data: Any) -> None:

@@ -10,6 +10,7 @@ from robench.errors import InputError
 from robench.paths import require_name
 from robench.specs import EMBEDDED, Head, Input, NetworkSpec, is_registered
 from robench.specs.base import build
+from robench.specs.settings import Rejects
 
 NONE = "none"
 """Value of --mean for a network that takes images as they are."""
@@ -59,6 +60,13 @@ Title = Annotated[
 SingleLogit = Annotated[
     bool, typer.Option("--single-logit", help="The network has one output z for two classes: its logits are (0, z).")
 ]
+RejectsBy = Annotated[
+    Rejects | None,
+    typer.Option(
+        "--rejects",
+        help="The network may reject an input: by the last of K+1 logits, or by a score above 0 beside the logits.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ class NetworkOptions:
     key: str | None = None
     single_logit: bool = False
     title: str | None = None
+    rejects: Rejects | None = None
 
 
 def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
@@ -100,6 +109,7 @@ def networks(models: list[str], said: NetworkOptions) -> list[NetworkSpec]:
             said.key,
             single_logit=said.single_logit,
             title=said.title,
+            rejects=said.rejects,
         )
         for name in models
     ]

@@ -14,6 +14,7 @@ from robench.cli.network_options import (
     Margin,
     Mean,
     NetworkOptions,
+    RejectsBy,
     Scale,
     SingleLogit,
     Std,
@@ -54,6 +55,7 @@ def verify(
     variant: Variant = None,
     key: Key = None,
     single_logit: SingleLogit = False,
+    rejects: RejectsBy = None,
     published: Annotated[
         bool,
         typer.Option(
@@ -77,7 +79,9 @@ def verify(
 
     require_folder("--data-dir", data_dir)
     require_file_place("--json", None if str(json_file) == "-" else json_file)
-    said = NetworkOptions(weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit)
+    said = NetworkOptions(
+        weights, mean, std, head, scale, margin, angular, feature_layer, variant, key, single_logit, rejects=rejects
+    )
     if published:
         if said != NetworkOptions():
             raise InputError("--published is for defenses by name: leave the options that describe a network out.")

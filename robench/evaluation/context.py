@@ -69,7 +69,7 @@ class NetworkContext:
         return "" if kind.input_kind == "logits" else self._blind(spec, kind)
 
     def unable(self, spec: AttackSpec) -> str:
-        """Return why an attack cannot have the request's target or mask, or an empty text; the network is not run."""
+        """Return why an attack is not for the request's target, mask or detector, or ""; the network is not run."""
         kind = bind(spec)
         if kind.needs_draws and self.settings.draws is None:
             return f"{spec.name} is for random networks: add --draws (in Python draws=)"
@@ -77,6 +77,8 @@ class NetworkContext:
             return f"{spec.algorithm} cannot aim at a class"
         if self.request.mask is not None and not kind.can_mask:
             return f"{spec.algorithm} is code of another library, which cannot keep pixels fixed"
+        if self.under_test.rejects and not kind.can_mask:
+            return f"{spec.algorithm} is code of another library, which takes a rejection for a success"
         return ""
 
     def _blind(self, spec: AttackSpec, kind: Algorithm[Any]) -> str:
@@ -171,7 +173,7 @@ class NetworkContext:
 
     @cached_property
     def clean(self) -> Tensor:
-        """The predicted classes of the clean examples, int64 (N,)."""
+        """The predicted classes of the clean examples, int64 (N,); K for a rejection."""
         target, split = self.request.target, self.split
         lowest = target is not None and target.classes is None
         clean = self.judge.clean(split.x, split.y, split.ids, least_likely=lowest)
@@ -179,6 +181,8 @@ class NetworkContext:
             require_possible(target.classes, self.judge.masked)
         if self.judge.looks_like_probabilities and not self.under_test.service:
             self.watcher.notice("the network returns probabilities, not logits: gradients vanish; remove its softmax.")
+        if rejected := int((clean == self.classes).sum()):
+            self.watcher.notice(f"the network rejects {rejected} of {len(clean)} clean examples: they count as errors.")
         if place := self.judge.place_of_logits:
             self.watcher.notice(f"the network's logits are taken from {place}.")
         return clean
@@ -234,7 +238,7 @@ class NetworkContext:
     @cached_property
     def classes(self) -> int:
         """Number of classes of the network."""
-        return self.judge.predict(self.split.x[:1]).shape[1]
+        return self.network.classes(self.judge.predict(self.split.x[:1]))
 
     @cached_property
     def shown(self) -> Access:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -129,6 +130,21 @@ class Probe:
         self.found["unpredictive-gradients"] = self._unpredictive(oracle, ball, x, slope)
         self.found["false-gradients"] = truth.false_share(x, slope, directions)
         self.forwards += int(oracle.forwards.sum()) + truth.forwards
+        if self.network.rejects:
+            self.found["false-detector-gradients"] = self._follow_detector(x, slope.logits.shape[1], directions)
+
+    def _follow_detector(self, x: Tensor, reject: int, directions: int) -> float:
+        """Return the share of examples whose gradient does not tell how the last logit, `reject`, changes."""
+        chunk, whole = self.chunk, replace(self.network, rejects=False)
+        ball = Ball(chunk.x, self.threat.norm, self.threat.eps)
+        rules = {"access": "gradient", "bounds": "none", "batcher": self.batcher, "precision": "fp32"}
+        oracle = Oracle(whole, ball, chunk.y, chunk.ids, **rules)  # type: ignore[arg-type]
+        last = torch.full_like(chunk.y, reject)
+        slope = oracle.gradient(x, Objective("lead"), given=(last,), candidate=False)
+        truth = GradientTruth(whole, chunk, self.threat, self.batcher)
+        share = truth.false_share(x, slope, directions, reject)
+        self.forwards += int(oracle.forwards.sum()) + truth.forwards
+        return share
 
     def _unpredictive(self, oracle: Oracle, ball: Ball, x: Tensor, slope: GradientResult) -> float:
         """Return the share of examples whose margin does not follow its gradient; zero gradients predict nothing."""

@@ -87,18 +87,19 @@ class GradientTruth:
         draws = ExampleRandom(0, PROBE, ids, device=x.device).uniform(tuple(x.shape[1:]), 0, "ties")
         return 0.5 + (1 - 2 * (INSIDE + TIES)) * (x - 0.5) + TIES * (2 * draws - 1)
 
-    def false_share(self, x: Tensor, slope: GradientResult, directions: int) -> float:
+    def false_share(self, x: Tensor, slope: GradientResult, directions: int, to: int | None = None) -> float:
         """Return the share of examples with a false gradient.
 
         Args:
             x: points (M, C, H, W) of `points`.
-            slope: the gradient of the negative margin at these points.
+            slope: the gradient of the negative margin at these points; with `to`, that of this class's lead.
             directions: number of random sign directions.
+            to: the rival; by default the strongest wrong class of each example.
         """
         draws = ExampleRandom(0, PROBE, tuple(self.chunk.ids.tolist()), device=x.device)
         along = torch.stack([draws.signs(tuple(x.shape[1:]), k, "gradient truth") for k in range(directions)], 1)
         predicted = -(along * slope.gradient[:, None]).flatten(2).double().sum(2)
-        rival = rivals(slope.logits, self.chunk.y).argmax(1)
+        rival = rivals(slope.logits, self.chunk.y).argmax(1) if to is None else torch.full_like(self.chunk.y, to)
         exact, rounding = self._exact(x[:1], slope.logits[:1]), ROUNDING
         if exact is None:
             rounding = max(ROUNDING, self._jitter(x, slope.logits))
@@ -132,6 +133,7 @@ class GradientTruth:
         """Return how much logits change with a change of the images that is too small to matter."""
         self.forwards += len(x)
         moved = self.batcher(self.network.predict, x + FINE, differentiates=False)
+        moved = self.network.class_logits(moved, self.chunk.y)
         return float(((moved - logits).abs().amax(1) / largest(logits)).max())
 
     def _exact(self, x: Tensor, logits: Tensor) -> Callable[[Tensor], Tensor] | None:
@@ -139,7 +141,7 @@ class GradientTruth:
         self.forwards += 1
         try:
             answer = self.network.in_float64()
-            off = (answer(x) - logits).abs()
+            off = (self.network.class_logits(answer(x), self.chunk.y[:1]) - logits).abs()
         except Exception:  # noqa: BLE001  (a network that insists on float32 may raise any error)
             return None
         return answer if bool((off <= SAME * largest(logits)).all()) else None
@@ -151,6 +153,7 @@ class GradientTruth:
         logits = self.batcher(trial.answer, ends, differentiates=False)
         self.forwards += len(ends)
         label, other = (each.repeat_interleave(2 * directions) for each in (y, rival))
+        logits = self.network.class_logits(logits, label)
         gaps = (label_logit(logits, label) - label_logit(logits, other)).double().unflatten(0, (len(x), 2, directions))
         # A slope is the difference of two gaps, each of two logits.
         size = largest(logits).double().unflatten(0, (len(x), -1)).amax(1)

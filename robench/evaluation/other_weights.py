@@ -31,4 +31,5 @@ def with_weights(card: Card, file: Path, key: str | None = None) -> NetworkUnder
         feature_layer=card.feature_layer,
         normalisation=Normalisation.of(card.input, "of the card"),
         remark="; ".join(each for each in (said, ready.remark) if each),
+        rejects=card.rejects,
     )

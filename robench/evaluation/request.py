@@ -14,6 +14,7 @@ from robench.access.stochastic import JUDGE_DRAWS
 from robench.algorithms import bind
 from robench.classifiers import load_card
 from robench.classifiers.features import layer_of
+from robench.classifiers.rejecting import remark_on
 from robench.classifiers.service import Service
 from robench.classifiers.sources import resolve
 from robench.data.mask import Mask
@@ -23,7 +24,7 @@ from robench.errors import InputError
 from robench.evaluation.target import Target, aim
 from robench.paths import require_name
 from robench.specs import CARD, AttackSpec, Card, NetworkSpec, Normalisation, ThreatModel, digest, is_registered
-from robench.specs.settings import PRECISIONS, SEARCHES, Precision, Search
+from robench.specs.settings import PRECISIONS, SEARCHES, Precision, Rejects, Search
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class NetworkUnderTest:
     """The network as the user described it; None for a registered defense and for a network in memory."""
     files: tuple[Path, ...] = ()
     """The files that the network was made from, if it has a `spec`."""
+    rejects: Rejects | None = None
+    """Way in which the network rejects an input; None if it cannot."""
 
     @classmethod
     def of_card(cls, card: Card, dataset: str | None = None) -> "NetworkUnderTest":
@@ -62,6 +65,8 @@ class NetworkUnderTest:
             feature_layer=card.feature_layer,
             normalisation=Normalisation.of(card.input, "of the card"),
             published_clean=card.clean_accuracy if dataset == card.label else None,
+            remark=remark_on(card.rejects),
+            rejects=card.rejects,
             spec=None if registered else NetworkSpec(str(card.folder)),
             files=() if registered else (card.folder / CARD, card.weights, *code),
         )
@@ -87,6 +92,7 @@ class NetworkUnderTest:
             remark=ready.remark,
             source=spec.name,
             spec=spec,
+            rejects=ready.rejects,
             files=tuple(
                 path for path in (spec.file, spec.weights, *(ready.function.sources if ready.function else ())) if path
             ),

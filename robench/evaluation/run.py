@@ -31,7 +31,7 @@ from robench.evaluation.request import EvaluationRequest
 from robench.evaluation.transfer import FOLDER, TransferCrafter
 from robench.evaluation.under_way import checkpoints_of, interrupted
 from robench.specs import COUNTED, AttackSpec, digest
-from robench.specs.diagnostic import INFINITE_GRADIENTS
+from robench.specs.diagnostic import INFINITE_GRADIENTS, REJECTED
 from robench.store import SCHEMA, Header, Record, Rows, Store, read
 from robench.store.outcome import Outcome, Planned, Result, Skipped
 
@@ -282,6 +282,8 @@ class EvaluationRun:
         else:
             found["shown"] = 1.0 + COUNTED.index(self.context.shown)
         found |= self.context.setup_faults
+        if self.request.under_test.rejects:
+            found[REJECTED] = float((self.context.clean == self.context.classes).float().mean())
         found["two-classes"] = float(self.context.classes == 2)
         if self.request.settings.draws:
             found |= self._of_draws(self.request.settings.draws, header.attack, rows)

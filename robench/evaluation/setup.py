@@ -18,11 +18,14 @@ def setup_faults(labels: Column, predicted: Column, classes: int, published: flo
 
     Args:
         labels: class numbers, int64 (N,).
-        predicted: the network's classes of the clean images, int64 (N,).
+        predicted: the network's classes of the clean images, int64 (N,); `classes` for a rejection.
         classes: number of classes of the network.
         published: clean accuracy that is published for this network, in percent.
     """
     found: dict[str, float] = {}
+    _, high = wilson(int((labels == predicted).sum()), len(labels))
+    accepted = predicted != classes  # a rejection is an error, but it says nothing about the order of the classes
+    labels, predicted = labels[accepted], predicted[accepted]
     right = labels == predicted
     if len(np.unique(labels)) > 1:  # images of one class say nothing about the order of classes
         if _guesses(int(right.sum()), len(labels), classes):
@@ -31,10 +34,8 @@ def setup_faults(labels: Column, predicted: Column, classes: int, published: flo
             found["one-class"] = 1.0
         if gain := _gain_of_renaming(labels, predicted):
             found["permuted-labels"] = gain
-    if published is not None:
-        _, high = wilson(int(right.sum()), len(labels))
-        if 100.0 * high < published:
-            found["below-published"] = round(published - 100.0 * high, 6)
+    if published is not None and 100.0 * high < published:
+        found["below-published"] = round(published - 100.0 * high, 6)
     return found
 
 

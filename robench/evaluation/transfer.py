@@ -44,6 +44,8 @@ class Mean(nn.Module):
 
 def as_ensemble(substitutes: Sequence[NetworkUnderTest]) -> NetworkUnderTest:
     """Combine several substitutes into one, attacked through the mean of their logits (Liu et al., ICLR 2017)."""
+    if detector := next((each.model for each in substitutes if each.rejects), None):
+        raise InputError(f"substitute '{detector}' may reject, and rejections have no mean: leave the ensemble out.")
     names = "+".join(each.model for each in substitutes)
     return NetworkUnderTest(
         names, {"mean": [each.identity for each in substitutes]}, lambda: Mean([s.load() for s in substitutes])
@@ -143,6 +145,11 @@ class TransferCrafter:
             network = stack.enter_context(frozen_network(substitute.load(), self.device))
             network = network.accelerated(settings.search, settings.precision)
             algorithm, split = bind(source), self.split
+            if network.rejects and not algorithm.can_mask:
+                raise InputError(
+                    f"substitute '{substitute.model}' may reject, which code of another library does not know: craft "
+                    f"with another attack than '{source.name}'."
+                )
             batcher = MicroBatcher.of(settings.batch_size, self.device).cautious()
             judge = Judge(network, batcher)
             clean, references = judge.clean(split.x, split.y, split.ids).to(split.y.device), None

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from robench.numerics.losses import label_logit, margin, rivals
+from robench.numerics.rejection import class_logits
 
 
 @dataclass(frozen=True)
@@ -16,14 +17,17 @@ class Goal:
         y: labels, int64 (N,).
         target: the class of each example that the network shall predict, int64 (N,); None if any class but the label
             will do.
+        rejects: whether logits have K+1 columns, of which the last is that of a rejection; then only `reached` and
+            `margin` are defined.
     """
 
     y: Tensor
     target: Tensor | None = None
+    rejects: bool = False
 
     def reached(self, logits: Tensor) -> Tensor:
         """Return whether each prediction is a success, bool (N,)."""
-        predicted = logits.argmax(1)
+        predicted = self._classes(logits).argmax(1)
         return predicted != self.y if self.target is None else predicted == self.target
 
     def margin(self, logits: Tensor) -> Tensor:
@@ -32,6 +36,7 @@ class Goal:
         The margin is Z_y - max_{i != y} Z_i without a target, and max_{i != t} Z_i - Z_t with target t. For two classes
         both are the same.
         """
+        logits = self._classes(logits)
         return margin(logits, self.y) if self.target is None else -margin(logits, self.target)
 
     def gaps(self, logits: Tensor) -> Tensor:
@@ -46,8 +51,11 @@ class Goal:
 
     def take(self, rows: Tensor) -> "Goal":
         """Return the goal on some of the examples; an example may be taken several times."""
-        return Goal(self.y[rows], None if self.target is None else self.target[rows])
+        return Goal(self.y[rows], None if self.target is None else self.target[rows], self.rejects)
 
     def to(self, device: torch.device) -> "Goal":
         """Return the goal on a device."""
-        return Goal(self.y.to(device), None if self.target is None else self.target.to(device))
+        return Goal(self.y.to(device), None if self.target is None else self.target.to(device), self.rejects)
+
+    def _classes(self, logits: Tensor) -> Tensor:
+        return class_logits(logits, self.y) if self.rejects else logits

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from robench.report.selection import base_name
 from robench.specs import COUNTED, find_attack
+from robench.specs.diagnostic import REJECTED
 from robench.store import Record
 
 STRONGEST = ("cascade", "square", "autoattack", "rays")
@@ -11,7 +12,7 @@ STRONGEST = ("cascade", "square", "autoattack", "rays")
 CANNOT_AIM = {"autoattack", "feature", "rays", "transfer"}
 """Algorithms that no finding advises if the attacks have a target (`Algorithm.can_aim`, which needs torch)."""
 CANNOT_MASK = {"autoattack"}
-"""Algorithms that no finding advises if there is a mask (`Algorithm.can_mask`, which needs torch)."""
+"""Algorithms that no finding advises if there is a mask or a detector (`Algorithm.can_mask`, which needs torch)."""
 
 LINF_ONLY = {"rays"}
 """Algorithms that no finding advises in other norms (`Algorithm.norms`, which needs torch)."""
@@ -38,6 +39,8 @@ def left_to_run(
     unfit = CANNOT_AIM if any(record.header.target for record in records) else set()
     unfit = unfit | (CANNOT_MASK if any(record.header.mask for record in records) else set())
     unfit = unfit | (set() if records[0].header.threat.norm == "linf" else LINF_ONLY)
+    detects = any(REJECTED in record.header.diagnostics for record in records)
+    unfit = unfit | (CANNOT_MASK if detects else set())
     two = any(record.header.diagnostics.get("two-classes", 0.0) for record in records)
     unfit = unfit | (NEEDS_CLASSES if two else set())
 

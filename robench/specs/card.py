@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 from robench.errors import InputError
 from robench.paths import data_root
 from robench.specs.base import Declared, build, file_sha256, parse_toml, read_bytes
+from robench.specs.settings import Rejects
 from robench.specs.threat import NORMS, Norm, ThreatModel
 
 CARD = "card.toml"
@@ -178,6 +179,8 @@ class Card(Declared):
     """Norm and radius of the perturbation under which the defense is evaluated; by default those of the dataset."""
     single_logit: bool = False
     """Whether the network has one output z for two classes, whose logits are (0, z)."""
+    rejects: Rejects | None = None
+    """Way in which the network rejects an input, if it can: by the last of K+1 logits, or a score beside K logits."""
     reading: CardReading | None = None
     """How the user's images are read; no part of the network's identity, for other pixels are other data."""
     recipe: Recipe | None = None
@@ -282,6 +285,7 @@ class Card(Declared):
             "weights": self.sha256,
         }
         identity |= {} if self.feature_layer is None else {"feature_layer": self.feature_layer}
+        identity |= {} if self.rejects is None else {"rejects": self.rejects}
         return identity | ({"single_logit": True} if self.single_logit else {})
 
 

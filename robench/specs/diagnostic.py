@@ -47,6 +47,9 @@ class Diagnostic(Declared):
 INFINITE_GRADIENTS = "infinite-gradients"
 """Indicator of a network on which an attack met NaN or infinite gradients."""
 
+REJECTED = "rejected-clean"
+"""Share of clean examples that a network with a detector rejects, in its records' `diagnostics`; no indicator."""
+
 
 @cache
 def diagnostics() -> dict[str, Diagnostic]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from robench.specs.card import CARD, Head, Input
 from robench.specs.robustbench import PREFIX as ROBUSTBENCH
+from robench.specs.settings import Rejects
 
 Kind = Literal["card", "function", "library", "checkpoint", "exported", "onnx", "robustbench"]
 """Source of a network: a card, a function in a Python file, a library, a file of weights that is recognised (or a
@@ -39,6 +40,7 @@ class NetworkSpec:
         variant: which of several functions with the same checkpoint; None where there is only one.
         key: under which the weights stand in their file; None where that is clear.
         single_logit: whether the network has one output for two classes.
+        rejects: way in which the network rejects an input; None if it cannot.
         title: the user's name for the network in records and tables; None for one made from `name`.
     """
 
@@ -51,6 +53,7 @@ class NetworkSpec:
     key: str | None = None
     single_logit: bool = False
     title: str | None = None
+    rejects: Rejects | None = None
 
     @property
     def kind(self) -> Kind:
@@ -70,7 +73,7 @@ class NetworkSpec:
     @property
     def plain(self) -> bool:
         """True if the network is a card without any change."""
-        said = (self.weights, self.input, self.head, self.feature_layer, self.variant, self.key)
+        said = (self.weights, self.input, self.head, self.feature_layer, self.variant, self.key, self.rejects)
         return self.kind == "card" and not self.single_logit and all(each is None for each in said)
 
     @property

@@ -12,3 +12,5 @@ SEARCHES: tuple[Search, ...] = get_args(Search)
 Engine = Literal["local", "ray"]
 """Place where chunks are computed: in this process, or on the workers of Ray."""
 ENGINES: tuple[Engine, ...] = get_args(Engine)
+Rejects = Literal["logit", "flag"]
+"""Way in which a network rejects an input: by the last of K+1 logits, or by a score beside its K logits."""

@@ -109,6 +109,9 @@ WRONG = [
     ((*OURS, "--key", "x"), "--key x", "add --weights"),
     ((*OURS, "--feature-layer", "nope"), "'nope'", "known: layer"),
     ((*OURS, "--single-logit"), "expected one logit", "leave --single-logit"),
+    ((*OURS, "--rejects", "flag"), "expected a pair of logits", "leave --rejects flag"),
+    ((*OURS, "--rejects", "logit"), "label 9 is beyond the network's 9 classes", "class numbers"),
+    ((*OURS, "--rejects", "flag", "--single-logit"), "--rejects", "return two logits"),
     (known("--mean", "none"), "is a card", "leave --mean"),
     # networks
     (network("absent"), "no 'absent'", "name a function"),

@@ -16,7 +16,7 @@ from robench.store.origin import Origin, read_origin, write_origin
     [
         NetworkSpec("he.pt", head=Head(kind="he", scale=15.0), input=Input(), key="model_ema", variant="plain"),
         NetworkSpec("net.py:make", Path("w.pt"), Input(mean=[0.5], std=[0.2]), feature_layer="a.b", single_logit=True),
-        NetworkSpec("onnx:net.onnx", title="mine"),
+        NetworkSpec("onnx:net.onnx", title="mine", rejects="flag"),
         NetworkSpec("timm:resnet18"),
     ],
 )

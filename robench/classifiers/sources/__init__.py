@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from robench.classifiers.single_logit import with_two_logits
+from robench.classifiers.rejecting import remark_on, with_outputs
 from robench.classifiers.sources import card, exported, function, library, onnx, recognised, robustbench
 from robench.classifiers.sources.loaded import FunctionResult, Loaded
 from robench.specs import NetworkSpec
@@ -31,6 +31,12 @@ def resolve(spec: NetworkSpec) -> Loaded:
         InputError: the network cannot be made, or the weights do not fit it.
     """
     found = SOURCES[spec.kind](spec)
-    if not spec.single_logit:
+    if not spec.single_logit and spec.rejects is None:
         return found
-    return replace(found, network=with_two_logits(found.network, True), single_logit=True)
+    return replace(
+        found,
+        network=with_outputs(found.network, spec.single_logit, spec.rejects),
+        single_logit=spec.single_logit,
+        rejects=spec.rejects,
+        remark="; ".join(each for each in (found.remark, remark_on(spec.rejects)) if each),
+    )

@@ -4,7 +4,7 @@ from torch import nn
 
 from robench.classifiers.classifier import assemble
 from robench.classifiers.normalised import normalised
-from robench.classifiers.single_logit import with_two_logits
+from robench.classifiers.rejecting import remark_on, with_outputs
 from robench.classifiers.sources import function, library, robustbench
 from robench.classifiers.sources.checkpoint import Checkpoint, Weights, read_checkpoint
 from robench.classifiers.sources.families import STEMS
@@ -49,9 +49,9 @@ def resolve(spec: NetworkSpec) -> Loaded:
     if spec.weights is None:
         raise InputError(
             f"--model {spec.name} is a card, which declares everything but other --weights: leave --mean, --std, "
-            "--feature-layer and --single-logit out."
+            "--feature-layer, --single-logit and --rejects out."
         )
-    if spec.input is not None or spec.feature_layer is not None or spec.single_logit:
+    if spec.input is not None or spec.feature_layer is not None or spec.single_logit or spec.rejects is not None:
         raise InputError(f"--model {spec.name}: the card says normalisation, features and outputs; leave them out.")
     return restore(find_card(spec.name), read_checkpoint(spec.weights), spec.key)
 
@@ -73,15 +73,16 @@ def restore(card: Card, checkpoint: Checkpoint, key: str | None = None) -> Loade
         network = assemble(card.architecture, card.head, card.input, shape, rows, card.where)
         fit(network, weights, str(checkpoint.path))
     return Loaded(
-        network=with_two_logits(network, card.single_logit).eval(),
+        network=with_outputs(network, card.single_logit, card.rejects).eval(),
         architecture=card.architecture,
         head=card.head,
         input=card.input,
         input_source="of the card",
         feature_layer=card.feature_layer,
-        remark=remark,
+        remark="; ".join(each for each in (remark, remark_on(card.rejects)) if each),
         function=result,
         single_logit=card.single_logit,
+        rejects=card.rejects,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from robench.specs import Architecture, Head, Input, Normalisation, digest, file_sha256
+from robench.specs.settings import Rejects
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Loaded:
         function: the user's function that made the network, if one did.
         published: name of a dataset and the clean accuracy on it in percent, as published for the network, if known.
         single_logit: whether the network inside has one output for two classes.
+        rejects: way in which the network inside rejects an input; None if it cannot.
     """
 
     network: nn.Module
@@ -57,6 +59,7 @@ class Loaded:
     function: FunctionResult | None = None
     published: tuple[str, float] | None = None
     single_logit: bool = False
+    rejects: Rejects | None = None
 
     @property
     def normalisation(self) -> Normalisation:
