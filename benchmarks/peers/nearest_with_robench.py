@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,9 +31,9 @@ class Hindsight(Judge):
         super().__init__(frozen, batcher)
         self.nearest: dict[bytes, tuple[float, Tensor]] = {}
 
-    def rule(self, ball: Ball, points: Tensor, y: Tensor, target: Tensor | None = None) -> JudgeResult:
+    def rule(self, ball: Ball, points: Tensor, y: Tensor, target: Tensor | None = None, **options: Any) -> JudgeResult:
         """Rule as always, remember, and say that rounding may have decided, which no algorithm is blamed for."""
-        ruling = super().rule(ball, points, y, target)
+        ruling = super().rule(ball, points, y, target, **options)
         for row in ruling.confirmed.nonzero().flatten().tolist():
             image, away = ball.center[row].numpy().tobytes(), float(ruling.distance[row])
             if image not in self.nearest or away < self.nearest[image][0]:

@@ -12,6 +12,7 @@ from robench.cli.corrupt import wanted
 from robench.cli.dry import plans_json, show_plans
 from robench.cli.network_options import (
     Angular,
+    BackwardName,
     FeatureLayer,
     HeadKind,
     Key,
@@ -113,6 +114,7 @@ def evaluate(
     eps: Eps = None,
     target: TargetText = None,
     mask: MaskFile = None,
+    backward: BackwardName = None,
     limit: Limit = None,
     sample: Annotated[int | None, typer.Option(help="Another word for --limit.")] = None,
     example: Annotated[
@@ -161,14 +163,8 @@ def evaluate(
     require_folder("--data-dir", data_dir)
     choice = ExampleChoice(limit, sample, example or ())
     corruptions = wanted(battery or ())
-    if example and corruptions:
-        raise InputError("--example is for attacks: leave the battery of corruptions out.")
-    if target is not None and corruptions:
-        raise InputError("--target is for attacks: leave the battery of corruptions out.")
-    if mask is not None and corruptions:
-        raise InputError("--mask is for attacks: leave the battery of corruptions out.")
-    if draws is not None and corruptions:
-        raise InputError("--draws is for attacks: leave the battery of corruptions out.")
+    if corruptions:
+        _require_no(example=example, target=target, mask=mask, draws=draws, backward=backward)
     given = None if mask is None else read_mask(mask)
     attacks = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
@@ -222,6 +218,7 @@ def evaluate(
         executor=make_executor(engine, device, ray_address),
         target=target,
         mask=given,
+        backward=backward,
     )
     tasks = [(NetworkUnderTest.of_card(card, data.name), data, threat) for card, data, threat in cards]
     tasks += [(NetworkUnderTest.of_user(each, data.name), data, threat) for each, data, threat in others]
@@ -237,6 +234,17 @@ def evaluate(
         _tell_place(folder / "raw" if attacks else folder, [under_test for under_test, *_ in unique.values()])
     if attacks:
         run.require_sound()
+
+
+def _require_no(**options: object) -> None:
+    """Require that no option is given that is for attacks, because corruptions are asked for.
+
+    Raises:
+        InputError: one is.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"--{name} is for attacks: leave the battery of corruptions out.")
 
 
 def _forecast(plans: dict[str, tuple[list[Planned], list[Planned]]], json_file: Path | None, quiet: bool) -> None:

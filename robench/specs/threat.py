@@ -12,8 +12,8 @@ NORMS: tuple[Norm, ...] = get_args(Norm)
 ORDERS: dict[Norm, float] = {"linf": inf, "l2": 2.0, "l1": 1.0}
 """The order p of each norm, as NumPy takes it."""
 LARGEST: dict[Norm, float] = {"linf": 1.0, "l2": 1000.0, "l1": 1e6}
-"""The largest sensible eps: with more, every image in [0, 1] is in the ball (linf), or that of a million values (l2, l1),
-and eps is a typing error."""
+"""The largest sensible eps: with more, every image in [0, 1] is in the ball (linf), or that of a million values
+(l2, l1), and eps is a typing error."""
 NUMBERS: dict[object, Norm] = {order: norm for norm, order in ORDERS.items()}
 """Norms by their order."""
 

@@ -1,6 +1,7 @@
 """Random numbers of a network that belong to the rows of a batch."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def resized(x):
     return F.interpolate(F.interpolate(x, size=(size, size)), size=(8, 8)) + 0.1 * torch.randn_like(x)
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Any, bool]] = {
     "by row": (lambda x: logits(through_everything(x)), True),
     "in patches": (lambda x: logits((x.reshape(-1, 4, 8) + torch.randn(len(x) * 2, 4, 8)).view_as(x)), True),
     "not at all": (logits, True),
@@ -47,7 +48,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize(("network", "by_row"), NETWORKS.values(), ids=NETWORKS)
 def test_a_row_draws_the_same_numbers_in_every_batch(network, by_row):
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist()
     assert draws_by_row(network, X[:1]) == by_row
     alone = one_draw(network, SEEDS, X, by_row=False)
     # Sums of at most 35 products of another order, and the functions before them, differ by rounding.
@@ -58,7 +59,7 @@ def test_a_row_draws_the_same_numbers_in_every_batch(network, by_row):
         assert (some - alone[rows]).abs().max() <= limit
     other = one_draw(network, range(9), X, by_row=by_row)
     assert ((other - alone).abs().max() <= limit) == (network is logits)
-    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist()
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
 

@@ -1,6 +1,7 @@
 """Networks with a detector: what they may return, how they are named, and what belongs to their identity."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def test_a_service_may_reject_too(access, said, ask):
     assert logits.shape == (24, 4)
     assert logits.argmax(1).equal(WHOLE(X).argmax(1))
     attack = "rays" if access == "decision" else "square"
-    options = {"attacks": [attack], "max_queries": 40, "eps": 0.2, "device": "cpu"}
+    options: dict[str, Any] = {"attacks": [attack], "max_queries": 40, "eps": 0.2, "device": "cpu"}
     found = robench.evaluate(service, X, Y, **options).results[0].record
     expected = robench.evaluate(WHOLE, X, Y, rejects="logit", **options).results[0].record
     assert found.robust.tolist() == expected.robust.tolist() or said["rejects"] == "flag"

@@ -72,7 +72,7 @@ def test_the_judges_draws_have_the_probability_of_the_closed_form():
 
 
 def test_an_attack_reaches_the_optimum_of_a_linear_network():
-    """The majority is wrong somewhere in the ball exactly if eps |w|_1 exceeds the margin; sixty images, none near it."""
+    """The majority is wrong somewhere in the ball exactly if eps |w|_1 exceeds the margin; no image is near that."""
     model, x = Noisy(), images(800)
     margin, reach = model.margin(x).detach(), EPS * float(model.weight.detach().abs().sum())
     # Beyond this distance from one half, 64 draws err with a probability below 1e-4.
@@ -243,5 +243,6 @@ def test_dropout_and_features_work_under_draws():
                       max_queries=10)  # fmt: skip
     assert [result.record.header.draws for result in report.results] == [2] * len(report.results)
     assert not report.skipped
-    judge = Judge(*drawn(network)[:1], MicroBatcher(8), drawn(network)[1])
+    frozen, draws = drawn(network)
+    judge = Judge(frozen, MicroBatcher(8), draws)
     assert torch.equal(judge.clean(X, y, torch.arange(len(X))), judge.clean(X, y, torch.arange(len(X))))

@@ -70,7 +70,7 @@ class Nearest(Oracle):
 
     near: Tensor
 
-    def _look(self, x, logits, chunk_rows, candidate, numbers):
+    def _look(self, x, logits, won, chunk_rows, candidate, numbers):
         if candidate:
             away = distance(x, self.ball.center[chunk_rows], self.ball.norm)
             away[logits.argmax(1) == self.y[chunk_rows]] = float("inf")
