@@ -114,8 +114,9 @@ def check_places(ask: Ask, x: Tensor) -> None:
     answers = ask(x[:1].repeat(len(x), 1, 1, 1))
     if (_distances(answers[:1], answers) > SIZES * largest(answers)).any():
         raise InputError(
-            "the network is random only through an image's place in the batch, because it seeds its random numbers in "
-            "every pass: take the fixed seed out, and evaluate it with --draws 16 (in Python draws=16)."
+            "the network's answers depend on the other images of the batch, or on an image's place among them, as "
+            "random numbers do that a network seeds in every pass: let it treat every image alone, or take the fixed "
+            "seed out and evaluate it with --draws 16 (in Python draws=16)."
         )
 
 

@@ -154,7 +154,7 @@ REFUSED = {
     ),
     "a fixed seed": (
         lambda: Toy(lambda logits, x: (torch.manual_seed(0), logits + torch.randn_like(logits))[1]), {},
-        "only through an image's place", "--draws 16",
+        "on an image's place", "--draws 16",
     ),
 }  # fmt: skip
 

@@ -44,6 +44,8 @@ def test_published_lines_of_every_schema_keep_their_verdicts(name):
         broken = record.clean & ~record.robust
         assert record.step[broken].tolist() == line["steps"]
         assert (record.queries is None) == ("queries" not in line)
+        drawn = bytes.fromhex(line.get("right", ""))
+        assert (None if record.right is None else bytes(record.right.tolist())) == (drawn or None)
         assert (record.header.hash, record.header.target) == (line["hash"], line.get("target", ""))
     said = {row["spec_hash"]: row for row in json.loads((CORPUS / name / "out.json").read_text())["results"]}
     assert said
