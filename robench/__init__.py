@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from robench.api import evaluate as evaluate
     from robench.api import evaluate_corruptions as evaluate_corruptions
     from robench.api import verify as verify
+    from robench.classifiers.backward.straight_through import straight_through as straight_through
     from robench.classifiers.service import Service as Service
     from robench.classifiers.sources.card import load_model as load_model
     from robench.errors import InputError as InputError
@@ -41,6 +42,7 @@ _HOME = {
     "list_attacks": "robench.specs.catalog",
     "list_models": "robench.specs.defenses",
     "load_model": "robench.classifiers.sources.card",
+    "straight_through": "robench.classifiers.backward.straight_through",
     "table": "robench.report.by_name",
     "verify": "robench.api",
 }
@@ -61,6 +63,7 @@ __all__ = [
     "list_attacks",
     "list_models",
     "load_model",
+    "straight_through",
     "table",
     "verify",
 ]

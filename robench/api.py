@@ -16,6 +16,7 @@ from robench.classifiers import load_model
 from robench.classifiers.normalised import normalised
 from robench.classifiers.rejecting import remark_on, with_outputs
 from robench.classifiers.service import AskError, Service
+from robench.classifiers.sources.backward import Given
 from robench.classifiers.user_images import fitted
 from robench.data.about import NOTHING
 from robench.data.described import described, dim
@@ -67,6 +68,7 @@ def evaluate(
     norm: str | float = "linf",
     target: int | Sequence[int] | LeastLikely | None = None,
     mask: Any = None,
+    backward: Given | None = None,
     battery: str = "paper",
     attacks: Sequence[str | AttackSpec] | None = None,
     ids: Any = None,
@@ -111,6 +113,10 @@ def evaluate(
         mask: the pixels that attacks may change, bools or exact 0 and 1: (H, W) or (C, H, W) for all examples, or
             (N, H, W) or (N, C, H, W) for each example. The ball then holds only images that equal the clean image
             wherever the mask is 0. Attacks that cannot keep pixels fixed are skipped. None if all pixels may change.
+        backward: gradient that gradient attacks follow in place of the network's own, if a part of the network has none:
+            "rounding", "jpeg", "thermometer", "argmax", "file.py:function", or a function. The function gets a copy of
+            the network and returns a network with the same values and a useful gradient (`robench.straight_through`).
+            The judge and the black boxes ask the network as it is. Names of attacks end in "-through-" and its name.
         battery: named list of attacks, used unless `attacks` is given.
         attacks: names of declared attacks, or your own stanzas.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.
@@ -169,7 +175,7 @@ def evaluate(
     crafting = [as_ensemble(crafting)] if ensemble and crafting else crafting
     free = None if mask is None else fitted_mask(_mask(mask), split, lambda: _everyone(x, ids, split))
     request = EvaluationRequest(under_test, split, threat, tuple(specs), settings, tuple(crafting), mask=free)
-    request = request.aiming_at(target)
+    request = request.aiming_at(target).through(backward)
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="robench-"))
         require_writable(Path(folder) / "raw", "results")

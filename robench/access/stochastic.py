@@ -222,7 +222,8 @@ class OneDraw(nn.Module):
 def one_draw_of(network: FrozenNetwork, draws: Draws) -> FrozenNetwork:
     """Return a network that is not random: one draw of a random one, in the form in which verdicts are given."""
     module = OneDraw(network.module, draws)
-    return replace(network, module=module, layer=None, search="plain", accelerated_module=None)
+    backward = None if network.backward is None else one_draw_of(network.backward, draws)
+    return replace(network, module=module, layer=None, search="plain", accelerated_module=None, backward=backward)
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:

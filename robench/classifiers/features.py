@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robench.classifiers.backward.carrying import WithGradients
 from robench.classifiers.heads import HypersphereHead, LinearHead
 from robench.classifiers.normalised import Normalised
 from robench.classifiers.rejecting import Rejecting, without_wrapper
@@ -89,7 +90,7 @@ def layer_of(model: nn.Module, name: str) -> nn.Module:
     """
     if not isinstance(name, str):
         raise InputError(f"feature_layer is a {type(name).__name__}, expected a name from model.named_modules().")
-    inner = without_wrapper(model)
+    inner = without_wrapper(model.network if isinstance(model, WithGradients) else model)
     inner = inner.network if isinstance(inner, Normalised) else inner
     layers: dict[str, nn.Module] = dict(inner.named_modules(remove_duplicate=False))
     if not name or name not in layers:

@@ -25,8 +25,9 @@ from robench.numerics.rejection import class_logits
 from robench.specs.settings import Precision, Search
 
 NO_GRADIENT = (
-    "the network gives no gradient for its input: remove no_grad, inference_mode or detach from it, "
-    "or run a score-based attack."
+    "the network gives no gradient for its input: remove no_grad, inference_mode or detach from it, give it one with "
+    "--backward (rounding, jpeg, thermometer, argmax or file.py:function; in Python backward=), or run a score-based "
+    "attack."
 )
 
 
@@ -44,6 +45,7 @@ class FrozenNetwork:
             (`robench.classifiers.fused`); None if nothing is faster.
         state: puts back what a pass over `module` changes in it, if it was recorded.
         rejects: whether the last logit of `module` is that of a rejection.
+        backward: a network with the same values whose gradient the search follows (`--backward`), or None.
     """
 
     module: nn.Module
@@ -55,6 +57,7 @@ class FrozenNetwork:
     accelerated_module: nn.Module | None = None
     state: NetworkState | None = None
     rejects: bool = False
+    backward: "FrozenNetwork | None" = None
 
     @classmethod
     def of(cls, module: nn.Module, device: torch.device) -> "FrozenNetwork":
@@ -85,6 +88,9 @@ class FrozenNetwork:
         Raises:
             InputError: there is no layer of that name, or it gives no features.
         """
+        if self.backward is not None:
+            seen = self.backward.with_features(name, self.backward.predict, x)
+            return replace(self, layer=seen.layer, backward=seen)
         if name is None and isinstance(self.module, Classifier):
             return self
         return replace(self, layer=find(self.module, name, ask, x), search="plain", accelerated_module=None)
@@ -94,10 +100,33 @@ class FrozenNetwork:
         found = None if is_compiled(self.module) else accelerate(self.module, search, precision, self.device)
         return replace(self, search="plain" if found is None else search, accelerated_module=found)
 
+    def through(self, backward: "FrozenNetwork") -> "FrozenNetwork":
+        """Return a copy whose search follows the gradient of another network with the same values."""
+        return replace(self, search="plain", accelerated_module=None, backward=backward)
+
     @property
     def search_module(self) -> nn.Module:
         """The network that the search runs; verdicts are given on `module`."""
+        if self.backward is not None:
+            return self.backward.module
         return self.module if self.accelerated_module is None else self.accelerated_module
+
+    def bare(self) -> "FrozenNetwork":
+        """Return the network as it is sent to other processes: on the CPU, without what belongs to this process."""
+        backward = None if self.backward is None else self.backward.bare()
+        return replace(self, device=torch.device("cpu"), accelerated_module=None, state=None, backward=backward)
+
+    def moved(self, device: torch.device) -> None:
+        """Move the network's weights to a device, and those of `backward`; `device` still names where they belong."""
+        self.module.to(device)
+        if self.backward is not None:
+            self.backward.moved(device)
+
+    def on(self, device: torch.device) -> "FrozenNetwork":
+        """Return a bare network on a device, its state recorded."""
+        module = self.module.to(device)
+        backward = None if self.backward is None else self.backward.on(device)
+        return replace(self, module=module, device=device, state=NetworkState(module), backward=backward)
 
     @property
     def head(self) -> Head | None:
@@ -114,6 +143,8 @@ class FrozenNetwork:
 
     def why_hidden(self, input_kind: InputKind) -> str:
         """Return why an objective cannot see its kind of input, or an empty text if it can."""
+        if self.backward is not None:
+            return self.backward.why_hidden(input_kind)
         if input_kind != "logits" and self.layer is None and not isinstance(self.module, Classifier):
             return UNKNOWN
         return NO_HEAD if input_kind == "normalized" and self.head is None else ""
@@ -128,6 +159,8 @@ class FrozenNetwork:
             x: the images.
             search: whether `search_module` runs, not `module`.
         """
+        if search and self.backward is not None:
+            return self.backward.output(x)
         if self.state is not None:
             self.state()
         answer: object = (self.search_module if search else self.module)(x.clone())
@@ -175,6 +208,8 @@ class FrozenNetwork:
         Raises:
             InputError: features are asked for and not known, or the network does not return logits.
         """
+        if self.backward is not None:
+            return self.backward.answer(x, input_kind)
         if input_kind == "logits":
             logits = check_logits(self.output(x, search=True), len(x))
             return logits, logits

@@ -12,6 +12,7 @@ from robench.cli.corrupt import wanted
 from robench.cli.dry import plans_json, show_plans
 from robench.cli.network_options import (
     Angular,
+    BackwardName,
     FeatureLayer,
     HeadKind,
     Key,
@@ -113,6 +114,7 @@ def evaluate(
     eps: Eps = None,
     target: TargetText = None,
     mask: MaskFile = None,
+    backward: BackwardName = None,
     limit: Limit = None,
     sample: Annotated[int | None, typer.Option(help="Another word for --limit.")] = None,
     example: Annotated[
@@ -169,6 +171,8 @@ def evaluate(
         raise InputError("--mask is for attacks: leave the battery of corruptions out.")
     if draws is not None and corruptions:
         raise InputError("--draws is for attacks: leave the battery of corruptions out.")
+    if backward is not None and corruptions:
+        raise InputError("--backward is for attacks: leave the battery of corruptions out.")
     given = None if mask is None else read_mask(mask)
     attacks = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
@@ -222,6 +226,7 @@ def evaluate(
         executor=make_executor(engine, device, ray_address),
         target=target,
         mask=given,
+        backward=backward,
     )
     tasks = [(NetworkUnderTest.of_card(card, data.name), data, threat) for card, data, threat in cards]
     tasks += [(NetworkUnderTest.of_user(each, data.name), data, threat) for each, data, threat in others]

@@ -26,6 +26,7 @@ from robench.report.beside_leaderboard import leaderboard_says
 from robench.report.corruptions import as_json, sweep_table
 from robench.report.sweeps import Sweep
 from robench.specs import AttackSpec, ThreatModel, battery_attacks, find_attack
+from robench.specs.attack import THROUGH
 from robench.store import Store, read_published
 from robench.store.outcome import Planned
 
@@ -48,6 +49,7 @@ class EvalRun:
     executor: Executor
     target: str | None = None
     mask: MaskValues | None = None
+    backward: str | None = None
     evaluations: list[Evaluation] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
@@ -55,22 +57,22 @@ class EvalRun:
 
     def plan(self, task: Task) -> tuple[list[Planned], list[Planned]]:
         """Forecast the cost of the attacks asked for, and that of the cheaper battery."""
-        request = self._request(task)
-        history = CostHistory(read_published(data_root() / "results"), without=request.under_test.model)
         cheaper = battery_attacks(CHEAPER)
         others = tuple(spec for spec in cheaper if spec not in self.attacks) if self.attacks else ()
-        rows = plan(replace(request, attacks=self.attacks + others), Store(self.results), history)
+        request = self._request(task, self.attacks + others)
+        history = CostHistory(read_published(data_root() / "results"), without=request.under_test.model)
+        rows = plan(request, Store(self.results), history)
         names, extra = {spec.name for spec in cheaper}, {spec.name for spec in others}
-        asked = [row for row in rows if row.attack not in extra]
+        asked = [row for row in rows if row.attack.partition(THROUGH)[0] not in extra]
         asked += [
             corruption_plan(request.under_test, request.split, kind, self.data_dir, self.settings, self.results)
             for kind in self.corruptions
         ]
-        return asked, [row for row in rows if row.attack in names]
+        return asked, [row for row in rows if row.attack.partition(THROUGH)[0] in names]
 
     def evaluate(self, task: Task) -> None:
         """Attack and corrupt one network, and show the verdicts."""
-        request = self._request(task)
+        request = self._request(task, self.attacks)
         if self.attacks:
             self._attack(request)
         if self.corruptions:
@@ -88,7 +90,7 @@ class EvalRun:
         for evaluation in self.evaluations:
             evaluation.require_sound()
 
-    def _request(self, task: Task) -> EvaluationRequest:
+    def _request(self, task: Task, attacks: tuple[AttackSpec, ...]) -> EvaluationRequest:
         under_test, data, threat = task
         split = self.choice.of(data, self.data_dir)
         if data.place is not None:
@@ -97,10 +99,10 @@ class EvalRun:
         mask = None
         if self.mask is not None:
             mask = fitted_mask(self.mask, split, lambda: data.load("test", self.data_dir).ids)
-        request = EvaluationRequest(under_test, split, threat, self.attacks, self.settings, self.substitutes, mask=mask)
-        if self.target is None:
-            return request
-        return request.aiming_at(read_target(self.target, data))
+        request = EvaluationRequest(under_test, split, threat, attacks, self.settings, self.substitutes, mask=mask)
+        if self.target is not None:
+            request = request.aiming_at(read_target(self.target, data))
+        return request.through(self.backward if self.attacks else None)
 
     def _named(self, data: Dataset, known: tuple[str, ...]) -> Split:
         """Read the examples again, with labels by class names."""

@@ -57,6 +57,14 @@ Title = Annotated[
     typer.Option("--name", help="Name of the network in records and tables; by default made from --model."),
 ]
 
+BackwardName = Annotated[
+    str | None,
+    typer.Option(
+        "--backward",
+        help="Gradient for a part of the network that has none: rounding, jpeg, thermometer, argmax, or "
+        "file.py:function from the network to one with the same values. The judge asks the network as it is.",
+    ),
+]
 SingleLogit = Annotated[
     bool, typer.Option("--single-logit", help="The network has one output z for two classes: its logits are (0, z).")
 ]

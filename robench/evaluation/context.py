@@ -19,6 +19,7 @@ from robench.devices import sent
 from robench.engine.loop import Chunk, CraftedExamples, Job
 from robench.engine.sizing import make_ready
 from robench.errors import InputError
+from robench.evaluation.backward import TRIED, check_backward, follow
 from robench.evaluation.cost import SpeedProbe
 from robench.evaluation.diagnostics import EXAMPLES, FEW_EXAMPLES, Probe
 from robench.evaluation.draw_noise import noise_to_signal
@@ -100,7 +101,7 @@ class NetworkContext:
         """Describe an attack's work on every chunk."""
         algorithm = bind(spec)
         return Job(
-            self.network if algorithm.input_kind == "logits" else self.seen,
+            self.seen if algorithm.input_kind != "logits" else self.network_for(spec),
             algorithm,
             spec,
             self.threat,
@@ -112,6 +113,10 @@ class NetworkContext:
             crafted,
             self.draws,
         )
+
+    def network_for(self, spec: AttackSpec) -> FrozenNetwork:
+        """Return the network as an attack runs it: only gradient attacks follow another gradient."""
+        return self.followed if spec.access == "gradient" else self.network
 
     def chunk(self, at: Tensor) -> Chunk:
         """Return the examples at some positions of the split, on the network's device."""
@@ -139,6 +144,12 @@ class NetworkContext:
         return network
 
     @cached_property
+    def followed(self) -> FrozenNetwork:
+        """The network with the gradient that gradient attacks follow: its own, or that of the request's `backward`."""
+        given = self.request.backward
+        return self.network if given is None else follow(self.network, given, self.stack)
+
+    @cached_property
     def batcher(self) -> MicroBatcher:
         """Micro-batches of a size that suits the network, found by running the network on images of the split."""
         if self.under_test.service is None:
@@ -150,13 +161,13 @@ class NetworkContext:
     @cached_property
     def seen(self) -> FrozenNetwork:
         """The network with its penultimate features, for the attacks that work on them."""
-        return self.network.with_features(self.under_test.feature_layer, self.judge.predict, self.split.x[:1])
+        return self.followed.with_features(self.under_test.feature_layer, self.judge.predict, self.split.x[:1])
 
     @cached_property
     def judge(self) -> Judge:
         """Judge for the clean pass."""
         batcher = MicroBatcher.of(self.settings.batch_size, self.device)
-        return Judge(self.network, batcher if self.under_test.service else batcher.cautious(), self.draws)
+        return Judge(self.followed, batcher if self.under_test.service else batcher.cautious(), self.draws)
 
     @cached_property
     def draws(self) -> Draws | None:
@@ -185,6 +196,9 @@ class NetworkContext:
             self.watcher.notice(f"the network rejects {rejected} of {len(clean)} clean examples: they count as errors.")
         if place := self.judge.place_of_logits:
             self.watcher.notice(f"the network's logits are taken from {place}.")
+        if given := self.request.backward:
+            x = split.x[:TRIED]
+            self.judge.forwards += check_backward(self.judge.fixed, given, self.judge.batcher, self.threat, x, split.ids)
         return clean
 
     @cached_property
@@ -224,7 +238,7 @@ class NetworkContext:
         rows = self.correct[:FEW_EXAMPLES]
         if self.draws is None or not len(rows):
             return 0.0
-        return noise_to_signal(self.network, self.chunk(rows), self.draws, self.batcher)
+        return noise_to_signal(self.followed, self.chunk(rows), self.draws, self.batcher)
 
     @cached_property
     def speed_probe(self) -> SpeedProbe:

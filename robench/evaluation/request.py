@@ -17,6 +17,7 @@ from robench.classifiers.features import layer_of
 from robench.classifiers.rejecting import remark_on
 from robench.classifiers.service import Service
 from robench.classifiers.sources import resolve
+from robench.classifiers.sources.backward import Backward, Given, find_backward
 from robench.data.mask import Mask
 from robench.data.split import Split
 from robench.engine.loop import VERSION
@@ -24,6 +25,7 @@ from robench.errors import InputError
 from robench.evaluation.target import Target, aim
 from robench.paths import require_name
 from robench.specs import CARD, AttackSpec, Card, NetworkSpec, Normalisation, ThreatModel, digest, is_registered
+from robench.specs.attack import THROUGH
 from robench.specs.settings import PRECISIONS, SEARCHES, Precision, Rejects, Search
 
 
@@ -148,6 +150,7 @@ class EvaluationRequest:
         target: the class that attacks aim at; None if any wrong class is a success.
         left_out: number of examples that `aiming_at` left out, because the target is their label.
         mask: the values that attacks may change; None if they may change all.
+        backward: the gradient that gradient attacks follow in place of the network's own; None if there is none.
     """
 
     under_test: NetworkUnderTest
@@ -159,6 +162,24 @@ class EvaluationRequest:
     target: Target | None = None
     left_out: int = 0
     mask: Mask | None = None
+    backward: Backward | None = None
+
+    def through(self, given: Given | None) -> "EvaluationRequest":
+        """Return the same request with another gradient; the names of its gradient attacks say so.
+
+        Raises:
+            InputError: there is no such gradient, or nothing in the request would follow it.
+        """
+        if given is None:
+            return self
+        if self.under_test.service:
+            raise InputError("a service gives no gradient that --backward could replace: leave it out.")
+        if self.settings.search == "compiled":
+            raise InputError("--backward gives the network that attacks run: leave --search compiled out.")
+        if not any(spec.access == "gradient" for spec in self.attacks):
+            raise InputError("--backward is for gradient attacks: add --battery fast, or leave it out.")
+        found = find_backward(given, self.under_test.load())
+        return replace(self, backward=found, attacks=tuple(named_through(spec, found.name) for spec in self.attacks))
 
     def aiming_at(self, target: int | Sequence[int] | str | None) -> "EvaluationRequest":
         """Return the same request with a target, without the examples whose label it is; see `target.aim`.
@@ -182,17 +203,22 @@ class EvaluationRequest:
         steps = bind(spec).steps_for(spec.steps, len(self.split))
         return spec if steps == spec.steps else spec.model_copy(update={"steps": steps})
 
+    def backward_of(self, spec: AttackSpec) -> str | None:
+        """Return the identity of the gradient that an attack follows in place of the network's own, if any."""
+        return self.backward.identity if self.backward is not None and spec.access == "gradient" else None
+
     def attack_identity(self, spec: AttackSpec) -> dict[str, Any]:
         """Return everything that can change the result of an attack, apart from the network."""
         spec = self.sized(spec)
         algorithm = bind(spec)
         aimed = {} if self.target is None else {"target": self.target.text}
+        changed = {} if self.backward_of(spec) is None else {"backward": self.backward_of(spec)}
         masked = {} if self.mask is None else {"mask": self.mask.summary.sha256}
         drawn = {} if self.settings.draws is None else {"draws": [self.settings.draws, JUDGE_DRAWS]}
         return {
             "engine": VERSION,
             "data": self.split.identity(),
-            "attack": {**spec.identity(), "params": vars(algorithm), "version": algorithm.version},
+            "attack": {**spec.identity(), "params": vars(algorithm), "version": algorithm.version, **changed},
             "threat": {"norm": self.threat.norm, "eps": self.threat.eps},
             "seed": self.settings.seed,
             "precision": self.settings.precision,
@@ -200,6 +226,13 @@ class EvaluationRequest:
             **masked,
             **drawn,
         }
+
+
+def named_through(spec: AttackSpec, backward: str) -> AttackSpec:
+    """Return an attack under a name that says which gradient it follows; other attacks follow none."""
+    if spec.access != "gradient":
+        return spec
+    return spec.model_copy(update={"name": f"{spec.name}{THROUGH}{backward}"})
 
 
 def _plain(value: object) -> bool:

@@ -233,6 +233,7 @@ class EvaluationRun:
             has_curve=self._prefix_closed(spec),
             normalisation=request.under_test.normalisation,
             remark=request.under_test.remark,
+            backward=request.backward_of(spec) or "",
             **_drawn(request.settings.draws),
         )
 

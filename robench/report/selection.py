@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from robench.paths import results_folders
 from robench.specs import CONTROL, FEW, NORMS, battery_attacks, card_digests, catalogue_order, find_attack, list_attacks
+from robench.specs.attack import THROUGH
 from robench.store import Record, Store, read_published
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def load(results: Path | None = None, *, published: bool = False) -> list[Record
 
 
 def base_name(attack: str) -> str:
-    """Return the declared name of an attack, without its substitutes or its budget."""
-    return attack.partition("-from-")[0].partition("-within-")[0]
+    """Return the declared name of an attack, without its substitutes, its budget or the gradient that it follows."""
+    return attack.partition("-from-")[0].partition("-within-")[0].partition(THROUGH)[0]
 
 
 def defense(model: str) -> str:

@@ -19,6 +19,10 @@ FEW = 32
 """Largest number of examples for which the control is shortened."""
 
 
+THROUGH = "-through-"
+"""Text between the name of an attack and that of the gradient which it follows in place of the network's own."""
+
+
 class AttackSpec(Declared):
     """One stanza of `attacks/*.toml`.
 

@@ -55,6 +55,9 @@ class Header(Hashed):
 
     `draws` is the number of draws of a random network's answers for each question of the attack, and `judge_draws` that
     of the judge for each point; both are 0 if the network is not random.
+
+    `backward` names the gradient that the search followed in place of the network's own, with a version or a digest of
+    its code; it is empty if the search followed the network's own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -90,6 +93,7 @@ class Header(Hashed):
     mask: MaskSummary | None = None
     draws: int = 0
     judge_draws: int = 0
+    backward: str = ""
 
     @property
     def model_identity(self) -> str:
@@ -106,6 +110,7 @@ class Header(Hashed):
             "remark": not self.remark,
             "draws": not self.draws,
             "judge_draws": not self.judge_draws,
+            "backward": not self.backward,
         }
         return self.model_dump(by_alias=True, exclude={name for name, left_out in silent.items() if left_out})
 
@@ -303,7 +308,8 @@ def _contradictions(header: Header) -> Iterator[str]:
     attack, threat, data = (identity.get(key, {}) for key in ("attack", "threat", "data"))
     said = {**header.attack.identity(), "params": {**attack.get("params", {}), **header.attack.params}}
     pairs = {
-        "attack": (said, {key: value for key, value in attack.items() if key != "version"}),
+        "attack": (said, {key: value for key, value in attack.items() if key not in ("version", "backward")}),
+        "backward": (header.backward, attack.get("backward", "")),
         "eps": ((header.threat.norm, header.threat.eps), (threat.get("norm"), threat.get("eps"))),
         "written eps": (fraction(header.threat.text), header.threat.eps),
         "seed": (header.seed, identity.get("seed")),

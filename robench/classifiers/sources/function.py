@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -92,18 +93,45 @@ def run_function(file: Path, function: str) -> FunctionResult:
     Raises:
         InputError: the file or the function is not there, fails, or makes no network.
     """
-    name = f"{file}:{function}"
+    name = f"--model {file}:{function}"
+
+    def make(maker: Any) -> object:
+        return maker if isinstance(maker, nn.Module) or not callable(maker) else _call(maker, name)
+
+    # The name is part of the identity of networks (their class names its module): it must not change.
+    return run_in_file(file, function, name, "_robench_own_", make, "that makes the network")
+
+
+def run_in_file(
+    file: Path, function: str, name: str, prefix: str, call: Callable[[Any], object], wanted: str
+) -> FunctionResult:
+    """Run a Python file, call something that it defines, and return the network that this gives.
+
+    Args:
+        file: the file.
+        function: the name of what is called.
+        name: the option with its value, for messages.
+        prefix: beginning of the name of the module that the file becomes.
+        call: calls what the file defines under the name.
+        wanted: what the function is for, for messages.
+
+    Raises:
+        InputError: the file or the function is not there, fails, or gives no network.
+    """
     if not file.is_file():
-        raise InputError(f"--model {name}: there is no file '{file}'.")
+        raise InputError(f"{name}: there is no file '{file}'.")
     file = file.resolve()
     with _import_from(file.parent) as imported:
         try:
-            network = _made(file, function, name)
+            maker = _defined(file, function, name, prefix, wanted)
+            network = call(maker)
         except InputError:
             raise
         except (Exception, SystemExit) as error:  # any error in the file is for the user to mend
             what = "ends the program" if isinstance(error, SystemExit) else "fails"
-            raise InputError(f"--model {name}: '{file}' {what} ({type(error).__name__}: {error}): mend it.") from error
+            raise InputError(f"{name}: '{file}' {what} ({type(error).__name__}: {error}): mend it.") from error
+        if not isinstance(network, nn.Module):
+            raise InputError(f"{name}: '{function}' gives a {type(network).__name__}, expected a torch.nn.Module.")
         return FunctionResult(network, file.parent, tuple(sorted({file, *imported()})))
 
 
@@ -130,26 +158,22 @@ def _installed(path: Path) -> bool:
     return bool(INSTALLED & {*path.parts})
 
 
-def _made(file: Path, function: str, name: str) -> nn.Module:
-    # The name is part of the identity of networks (their class names its module): it must not change.
-    spec = importlib.util.spec_from_file_location(f"_robench_own_{file.stem}", file)
+def _defined(file: Path, function: str, name: str, prefix: str, wanted: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"{prefix}{file.stem}", file)
     if spec is None or spec.loader is None:
-        raise InputError(f"--model {name}: '{file}' is no Python file.")
+        raise InputError(f"{name}: '{file}' is no Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    maker = getattr(module, function, None)
-    if maker is None:
-        raise InputError(f"--model {name}: '{file}' has no '{function}': name a function that makes the network.")
-    network = maker if isinstance(maker, nn.Module) or not callable(maker) else _call(maker, name)
-    if not isinstance(network, nn.Module):
-        raise InputError(f"--model {name}: '{function}' gives a {type(network).__name__}, expected a torch.nn.Module.")
-    return network
+    found = getattr(module, function, None)
+    if found is None:
+        raise InputError(f"{name}: '{file}' has no '{function}': name a function {wanted}.")
+    return found
 
 
 def _call(maker: Callable[..., object], name: str) -> object:
     needed = [each.name for each in signature(maker).parameters.values() if each.default is each.empty]
     named = [each for each in needed if each not in ("args", "kwargs")]
     if named:
-        raise InputError(f"--model {name} takes arguments ({', '.join(named)}): name a function that takes none.")
+        raise InputError(f"{name} takes arguments ({', '.join(named)}): name a function that takes none.")
     return maker()

@@ -157,16 +157,16 @@ class Ray:
 
     def _network(self, network: FrozenNetwork) -> Any:
         """Return the network in the object store; consecutive attacks that see the same network share one copy."""
-        bare = replace(network, device=CPU, accelerated_module=None, state=None)
+        bare = network.bare()
         if self._sent is None or self._sent[0] != bare:
             try:
-                network.module.to(CPU)
+                network.moved(CPU)
                 sent = ray.put(bare)
             except (TypeError, PicklingError, AttributeError, RuntimeError) as error:
                 said = str(error).splitlines()[0].rstrip(".:")
                 raise InputError(f"the network cannot be sent to workers ({said}): use the engine local.") from error
             finally:
-                network.module.to(network.device)
+                network.moved(network.device)
             self._sent = bare, sent
         return self._sent[1]
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from robench.access.microbatches import MicroBatcher
 from robench.algorithms import ReferenceExamples
 from robench.classifiers.frozen import FrozenNetwork
-from robench.classifiers.state import NetworkState
 from robench.devices import versions
 from robench.engine.executors.base import work
 from robench.engine.loop import Chunk, CraftedExamples, Job
@@ -81,10 +80,9 @@ def attack(network: FrozenNetwork, order: JobPayload, parcel: ChunkPayload, tell
     device = torch.device(order.kind)
     if device == CPU:
         torch.set_num_threads(1)  # a worker has one core
-    module = network.module.to(device)
-    chunk, there = parcel.chunk, replace(network, module=module, device=device, state=NetworkState(module))
+    chunk, there = parcel.chunk, network.on(device)
     job = Job(
-        network=there.accelerated(network.search, order.shared["precision"]),
+        network=there if there.backward else there.accelerated(network.search, order.shared["precision"]),
         batcher=order.batcher.on(device),
         references=order.references and order.references.to(device),
         crafted=None if parcel.points is None else CraftedExamples(chunk.ids, parcel.points),

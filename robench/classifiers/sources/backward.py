@@ -1,0 +1,134 @@
+"""The gradient that a user gives to a network: a shipped one, or a function in a Python file (`--backward`)."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from robench.classifiers.backward import GRADIENTS
+from robench.classifiers.backward.carrying import WithGradients
+from robench.classifiers.normalised import Normalised
+from robench.classifiers.single_logit import SingleLogit
+from robench.classifiers.sources.function import run_in_file
+from robench.errors import InputError
+from robench.specs.network import MARK
+
+Given = str | Callable[[nn.Module], nn.Module]
+"""Name of a shipped gradient, `file.py:function`, or a function from a network to a network."""
+WANTED = "that takes the network and returns one with the same values and a gradient"
+SHORT = 16
+"""Number of hex digits of the digest of a function's code."""
+
+
+@dataclass(frozen=True)
+class Backward:
+    """A network with the values of another and a gradient that attacks can follow (BPDA).
+
+    Attributes:
+        name: short name, for the names of records.
+        identity: all that can change a verdict: a shipped name with its version, or a function with a digest of its
+            code.
+        network: the network whose gradient attacks follow.
+    """
+
+    name: str
+    identity: str
+    network: nn.Module
+
+
+def find_backward(given: Given, network: nn.Module) -> Backward:
+    """Make the network whose gradient attacks follow; the network itself is not changed.
+
+    A user's function gets a copy of the user's network, without a normalisation or a second logit that robench put
+    around it; these are put around the result.
+
+    Args:
+        given: a shipped name, `file.py:function` or a function.
+        network: the network as it is evaluated.
+
+    Raises:
+        InputError: there is no such gradient, or the function fails or gives no network.
+    """
+    name = f"--backward {given}" if isinstance(given, str) else "backward"
+    copy = _copied(network, name)
+    if isinstance(given, str) and MARK in given:
+        return _of_file(given, name, copy)
+    if isinstance(given, str):
+        if given.endswith(".py"):
+            raise InputError(f"{name} is a file: say which function gives the gradient, {given}:through.")
+        version = GRADIENTS.find(given).version
+        return Backward(given, f"{given} {version}", WithGradients(copy, given).eval())
+    if isinstance(given, nn.Module) or not callable(given):
+        raise InputError(f"backward is a {type(given).__name__}: give a shipped name or a function {WANTED}.")
+    label = getattr(given, "__name__", "")
+    label = label if label.isidentifier() else "function"
+    try:
+        made = _inside(copy, lambda inner: _called(given, inner, name))
+    except InputError:
+        raise
+    except Exception as error:  # any error in the user's function
+        raise InputError(f"backward: '{label}' fails ({type(error).__name__}: {error}): mend it.") from error
+    return Backward(label, f"{label} {_code(given)[:SHORT]}", made.eval())
+
+
+def _of_file(given: str, name: str, copy: nn.Module) -> Backward:
+    stem, _, function = given.rpartition(MARK)
+    file = Path(f"{stem}.py")
+
+    def call(maker: Any) -> object:
+        # If the network's class is from the same file, the function must see that class.
+        own = sys.modules.get(f"_robench_own_{file.stem}")
+        same = own is not None and getattr(own, "__file__", None) == str(file.resolve())
+        return _inside(copy, lambda inner: _called(getattr(own, function) if same else maker, inner, name))
+
+    made = run_in_file(file, function, name, "_robench_backward_", call, WANTED)
+    return Backward(function, f"{file.name}:{function} {made.sha256[:SHORT]}", made.network.eval())
+
+
+def _copied(network: nn.Module, name: str) -> nn.Module:
+    try:
+        return deepcopy(network)
+    except Exception as error:  # a network may hold anything
+        said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")
+        raise InputError(f"{name}: the network cannot be copied ({said}): let it hold what can be copied.") from error
+
+
+def _inside(network: nn.Module, change: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """Change a network inside what robench put around it."""
+    if isinstance(network, SingleLogit | Normalised):
+        network.network = _inside(network.network, change)
+        return network
+    return change(network)
+
+
+def _called(function: Any, network: nn.Module, name: str) -> nn.Module:
+    if not callable(function):
+        raise InputError(f"{name} is a {type(function).__name__}: name a function {WANTED}.")
+    try:
+        inspect.signature(function).bind(network)
+    except TypeError:
+        takes = ", ".join(inspect.signature(function).parameters) or "nothing"
+        raise InputError(f"{name} takes {takes}, not the network alone: name a function {WANTED}.") from None
+    made = function(network)
+    if not isinstance(made, nn.Module):
+        raise InputError(f"{name} gives a {type(made).__name__}, expected a torch.nn.Module: name a function {WANTED}.")
+    return made
+
+
+def _code(function: Any) -> str:
+    """Return a digest of the code of a function and of the plain values that it has bound."""
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        source = repr((code.co_code, code.co_consts, code.co_names)) if code else repr(type(function))
+    bound = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    bound += list(getattr(function, "__defaults__", None) or ())
+    plain = [each for each in bound if isinstance(each, bool | int | float | str | None)]
+    return sha256(f"{source}\n{plain!r}".encode()).hexdigest()
