@@ -127,7 +127,7 @@ class Probe:
         truth = GradientTruth(self.network, chunk, self.threat, self.batcher)
         x = truth.points()
         slope = oracle.gradient(x, Objective("margin"), candidate=False)
-        self.found["unpredictive-gradients"] = self._unpredictive(oracle, ball, x, slope)
+        self.found["unpredictive-gradients"] = self._unpredictive(oracle, ball, x, slope, truth.wide_share(x[:1]))
         self.found["false-gradients"] = truth.false_share(x, slope, directions)
         self.forwards += int(oracle.forwards.sum()) + truth.forwards
         if self.network.rejects:
@@ -146,15 +146,24 @@ class Probe:
         self.forwards += int(oracle.forwards.sum()) + truth.forwards
         return share
 
-    def _unpredictive(self, oracle: Oracle, ball: Ball, x: Tensor, slope: GradientResult) -> float:
-        """Return the share of examples whose margin does not follow its gradient; zero gradients predict nothing."""
-        step = max(SMALL * self.threat.eps, LEAST)
+    def _unpredictive(self, oracle: Oracle, ball: Ball, x: Tensor, slope: GradientResult, wide: float) -> float:
+        """Return the share of examples whose margin does not follow its gradient; zero gradients predict nothing.
+
+        The gradient that a user gives to a part with jumps tells the change over steps as wide as the part's: it is
+        wrong only if it is wrong for a wide step, too, of `wide` units of eps.
+        """
+        off = self._off(oracle, ball, x, slope, max(SMALL * self.threat.eps, LEAST))
+        if self.network.backward is not None:
+            off &= self._off(oracle, ball, x, slope, wide * self.threat.eps)
+        return float(off.float().mean())
+
+    def _off(self, oracle: Oracle, ball: Ball, x: Tensor, slope: GradientResult, step: float) -> Tensor:
+        """Return for which examples a step along the gradient does not change the margin as predicted, bool (M,)."""
         moved = x + step * ball.steepest(slope.gradient)
         change = Objective("margin")(oracle.logits(moved), self.chunk.y) - slope.value
         predicted = step * ball.dual(slope.gradient)
         (low, high), noise = AGREES, ROUNDINGS * resolution(slope.logits)
-        off = (change < low * predicted - noise) | (change > high * predicted + noise)
-        return float(((predicted > 0) & off).float().mean())
+        return (predicted > 0) & ((change < low * predicted - noise) | (change > high * predicted + noise))
 
     def _differentiates_itself(self) -> bool:
         with _autograd_calls() as calls, torch.no_grad():

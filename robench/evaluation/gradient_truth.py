@@ -126,8 +126,15 @@ class GradientTruth:
 
     def _wide(self, x: Tensor) -> float:
         """Return the step of the wide trial, for one image."""
-        whole = self.threat.eps / distance(torch.ones_like(x), torch.zeros_like(x), self.threat.norm).item()
-        return min(max(WIDE * whole, LEVELS / 255), INSIDE)
+        return min(max(WIDE * self._whole(x), LEVELS / 255), INSIDE)
+
+    def wide_share(self, x: Tensor) -> float:
+        """Return the step of the wide trial in units of the change that uses the whole ball, for one image."""
+        return self._wide(x) / self._whole(x)
+
+    def _whole(self, x: Tensor) -> float:
+        """Return the change of every pixel that uses the whole ball."""
+        return self.threat.eps / distance(torch.ones_like(x), torch.zeros_like(x), self.threat.norm).item()
 
     def _jitter(self, x: Tensor, logits: Tensor) -> float:
         """Return how much logits change with a change of the images that is too small to matter."""
