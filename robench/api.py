@@ -113,10 +113,9 @@ def evaluate(
         mask: the pixels that attacks may change, bools or exact 0 and 1: (H, W) or (C, H, W) for all examples, or
             (N, H, W) or (N, C, H, W) for each example. The ball then holds only images that equal the clean image
             wherever the mask is 0. Attacks that cannot keep pixels fixed are skipped. None if all pixels may change.
-        backward: gradient that gradient attacks follow in place of the network's own, if a part of the network has none:
-            "rounding", "jpeg", "thermometer", "argmax", "file.py:function", or a function. The function gets a copy of
-            the network and returns a network with the same values and a useful gradient (`robench.straight_through`).
-            The judge and the black boxes ask the network as it is. Names of attacks end in "-through-" and its name.
+        backward: gradient that attacks follow where a part of the network has none: "rounding", "jpeg", "thermometer",
+            "argmax", "file.py:function", or a function from a copy of the network to a network with the same values
+            and a useful gradient (see `robench.straight_through`). The judge and black boxes ask the network as it is.
         battery: named list of attacks, used unless `attacks` is given.
         attacks: names of declared attacks, or your own stanzas.
         ids: stable numbers of the examples; 0, 1, ... by default. They key the random draws.

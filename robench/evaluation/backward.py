@@ -45,7 +45,7 @@ def follow(network: FrozenNetwork, given: Backward, stack: ExitStack) -> FrozenN
 def check_backward(
     network: FrozenNetwork, given: Backward, batcher: MicroBatcher, threat: ThreatModel, x: Tensor, ids: Tensor
 ) -> int:
-    """Check that the network whose gradient attacks follow has the values of the network that is judged, and a gradient.
+    """Check that the network whose gradient attacks follow has the values of the judged network, and a gradient.
 
     Both are compared on clean examples and on random points of the ball around them: on images of bytes alone, rounding
     to bytes would look like no change.

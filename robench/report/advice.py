@@ -80,6 +80,23 @@ def nothing_left(records: Sequence[Record], elsewhere: Collection[str] = (), *, 
     return f"No attack is left to run: quote the accuracy as an upper bound with these reasons; {end}."
 
 
+def gradient_to_give(records: Sequence[Record]) -> str:
+    """Return which gradient to give if the one that attacks followed misleads; an empty text for a service.
+
+    Args:
+        records: the records that are judged.
+    """
+    if any(record.header.diagnostics.get("shown", 0.0) for record in records):
+        return ""
+    given = next((record.header.backward for record in records if record.header.backward), "")
+    if given:
+        return f"The gradient of --backward {given.partition(' ')[0]} is not good enough: give a better one."
+    return (
+        "If a part of the network has no gradient, give it one: --backward rounding, jpeg, thermometer, argmax or "
+        "file.py:function (in Python backward=)."
+    )
+
+
 def _names(records: Sequence[Record]) -> set[str]:
     """Return the declared names of the attacks of some records."""
     return {base_name(record.header.attack.name) for record in records}

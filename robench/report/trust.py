@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from robench.numerics.stats import at_least
-from robench.report.advice import left_to_run, nothing_left
+from robench.report.advice import gradient_to_give, left_to_run, nothing_left
 from robench.specs import LEVELS, Diagnostic, Level, diagnostics
 from robench.specs.diagnostic import INFINITE_GRADIENTS, ascends_raw
 from robench.store import Column, Record, percent, robust_to_all
@@ -54,12 +54,14 @@ class Trust:
         next: the plan: names of the attacks that are left to run, in this order; empty if all that help have been run.
         measured: whether the records have diagnostics.
         meaning: what it means that no attack is left; empty if some are.
+        gradient: advice on the gradient that attacks follow; empty if the findings do not speak against it.
     """
 
     findings: tuple[Finding, ...]
     next: tuple[str, ...] = ()
     measured: bool = True
     meaning: str = ""
+    gradient: str = ""
 
     @property
     def level(self) -> Level | str:
@@ -74,7 +76,8 @@ class Trust:
             return ""
         reasons = "; ".join(finding.reason for finding in self.findings)
         advice = f"Run next: {', '.join(self.next)}." if self.next else self.meaning
-        return f"{self.level}: {reasons}." + ("" if self.of_setup else f" {advice}")
+        said = "" if self.of_setup else " ".join(filter(None, ("", advice, self.gradient)))
+        return f"{self.level}: {reasons}.{said}"
 
     @property
     def of_setup(self) -> bool:
@@ -107,7 +110,13 @@ def trust(
         return Trust(_of_setup(records))
     if not any(record.header.diagnostics for record in records):
         return Trust((), measured=False)
-    values = {**_of_network(records), **_of_attacks(records), **_compared(records), **(known or {})}
+    each = [_judged(some, known or {}, elsewhere) for some in by_gradient(records)]
+    return min(each, key=lambda found: LEVELS.index(found.findings[0].diagnostic.level) if found.findings else 0)
+
+
+def _judged(records: Sequence[Record], known: Mapping[str, float], elsewhere: Collection[str]) -> Trust:
+    """Judge records whose gradient attacks follow one gradient."""
+    values = {**_of_network(records), **_of_attacks(records), **_compared(records), **known}
     if values.get(INFINITE_GRADIENTS):
         values.pop("no-gradient-attack", None)
     raw = _raw_only(records)
@@ -118,7 +127,24 @@ def trust(
     infinite = any(each.diagnostic.name == INFINITE_GRADIENTS for each in found)
     left = left_to_run(wanted, records, elsewhere, infinite=infinite)
     grave = any(each.diagnostic.level == LEVELS[-1] for each in found)
-    return Trust(tuple(found), left, meaning="" if left else nothing_left(records, elsewhere, grave=grave))
+    gradient = gradient_to_give(records) if any(each.diagnostic.masks for each in found) else ""
+    meaning = "" if left else nothing_left(records, elsewhere, grave=grave)
+    return Trust(tuple(found), left, meaning=meaning, gradient=gradient)
+
+
+def by_gradient(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the records once for each gradient that gradient attacks followed, a given one first (`--backward`).
+
+    A given gradient can be better than the network's own, whose faults then say nothing: what the attacks on one
+    gradient show of the network's robustness is an upper bound for the worst case of all records, too.
+    """
+    followed = {record.header.backward: None for record in records if record.header.attack.access == "gradient"}
+    if len(followed) < 2:
+        return [list(records)]
+    return [
+        [each for each in records if each.header.attack.access != "gradient" or each.header.backward == one]
+        for one in sorted(followed, key=lambda one: (not one, one))
+    ]
 
 
 def _of_setup(records: Sequence[Record]) -> tuple[Finding, ...]:

@@ -26,6 +26,7 @@ class Diagnostic(Declared):
         raw_only: whether it counts only if all attacks ascended unscaled cross-entropy.
         reason: the finding; `{value}` stands for the value.
         next: the attack to run then; empty if the setup is at fault, which no attack mends.
+        masks: whether a part of the network without gradient shows itself so.
         cite: the source of the indicator.
     """
 
@@ -36,6 +37,7 @@ class Diagnostic(Declared):
     raw_only: bool = False
     reason: str
     next: str = ""
+    masks: bool = False
     cite: str
 
     def finding(self, value: float) -> str:

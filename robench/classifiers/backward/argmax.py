@@ -5,5 +5,12 @@ from robench.classifiers.backward.carried import Gradients
 
 BACKWARD = Gradients(
     about="argmax and argmin with what is looked up by them (one_hot, embedding, table[index]), and rounding",
-    rules={**rounding.BACKWARD.rules, "argmax": steps.largest, "argmin": steps.smallest},
+    rules={
+        **rounding.BACKWARD.rules,
+        "argmax": steps.largest,
+        "argmin": steps.smallest,
+        "max": steps.largest_of,
+        "min": steps.smallest_of,
+        "scatter": steps.scattered,
+    },
 )

@@ -8,18 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from robench.classifiers.backward import GRADIENTS
 from robench.classifiers.backward.carried import carried, carrying, has_gradient, smooth_of
 from robench.classifiers.backward.codecs import Travellers
 from robench.classifiers.backward.dual import CASTS, call, cast, name_of
 
-SAME = {"detach", "contiguous", "cpu", "cuda"}
-"""Functions that give the tensor itself, as far as a gradient is concerned."""
-LEAVING = {"numpy", "__array__", "encode_jpeg", "encode_png"}
-"""Functions through which an image leaves torch."""
 NUMBERS = {"item", "tolist", "__float__", "__int__", "__bool__", "__index__", "__len__", "__repr__"}
 """Functions whose result is no tensor."""
+UNCHANGED = CASTS | NUMBERS | {"detach", "contiguous", "cpu", "cuda"}
+"""Functions that change nothing, as far as a gradient is concerned."""
+LEAVING = {"numpy", "__array__", "encode_jpeg", "encode_png"}
+"""Functions through which an image leaves torch."""
+NAMED = ("input", "other", "boundaries")
+"""Names of the first arguments of functions, in their order."""
 ARRIVING = {"tensor", "as_tensor", "asarray", "decode_jpeg", "decode_png", "decode_image"}
 """Functions through which an image comes back."""
 
@@ -71,29 +74,28 @@ class _Mode(TorchFunctionMode):
             return self._followed(function, name, args, kwargs)
 
     def _followed(self, function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
-        x = args[0] if args else None
-        if name in LEAVING:
+        """Call a function some of whose arguments have a gradient or carry one."""
+        named = [key for key in NAMED if key in kwargs]
+        args, kwargs = (*args, *(kwargs[key] for key in named)), {k: v for k, v in kwargs.items() if k not in named}
+        x: Any = args[0] if args else None
+        if isinstance(x, Tensor) and name in LEAVING:
             return self._leaving(function, args, kwargs)
-        if name in NUMBERS:
-            return function(x.detach(), *args[1:], **kwargs)
-        if name == "detach":
-            return x.view_as(x) if carried(x) is None else x
-        if name in CASTS | SAME and isinstance(x, Tensor):
-            value = function(x.detach(), *args[1:], **kwargs)
-            return cast(value, x)
-        if name.endswith("_") and (outside := name[:-1]) in self.rules and isinstance(x, Tensor) and x.is_floating_point():
+        if isinstance(x, Tensor) and name in UNCHANGED:
+            return _unchanged(function, name, args, kwargs)
+        outside = name.removesuffix("_")
+        if name != outside in self.rules and isinstance(x, Tensor) and x.is_floating_point():
             return x.copy_(self._followed(getattr(Tensor, outside), outside, (x.clone(), *args[1:]), kwargs))
+        return self._by_rule(function, name, args, kwargs)
+
+    def _by_rule(self, function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
         rule = self.rules.get(name)
-        if rule is None:
-            integer = any(carried(each) is not None for each in _flat(args, kwargs))
-            return call(function, name, args, kwargs) if integer else function(*args, **kwargs)
-        value = function(*args, **kwargs)
-        if not isinstance(value, Tensor):
-            return value
-        smooth = rule(value, *args, **kwargs)
-        if smooth is None:
-            return call(function, name, args, kwargs)
-        return value if smooth is value else carrying(value.detach(), smooth)
+        if rule is not None:
+            value = function(*args, **kwargs)
+            smooth = rule(value, *args, **kwargs)
+            if smooth is not None:
+                return carrying(value.detach(), smooth) if smooth is not value else value
+        integer = any(carried(each) is not None for each in tree_leaves((args, kwargs)))
+        return call(function, name, args, kwargs) if integer else function(*args, **kwargs)
 
     def _leaving(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Let an image leave torch, and remember its gradient."""
@@ -110,10 +112,15 @@ class _Mode(TorchFunctionMode):
             return value if smooth is None else carrying(value, smooth)
 
 
+def _unchanged(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
+    """Call a function that gives a tensor in another type or place, or its numbers; the gradient goes through it."""
+    x = args[0]
+    if name == "detach":
+        return x.view_as(x) if carried(x) is None else x
+    value = function(x.detach(), *args[1:], **kwargs)
+    return value if name in NUMBERS else cast(value, x)
+
+
 def _foreign(args: Any) -> bool:
     """Return whether a function gets an array or encoded bytes."""
     return bool(args) and (isinstance(args[0], np.ndarray) or (isinstance(args[0], Tensor) and args[0].dim() == 1))
-
-
-def _flat(*structures: Any) -> list[Any]:
-    return torch.utils._pytree.tree_leaves(structures)

@@ -1,4 +1,4 @@
-"""Functions of torch on whole numbers that carry a gradient: the value from the numbers, the gradient from stand-ins."""
+"""Functions of torch on whole numbers that carry a gradient: the values are theirs, the gradients their stand-ins'."""
 
 from collections.abc import Callable
 from typing import Any
@@ -48,6 +48,8 @@ def call(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any
 
 def cast(value: Any, x: Tensor) -> Any:
     """Return a converted tensor with the gradient of the tensor that it was made from."""
+    if not isinstance(value, Tensor):
+        return value
     smooth = smooth_of(x)
     kind = value.dtype if value.is_floating_point() else smooth.dtype
     return carrying(value, smooth.to(value.device, kind))

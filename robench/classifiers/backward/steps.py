@@ -78,6 +78,31 @@ def smallest(result: Tensor, x: Tensor, dim: int | None = None, keepdim: bool = 
     return None if dim is None else _choice(result, -smooth_of(x), dim, keepdim)
 
 
+def largest_of(result: Any, x: Tensor, dim: int | None = None, keepdim: bool = False, **named: Any) -> Any:
+    """Let the indices of `max(dim)` carry a softmax; its values have a gradient."""
+    return _with_indices(result, x, dim, keepdim, 1.0)
+
+
+def smallest_of(result: Any, x: Tensor, dim: int | None = None, keepdim: bool = False, **named: Any) -> Any:
+    """Let the indices of `min(dim)` carry a softmax; its values have a gradient."""
+    return _with_indices(result, x, dim, keepdim, -1.0)
+
+
+def _with_indices(result: Any, x: Tensor, dim: Any, keepdim: bool, sign: float) -> Any:
+    if isinstance(dim, int) and hasattr(result, "indices"):
+        _choice(result.indices, sign * smooth_of(x), dim, keepdim)
+    return result if carried(x) is None else None
+
+
+def scattered(result: Tensor, table: Tensor, dim: int, index: Tensor, src: Any, **named: Any) -> Tensor | None:
+    """Smooth a one-hot code that is scattered along a dimension."""
+    found = carried(index)
+    if found is None or found.shares is None or index.shape[dim] != 1:
+        return None
+    shares = found.shares.squeeze(dim if dim >= 0 else dim - 1).movedim(-1, dim)
+    return None if shares.shape != result.shape else smooth_of(table) * (1 - shares) + smooth_of(src) * shares
+
+
 def _choice(result: Tensor, z: Tensor, dim: int, keepdim: bool) -> Tensor:
     """Let chosen numbers carry a softmax so sharp that about three candidates take part."""
     z = z.movedim(dim, -1)

@@ -25,7 +25,7 @@ class _Shown(torch.autograd.Function):
 
 def shown(value: Tensor, smooth: Tensor) -> Tensor:
     """Return exactly `value`, whose gradient is that of `smooth`, a tensor of the same shape."""
-    found: Tensor = _Shown.apply(value, smooth)  # type: ignore[no-untyped-call]
+    found: Tensor = _Shown.apply(value, smooth)
     return found
 
 
@@ -59,9 +59,7 @@ class StraightThrough(nn.Module):
         return shown(value, smooth)
 
 
-def straight_through(
-    part: Callable[..., Tensor], smooth: Callable[..., Tensor] | None = None
-) -> "StraightThrough":
+def straight_through(part: Callable[..., Tensor], smooth: Callable[..., Tensor] | None = None) -> "StraightThrough":
     """Return a module with the values of `part` and the gradient of `smooth`, for a `backward` function.
 
     Args:

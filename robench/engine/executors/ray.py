@@ -8,7 +8,6 @@ begins again.
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
 from pickle import PicklingError
