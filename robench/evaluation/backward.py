@@ -93,7 +93,7 @@ def check_backward(
 
 
 def _mend(given: Backward) -> str:
-    if "." in given.identity:
+    if not given.shipped:
         return "let its result depend on the input through differentiable functions, without no_grad or detach"
     return (
         "the part without gradient is of another kind, or is hidden in compiled code; name another "

@@ -35,11 +35,13 @@ class Backward:
         identity: all that can change a verdict: a shipped name with its version, or a function with a digest of its
             code.
         network: the network whose gradient attacks follow.
+        shipped: whether the gradient is a shipped one.
     """
 
     name: str
     identity: str
     network: nn.Module
+    shipped: bool = False
 
 
 def find_backward(given: Given, network: nn.Module) -> Backward:
@@ -63,7 +65,7 @@ def find_backward(given: Given, network: nn.Module) -> Backward:
         if given.endswith(".py"):
             raise InputError(f"{name} is a file: say which function gives the gradient, {given}:through.")
         version = GRADIENTS.find(given).version
-        return Backward(given, f"{given} {version}", WithGradients(copy, given).eval())
+        return Backward(given, f"{given} {version}", WithGradients(copy, given).eval(), shipped=True)
     if isinstance(given, nn.Module) or not callable(given):
         raise InputError(f"backward is a {type(given).__name__}: give a shipped name or a function {WANTED}.")
     label = getattr(given, "__name__", "")
