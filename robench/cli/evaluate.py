@@ -163,17 +163,13 @@ def evaluate(
     require_folder("--data-dir", data_dir)
     choice = ExampleChoice(limit, sample, example or ())
     corruptions = wanted(battery or ())
-    if example and corruptions:
-        raise InputError("--example is for attacks: leave the battery of corruptions out.")
-    if target is not None and corruptions:
-        raise InputError("--target is for attacks: leave the battery of corruptions out.")
-    if mask is not None and corruptions:
-        raise InputError("--mask is for attacks: leave the battery of corruptions out.")
-    if draws is not None and corruptions:
-        raise InputError("--draws is for attacks: leave the battery of corruptions out.")
-    if backward is not None and corruptions:
-        raise InputError("--backward is for attacks: leave the battery of corruptions out.")
-    given = None if mask is None else read_mask(mask)
+    of_attacks = {
+        "--example": example or None, "--target": target, "--mask": mask, "--draws": draws, "--backward": backward,
+    }  # fmt: skip
+    for option, given in of_attacks.items():
+        if given is not None and corruptions:
+            raise InputError(f"{option} is for attacks: leave the battery of corruptions out.")
+    mask_values = None if mask is None else read_mask(mask)
     attacks = select_attacks(battery, attack)
     quiet = json_file is not None and str(json_file) == "-"
     asked = networks(
@@ -225,7 +221,7 @@ def evaluate(
         choice=choice,
         executor=make_executor(engine, device, ray_address),
         target=target,
-        mask=given,
+        mask=mask_values,
         backward=backward,
     )
     tasks = [(NetworkUnderTest.of_card(card, data.name), data, threat) for card, data, threat in cards]

@@ -76,8 +76,8 @@ class Trust:
             return ""
         reasons = "; ".join(finding.reason for finding in self.findings)
         advice = f"Run next: {', '.join(self.next)}." if self.next else self.meaning
-        said = "" if self.of_setup else " ".join(filter(None, ("", advice, self.gradient)))
-        return f"{self.level}: {reasons}.{said}"
+        then = [] if self.of_setup else [each for each in (advice, self.gradient) if each]
+        return " ".join([f"{self.level}: {reasons}.", *then])
 
     @property
     def of_setup(self) -> bool:

@@ -13,6 +13,7 @@ import robench
 from robench.classifiers import load_model
 from robench.errors import InputError
 from robench.report import trust
+from robench.report.trust import by_gradient
 from robench.store import Store, read
 from tests.support.marks import slow
 from tests.support.refusals import refused
@@ -164,7 +165,7 @@ def test_what_has_no_gradient_to_replace_is_refused(few):
     network = Behind(rounded)
     refused(lambda: evaluated(network, few, ["square"], backward="rounding"), "is for gradient attacks")
     refused(lambda: evaluated(network, few, backward="rounding", search="compiled"), "leave --search compiled out")
-    service = robench.Service(lambda x: network(x), "rounding-1")
+    service = robench.Service(network.forward, "rounding-1")
     refused(lambda: evaluated(service, few, ["pgd-20"], backward="rounding"), "a service gives no gradient")
 
 
@@ -200,7 +201,8 @@ def test_records_say_which_gradient_and_are_verified_on_the_network_itself(few, 
     assert max(each.confirmed for each in again) > 0.8 * N
     assert plain.worst_case.trust.level == "broken"
     records = [result.record for result in (*plain.results, *given.results)]
-    assert trust.trust(records[:3]).level == "trusted"
+    assert trust(records).level == "trusted"
+    assert [len(each) for each in by_gradient(records)] == [3, 3]
 
 
 @slow
@@ -210,3 +212,13 @@ def test_a_robust_network_behind_a_part_is_trusted_with_its_gradient(name, digit
     worst = evaluated(Behind(KINDS[name], "pgdat"), few, ["cascade", "control"], backward=name).worst_case
     assert 40 < worst.robust_accuracy < 85
     assert worst.trust.level == "trusted", worst.trust.sentence()
+
+
+@pytest.mark.slow
+def test_faults_of_the_own_gradient_do_not_count_beside_a_given_one(digits):
+    few, battery = (digits.x[:40], digits.y[:40]), ["cascade", "control"]
+    runs = [evaluated(Behind(rounded, "pgdat"), few, battery, backward=each) for each in (None, "rounding")]
+    assert [run.worst_case.trust.level for run in runs] == ["broken", "trusted"]
+    records = [result.record for run in runs for result in run.results]
+    assert trust(records).level == "trusted"
+    assert trust(records[::-1]).level == "trusted"
