@@ -197,10 +197,8 @@ class NetworkContext:
         if place := self.judge.place_of_logits:
             self.watcher.notice(f"the network's logits are taken from {place}.")
         if given := self.request.backward:
-            x = split.x[:TRIED]
-            self.judge.forwards += check_backward(
-                self.judge.fixed, given, self.judge.batcher, self.threat, x, split.ids
-            )
+            few = split.x[:TRIED], split.ids[:TRIED]
+            self.judge.forwards += check_backward(self.judge.fixed, given, self.judge.batcher, self.threat, *few)
         return clean
 
     @cached_property

@@ -8,6 +8,7 @@ from robench.report.points import Points
 from robench.report.table import Table, html, plain
 from robench.report.trust import Trust, trust
 from robench.report.worst_case import WorstCase, worst_case
+from robench.specs.attack import THROUGH
 from robench.specs.diagnostic import INFINITE_GRADIENTS
 from robench.store import Record
 from robench.store.outcome import ORIGIN, Outcome, Result, Skipped
@@ -50,13 +51,14 @@ class Evaluation:
         return cls(tuple(outcome.results), tuple(outcome.skipped), examples, elsewhere=tuple(outcome.elsewhere))
 
     def __getitem__(self, attack: str) -> "AttackResult":
-        """Return the result of one attack.
+        """Return the result of one attack, also by its name without the gradient that it follows.
 
         Raises:
             InputError: the attack was not run.
         """
         for result in self.results:
-            if result.record.header.attack.name == attack:
+            name = result.record.header.attack.name
+            if attack in (name, name.partition(THROUGH)[0]):
                 return AttackResult(result, self._others)
         raise unknown("attack", str(attack), [result.record.header.attack.name for result in self.results])
 

@@ -7,6 +7,6 @@ from robench.classifiers.backward.carried import Gradients
 from robench.registry import Registry
 
 GRADIENTS: Registry[Gradients] = Registry(
-    "gradient", __name__, "BACKWARD", shared=("carried", "carrying", "dual", "straight_through", "steps")
+    "gradient", __name__, "BACKWARD", shared=("carried", "carrying", "codecs", "dual", "straight_through", "steps")
 )
 """All shipped gradients."""

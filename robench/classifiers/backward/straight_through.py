@@ -1,6 +1,7 @@
 """Parts of a network that keep their values and get another gradient."""
 
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -59,12 +60,17 @@ class StraightThrough(nn.Module):
         return shown(value, smooth)
 
 
-def straight_through(part: Callable[..., Tensor], smooth: Callable[..., Tensor] | None = None) -> "StraightThrough":
-    """Return a module with the values of `part` and the gradient of `smooth`, for a `backward` function.
+def straight_through(part: Callable[..., Tensor], smooth: Callable[..., Tensor] | None = None) -> Any:
+    """Return a part with the same values and the gradient of `smooth`, for a `backward` function.
 
     Args:
         part: a module or a function from a tensor to a tensor that has no gradient, or a useless one: rounding, JPEG.
         smooth: a differentiable function that is close to the part and gives outputs of the same shape; None for the
             identity, if the part gives outputs of the shape of its input (the straight-through gradient).
+
+    Returns:
+        A module; for a method of a module a function, because a module cannot take the place of a method.
     """
-    return StraightThrough(part, smooth)
+    made = StraightThrough(part, smooth)
+    of_module = isinstance(part, MethodType) and isinstance(part.__self__, nn.Module)
+    return made.forward if of_module else made

@@ -1,7 +1,6 @@
 """The gradient that a user gives to a network: a shipped one, or a function in a Python file (`--backward`)."""
 
 import inspect
-import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import nn
 from robench.classifiers.backward import GRADIENTS
 from robench.classifiers.backward.carrying import WithGradients
 from robench.classifiers.normalised import Normalised
+from robench.classifiers.rejecting import Rejecting
 from robench.classifiers.single_logit import SingleLogit
 from robench.classifiers.sources.function import run_in_file
 from robench.errors import InputError
@@ -35,17 +35,19 @@ class Backward:
         identity: all that can change a verdict: a shipped name with its version, or a function with a digest of its
             code.
         network: the network whose gradient attacks follow.
+        shipped: whether the gradient is a shipped one.
     """
 
     name: str
     identity: str
     network: nn.Module
+    shipped: bool = False
 
 
 def find_backward(given: Given, network: nn.Module) -> Backward:
     """Make the network whose gradient attacks follow; the network itself is not changed.
 
-    A user's function gets a copy of the user's network, without a normalisation or a second logit that robench put
+    A user's function gets a copy of the user's network, without a normalisation or other outputs that robench put
     around it; these are put around the result.
 
     Args:
@@ -63,7 +65,7 @@ def find_backward(given: Given, network: nn.Module) -> Backward:
         if given.endswith(".py"):
             raise InputError(f"{name} is a file: say which function gives the gradient, {given}:through.")
         version = GRADIENTS.find(given).version
-        return Backward(given, f"{given} {version}", WithGradients(copy, given).eval())
+        return Backward(given, f"{given} {version}", WithGradients(copy, given).eval(), shipped=True)
     if isinstance(given, nn.Module) or not callable(given):
         raise InputError(f"backward is a {type(given).__name__}: give a shipped name or a function {WANTED}.")
     label = getattr(given, "__name__", "")
@@ -82,13 +84,23 @@ def _of_file(given: str, name: str, copy: nn.Module) -> Backward:
     file = Path(f"{stem}.py")
 
     def call(maker: Any) -> object:
-        # If the network's class is from the same file, the function must see that class.
-        own = sys.modules.get(f"_robench_own_{file.stem}")
-        same = own is not None and getattr(own, "__file__", None) == str(file.resolve())
-        return _inside(copy, lambda inner: _called(getattr(own, function) if same else maker, inner, name))
+        chosen = _beside(copy, file.resolve()).get(function, maker)
+        return _inside(copy, lambda inner: _called(chosen, inner, name))
 
     made = run_in_file(file, function, name, "_robench_backward_", call, WANTED)
     return Backward(function, f"{file.name}:{function} {made.sha256[:SHORT]}", made.network.eval())
+
+
+def _beside(network: nn.Module, file: Path) -> dict[str, Any]:
+    """Return what a file defines, if a class of the network is from there: the function must see the same class.
+
+    A file that runs again defines other classes of the same names.
+    """
+    for each in network.modules():
+        defined: dict[str, Any] = getattr(type(each).forward, "__globals__", {})
+        if defined.get("__file__") == str(file):
+            return defined
+    return {}
 
 
 def _copied(network: nn.Module, name: str) -> nn.Module:
@@ -101,7 +113,7 @@ def _copied(network: nn.Module, name: str) -> nn.Module:
 
 def _inside(network: nn.Module, change: Callable[[nn.Module], nn.Module]) -> nn.Module:
     """Change a network inside what robench put around it."""
-    if isinstance(network, SingleLogit | Normalised):
+    if isinstance(network, SingleLogit | Rejecting | Normalised):
         network.network = _inside(network.network, change)
         return network
     return change(network)
