@@ -11,7 +11,7 @@ from torch import Tensor, where
 from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, ObjectiveName, State, Task
 from robench.algorithms.gradient import GradientAttack
-from robench.algorithms.sparse_ascent import RADII, adapted, changed_values, sparse_step, sparser, stage
+from robench.algorithms.sparse_ascent import FEWER, Stage, adapted, changed_values, sparse_step, stage, step_count
 from robench.numerics.ball import per_example
 
 PATIENCE = 0.75
@@ -62,11 +62,17 @@ class APGD(GradientAttack[Ascent]):
     Each restart of a targeted objective takes the next wrong class in the order of the clean
     logits, and begins again after the last class.
 
+    In l1 it is l1-APGD (Croce & Hein 2021, "Mind the box", ICML 2021): the ball shrinks from 3 eps over 2 eps to eps,
+    steps move a number of values that adapts, and there is no momentum; see `sparse_ascent`. The run begins at a point
+    that is uniform in the largest ball; `normal_start` begins as the published code does.
+
     Attributes:
         objective: J; `dlr` (Eq. 6) and `dlr_targeted` (Eq. 7) do not change under a scaling of the logits.
+        normal_start: whether a run in l1 begins at the projection of a normal point into the largest ball.
     """
 
     objective: ObjectiveName | Literal["dlr", "dlr_targeted"] = "ce"  # type: ignore[assignment]
+    normal_start: bool = False
 
     bounds: ClassVar[Bounds] = "own"
     is_prefix_stable: ClassVar[bool] = False
@@ -115,7 +121,7 @@ class APGD(GradientAttack[Ascent]):
         at, clean = stage(t, task.steps), task.x
         ball, radius = replace(task.ball, eps=at.radius * task.ball.eps), at.radius * task.ball.eps
         if at.i == 0:
-            state = replace(state, x=ball.project(state.x if t else clean + RADII[0] * (state.x - clean)))
+            state = replace(state, x=ball.project(state.x if t else clean + self._first(state.x - clean, at, task)))
             size = torch.full_like(state.step_size, radius)
             state = replace(state, step_size=size, changed=changed_values(state.x, clean))
             state = replace(state, best_value=torch.full_like(size, float("-inf")))
@@ -130,8 +136,14 @@ class APGD(GradientAttack[Ascent]):
             gradient = where(image, ascent.best_gradient, gradient)
         if at.radius > 1 and at.i == at.length - 1:
             return replace(ascent, x=ascent.best)
-        x = sparse_step(ball, ascent.x, gradient, ascent.step_size, sparser(ascent.changed))
+        x = sparse_step(ball, ascent.x, gradient, ascent.step_size, step_count(ascent.best, clean, FEWER))
         return replace(ascent, x=x)
+
+    def _first(self, delta: Tensor, at: Stage, task: Task) -> Tensor:
+        """Return the perturbation with which a run in l1 begins, for one that is uniform in the ball of radius eps."""
+        if self.normal_start:
+            return task.random.normal(tuple(delta.shape[1:]), 0, "normal start")
+        return at.radius * delta
 
 
 def checkpoints(steps: int) -> list[int]:

@@ -23,7 +23,7 @@ class BoundaryPath(State):
 
 @dataclass(frozen=True, config=STRICT)
 class DeepFool(Algorithm[BoundaryPath]):
-    """Algorithm 2 of Moosavi-Dezfooli et al. 2016 (DeepFool, CVPR 2016), for p = 2, for p = infinity (Eq. 11) and for p = 1.
+    """Algorithm 2 of Moosavi-Dezfooli et al. 2016 (DeepFool, CVPR 2016), for p = 2, infinity (Eq. 11) and 1.
 
     With f'_k = Z_k - Z_y and gradients w'_k, the class k with the smallest |f'_k| / |w'_k|_q is the closest to
     x_i, and x_{i+1} = x_i + |f'_k| / |w'_k|_q u(w'_k), u the steepest direction, lies on its linearised

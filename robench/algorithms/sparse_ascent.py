@@ -62,9 +62,13 @@ def changed_values(x: Tensor, center: Tensor) -> Tensor:
     return (x != center).flatten(1).sum(1)
 
 
-def sparser(changed: Tensor) -> Tensor:
-    """Return how many values the next steps change, int64 (N,), at least 1."""
-    return (changed / FEWER).ceil().long().clamp_min(1)
+def step_count(x: Tensor, center: Tensor, fewer: float) -> Tensor:
+    """Return how many values the next step moves, int64 (N,): all that are at their walls, and fewer of the others.
+
+    The published code counts values at their walls like others; then the optimum of a linear network is not reached.
+    """
+    full = ((x != center) & ((x == 0) | (x == 1))).flatten(1).sum(1)
+    return full + ((changed_values(x, center) - full) / fewer).long().clamp_min(1)
 
 
 def adapted(size: Tensor, radius: float, before: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,5 +103,5 @@ def run_step(ball: Ball, x: Tensor, gradient: Tensor, i: int, length: int) -> Te
     """Return point i + 1 of a short run: half as many values as have changed move, in a ball that shrinks."""
     radius = run_radius(i + 1, length) * ball.eps
     size = radius * max((1 + math.cos(math.pi * i / length)) / 2, LEAST)
-    count = (changed_values(x, ball.center) / HALF).ceil().long().clamp_min(1)
+    count = step_count(x, ball.center, HALF)
     return sparse_step(replace(ball, eps=radius), x, gradient, gradient.new_full((len(x),), size), count)

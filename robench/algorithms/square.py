@@ -184,9 +184,7 @@ def _bump(side: int, like: Tensor, power: int = 2) -> Tensor:
     With power 2 it is the bump for l2, with power 4 that for l1, whose length is the sum of sizes.
     """
     size = _length if power == 2 else _sum
-    bump = torch.cat(
-        [_rectangles(side // 2, side, like, power), -_rectangles(side - side // 2, side, like, power)]
-    )
+    bump = torch.cat([_rectangles(side // 2, side, like, power), -_rectangles(side - side // 2, side, like, power)])
     return bump / size(bump, (0, 1)).clamp_min(TINY)
 
 
