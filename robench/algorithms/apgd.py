@@ -11,6 +11,7 @@ from torch import Tensor, where
 from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, ObjectiveName, State, Task
 from robench.algorithms.gradient import GradientAttack
+from robench.algorithms.sparse_ascent import FEWER, Stage, adapted, changed_values, sparse_step, stage, step_count
 from robench.numerics.ball import per_example
 
 PATIENCE = 0.75
@@ -32,6 +33,7 @@ class Ascent(State):
         checked_value: `best_value` at the last checkpoint.
         halved: whether the last checkpoint halved the step size.
         target: target class of a targeted objective.
+        changed: in l1, number of changed values of `best` at the last checkpoint; in other norms 0.
     """
 
     last: Tensor
@@ -44,6 +46,7 @@ class Ascent(State):
     checked_value: Tensor
     halved: Tensor
     target: Tensor
+    changed: Tensor
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -59,11 +62,17 @@ class APGD(GradientAttack[Ascent]):
     Each restart of a targeted objective takes the next wrong class in the order of the clean
     logits, and begins again after the last class.
 
+    In l1 it is l1-APGD (Croce & Hein 2021, "Mind the box", ICML 2021): the ball shrinks from 3 eps over 2 eps to eps,
+    steps move a number of values that adapts, and there is no momentum; see `sparse_ascent`. The run begins at a point
+    that is uniform in the largest ball; `normal_start` begins as the published code does.
+
     Attributes:
         objective: J; `dlr` (Eq. 6) and `dlr_targeted` (Eq. 7) do not change under a scaling of the logits.
+        normal_start: whether a run in l1 begins at the projection of a normal point into the largest ball.
     """
 
     objective: ObjectiveName | Literal["dlr", "dlr_targeted"] = "ce"  # type: ignore[assignment]
+    normal_start: bool = False
 
     bounds: ClassVar[Bounds] = "own"
     is_prefix_stable: ClassVar[bool] = False
@@ -88,10 +97,13 @@ class APGD(GradientAttack[Ascent]):
             checked_value=lowest,
             halved=torch.zeros_like(task.y, dtype=torch.bool),
             target=task.target()[0] if self.objective == "dlr_targeted" else task.y,
+            changed=torch.zeros_like(task.y),
         )
 
     def step(self, state: Ascent, t: int, task: Task) -> Ascent:
         """Query x_t, adapt the step size at a checkpoint, and take one step."""
+        if task.ball.norm == "l1":
+            return self._sparse_step(state, t, task)
         given = (state.target,) if self.objective == "dlr_targeted" else ()
         gradient, value, _ = task.oracle.gradient(state.x, self.loss(task), given=given)
         ascent = _booked(state, gradient, value, t)
@@ -103,6 +115,35 @@ class APGD(GradientAttack[Ascent]):
         z = ball.project(ascent.x + eta * ball.steepest(gradient))
         x = ball.project(ascent.x + a * (z - ascent.x) + (1 - a) * (ascent.x - ascent.last))
         return replace(ascent, x=x, last=state.x)
+
+    def _sparse_step(self, state: Ascent, t: int, task: Task) -> Ascent:
+        """Take a step in l1; points outside the ball of radius eps are no candidates."""
+        at, clean = stage(t, task.steps), task.x
+        ball, radius = replace(task.ball, eps=at.radius * task.ball.eps), at.radius * task.ball.eps
+        if at.i == 0:
+            state = replace(state, x=ball.project(state.x if t else clean + self._first(state.x - clean, at, task)))
+            size = torch.full_like(state.step_size, radius)
+            state = replace(state, step_size=size, changed=changed_values(state.x, clean))
+            state = replace(state, best_value=torch.full_like(size, float("-inf")))
+        given = (state.target,) if self.objective == "dlr_targeted" else ()
+        gradient, value, _ = task.oracle.gradient(state.x, self.loss(task), given=given, candidate=at.radius == 1)
+        ascent = _booked(state, gradient, value, at.i)
+        if at.is_checkpoint:
+            changed = changed_values(ascent.best, clean)
+            size, back = adapted(ascent.step_size, radius, ascent.changed, changed)
+            image = per_example(back, gradient)
+            ascent = replace(ascent, x=where(image, ascent.best, ascent.x), step_size=size, changed=changed)
+            gradient = where(image, ascent.best_gradient, gradient)
+        if at.radius > 1 and at.i == at.length - 1:
+            return replace(ascent, x=ascent.best)
+        x = sparse_step(ball, ascent.x, gradient, ascent.step_size, step_count(ascent.best, clean, FEWER))
+        return replace(ascent, x=x)
+
+    def _first(self, delta: Tensor, at: Stage, task: Task) -> Tensor:
+        """Return the perturbation with which a run in l1 begins, for one that is uniform in the ball of radius eps."""
+        if self.normal_start:
+            return task.random.normal(tuple(delta.shape[1:]), 0, "normal start")
+        return at.radius * delta
 
 
 def checkpoints(steps: int) -> list[int]:

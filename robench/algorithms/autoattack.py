@@ -24,7 +24,7 @@ TARGETS, ITERATIONS, QUERIES = 9, 100, 5000
 """Settings of the standard version: target classes, iterations of APGD and of FAB, queries of Square."""
 CHECKS = 10
 """Passes of an example around the attacks: for randomness, range and graph, clean accuracy, and the engine's last."""
-NORM_NAMES: dict[Norm, Literal["Linf", "L2"]] = {"linf": "Linf", "l2": "L2"}
+NORM_NAMES: dict[Norm, Literal["Linf", "L2", "L1"]] = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -105,7 +105,8 @@ class AutoAttack(Algorithm[State]):
                 model, norm=NORM_NAMES[task.ball.norm], eps=task.ball.eps, seed=seed, device=device, version="standard"
             )
             classes = task.oracle.logits(task.x[:1], task.y.new_zeros(1)).shape[1]
-            reference.apgd_targeted.n_target_classes = reference.fab.n_target_classes = min(TARGETS, classes - 1)
+            for each in (reference.apgd_targeted, reference.fab):
+                each.n_target_classes = min(each.n_target_classes, classes - 1)
             reference.attacks_to_run = list(self.parts)
             self.adjust(reference)
             x, predicted = reference.run_standard_evaluation(task.x, task.y, batch_size=self.batch_size)

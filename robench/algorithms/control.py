@@ -11,7 +11,7 @@ from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
 from robench.algorithms.square import PROPOSALS, STARTS, covered
 from robench.numerics.ball import TINY, per_example
-from robench.specs import FEW, Access, Norm
+from robench.specs import FEW, Access
 
 PASSES = 140
 """Largest number of passes for all examples together if no more than `FEW` are evaluated."""
@@ -49,7 +49,6 @@ class Control(Algorithm[ControlSearch]):
     fade: Positive = 50.0
 
     access: ClassVar[Access] = "score"
-    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     bounds: ClassVar[Bounds] = "own"
     checks_own_proposals: ClassVar[bool] = True
     can_aim: ClassVar[bool] = True

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Positive, State, Task
-from robench.numerics.ball import TINY, per_example
+from robench.numerics.ball import TINY, onto_hyperplane, per_example
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +23,15 @@ class BoundaryPath(State):
 
 @dataclass(frozen=True, config=STRICT)
 class DeepFool(Algorithm[BoundaryPath]):
-    """Algorithm 2 of Moosavi-Dezfooli et al. 2016 (DeepFool, CVPR 2016), for p = 2 and for p = infinity (Eq. 11).
+    """Algorithm 2 of Moosavi-Dezfooli et al. 2016 (DeepFool, CVPR 2016), for p = 2, infinity (Eq. 11) and 1.
 
     With f'_k = Z_k - Z_y and gradients w'_k, the class k with the smallest |f'_k| / |w'_k|_q is the closest to
     x_i, and x_{i+1} = x_i + |f'_k| / |w'_k|_q u(w'_k), u the steepest direction, lies on its linearised
     boundary. The proposal is x + (1 + overshoot) (x_i - x): the overshoot applies once, to the whole
     perturbation, and carries it across the boundary to which the x_i converge. An example stops at its
     first misclassified proposal. It is a minimum-norm attack: the proposal is a success under eps if it
-    lies inside the ball. Pixels stay in [0, 1].
+    lies inside the ball. Pixels stay in [0, 1]: in l1, where u is a single pixel that would soon be at its wall, the
+    step is the shortest one within [0, 1] to the same linearised boundary.
 
     Attributes:
         overshoot: eta.
@@ -73,7 +74,10 @@ def _nearest_boundary(x: Tensor, rows: Tensor, task: Task) -> Tensor:
     gradients, logit_gaps, _, _ = task.oracle.jacobian(x, rows=rows)
     away = logit_gaps.abs() / task.ball.dual(gradients.flatten(0, 1)).view_as(logit_gaps).clamp_min(TINY)
     length, nearest = away.min(dim=1)
-    slope = gradients[torch.arange(len(x), device=x.device), nearest]
+    rows_of = torch.arange(len(x), device=x.device)
+    slope = gradients[rows_of, nearest]
+    if task.ball.norm == "l1":
+        return onto_hyperplane(x, slope, -logit_gaps[rows_of, nearest], "l1")
     return per_example(length, slope) * task.ball.take(rows).steepest(slope)
 
 

@@ -12,10 +12,12 @@ from torch import Tensor, where
 
 from robench.access.answers import Bounds
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
+from robench.algorithms.sparse_ascent import run_radius, run_start, run_step
 from robench.algorithms.targeting import most_promising, untried
 from robench.numerics.ball import TINY, per_example
 from robench.numerics.goal import Goal
 from robench.numerics.losses import Objective
+from robench.specs import Norm
 
 Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 """Sizes that are taken in turn."""
@@ -75,10 +77,14 @@ class Hopping(Algorithm[Search]):
     run depends on the total number of steps, so the accuracy at every smaller budget is read from the same
     attack. The constants were chosen on training examples (tools/choose_cascade.py).
 
+    In l1 the runs are longer, and each begins in a wider ball that shrinks, with steps that move fewer and fewer values
+    (`sparse_ascent`, after Croce & Hein 2021): the few values that fill the ball are not known from one gradient.
+
     With a target class t all runs lead to t, and its gap is Z_t - max_{i != t} Z_i.
 
     Attributes:
-        opening, survey, hop: steps in a run of each kind.
+        opening, survey, hop: steps in a run of each kind, in linf and l2.
+        opening_l1, survey_l1, hop_l1: the same in l1.
         targets: number of wrong classes in the survey.
         opening_rate, survey_rate, hop_rate: first step size of a run of each kind in units of eps.
         shakes: sizes of the random moves before the hops, in turn, in units of a random point of the ball, in linf.
@@ -92,6 +98,9 @@ class Hopping(Algorithm[Search]):
     opening: Count = 10
     survey: Count = 7
     hop: Count = 8
+    opening_l1: Count = 15
+    survey_l1: Count = 15
+    hop_l1: Count = 16
     targets: Count = 9
     opening_rate: Positive = 1.0
     survey_rate: Positive = 2.0
@@ -124,7 +133,7 @@ class Hopping(Algorithm[Search]):
         """Take one step of the runs of all active examples; begin new runs if the last runs have ended."""
         whole = state
         classes = state.gap.shape[1] if task.target_class is None else 2
-        run = self._run(t, classes)
+        run = self._run(t, classes, task.ball.norm)
         if run.i == 0 and run.kind == "hop":
             share = self.hope / (1 + run.before / (self.fade_l2 if task.ball.norm == "l2" else self.fade))
             whole = replace(whole, active=whole.gap.amax(1) >= share * whole.clean)
@@ -138,15 +147,17 @@ class Hopping(Algorithm[Search]):
             search = self._begin(search, run, t, part, classes)
         return put(whole, rows, self._climb(search, run, rows, part))
 
-    def _run(self, t: int, classes: int) -> Run:
+    def _run(self, t: int, classes: int, norm: Norm = "linf") -> Run:
         """Return the run to which step t belongs."""
-        surveys = min(self.targets, classes - 1)
-        if t < self.opening:
-            return Run("opening", 0, t, self.opening)
-        t -= self.opening
-        if t < surveys * self.survey:
-            return Run("survey", *divmod(t, self.survey), self.survey)
-        return Run("hop", *divmod(t - surveys * self.survey, self.hop), self.hop)
+        surveys, opening, survey, hop = min(self.targets, classes - 1), self.opening, self.survey, self.hop
+        if norm == "l1":
+            opening, survey, hop = self.opening_l1, self.survey_l1, self.hop_l1
+        if t < opening:
+            return Run("opening", 0, t, opening)
+        t -= opening
+        if t < surveys * survey:
+            return Run("survey", *divmod(t, survey), survey)
+        return Run("hop", *divmod(t - surveys * survey, hop), hop)
 
     def _chooses(self, classes: int) -> bool:
         """Return whether the survey leaves out classes."""
@@ -158,12 +169,18 @@ class Hopping(Algorithm[Search]):
 
     def _begin(self, search: Search, run: Run, t: int, task: Task, classes: int) -> Search:
         """Choose target and start of each run."""
-        if run.kind == "opening":
+        sparse = task.ball.norm == "l1"
+        if run.kind == "opening" and not sparse:
             return search
         start = task.random_point(t, "start")
-        if run.kind == "hop":
+        if sparse:
+            start = run_start(task.ball, search.x if run.kind == "hop" else task.x, start, run.length)
+            if run.kind == "opening":
+                return replace(search, iterate=start)
+        elif run.kind == "hop":
             shakes = self.shakes_l2 if task.ball.norm == "l2" else self.shakes
             start = task.ball.project(search.x + shakes[run.before % len(shakes)] * (start - task.x))
+        if run.kind == "hop":
             target = most_promising(search.gap, search.tries, self.discount)
         else:
             target = untried(search.lead if self._chooses(classes) else search.gap, search.tries)
@@ -173,11 +190,17 @@ class Hopping(Algorithm[Search]):
     def _climb(self, search: Search, run: Run, rows: Tensor, task: Task) -> Search:
         """Take one step of every run; at the end of a run, also query the last point."""
         objective, given = (Objective("margin"), ()) if run.kind == "opening" else (Objective("lead"), (search.target,))
-        slope = task.oracle.gradient(search.iterate, objective, rows, given=given)
-        search = _remember(search, search.iterate, slope.logits, task.goal)
+        sparse = task.ball.norm == "l1"
+        inside = not sparse or run_radius(run.i, run.length) == 1
+        slope = task.oracle.gradient(search.iterate, objective, rows, given=given, candidate=inside)
+        if inside:
+            search = _remember(search, search.iterate, slope.logits, task.goal)
         rate = {"opening": self.opening_rate, "survey": self.survey_rate, "hop": self.hop_rate}[run.kind]
         eta = rate * task.ball.eps * (1 + math.cos(math.pi * run.i / run.length)) / 2
-        x = task.ball.project(task.ball.ascend(search.iterate, slope.gradient, eta))
+        if sparse:
+            x = run_step(task.ball, search.iterate, slope.gradient, run.i, run.length)
+        else:
+            x = task.ball.project(task.ball.ascend(search.iterate, slope.gradient, eta))
         if run.i < run.length - 1:
             return replace(search, iterate=x)
         return _remember(search, x, task.oracle.logits(x, rows, candidate=True), task.goal)

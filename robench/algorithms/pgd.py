@@ -13,7 +13,8 @@ from robench.algorithms.gradient import GradientAttack
 class PGD(GradientAttack[State]):
     """Projected gradient descent (Madry et al. 2018).
 
-    x_{t+1} = Proj(x_t + alpha u(grad J(x_t))), u the steepest direction of the norm. From a random point it is PGD;
+    x_{t+1} = Proj(x_t + alpha u(grad J(x_t))), u the steepest direction of the norm; in l1 the steps are sparse and
+    along the walls of [0, 1], see `L1.ascend`. From a random point it is PGD;
     from the clean point BIM (Kurakin et al. 2017), and with one step of length eps FGSM (Goodfellow et al. 2015).
 
     Attributes:

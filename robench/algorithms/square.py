@@ -32,7 +32,9 @@ class Square(Algorithm[SquareSearch]):
     Each query changes one square window of the best point so far, chosen at random, and is kept if the
     margin Z_y - max Z_k falls. For linf the window moves by +-2 eps per channel before the projection
     (Alg. 2), and the start is vertical stripes of +-eps. For l2 a second window gives its budget to the
-    first (Alg. 3), and the start is a grid of bumps; see `_bump`. Each example has separate random numbers.
+    first (Alg. 3), and the start is a grid of bumps; see `_bump`. For l1 (Croce & Hein 2021, "Mind the box", ICML
+    2021) the same is done with sums of changes in place of lengths, with more peaked bumps, and with a budget for each
+    channel that the exact projection cuts down. Each example has separate random numbers.
 
     Windows reach every pixel, as in the paper (positions 0 to w - h inclusive); the paper's code and AutoAttack
     never touch the last row and column, which on small images costs them a few points. `inner` copies that.
@@ -50,7 +52,6 @@ class Square(Algorithm[SquareSearch]):
     inner: bool = False
 
     access: ClassVar[Access] = "score"
-    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     can_aim: ClassVar[bool] = True
 
     def init(self, task: Task) -> SquareSearch:
@@ -121,37 +122,80 @@ def _two_squares(best: Tensor, share: float, query: int, task: Task, *, spare: i
     return task.x + delta / _length(delta, (1, 2, 3)).clamp_min(TINY) * task.ball.eps
 
 
+def _two_squares_l1(best: Tensor, share: float, query: int, task: Task, *, spare: int) -> Tensor:
+    """Do the same as `_two_squares` with sums of changes; the engine projects."""
+    n, channels, height, width = best.shape
+    limit = min(height, width) - (1 - min(height, width) % 2)
+    side = min(max(round((share * height * width) ** 0.5), 3) // 2 * 2 + 1, limit)
+    draws = task.random.uniform((5 + channels,), query, "square")
+    delta = best - task.x
+    (rows, columns), (other_rows, other_columns) = _windows(draws[:, :4], side, query, task, spare)
+    here, there = (
+        _mask(down, height)[:, None, :, None] & _mask(across, width)[:, None, None, :]
+        for down, across in ((rows, columns), (other_rows, other_columns))
+    )
+    unused = (task.ball.eps - _sum(delta, (1, 2, 3))).clamp_min(0)
+    budget = unused + channels * _sum(delta * (here | there))
+    at = (
+        torch.arange(n, device=best.device)[:, None, None, None],
+        torch.arange(channels, device=best.device)[None, :, None, None],
+        rows[:, None, :, None],
+        columns[:, None, None, :],
+    )
+    old = delta[at]
+    bump = _bump(side, best, power=4)
+    bump = where((draws[:, 4] < 0.5)[:, None, None, None], bump, bump.T)
+    new = bump * _signs(draws[:, 5:])[:, :, None, None] + old / _sum(old).clamp_min(TINY)
+    delta = delta * ~there
+    delta[at] = new / _sum(new).clamp_min(TINY) * budget
+    return task.x + delta
+
+
+def _grid_l1(task: Task) -> Tensor:
+    """Make the start for l1: bumps of sum 1, or more if all together would stay below eps; the engine projects."""
+    delta = task.ball.restrict(_tiles(task, power=4))
+    return task.x + delta * (task.ball.eps / _sum(delta, (1, 2, 3)).clamp_min(TINY)).clamp_min(1.0)
+
+
 def _grid(task: Task) -> Tensor:
     """Make the start for l2: bumps, of random sign per channel, on a grid of five by five tiles, of length eps."""
+    delta = task.ball.restrict(_tiles(task))
+    return task.x + delta / _length(delta, (1, 2, 3)).clamp_min(TINY) * task.ball.eps
+
+
+def _tiles(task: Task, power: int = 2) -> Tensor:
+    """Make bumps, of random sign per channel, on a grid of five by five tiles."""
     _, channels, height, width = task.x.shape
     side = max(height // 5, 1)
     down, across = range(0, height - side + 1, side), range(0, width - side + 1, side)
     draws = task.random.uniform((channels, len(down), len(across)), 0, "start")
     turned = task.random.uniform((len(down), len(across)), 0, "turn") < 0.5
-    bump, delta = _bump(side, task.x), torch.zeros_like(task.x)
+    bump, delta = _bump(side, task.x, power), torch.zeros_like(task.x)
     for i, top in enumerate(down):
         for j, left in enumerate(across):
             tile = where(turned[:, None, i, j, None, None], bump, bump.T)
             delta[:, :, top : top + side, left : left + side] = tile * _signs(draws[:, :, i, j])[:, :, None, None]
-    delta = task.ball.restrict(delta)
-    return task.x + delta / _length(delta, (1, 2, 3)).clamp_min(TINY) * task.ball.eps
+    return delta
 
 
-def _bump(side: int, like: Tensor) -> Tensor:
-    """Make eta of Sec. 3.3: two rectangular bumps of opposite signs, one above the other, of total length 1."""
-    upper = _rectangles(side // 2, side, like)
-    lower = _rectangles(side - side // 2, side, like)
-    bump = torch.cat([upper, -lower])
-    return bump / _length(bump, (0, 1)).clamp_min(TINY)
+def _bump(side: int, like: Tensor, power: int = 2) -> Tensor:
+    """Make eta of Sec. 3.3: two rectangular bumps of opposite signs, one above the other, of total length 1.
+
+    With power 2 it is the bump for l2, with power 4 that for l1, whose length is the sum of sizes.
+    """
+    size = _length if power == 2 else _sum
+    bump = torch.cat([_rectangles(side // 2, side, like, power), -_rectangles(side - side // 2, side, like, power)])
+    return bump / size(bump, (0, 1)).clamp_min(TINY)
 
 
-def _rectangles(height: int, width: int, like: Tensor) -> Tensor:
-    """Make a pyramid of centred rectangles, the k-th of weight 1 / k^2, of length 1."""
+def _rectangles(height: int, width: int, like: Tensor, power: int) -> Tensor:
+    """Make a pyramid of centred rectangles, the k-th of weight 1 / k^power, of length 1."""
     pyramid = like.new_zeros(height, width)
     row, column = height // 2, width // 2
     for k in range(max(height, width) // 2 + 1):
-        pyramid[max(row - k, 0) : row + k + 1, max(column - k, 0) : column + k + 1] += 1 / (k + 1) ** 2
-    return pyramid / _length(pyramid, (0, 1)).clamp_min(TINY)
+        pyramid[max(row - k, 0) : row + k + 1, max(column - k, 0) : column + k + 1] += 1 / (k + 1) ** power
+    size = _length if power == 2 else _sum
+    return pyramid / size(pyramid, (0, 1)).clamp_min(TINY)
 
 
 def _windows(draws: Tensor, side: int, query: int, task: Task, spare: int) -> list[tuple[Tensor, Tensor]]:
@@ -194,7 +238,12 @@ def _length(x: Tensor, over: tuple[int, ...] = (2, 3)) -> Tensor:
     return x.square().sum(over, keepdim=True).sqrt()
 
 
-STARTS: dict[Norm, Callable[[Task], Tensor]] = {"linf": _stripes, "l2": _grid}
-PROPOSALS: dict[Norm, Callable[..., Tensor]] = {"linf": _one_square, "l2": _two_squares}
+def _sum(x: Tensor, over: tuple[int, ...] = (2, 3)) -> Tensor:
+    """Return the l1 norm of each channel, or over the given axes, which are kept with size 1."""
+    return x.abs().sum(over, keepdim=True)
+
+
+STARTS: dict[Norm, Callable[[Task], Tensor]] = {"linf": _stripes, "l2": _grid, "l1": _grid_l1}
+PROPOSALS: dict[Norm, Callable[..., Tensor]] = {"linf": _one_square, "l2": _two_squares, "l1": _two_squares_l1}
 
 ALGORITHM = Square

@@ -70,14 +70,14 @@ class Ball:
         return self.p_norm.steepest(self.restrict(gradient))
 
     def ascend(self, x: Tensor, gradient: Tensor, length: Tensor | float) -> Tensor:
-        """Take a step of steepest ascent from x, which `project` brings back; in l1 a step along the walls of [0, 1].
+        """Take a step of steepest ascent from x, which `project` brings back; in l1 see `L1.ascend`.
 
         Args:
             x: points like `center`.
             gradient: (N, C, H, W).
             length: of the step in the norm, a number or (N, 1, 1, 1).
         """
-        return self.p_norm.ascend(x, self.restrict(gradient), length)
+        return self.p_norm.ascend(x, self.restrict(gradient), length, self.center, self.eps)
 
     def dual(self, gradient: Tensor) -> Tensor:
         """Return the dual norm of each gradient, (M,): the speed at which a linear function grows in its direction.

@@ -91,8 +91,14 @@ class PNorm(ABC):
         """
         return self.place(center, self.project(restricted(x - center, free), eps))
 
-    def ascend(self, x: Tensor, gradient: Tensor, length: Tensor | float) -> Tensor:
-        """Take a step of steepest ascent of some `length`, or (N, 1, 1, 1) lengths; the end may lie anywhere."""
+    def ascend(self, x: Tensor, gradient: Tensor, length: Tensor | float, center: Tensor, eps: float) -> Tensor:
+        """Take a step of steepest ascent in the ball around images `center`; the end may lie anywhere.
+
+        Args:
+            x, gradient: points and gradients (N, C, H, W).
+            length: of the step, a number or (N, 1, 1, 1).
+            center, eps: the ball.
+        """
         return x + length * self.steepest(gradient)
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
@@ -207,6 +213,7 @@ class L1(PNorm):
 
     To project onto the ball and then clip to [0, 1] would leave a part of the ball unused, so `nearest` is the exact
     projection onto both at once, and `ascend` and `onto_hyperplane` know the walls (Croce & Hein 2021).
+    Points are rounded towards the clean images, so that rounding takes no point out of the ball.
     """
 
     def project(self, delta: Tensor, eps: float) -> Tensor:
@@ -230,11 +237,17 @@ class L1(PNorm):
         place = flat.abs().argmax(1, keepdim=True)
         return zeros_like(flat).scatter(1, place, flat.gather(1, place).sign()).view_as(gradient)
 
-    def ascend(self, x: Tensor, gradient: Tensor, length: Tensor | float) -> Tensor:
-        """Take the steepest step inside [0, 1]: values go to their walls, the steepest first."""
+    def ascend(self, x: Tensor, gradient: Tensor, length: Tensor | float, center: Tensor, eps: float) -> Tensor:
+        """Go from x towards the end s of the steepest step of length eps from the center: x + (length / eps) (s - x).
+
+        s is the best point of ball and box for a linear function: values go to their walls, the steepest first (Croce &
+        Hein 2021). So the steps are sparse, stay in the ball, and lead to s if s does not change (Frank & Wolfe 1956).
+        """
         flat = gradient.flatten(1).double()
-        budget = flat.new_zeros(len(x)) + (length.flatten() if isinstance(length, Tensor) else length)
-        return x + sparse.greedy(flat, _room(x, flat), budget).to(x.dtype).view_as(x)
+        step = sparse.greedy(flat, _room(center, flat), flat.new_full((len(x),), eps)).view_as(x)
+        share = length / eps
+        share = share.clamp_max(1.0) if isinstance(share, Tensor) else min(share, 1.0)
+        return x + share * (self.place(center, step) - x)
 
     def draws(self, shape: tuple[int, ...], uniform: Draw, normal: Draw) -> tuple[Tensor, ...]:
         """Draw two uniform numbers for each value: for the direction, and for the radius."""

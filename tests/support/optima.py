@@ -61,7 +61,7 @@ def exact(model: Planes, x: Tensor, y: Tensor, norm: str, mask: Tensor | None = 
     z = x.double().flatten(1) @ w.T + b
     lead, normals = z.gather(1, y[:, None]) - z, w[y][:, None] - w
     normals = normals if mask is None else normals * mask.flatten(1)[:, None]
-    length = normals.abs().sum(2) if norm == "linf" else normals.norm(dim=2)
+    length = torch.linalg.vector_norm(normals, {"linf": 1, "l2": 2, "l1": float("inf")}[norm], dim=2)
     return (lead / length).masked_fill(nn.functional.one_hot(y, len(b)).bool(), float("inf")).amin(1)
 
 
