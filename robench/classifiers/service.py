@@ -84,8 +84,8 @@ class Service(nn.Module):
             return self._scores(reply, x, self.rejects == "logit")
         if not isinstance(reply, tuple | list) or len(reply) != PAIR:
             raise InputError(
-                f"service '{self.name}' answers with {type(reply).__name__}, expected a pair of its answers and of scores "
-                "(M,) that are above 0 for rejected images."
+                f"service '{self.name}' answers with {type(reply).__name__}, expected a pair of its answers and of "
+                "scores (M,) that are above 0 for rejected images."
             )
         return with_flag(self._scores(reply[0], x, False), self._tensor(reply[1], x), len(x), f"service '{self.name}'")
 
