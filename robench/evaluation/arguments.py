@@ -15,6 +15,11 @@ from robench.specs import AttackSpec, Input, find_attack
 def input_of(
     mean: float | Sequence[float] | Literal["none"] | None, std: float | Sequence[float] | None
 ) -> Input | None:
+    """Return the normalisation that `mean` and `std` say; None if they say nothing.
+
+    Raises:
+        InputError: one of them is missing, or they are no numbers that belong to images in [0, 1].
+    """
     if isinstance(mean, str) and mean == "none" and std is None:  # as on the command line
         return Input()
     if mean is None and std is None:
@@ -31,6 +36,11 @@ def input_of(
 
 
 def check_substitutes(substitutes: Any) -> None:
+    """Check that substitutes are networks by name.
+
+    Raises:
+        InputError: they are not, or a name cannot be part of a file's name.
+    """
     if substitutes is not None and not isinstance(substitutes, Mapping):
         raise InputError("substitutes must be networks by name: substitutes={'mine': network}.")
     for name, network in (substitutes or {}).items():
@@ -42,6 +52,11 @@ def check_substitutes(substitutes: Any) -> None:
 
 
 def attack_specs(attacks: Sequence[str | AttackSpec]) -> list[AttackSpec]:
+    """Return the attacks that are named or given, each once.
+
+    Raises:
+        InputError: an attack is unknown, a name cannot be that of a file, or two different attacks share one.
+    """
     if isinstance(attacks, str):
         raise InputError(f"attacks is the text '{attacks}', expected a list: attacks=['{attacks}'].")
     specs = [attack if isinstance(attack, AttackSpec) else find_attack(attack) for attack in attacks]
