@@ -208,6 +208,10 @@ class Algorithm(ABC, Generic[StateT]):
         """Smallest number of classes for which the algorithm is defined if it aims at a class."""
         return self.attack_objective.min_classes_aimed if self.attack_objective else self.min_classes
 
+    def version_in(self, norm: Norm) -> int:
+        """Return the version of the algorithm in a norm; by default, `version`."""
+        return self.version
+
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Return the most forwards and backwards of one restart on one example, the engine's last look included."""
         return steps + (not self.checks_own_proposals), steps if self.access == "gradient" else 0
