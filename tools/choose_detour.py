@@ -39,9 +39,8 @@ class Trial(NamedTuple):
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "chosen": {},
-    "before": {"NORMS": ()},
-    "hops count twice": {"HOPS": 2},
     "hops count five times": {"HOPS": 5},
+    "before": {"NORMS": ()},
     "3 steps": {"STEPS": 3},
     "6 steps": {"STEPS": 6},
     "reach 3": {"REACH": 3.0},
