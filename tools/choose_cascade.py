@@ -4,7 +4,8 @@ Every variant attacks training examples of four tasks, at an eps that leaves abo
 own eps leaves nearly all of its training examples): digits in linf and in l2, cifar10-jpeg, and pairs of digits, a task
 of a hundred classes (benchmarks/pairs.py). Ends in results/tuning/cascade.csv: for each task the survivors and the
 passes, forwards and backwards, of all its networks. Finished variants are not computed again. The best constants reach
-the fewest survivors for their passes, over the tasks together.
+the fewest survivors for their passes, over the tasks together. The columns of l2 were measured before runs began
+outside the ball there; tools/choose_detour.py chooses those constants.
 
     python -m tools.choose_cascade [--data-dir DIR]
 """

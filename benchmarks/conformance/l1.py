@@ -5,8 +5,8 @@
 The parts run on training examples, on which the constants were chosen; `fast` and AutoAttack on test examples. APGD is
 compared from the published start (`normal_start`) and with the published numbers of restarts; the default, which begins
 at points that are uniform in the ball, stands below it. The bars: means over seeds and defenses at most 0.6 points
-above the published code's; `fast` no higher than AutoAttack at a tenth of its passes. Records are kept in --results, so an
-interrupted run goes on.
+above the published code's; `fast` no higher than AutoAttack at a tenth of its passes. Records are kept in --results, so
+an interrupted run goes on.
 """
 
 import argparse

@@ -74,6 +74,8 @@ class APGD(GradientAttack[Ascent]):
     objective: ObjectiveName | Literal["dlr", "dlr_targeted"] = "ce"  # type: ignore[assignment]
     normal_start: bool = False
 
+    later: ClassVar[frozenset[str]] = frozenset({"normal_start"})
+
     bounds: ClassVar[Bounds] = "own"
     is_prefix_stable: ClassVar[bool] = False
 

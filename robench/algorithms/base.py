@@ -172,6 +172,8 @@ class Algorithm(ABC, Generic[StateT]):
         can_mask: whether values can be kept fixed: True for every algorithm that sees the network through the oracle's
             questions only, and False for code of other libraries.
         needs_draws: whether the algorithm is for random networks only.
+        later: parameters that came after records were published; while they have their defaults they are left out of
+            `parameters`, so that these records stay valid.
         batch_random: whether numbers are drawn once for all examples of a chunk, so that verdicts depend on the chunk.
     """
 
@@ -184,9 +186,16 @@ class Algorithm(ABC, Generic[StateT]):
     needs_fp32: ClassVar[bool] = False
     example_independent: ClassVar[bool] = True
     needs_draws: ClassVar[bool] = False
+    later: ClassVar[frozenset[str]] = frozenset()
     batch_random: ClassVar[bool] = False
     can_aim: ClassVar[bool] = False
     can_mask: ClassVar[bool] = True
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All parameters that a record's hash holds."""
+        silent = {name for name in self.later if getattr(self, name) == getattr(type(self), name)}
+        return {name: value for name, value in vars(self).items() if name not in silent}
 
     @property
     def attack_objective(self) -> Objective | None:
@@ -207,6 +216,10 @@ class Algorithm(ABC, Generic[StateT]):
     def min_classes_aimed(self) -> int:
         """Smallest number of classes for which the algorithm is defined if it aims at a class."""
         return self.attack_objective.min_classes_aimed if self.attack_objective else self.min_classes
+
+    def version_in(self, norm: Norm) -> int:
+        """Return the version of the algorithm in a norm; by default, `version`."""
+        return self.version
 
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Return the most forwards and backwards of one restart on one example, the engine's last look included."""

@@ -11,13 +11,14 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, where
 
 from robench.access.answers import Bounds
+from robench.algorithms import detour
 from robench.algorithms.base import STRICT, Algorithm, Count, Positive, State, Task, put, take
 from robench.algorithms.sparse_ascent import run_radius, run_start, run_step
 from robench.algorithms.targeting import most_promising, untried
 from robench.numerics.ball import TINY, per_example
 from robench.numerics.goal import Goal
 from robench.numerics.losses import Objective
-from robench.specs import Norm
+from robench.specs import NORMS, Norm
 
 Sizes = Annotated[tuple[Positive, ...], Field(min_length=1)]
 """Sizes that are taken in turn."""
@@ -48,12 +49,21 @@ class Search(State):
 
 
 class Run(NamedTuple):
-    """Position of a step: the kind of its run, the number of earlier runs of that kind, the step within the run."""
+    """Position of a step in the attack.
+
+    Attributes:
+        kind: of the step's run.
+        before: number of earlier runs of that kind.
+        i: the step within the run.
+        length: of the run.
+        outside: steps of the run whose points may lie outside the ball.
+    """
 
     kind: Literal["opening", "survey", "hop"]
     before: int
     i: int
     length: int
+    outside: int
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -73,8 +83,12 @@ class Hopping(Algorithm[Search]):
     gap at the clean point; no scaling of the logits changes this ratio. The rest of the budget goes to the examples
     that are left.
 
-    Within a run x_{t+1} = P(x_t + eta_t u(grad J(x_t))), eta_t = rate eps (1 + cos(pi i / length)) / 2. No
-    run depends on the total number of steps, so the accuracy at every smaller budget is read from the same
+    Within a run x_{t+1} = P(x_t + eta_t u(grad J(x_t))), eta_t = rate eps (1 + cos(pi i / length)) / 2.
+
+    In l2 there is no opening, runs begin in a larger ball, which shrinks to the allowed one over their first steps, and
+    every other hop is untargeted; see `detour`, whose steps, rate and classes replace or extend those below.
+
+    No run depends on the total number of steps, so the accuracy at every smaller budget is read from the same
     attack. The constants were chosen on training examples (tools/choose_cascade.py).
 
     In l1 the runs are longer, and each begins in a wider ball that shrinks, with steps that move fewer and fewer values
@@ -88,11 +102,11 @@ class Hopping(Algorithm[Search]):
         targets: number of wrong classes in the survey.
         opening_rate, survey_rate, hop_rate: first step size of a run of each kind in units of eps.
         shakes: sizes of the random moves before the hops, in turn, in units of a random point of the ball, in linf.
-        shakes_l2: the same in l2, where the projection keeps more of the best point.
+        shakes_l2: the same in l2, put back into the larger ball.
         discount: share by which a gap counts as worse for each further run spent on its class.
         hope: ratio of the clean gap above which an example gets no hops.
         fade: number of hops after which that ratio is halved, in linf.
-        fade_l2: the same in l2.
+        fade_l2: the same in l2, where a hop counts as `detour.HOPS` hops.
     """
 
     opening: Count = 10
@@ -112,16 +126,26 @@ class Hopping(Algorithm[Search]):
     fade: Positive = 4.0
     fade_l2: Positive = 8.0
 
+    later: ClassVar[frozenset[str]] = frozenset({"opening_l1", "survey_l1", "hop_l1"})
     bounds: ClassVar[Bounds] = "own"
     checks_own_proposals: ClassVar[bool] = True
     can_aim: ClassVar[bool] = True
 
+    def version_in(self, norm: Norm) -> int:
+        """Return 2 in l2, where the runs begin outside the ball; the records of other norms stay valid."""
+        return 2 if norm in detour.NORMS else self.version
+
     def cost(self, steps: int, classes: int) -> tuple[int, int]:
         """Count the pass at the clean point, the passes of every step, and the passes at the ends of runs."""
-        runs = [self._run(t, classes) for t in range(steps)]
-        chosen = steps > self.opening and self._chooses(classes)
+        counts = [self._cost(steps, classes, norm) for norm in NORMS]
+        return max(forwards for forwards, _ in counts), max(backwards for _, backwards in counts)
+
+    def _cost(self, steps: int, classes: int, norm: Norm) -> tuple[int, int]:
+        """Count the passes in one norm."""
+        runs = [self._run(t, classes, norm) for t in range(steps)]
+        chosen = self._chooses(classes) and any(run.kind == "survey" for run in runs)
         ends = sum(run.i == run.length - 1 for run in runs)
-        return 1 + steps + ends + chosen, steps + chosen * self._candidates(classes)
+        return 1 + steps + ends + chosen, steps + chosen * self._candidates(classes, norm)
 
     def init(self, task: Task) -> Search:
         """Start from the clean point and its gaps."""
@@ -135,51 +159,61 @@ class Hopping(Algorithm[Search]):
         classes = state.gap.shape[1] if task.target_class is None else 2
         run = self._run(t, classes, task.ball.norm)
         if run.i == 0 and run.kind == "hop":
-            share = self.hope / (1 + run.before / (self.fade_l2 if task.ball.norm == "l2" else self.fade))
+            spent = run.before * (detour.HOPS if run.outside else 1)
+            share = self.hope / (1 + spent / (self.fade_l2 if task.ball.norm == "l2" else self.fade))
             whole = replace(whole, active=whole.gap.amax(1) >= share * whole.clean)
         rows = whole.active.nonzero().flatten()
         if not len(rows):
             return whole
         search, part = take(whole, rows), task.take(rows)
         if run.i == run.before == 0 and run.kind == "survey" and self._chooses(classes):
-            search = replace(search, lead=_leads(search.gap, self._candidates(classes), part))
+            search = replace(search, lead=_leads(search.gap, self._candidates(classes, task.ball.norm), part))
         if run.i == 0:
             search = self._begin(search, run, t, part, classes)
         return put(whole, rows, self._climb(search, run, rows, part))
 
-    def _run(self, t: int, classes: int, norm: Norm = "linf") -> Run:
+    def _run(self, t: int, classes: int, norm: Norm) -> Run:
         """Return the run to which step t belongs."""
-        surveys, opening, survey, hop = min(self.targets, classes - 1), self.opening, self.survey, self.hop
+        outside = detour.STEPS if norm in detour.NORMS else 0
+        opening, survey, hop = 0 if outside else self.opening, outside + self.survey, outside + self.hop
         if norm == "l1":
             opening, survey, hop = self.opening_l1, self.survey_l1, self.hop_l1
         if t < opening:
-            return Run("opening", 0, t, opening)
+            return Run("opening", 0, t, opening, 0)
         t -= opening
+        surveys = self._surveys(classes, norm)
         if t < surveys * survey:
-            return Run("survey", *divmod(t, survey), survey)
-        return Run("hop", *divmod(t - surveys * survey, hop), hop)
+            return Run("survey", *divmod(t, survey), survey, outside)
+        return Run("hop", *divmod(t - surveys * survey, hop), hop, outside)
+
+    def _surveys(self, classes: int, norm: Norm) -> int:
+        """Return the number of classes in the survey."""
+        targets = min(detour.CLASSES, self.targets) if norm in detour.NORMS else self.targets
+        return min(targets, classes - 1)
 
     def _chooses(self, classes: int) -> bool:
-        """Return whether the survey leaves out classes."""
+        """Return whether there are so many classes that those of the survey are chosen with care."""
         return classes - 1 > self.targets
 
-    def _candidates(self, classes: int) -> int:
+    def _candidates(self, classes: int, norm: Norm) -> int:
         """Return the number of classes from which the survey's are chosen."""
-        return min(2 * self.targets, classes - 1)
+        return min(2 * self._surveys(classes, norm), classes - 1)
 
     def _begin(self, search: Search, run: Run, t: int, task: Task, classes: int) -> Search:
         """Choose target and start of each run."""
         sparse = task.ball.norm == "l1"
         if run.kind == "opening" and not sparse:
             return search
-        start = task.random_point(t, "start")
+        wide = detour.widened(task.ball, 0, run.outside)
+        start = replace(task, ball=wide).random_point(t, "start")
         if sparse:
             start = run_start(task.ball, search.x if run.kind == "hop" else task.x, start, run.length)
             if run.kind == "opening":
                 return replace(search, iterate=start)
         elif run.kind == "hop":
             shakes = self.shakes_l2 if task.ball.norm == "l2" else self.shakes
-            start = task.ball.project(search.x + shakes[run.before % len(shakes)] * (start - task.x))
+            move = task.random_point(t, "start") - task.x
+            start = wide.project(search.x + shakes[run.before % len(shakes)] * move)
         if run.kind == "hop":
             target = most_promising(search.gap, search.tries, self.discount)
         else:
@@ -189,18 +223,20 @@ class Hopping(Algorithm[Search]):
 
     def _climb(self, search: Search, run: Run, rows: Tensor, task: Task) -> Search:
         """Take one step of every run; at the end of a run, also query the last point."""
-        objective, given = (Objective("margin"), ()) if run.kind == "opening" else (Objective("lead"), (search.target,))
-        sparse = task.ball.norm == "l1"
-        inside = not sparse or run_radius(run.i, run.length) == 1
+        sparse, ball = task.ball.norm == "l1", detour.widened(task.ball, run.i + 1, run.outside)
+        inside = run_radius(run.i, run.length) == 1 if sparse else run.i >= run.outside
+        untargeted = run.kind == "opening" or (run.kind == "hop" and run.outside and run.before % 2 == 0)
+        objective, given = (Objective("margin"), ()) if untargeted else (Objective("lead"), (search.target,))
         slope = task.oracle.gradient(search.iterate, objective, rows, given=given, candidate=inside)
         if inside:
             search = _remember(search, search.iterate, slope.logits, task.goal)
-        rate = {"opening": self.opening_rate, "survey": self.survey_rate, "hop": self.hop_rate}[run.kind]
-        eta = rate * task.ball.eps * (1 + math.cos(math.pi * run.i / run.length)) / 2
+        rates = {"opening": self.opening_rate, "survey": self.survey_rate, "hop": self.hop_rate}
+        rate = detour.RATE if run.outside else rates[run.kind]
+        eta = rate * ball.eps * (1 + math.cos(math.pi * run.i / run.length)) / 2
         if sparse:
             x = run_step(task.ball, search.iterate, slope.gradient, run.i, run.length)
         else:
-            x = task.ball.project(task.ball.ascend(search.iterate, slope.gradient, eta))
+            x = ball.project(ball.ascend(search.iterate, slope.gradient, eta))
         if run.i < run.length - 1:
             return replace(search, iterate=x)
         return _remember(search, x, task.oracle.logits(x, rows, candidate=True), task.goal)

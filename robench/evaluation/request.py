@@ -211,6 +211,7 @@ class EvaluationRequest:
         """Return everything that can change the result of an attack, apart from the network."""
         spec = self.sized(spec)
         algorithm = bind(spec)
+        version = algorithm.version_in(self.threat.norm)
         aimed = {} if self.target is None else {"target": self.target.text}
         changed = {} if self.backward_of(spec) is None else {"backward": self.backward_of(spec)}
         masked = {} if self.mask is None else {"mask": self.mask.summary.sha256}
@@ -218,7 +219,7 @@ class EvaluationRequest:
         return {
             "engine": VERSION,
             "data": self.split.identity(),
-            "attack": {**spec.identity(), "params": vars(algorithm), "version": algorithm.version, **changed},
+            "attack": {**spec.identity(), "params": algorithm.parameters, "version": version, **changed},
             "threat": {"norm": self.threat.norm, "eps": self.threat.eps},
             "seed": self.settings.seed,
             "precision": self.settings.precision,

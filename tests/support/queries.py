@@ -15,7 +15,7 @@ FIRST = [0, 3, 3, 50, 700, None, None, None, None, None]
 def planted(attack="square", first=FIRST, model="digits/pgdat", kept=True):
     """A record whose examples were first broken after so many queries (0: misclassified clean, None: never)."""
     spec, n = find_attack(attack), len(first)
-    params = vars(bind(spec))
+    params = bind(spec).parameters
     identity: dict[str, Any] = {
         "model": find_card(model).identity(),
         "data": {"name": "digits", "n": n},

@@ -50,7 +50,7 @@ def seal(path: Path, table: pa.Table, header: Any = None) -> None:
 
 def supposed(base: Record, spec: AttackSpec, robust: NDArray[np.bool_], diagnostics: dict[str, float]) -> Record:
     """Return a record of an attack that was not run: that of another attack with other verdicts on other examples."""
-    attack = {**spec.identity(), "params": vars(bind(spec))}
+    attack = {**spec.identity(), "params": bind(spec).parameters}
     identity = {**base.header.identity, "attack": attack}
     changes = {"attack": spec, "identity": identity, "diagnostics": diagnostics, "n": len(robust)}
     step = np.where(robust, -1, 1)
