@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 REGISTRY: Registry[type[Algorithm[Any]]] = Registry(
-    "algorithm", __name__, "ALGORITHM", shared=("base", "gradient", "sparse_ascent", "targeting")
+    "algorithm", __name__, "ALGORITHM", shared=("base", "detour", "gradient", "sparse_ascent", "targeting")
 )
 
 
