@@ -7,16 +7,16 @@ from robench.specs import COUNTED, find_attack
 from robench.specs.diagnostic import REJECTED
 from robench.store import Record
 
-STRONGEST = ("cascade", "square", "autoattack", "rays")
+STRONGEST = ("cascade", "square", "autoattack", "autoattack-rand", "rays")
 """Attacks to advise, one by one, if all attacks that the findings name have been run."""
-CANNOT_AIM = {"autoattack", "feature", "rays", "transfer"}
+CANNOT_AIM = {"autoattack", "autoattack_rand", "feature", "rays", "transfer"}
 """Algorithms that no finding advises if the attacks have a target (`Algorithm.can_aim`, which needs torch)."""
-CANNOT_MASK = {"autoattack"}
+CANNOT_MASK = {"autoattack", "autoattack_rand"}
 """Algorithms that no finding advises if there is a mask or a detector (`Algorithm.can_mask`, which needs torch)."""
 
 LINF_ONLY = {"rays"}
 """Algorithms that no finding advises in other norms (`Algorithm.norms`, which needs torch)."""
-NEEDS_CLASSES = {"autoattack"}
+NEEDS_CLASSES = {"autoattack", "autoattack_rand"}
 """Algorithms that no finding advises for two classes (`Algorithm.min_classes`, which needs torch)."""
 
 
@@ -41,6 +41,8 @@ def left_to_run(
     unfit = unfit | (set() if records[0].header.threat.norm == "linf" else LINF_ONLY)
     detects = any(REJECTED in record.header.diagnostics for record in records)
     unfit = unfit | (CANNOT_MASK if detects else set())
+    # Of AutoAttack's versions, one is for random networks (`Algorithm.needs_draws`).
+    unfit = unfit | ({"autoattack"} if any(record.header.draws for record in records) else {"autoattack_rand"})
     two = any(record.header.diagnostics.get("two-classes", 0.0) for record in records)
     unfit = unfit | (NEEDS_CLASSES if two else set())
 
