@@ -272,14 +272,14 @@ class AttackRun:
         """Let the judge rule on the best point of every survivor, because the draws of an attack may hide a success."""
         rows = (~self.attack_state.broken & closest.margin.isfinite()).nonzero().flatten()
         self.oracle.points[rows], self.oracle.queries[rows] = closest.points[rows], self.oracle.forwards[rows]
-        judged = self._rule(rows, all_draws=True)
-        self._enter(rows, judged, self.job.spec.restarts - 1, self.job.spec.steps)
+        if len(rows):
+            self._enter(rows, self._rule(rows, all_draws=True), self.job.spec.restarts - 1, self.job.spec.steps)
 
     def _judge_again(self) -> None:
         """Count the right answers to every broken example again, with draws that did not choose the point."""
         rows = self.attack_state.broken.nonzero().flatten()
         self.oracle.points[rows] = self.attack_state.points[rows]
-        right = self._rule(rows, all_draws=True).right
+        right = self._rule(rows, all_draws=True).right if len(rows) else None
         if self.attack_state.right is not None and right is not None:
             self.attack_state.right[rows] = right
 

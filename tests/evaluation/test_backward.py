@@ -17,6 +17,7 @@ from robench.report.trust import by_gradient
 from robench.store import Store, read
 from tests.support.marks import slow
 from tests.support.refusals import refused
+from tests.support.toys import Toy, X, Y
 
 pytestmark = pytest.mark.filterwarnings("ignore:the worst case is broken:UserWarning")
 N = 20
@@ -203,6 +204,20 @@ def test_records_say_which_gradient_and_are_verified_on_the_network_itself(few, 
     records = [result.record for result in (*plain.results, *given.results)]
     assert trust(records).level == "trusted"
     assert [len(each) for each in by_gradient(records)] == [3, 3]
+
+
+class Noisy(Toy):
+    def forward(self, x):
+        return super().forward(rounded(x + 0.01 * torch.randn_like(x)))
+
+
+def test_a_random_network_follows_a_given_gradient_until_no_example_is_left():
+    toy = {"eps": 0.5, "attacks": ["pgd-10"], "draws": 2, "search": "plain"}
+    report = robench.evaluate(Noisy(), X, Y, backward="rounding", **toy)
+    record = report["pgd-10"].result.record
+    assert (record.header.backward, record.header.draws) == ("rounding 1", 2)
+    assert record.robust_accuracy == 0
+    assert record.clean.any()
 
 
 @slow
