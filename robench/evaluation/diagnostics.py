@@ -16,7 +16,7 @@ from robench.access.microbatches import MicroBatcher
 from robench.access.oracle import Oracle
 from robench.algorithms import bind
 from robench.classifiers.frozen import FrozenNetwork
-from robench.classifiers.outputs import resolution
+from robench.classifiers.outputs import is_masked, resolution
 from robench.engine.loop import Chunk, Job, attack_chunk
 from robench.errors import InputError
 from robench.evaluation.gradient_truth import GradientTruth
@@ -141,6 +141,8 @@ class Probe:
         oracle = Oracle(whole, ball, chunk.y, chunk.ids, **rules)  # type: ignore[arg-type]
         last = torch.full_like(chunk.y, reject)
         slope = oracle.gradient(x, Objective("lead"), given=(last,), candidate=False)
+        if is_masked(slope.logits)[:, -1].all():  # it never rejects, and has nothing to follow
+            return 0.0
         truth = GradientTruth(whole, chunk, self.threat, self.batcher)
         share = truth.false_share(x, slope, directions, reject)
         self.forwards += int(oracle.forwards.sum()) + truth.forwards

@@ -183,6 +183,7 @@ def test_with_a_target_an_example_is_broken_if_it_is_accepted_as_the_target():
     [
         (lambda z, score, whole: (z, z[:, 0] * 0 - 1), "flag"),
         slow(lambda z, score, whole: torch.cat([z, z.amin(1, keepdim=True) - 1], 1), "logit"),
+        slow(lambda z, score, whole: torch.cat([z, z.new_full((len(z), 1), -torch.inf)], 1), "logit"),
     ],
 )
 def test_a_detector_that_rejects_nothing_changes_no_verdict(answer, rejects):
@@ -194,6 +195,7 @@ def test_a_detector_that_rejects_nothing_changes_no_verdict(answer, rejects):
         assert one.record.robust.tolist() == two.record.robust.tolist()
         assert one.record.robust.sum() < len(X)
         assert one.record.header.hash != two.record.header.hash
+        assert one.record.header.diagnostics.get("false-detector-gradients", 0.0) == 0.0
 
 
 @pytest.mark.parametrize("score", [torch.tensor(True), torch.tensor(0.1)])
