@@ -211,8 +211,7 @@ class Noisy(Toy):
 
 
 def test_a_random_network_follows_a_given_gradient_until_no_example_is_left():
-    toy = {"eps": 0.5, "attacks": ["pgd-10"], "draws": 2, "search": "plain"}
-    report = robench.evaluate(Noisy(), X, Y, backward="rounding", **toy)
+    report = robench.evaluate(Noisy(), X, Y, eps=0.5, attacks=["pgd-10"], draws=2, backward="rounding")
     record = report["pgd-10"].result.record
     assert (record.header.backward, record.header.draws) == ("rounding 1", 2)
     assert record.robust_accuracy == 0
