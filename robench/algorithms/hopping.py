@@ -205,15 +205,14 @@ class Hopping(Algorithm[Search]):
         if run.kind == "opening" and not sparse:
             return search
         wide = detour.widened(task.ball, 0, run.outside)
-        start = replace(task, ball=wide).random_point(t, "start")
+        start = (task if run.kind == "hop" else replace(task, ball=wide)).random_point(t, "start")
         if sparse:
             start = run_start(task.ball, search.x if run.kind == "hop" else task.x, start, run.length)
             if run.kind == "opening":
                 return replace(search, iterate=start)
         elif run.kind == "hop":
             shakes = self.shakes_l2 if task.ball.norm == "l2" else self.shakes
-            move = task.random_point(t, "start") - task.x
-            start = wide.project(search.x + shakes[run.before % len(shakes)] * move)
+            start = wide.project(search.x + shakes[run.before % len(shakes)] * (start - task.x))
         if run.kind == "hop":
             target = most_promising(search.gap, search.tries, self.discount)
         else:
