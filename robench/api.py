@@ -104,7 +104,7 @@ def evaluate(
             It is read in the dataset's own order, whatever order a loader draws.
         y: class numbers (N,), or one-hot rows (N, K); leave it out for a dataset or loader.
         eps: the radius, "8/255" or a number.
-        norm: "linf" or "l2"; or infinity or 2.
+        norm: "linf", "l2" or "l1"; or infinity, 2 or 1.
         target: the class that every attack aims at: one for all examples, one for each example, or "least-likely", the
             class with the lowest clean logit of each example. A success is then a prediction of the target, and the
             robust accuracy is the share of examples that are classified correctly and are not turned into the target

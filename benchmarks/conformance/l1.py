@@ -92,7 +92,7 @@ def parts(models: list[str], seeds: list[int], n: int, threat: ThreatModel, stor
 def whole(models: list[str], n: int, threat: ThreatModel, store: Store) -> Table:
     """`fast` against AutoAttack on test examples."""
     table = Table(f"`fast` against AutoAttack in {threat}, {n} test examples", "defense", [
-        "AutoAttack", "fast", "difference", "AutoAttack passes", "fast passes", "passes ratio", "time ratio",
+        "AutoAttack", "fast", "difference", "AutoAttack passes", "fast passes", "passes ratio",
     ])  # fmt: skip
     for model in models:
         split = dataset_of(find_card(model)).load("test").limit(n)
@@ -107,7 +107,6 @@ def whole(models: list[str], n: int, threat: ThreatModel, store: Store) -> Table
             "AutoAttack passes": f"{theirs.passes:,.0f}",
             "fast passes": f"{ours.passes:,.0f}",
             "passes ratio": f"{theirs.passes / ours.passes:.1f}",
-            "time ratio": f"{theirs.seconds / ours.seconds:.1f}",
         })  # fmt: skip
     return table
 

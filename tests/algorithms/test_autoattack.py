@@ -103,8 +103,9 @@ def test_few_classes_mean_fewer_targets_or_a_skip():
         assert bool(report.skipped) is skipped
 
 
-def test_l2_runs_too(digits):
+@pytest.mark.parametrize(("norm", "eps"), [("l2", 1.0), ("l1", 1.5)])
+def test_other_norms_run_too(norm, eps, digits):
     with frozen_network(load_model("pgdat"), CPU) as frozen:
-        rows = attack(frozen, digits.limit(10), find_attack("reference-apgd-ce"), norm="l2", threat="1.0")
+        rows = attack(frozen, digits.limit(10), find_attack("reference-apgd-ce"), norm=norm, threat=str(eps))
     assert 0 < rows.robust.sum() < 10
-    assert np.nanmax(rows.distance) <= 1.00001
+    assert np.nanmax(rows.distance) <= 1.00001 * eps

@@ -103,6 +103,18 @@ def test_a_shorter_attack_of_a_family_is_read_from_the_longer(cli, tmp_path):
     assert "longer run" in said.err
 
 
+def test_l1_from_the_command_line(cli, tmp_path):
+    attacks = ("--attack", "fgsm", "--attack", "cw-l2")
+    l1 = ("--norm", "l1", "--eps", 12, "--limit", 6, "--results", tmp_path, "--json", "-")
+    said = cli("eval", "--model", "pgdat", *attacks, *l1)
+    assert said.code == 0
+    (result,) = json.loads(said.out)["results"]
+    assert result["norm"] == "l1"
+    assert "cw-l2: skipped, cw_l2 is not defined for l1" in said.err
+    (rows,) = [read(path)[1] for path in tmp_path.rglob("fgsm-*.parquet")]
+    assert np.nanmax(rows.distance) <= 12
+
+
 @pytest.mark.parametrize("limit", [1, 7])
 def test_limit_takes_as_many_examples(cli, tmp_path, limit):
     said = cli("eval", "--model", "pgdat", "--attack", "fgsm", "--limit", limit, "--results", tmp_path, "--json", "-")
