@@ -19,7 +19,8 @@ FAMILIES = sorted(
     {
         spec.stream: spec.model_copy(update={"steps": min(spec.steps, 10), "restarts": min(spec.restarts, 2)})
         for spec in map(find_attack, list_attacks())
-        if spec.algorithm not in ("autoattack", "transfer")  # draws once a batch; is crafted elsewhere
+        if spec.algorithm
+        not in ("autoattack", "autoattack_rand", "transfer")  # draws once a batch; is crafted elsewhere
     }.values(),
     key=lambda spec: spec.name,
 )

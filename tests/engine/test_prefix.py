@@ -25,7 +25,7 @@ def examples():
 
 
 def test_the_algorithms_that_say_so_are_tested():
-    assert set(list_algorithms()) - set(examples()) == {"apgd", "autoattack", "feature", "transfer"}
+    assert set(list_algorithms()) - set(examples()) == {"apgd", "autoattack", "autoattack_rand", "feature", "transfer"}
 
 
 @pytest.mark.parametrize(("n", "shorts"), [(12, SHORT[::4]), slow(60, SHORT)], ids=["some", "all"])
