@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from robench.classifiers.seeded import generators_kept, seed
+
 SIZES = (5, 7)
 """Batches on which a network is watched. A tensor with one part for each row has a multiple of both as length."""
 
@@ -69,7 +71,7 @@ class RowRandom(TorchDispatchMode):
     def _streams(self, generator: torch.Generator) -> list[Tensor]:
         """Return the state of each row's stream."""
         if generator not in self.streams:
-            self.streams[generator] = [generator.manual_seed(seed).get_state() for seed in self.seeds]
+            self.streams[generator] = [generator.manual_seed(each).get_state() for each in self.seeds]
         return self.streams[generator]
 
 
@@ -115,9 +117,9 @@ def seeded_rows(seeds: Sequence[int]) -> Iterator[RowRandom]:
     Raises:
         SharedDrawError: the network draws numbers that several rows share, from torch or elsewhere.
     """
-    with _generators_kept(), RowRandom(seeds) as streams:
+    with generators_kept(), RowRandom(seeds) as streams:
         if len(seeds) == 1:
-            _seed(seeds[0])
+            seed(seeds[0])
             yield streams
             return
         before = _elsewhere()
@@ -142,8 +144,8 @@ def one_draw(function: Callable[..., Any], seeds: Sequence[int], *parts: Any, by
         with seeded_rows(seeds):
             return function(*parts)
     answers = []
-    for row, seed in enumerate(seeds):
-        with seeded_rows([seed]):
+    for row, number in enumerate(seeds):
+        with seeded_rows([number]):
             answers.append(function(*(part[row : row + 1] for part in parts)))
     return _joined(answers)
 
@@ -166,25 +168,7 @@ def draws_by_row(network: Callable[[Tensor], object], x: Tensor) -> bool:
     return parts[0] == parts[1]
 
 
-def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
 def _elsewhere() -> list[object]:
     """Return the states of the global generators that `RowRandom` does not direct: those of Python and NumPy."""
     name, keys, *rest = np.random.get_state()
     return [random.getstate(), name, np.asarray(keys).tobytes(), rest]
-
-
-@contextmanager
-def _generators_kept() -> Iterator[None]:
-    """Put the global generators of torch, NumPy and Python back."""
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)

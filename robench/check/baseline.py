@@ -19,7 +19,7 @@ GIVEN = "given:"
 """Beginning of a record's target that gave one class per example."""
 OPTIONS = {
     "threat.eps": "--eps", "threat.norm": "--norm", "precision": "--precision", "data.n": "--limit",
-    "target": "--target",
+    "target": "--target", "draws": "--draws",
 }  # fmt: skip
 """CLI options that reproduce the baseline's settings, by field of the identity."""
 Identities = Mapping[str, Mapping[str, Any]]
@@ -245,8 +245,11 @@ def _options(fields: list[Field], record: Record) -> Iterator[tuple[str, str]]:
     values = {
         "--eps": header.threat.text, "--norm": header.threat.norm, "--precision": header.precision,
         "--limit": str(header.n), "--target": "FILE" if header.target.startswith(GIVEN) else header.target,
+        "--draws": str(header.draws),
     }  # fmt: skip
     names = {each.name for each in fields}
+    if "draws" in names and not header.draws:  # the network must not be random
+        return
     if "target" in names:  # examples whose label is the target are left out, so numbers of examples say nothing
         names -= {"data.ids", "data.n"}
         if not header.target:

@@ -118,6 +118,7 @@ class Candidate:
         words += ["--weights", str(subject.weights.file)] if subject.weights else []
         words += ["--key", subject.weights.key] if subject.weights and subject.weights.key else []
         words += ["--precision", settings.precision] if settings.precision != "fp32" else []
+        words += ["--draws", str(settings.draws)] if settings.draws is not None else []
         words += ["--device", settings.device] if settings.device != "auto" else []
         words += ["--data-dir", str(self.gate.data_dir)] if self.gate.data_dir is not None else []
         return shlex.join([*words, *self.gate.options])

@@ -13,6 +13,7 @@ from robench.classifiers.frozen import frozen_network
 from robench.classifiers.outputs import TWICE, check_clean, check_repeatable
 from robench.classifiers.place import Place, keep_others
 from robench.classifiers.saved import inner
+from robench.classifiers.seeded import seeded
 from robench.classifiers.sources import FunctionResult, Loaded, resolve
 from robench.classifiers.sources.function import FUNCTION
 from robench.classifiers.sources.programs import PROGRAMS
@@ -101,7 +102,8 @@ def _try(loaded: Loaded, data: Dataset, tried: Split) -> Tensor:
     """
     with frozen_network(loaded.network, CPU) as network:
         x = tried.x[:]
-        logits = network.predict(x)
+        with seeded(0):  # a random network may have a card, too
+            logits = network.predict(x)
         classes = network.classes(logits)
         if data.classes not in (None, classes):
             raise InputError(
@@ -109,7 +111,8 @@ def _try(loaded: Loaded, data: Dataset, tried: Split) -> Tensor:
                 "name the dataset that it classifies with --dataset."
             )
         check_clean(logits, tried.y, tried.ids, classes)
-        check_repeatable(logits, network.predict(x))
+        with seeded(0):
+            check_repeatable(logits, network.predict(x))
         if loaded.feature_layer is not None:
             network.with_features(loaded.feature_layer, network.predict, x[:1])
     return logits
@@ -169,7 +172,7 @@ def _try_card(temporary: Path, folder: Path, tried: Split, logits: Tensor) -> No
         InputError: the card does not load, or its network gives other logits.
     """
     try:
-        with frozen_network(load_card(read_card(temporary)), CPU) as network:
+        with frozen_network(load_card(read_card(temporary)), CPU) as network, seeded(0):
             again = network.predict(tried.x[:])
     except InputError as error:
         said = str(error).replace(str(temporary), str(folder))

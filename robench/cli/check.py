@@ -24,6 +24,7 @@ from robench.cli.options import (
     Crop,
     DataDir,
     Device,
+    Draws,
     Resize,
     batch_size_of,
     require_file_place,
@@ -97,6 +98,7 @@ def check(
     precision: Annotated[
         Precision, typer.Option(help="Arithmetic of the search; the judge always uses fp32.")
     ] = "fp32",
+    draws: Draws = None,
     batch_size: BatchSize = "auto",
     device: Device = "auto",
     data_dir: DataDir = None,
@@ -133,7 +135,7 @@ def check(
         from robench.evaluation.request import Settings
         from robench.store import Store
 
-        settings = Settings(seed, precision, device, batch_size_of(batch_size))
+        settings = Settings(seed, precision, device, batch_size_of(batch_size), draws=draws)
         store = Store(folder)
         found = candidates(subjects, GateRequest(specs, settings, data_dir, asked.words()), held, store)
         for each in found:

@@ -34,6 +34,7 @@ from robench.cli.options import (
     Crop,
     DataDir,
     Device,
+    Draws,
     Eps,
     Limit,
     MaskFile,
@@ -133,14 +134,7 @@ def evaluate(
             "robench's architectures; or compiled by torch. The judge always runs the plain network."
         ),
     ] = "fused",
-    draws: Annotated[
-        int | None,
-        typer.Option(
-            help="Evaluate a random network: mean of N draws of its answers in every question of an attack. The judge "
-            "draws 64 answers for each point.",
-            metavar="N",
-        ),
-    ] = None,
+    draws: Draws = None,
     engine: Annotated[
         Engine, typer.Option(help="Compute in this process, or with Ray on many cores or GPUs.")
     ] = "local",

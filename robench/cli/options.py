@@ -53,6 +53,14 @@ Classes = Annotated[
     Path | None,
     typer.Option(help="File of class names in the order of the labels, one per line, for folder: and parquet: data."),
 ]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        help="Evaluate a random network: mean of N draws of its answers in every question of an attack. The judge "
+        "draws 64 answers for each point.",
+        metavar="N",
+    ),
+]
 BatchSize = Annotated[
     str, typer.Option(help="Examples per forward pass: N, or auto for a size that suits the network.")
 ]
