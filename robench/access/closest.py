@@ -25,6 +25,6 @@ class Closest:
     def see(self, rows: Tensor, margins: Tensor, x: Tensor) -> None:
         """Look at points x (M, C, H, W) of some examples (M,) with their margins (M,); NaN is no margin."""
         before = self.margin.clone()
-        self.margin.scatter_reduce_(0, rows, margins.nan_to_num(float("inf")), "amin")
+        self.margin.scatter_reduce_(0, rows, margins.nan_to_num(float("inf"), posinf=float("inf")), "amin")
         better = (margins == self.margin[rows]) & (margins < before[rows])
         self.points[rows[better]] = x[better].detach()

@@ -34,12 +34,15 @@ from robench.devices import out_of_memory
 from robench.errors import FaultError, InputError
 from robench.numerics.ball import Ball, distance, finite, in_box
 from robench.numerics.goal import Goal
+from robench.numerics.stats import clear_majority
 
 FAULTS = (
     "", "not finite", "outside [0, 1]", "outside the ball", "outside the mask", "not misclassified",
     "not of the target class",
 )  # fmt: skip
 """Possible faults of a claimed success, in the order of checking; 0 is confirmed."""
+NEAR_VOTES = 2
+"""Draws by which a success of a random network may be missed so that rounding may have decided."""
 TIE = 1e-4
 """Largest lead of the true class (with a target, of the target's strongest rival), relative to the largest logit, that
 is within rounding."""
@@ -56,7 +59,8 @@ class JudgeResult:
         distance: distance to the clean example in the ball's norm, float64 (M,).
         tied: whether a point misses its goal, but so closely that rounding may decide, bool (M,).
         clear: whether a point reaches its goal by more than rounding, bool (M,).
-        right: number of the judge's draws that gave the label, int64 (M,); None if the network is not random.
+        right: number of the judge's draws that were no success, int64 (M,), without a target or a detector those that
+            gave the label; None if the network is not random.
         complete: whether all draws were made, bool (M,); only then `right` counts.
     """
 
@@ -146,11 +150,10 @@ class Judge:
         Raises:
             InputError: the network is not random, or gives NaN or infinite logits.
         """
-        again = x[: self.batcher.forward_size]
-        require_random(*(self.network.predict(again) for _ in range(2)))
         votes = draws.votes(self.batcher, self.network.predict, x, ids, Goal(y, rejects=self.network.rejects))
-        self.forwards += 2 * len(again) + int(votes.draws.sum())
+        self.forwards += int(votes.draws.sum())
         require_finite(votes.finite, ids)
+        require_random(votes.varied)
         self.clean_right = votes.right(y)
         return votes.prediction(y).to(self.network.device)
 
@@ -244,7 +247,10 @@ class Judge:
         if self.network.rejects:  # a success is accepted more often than not, so its prediction is a class
             accepted = votes._replace(counts=votes.counts[:, :-1])
             prediction = torch.where(reached, accepted.prediction(goal.y), prediction)
-        found = (prediction, reached, ~reached, reached, votes.right(goal.y), complete)
+        # The draws repeat, so only rounding can decide; where they do not, whatever a binomial test leaves open.
+        open_ = 2 * NEAR_VOTES if self.draws.repeats else 2 * clear_majority(JUDGE_DRAWS) - JUDGE_DRAWS
+        near = 2 * votes.won >= JUDGE_DRAWS - open_
+        found = (prediction, reached, near, reached, votes.draws - votes.won, complete)
         return Answers(*(each.to(x.device) for each in found))
 
 

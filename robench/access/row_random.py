@@ -21,15 +21,16 @@ SIZES = (5, 7)
 """Batches on which a network is watched. A tensor with one part for each row has a multiple of both as length."""
 
 
-class SharedDrawError(Exception):
-    """The network draws numbers that all rows of a batch share."""
+class SharedDraw(BaseException):
+    """The network draws numbers that all rows of a batch share, or another number of them than before."""
 
 
 class RowRandom(TorchDispatchMode):
     """Make every random operation of torch draw row by row, each row from the stream of its seed.
 
     An operation draws row by row if the length of its tensor is a multiple of the number of rows; a part of the tensor
-    then belongs to each row. With a single row, all numbers are the row's.
+    then belongs to each row. With a single row, all numbers are the row's, and the global generators, seeded by
+    `seeded_rows`, give them; so what a network restores of these generators (gradient checkpointing) is restored.
 
     Attributes:
         parts: for each random operation, the length of the part of one row.
@@ -42,7 +43,7 @@ class RowRandom(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation of torch; a random one once for each row."""
-        if torch.Tag.nondeterministic_seeded not in func.tags:
+        if torch.Tag.nondeterministic_seeded not in func.tags or _drops_nothing(func, args, kwargs or {}):
             return func(*args, **(kwargs or {}))
         # A generator of the network's own is replaced by the stream of the row.
         args = tuple(None if isinstance(each, torch.Generator) else each for each in args)
@@ -50,29 +51,35 @@ class RowRandom(TorchDispatchMode):
         generator, rows = _generator(args, kwargs), len(self.seeds)
         whole = _length([*args, *kwargs.values()])
         if rows > 1 and (whole is None or whole % rows or "out" in kwargs):
-            raise SharedDrawError
+            raise SharedDraw
         part = 1 if whole is None else whole // rows
         self.parts.append(part)
+        if rows == 1:
+            return func(*args, **kwargs)
         states = self._streams(generator)
         answers = []
         for row in range(rows):
             generator.set_state(states[row])
-            if rows == 1:
-                answers.append(func(*args, **kwargs))
-            else:
-                span = slice(row * part, (row + 1) * part)
-                own = [_part(each, whole, span) for each in args]
-                answers.append(func(*own, **{key: _part(each, whole, span) for key, each in kwargs.items()}))
+            span = slice(row * part, (row + 1) * part)
+            own = [_part(each, whole, span) for each in args]
+            answers.append(func(*own, **{key: _part(each, whole, span) for key, each in kwargs.items()}))
             states[row] = generator.get_state()
-        if func._schema.name.endswith("_"):  # written in place
-            return args[0]
-        return answers[0] if rows == 1 else _joined(answers)
+        return args[0] if func._schema.name.endswith("_") else _joined(answers)  # "_": written in place
 
     def _streams(self, generator: torch.Generator) -> list[Tensor]:
         """Return the state of each row's stream."""
         if generator not in self.streams:
             self.streams[generator] = [generator.manual_seed(each).get_state() for each in self.seeds]
         return self.streams[generator]
+
+
+def _drops_nothing(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Return whether an operation, such as attention, draws nothing because its dropout is off."""
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.name == "dropout_p":
+            given = args[place] if place < len(args) else kwargs.get("dropout_p", argument.default_value)
+            return not given
+    return False
 
 
 def _generator(args: Sequence[Any], kwargs: dict[str, Any]) -> torch.Generator:
@@ -107,6 +114,8 @@ def _part(value: Any, whole: int | None, span: slice) -> Any:
 def _joined(answers: list[Any]) -> Any:
     if isinstance(answers[0], Tensor):
         return torch.cat(answers)
+    if not all(isinstance(each, Tensor) and each.dim() for each in answers[0]):
+        raise SharedDraw  # numbers beside the rows
     return tuple(torch.cat(column) for column in zip(*answers, strict=True))
 
 
@@ -115,7 +124,7 @@ def seeded_rows(seeds: Sequence[int]) -> Iterator[RowRandom]:
     """Give each row of the passes inside random numbers of its own, and put all global generators back afterwards.
 
     Raises:
-        SharedDrawError: the network draws numbers that several rows share, from torch or elsewhere.
+        SharedDraw: the network draws numbers that several rows share, from torch or elsewhere.
     """
     with generators_kept(), RowRandom(seeds) as streams:
         if len(seeds) == 1:
@@ -125,10 +134,16 @@ def seeded_rows(seeds: Sequence[int]) -> Iterator[RowRandom]:
         before = _elsewhere()
         yield streams
         if _elsewhere() != before:
-            raise SharedDrawError
+            raise SharedDraw
 
 
-def one_draw(function: Callable[..., Any], seeds: Sequence[int], *parts: Any, by_row: bool) -> Any:
+def one_draw(
+    function: Callable[..., Any],
+    seeds: Sequence[int],
+    *parts: Any,
+    by_row: bool,
+    expected: Sequence[int] | None = None,
+) -> Any:
     """Call a function on batches whose rows draw by their seeds.
 
     Args:
@@ -136,13 +151,17 @@ def one_draw(function: Callable[..., Any], seeds: Sequence[int], *parts: Any, by
         seeds: one for each row.
         parts: the arguments.
         by_row: whether the network draws row by row; if not, it gets one row at a time.
+        expected: the `parts` of its random operations; None if any will do.
 
     Raises:
-        SharedDrawError: `by_row` is wrong.
+        SharedDraw: `by_row` is wrong, or the network draws otherwise than expected.
     """
     if by_row:
-        with seeded_rows(seeds):
-            return function(*parts)
+        with seeded_rows(seeds) as streams:
+            answer = function(*parts)
+        if expected is not None and streams.parts != [*expected]:
+            raise SharedDraw
+        return answer
     answers = []
     for row, number in enumerate(seeds):
         with seeded_rows([number]):
@@ -150,22 +169,23 @@ def one_draw(function: Callable[..., Any], seeds: Sequence[int], *parts: Any, by
     return _joined(answers)
 
 
-def draws_by_row(network: Callable[[Tensor], object], x: Tensor) -> bool:
-    """Return whether every random number of a network belongs to one row of the batch.
+def parts_of(network: Callable[[Tensor], object], x: Tensor) -> list[int] | None:
+    """Return the `parts` of a network's random operations; None if rows share numbers, or need other numbers of them.
 
     Args:
-        network: is asked once with each of `SIZES` copies.
-        x: an image (1, C, H, W).
+        network: is asked with batches of `SIZES`, and for every image alone.
+        x: different images (M, C, H, W).
     """
-    parts = []
-    for size in SIZES:
+    batches = [x[torch.arange(size) % len(x)] for size in SIZES] + list(x.split(1))
+    found = []
+    for at, batch in enumerate(batches):
         try:
-            with seeded_rows(range(size)) as streams:
-                network(x.repeat(size, 1, 1, 1))
-        except SharedDrawError:
-            return False
-        parts.append(streams.parts)
-    return parts[0] == parts[1]
+            with seeded_rows(range(at, at + len(batch))) as streams:
+                network(batch)
+        except SharedDraw:
+            return None
+        found.append(streams.parts)
+    return found[0] if all(parts == found[0] for parts in found) else None
 
 
 def _elsewhere() -> list[object]:

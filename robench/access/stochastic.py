@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from robench.access.microbatches import MicroBatcher
-from robench.access.row_random import SharedDrawError, draws_by_row, one_draw
+from robench.access.row_random import SharedDraw, one_draw, parts_of
 from robench.classifiers.frozen import FrozenNetwork
 from robench.classifiers.outputs import TWICE, check_logits, largest
 from robench.data.pixels import Images
@@ -53,12 +53,14 @@ class Votes(NamedTuple):
         won: number of answers that are a success, int64 (M,).
         draws: number of answers, int64 (M,).
         finite: whether all logits were finite, bool (M,).
+        varied: whether the answers differ, bool (M,).
     """
 
     counts: Tensor
     won: Tensor
     draws: Tensor
     finite: Tensor
+    varied: Tensor
 
     def right(self, y: Tensor) -> Tensor:
         """Return how many answers were the label, int64 (M,)."""
@@ -81,12 +83,14 @@ class Draws:
         by_row: whether the network draws row by row; if not, it is asked for one row at a time.
         repeats: whether equal seeds give equal answers; False if the network has a source of randomness that cannot be
             seeded.
+        parts: what each random operation draws for a row, if the network draws row by row (`RowRandom.parts`).
     """
 
     count: int
     seed: int
     by_row: bool = False
     repeats: bool = True
+    parts: list[int] | None = None
 
     @classmethod
     def recognised(cls, count: int, seed: int, network: Ask, x: Tensor) -> "Draws":
@@ -96,25 +100,26 @@ class Draws:
             count: draws for each question of an attack.
             seed: the user's seed.
             network: is asked for a few images.
-            x: an image (1, C, H, W).
+            x: images (M, C, H, W), of which a few are used.
         """
-        few = x.repeat(3, 1, 1, 1)
-        for by_row in (True, False):
-            draws = cls(count, seed, by_row)
-            if by_row and not draws_by_row(network, x):
-                continue
-            first, second = (draws.ask(network, range(3), few) for _ in range(2))
-            if ((first - second).abs().amax(1) <= TWICE * largest(first)).all():
-                return draws
-        return cls(count, seed, by_row=False, repeats=False)
+        few = variants(x[:1])
+        parts = parts_of(network, few)
+        draws = cls(count, seed, by_row=parts is not None, parts=parts)
+        seeds = range(len(few))
+        alone = cls(count, seed).ask(network, seeds, few)
+        if draws.by_row and not _alike(alone, draws.ask(network, seeds, few)):
+            draws = cls(count, seed)  # the parts of a row do not lie side by side
+        if not _alike(alone, cls(count, seed).ask(network, seeds, few)):
+            draws = cls(count, seed, repeats=False)
+        return draws
 
     def ask(self, function: Callable[..., Any], seeds: Any, *parts: Tensor) -> Any:
         """Call a function whose rows draw by their seeds; a network that draws for several rows gets one at a time."""
         seeds = [int(each) for each in seeds]
         if self.by_row:
             try:
-                return one_draw(function, seeds, *parts, by_row=True)
-            except SharedDrawError:
+                return one_draw(function, seeds, *parts, by_row=True, expected=self.parts)
+            except SharedDraw:
                 self.by_row = False
         return one_draw(function, seeds, *parts, by_row=False)
 
@@ -183,7 +188,7 @@ class Draws:
         n, left = len(ids), torch.arange(len(ids))
         ids, goal = ids.cpu(), goal.to(torch.device("cpu"))
         counts = won = seen = torch.zeros(n, dtype=torch.int64)
-        finite = torch.ones(n, dtype=torch.bool)
+        finite, varied = torch.ones(n, dtype=torch.bool), torch.zeros(n, dtype=torch.bool)
         for first in range(0, JUDGE_DRAWS, BLOCK):
             rows = left.repeat_interleave(BLOCK)
             draws = torch.arange(first, first + BLOCK).repeat(len(left))
@@ -198,12 +203,27 @@ class Draws:
             counts[left] += chosen.unflatten(0, (-1, BLOCK)).sum(1)
             won[left] += goal.take(rows).reached(logits).unflatten(0, (-1, BLOCK)).sum(1)
             finite[left] &= logits.isfinite().all(1).unflatten(0, (-1, BLOCK)).all(1)
+            answers = logits.unflatten(0, (-1, BLOCK))
+            apart = (answers - answers[:, :1]).abs().flatten(1).amax(1)
+            varied[left] |= apart > TWICE * largest(answers[:, 0])
             seen[left] += BLOCK
             if not all_draws:
                 left = left[2 * (seen - won)[left] < JUDGE_DRAWS]
             if not len(left):
                 break
-        return Votes(counts, won, seen, finite)
+        return Votes(counts, won, seen, finite, varied)
+
+
+def variants(x: Tensor) -> Tensor:
+    """Return a few unlike images made of one (1, C, H, W): itself, mirrored, inverted, dim and turned upside down."""
+    return torch.cat([x, x.flip(3), 1.0 - x, 0.5 * x, x.flip(2)])
+
+
+def _alike(first: Tensor, second: Tensor) -> bool:
+    """Return whether two answers (M, K) are equal up to rounding; other checks refuse NaN and infinity by name."""
+    same = (first == second) | (first.isnan() & second.isnan())
+    off = (first - second).abs().masked_fill(same, 0.0).amax(1)
+    return bool((off <= TWICE * largest(first.nan_to_num())).all())
 
 
 class OneDraw(nn.Module):

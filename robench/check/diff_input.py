@@ -141,10 +141,10 @@ def _fit(pair: Pair) -> tuple[int, int, bool]:
     return pair.fit
 
 
-def _setting(pair: Pair) -> tuple[str, str, float, str, str]:
-    """Return the examples, the threat model, the target and the mask that the records of a pair share."""
+def _setting(pair: Pair) -> tuple[str, str, float, str, str, int]:
+    """Return the examples, the threat model, the target, the mask and the draws that the records of a pair share."""
     key = pair.first[0].comparison_key
-    return key.data, key.norm, key.eps, key.target, key.mask
+    return key.data, key.norm, key.eps, key.target, key.mask, key.draws
 
 
 def unpaired(first: DiffInput, second: DiffInput) -> list[str]:

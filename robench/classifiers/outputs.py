@@ -152,11 +152,11 @@ def check_repeatable(first: Tensor, second: Tensor) -> None:
         )
 
 
-def require_random(first: Tensor, second: Tensor) -> None:
-    """Check that two answers to the same input differ.
+def require_random(varied: Tensor) -> None:
+    """Check that repeated answers to the same images differ, bool (N,), for one image at least.
 
     Raises:
-        InputError: they are equal: repeated draws would tell nothing.
+        InputError: they do not: repeated draws would tell nothing.
     """
-    if torch.equal(first, second):
+    if not varied.any():
         raise InputError("the network answers the same twice, so it is not random: leave --draws out.")

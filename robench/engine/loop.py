@@ -288,7 +288,7 @@ class AttackRun:
         rows = self.oracle.pending()
         if not len(rows):
             return state, task
-        judged = self._rule(rows)
+        judged = self._rule(rows, all_draws=self.oracle.external)
         self._record_faults(rows, judged, t)
         self._enter(rows, judged, restart, t)
         self.oracle.clear_pending()

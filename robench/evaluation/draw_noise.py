@@ -22,7 +22,7 @@ def noise_to_signal(network: FrozenNetwork, chunk: Chunk, draws: Draws, batcher:
 
     For draws g_i of the gradient of the margin, the mean of g_i . g_j over pairs estimates the squared length S of the
     mean gradient without bias, and the mean of g_i . g_i estimates S + N. The result is the median of N / S over the
-    examples; infinite if S is not positive for half of them.
+    examples; infinite if S is not positive for half of them. Zero gradients count as free of noise.
 
     Args:
         network: the random network.
@@ -35,7 +35,7 @@ def noise_to_signal(network: FrozenNetwork, chunk: Chunk, draws: Draws, batcher:
     def gradient(x: Tensor, y: Tensor) -> Tensor:
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits, _ = network.answer(x, "logits")
+            logits, _ = network.class_answer(x, y, "logits")
             (slope,) = torch.autograd.grad(objective(logits, y).sum(), x)
         return slope
 
@@ -49,7 +49,8 @@ def noise_to_signal(network: FrozenNetwork, chunk: Chunk, draws: Draws, batcher:
     whole = slopes.sum(0).square().sum(1)
     signal = (whole - TRIALS * squares) / (TRIALS * (TRIALS - 1))
     ratio = (squares - signal) / signal
-    return float(torch.where(signal > 0, ratio, torch.inf).median())
+    ratio = torch.where(signal > 0, ratio, torch.inf)
+    return float(torch.where(squares > 0, ratio, 0.0).median())  # zero gradients have an indicator of their own
 
 
 def noise_share(ratio: float, draws: int, steps: int) -> float:

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robench.access.judge import TIE, Judge, JudgeResult, judge_of
-from robench.access.microbatches import MicroBatcher
+from robench.access.judge import TIE, JudgeResult, judge_of
 from robench.classifiers.frozen import FrozenNetwork, frozen_network
 from robench.classifiers.outputs import largest
 from robench.data.split import Split
@@ -151,7 +150,7 @@ def rule(
     values = [torch.from_numpy(point.around(x.numpy())) for point, x in zip(points, clean.x, strict=True)]
     ball = Ball(clean.x, key.norm, key.eps, mask)
     judge = judge_of(network, _seed(key.draws_seed), clean.x)
-    return judge.rule(ball, torch.stack(values), clean.y, target, ids=torch.from_numpy(clean.ids))
+    return judge.rule(ball, torch.stack(values), clean.y, target, ids=torch.from_numpy(clean.ids), all_draws=True)
 
 
 def _seed(draws_seed: int) -> int | None:
@@ -169,15 +168,16 @@ def clean_verdicts(network: FrozenNetwork, examples: Evaluated, draws_seed: int)
     return (logits.argmax(1) == examples.y).numpy(), near.numpy()
 
 
-def targets(network: FrozenNetwork, target: str, examples: Evaluated, points: Sequence[Point]) -> Tensor | None:
+def targets(network: FrozenNetwork, key: PointsKey, examples: Evaluated, points: Sequence[Point]) -> Tensor | None:
     """Return the class that each example was to be turned into, int64 (M,); None if any wrong class will do.
 
     Classes that a record gives by their SHA-256 alone are taken from the points.
     """
+    target = key.target
     if not target:
         return None
     if target == LEAST_LIKELY:
-        judge = Judge(network, MicroBatcher.auto(CPU))
+        judge = judge_of(network, _seed(key.draws_seed), examples.x)
         judge.clean(examples.x, examples.y, torch.from_numpy(examples.ids), least_likely=True)
         return judge.least_likely
     given, y = torch.tensor([int(target) if target.isdigit() else point.predicted for point in points]), examples.y

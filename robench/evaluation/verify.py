@@ -118,7 +118,7 @@ def _judged(header: Header, rows: Rows, path: Path, sources: Sources) -> JudgeRe
         # A success with a target is predicted as the target, so the stored prediction names it.
         target = torch.from_numpy(rows.prediction) if header.target else None
         judge = judge_of(network, header.seed if header.draws else None, clean)
-        return judge.rule(ball, points, y, target, ids=torch.from_numpy(rows.id))
+        return judge.rule(ball, points, y, target, ids=torch.from_numpy(rows.id), all_draws=True)
 
 
 def _contradictions(rows: Rows, header: Header) -> Counter[str]:

@@ -164,7 +164,7 @@ def _reasons(
     there = examples.with_ids(points)
     if len(there.ids):
         mine = [points[each] for each in there.ids.tolist()]
-        ruling = rule(network, key, there, mine, bench.mask(header, there), targets(network, key.target, there, mine))
+        ruling = rule(network, key, there, mine, bench.mask(header, there), targets(network, key, there, mine))
         for each, fault, tied in zip(there.ids.tolist(), ruling.fault.tolist(), ruling.tied.tolist(), strict=True):
             reasons[each] = TIE if tied else FAULTS[fault]
     return reasons

@@ -22,7 +22,8 @@ ONE_DRAW = "one draw %"
 """Column of random networks: accuracy of a single answer at the attack's points."""
 DRAWS = (
     "The network is random: the judge draws {} answers for each point, and an example is broken if more than half are "
-    "wrong. The interval covers the draws as well as the examples; 'one draw' is the accuracy of a single answer."
+    "wrong. The interval covers the draws as well as the examples; 'one draw' is the accuracy of a single answer at "
+    "the points where the attack stopped, an upper bound."
 )
 """Note on random networks."""
 
@@ -209,7 +210,7 @@ class AttackResult:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95% interval of the robust accuracy, in percent."""
+        """95% interval of the robust accuracy in percent; see `Record.interval`."""
         return self.result.record.interval
 
     @property
@@ -229,8 +230,8 @@ class AttackResult:
             raise ValueError(f"'{record.header.attack.name}' took {record.header.attack.steps} steps, not {steps}")
         if not (record.header.has_curve and record.header.attack.is_prefix_closed):
             raise ValueError(
-                f"'{record.header.attack.name}' has no curve: it needs success = 'any', one restart, and an algorithm "
-                "whose steps do not depend on their number"
+                f"'{record.header.attack.name}' has no curve: it needs success = 'any', one restart, a network that is "
+                "not random, and an algorithm whose steps do not depend on their number"
             )
         return record.after(steps).robust_accuracy
 

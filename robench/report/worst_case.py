@@ -59,15 +59,15 @@ def worst_case(
         elsewhere: names of attacks that have other records on the same network and examples.
 
     Raises:
-        IncompleteError: there are no records, or they differ in network, examples, threat model, mask or target.
+        IncompleteError: there are no records, or they differ in network, examples, threat model, mask, target or draws.
     """
     if not records:
         raise IncompleteError("no attack was run, so there is no worst case: print the report for the reasons.")
     keys = [record.comparison_key for record in records]
-    shared = [(key.data, key.norm, key.eps, key.target, key.mask) for key in keys]
+    shared = [(key.data, key.norm, key.eps, key.target, key.mask, key.draws) for key in keys]
     if len({(record.network, *key) for record, key in zip(records, shared, strict=True)}) > 1:
         raise IncompleteError(
-            "records of different networks, examples, threat models, masks or targets have no common worst case."
+            "records of different networks, examples, threat models, draws, masks or targets have no common worst case."
         )
     robust = robust_to_all(records)
     names = tuple(record.header.attack.name for record in records)

@@ -28,8 +28,10 @@ class Rows:
         forwards, backwards: passes spent on the example, int64.
         distance: distance of the adversarial point in the threat model's norm, float64; NaN if there is no point.
         adversarial: the adversarial point as float32 bytes; None if there is no point or points are not kept.
-        right: how many of the judge's draws gave the label, int64: at the adversarial point, or, if robust, at the
-            attack's best point, or, if misclassified clean, at the clean one. Empty if the network is not random.
+        right: how many of the judge's draws were no success of the attack, int64: gave the label; with a target, not
+            the target; with a detector, the label or a rejection. Counted at the adversarial point, or, if robust, at
+            the attack's best point; if misclassified clean, the draws that gave the label there. Empty if the network
+            is not random.
     """
 
     id: Column

@@ -1,6 +1,7 @@
 """Networks that answer differently twice: the closed form of a linear network, what is kept, what is refused."""
 
 import json
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -67,6 +68,7 @@ def test_the_judges_draws_have_the_probability_of_the_closed_form():
     # Squares of standardised binomials have mean 1 and a variance of about 2.
     assert (off.square().mean() - 1).abs() < 4.5 * sqrt(2 / 400)
     assert torch.equal(votes.won, JUDGE_DRAWS - votes.right(y))
+    assert votes.varied.any()
     early = draws.votes(MicroBatcher(512), network.predict, x, torch.arange(400), Goal(y), all_draws=False)
     assert torch.equal(2 * early.won > JUDGE_DRAWS, 2 * votes.won > JUDGE_DRAWS)
     assert int(early.draws.sum()) < int(votes.draws.sum())
@@ -214,6 +216,43 @@ def test_published_records_of_random_networks_are_judged_again(cli, tmp_path):
     assert record.robust_accuracy == pytest.approx(row["robust_accuracy"], abs=1e-3)
     said = cli("report", "--results", results)
     assert "mean of 2 draws" in said.out
+
+
+def chosen(logits, x):
+    return logits + 0.5 * torch.eye(4)[int(torch.randint(4, (1,)))]
+
+
+def averaged(logits, x):
+    many = logits.repeat(8, 1)
+    return (many + torch.randn_like(many)).view(8, *logits.shape).mean(0)
+
+
+@pytest.mark.parametrize("answer", [chosen, averaged])
+def test_numbers_that_rows_share_do_not_depend_on_the_batch_either(answer):
+    few = {"x": X[:6], "y": Y[:6], "draws": 1, "attacks": ["fgsm"]}
+    records = [evaluate(Toy(answer), batch_size=size, **few).results[0].record for size in (2, 64)]
+    assert records[0].right.tolist() == records[1].right.tolist()
+    assert set(records[0].right.tolist()) - {0, JUDGE_DRAWS}, "the draws differ"
+
+
+def test_with_a_target_the_draws_count_that_are_not_the_target():
+    report = evaluate(noisy(), draws=2, target=0, eps=0.1)
+    record = report.results[0].record
+    assert (record.right[record.robust] >= JUDGE_DRAWS / 2).all()
+    assert (record.right[record.clean & ~record.robust] < JUDGE_DRAWS / 2).all()
+
+
+def test_points_that_break_nothing_are_named(tmp_path):
+    evaluate(noisy(), draws=2, results=tmp_path, save_adversarial=True)
+    store = Store(tmp_path)
+    header, rows = read(next(store.paths()))
+    clean = {row: point.numpy().astype("<f4").tobytes() for row, point in zip(range(len(X)), X, strict=True)}
+    points = rows.adversarial.copy()
+    for at, row in enumerate(rows.id.tolist()):
+        points[at] = clean[row] if points[at] else None
+    store.write(header, replace(rows, adversarial=points))
+    (found,) = robench.verify(tmp_path, noisy())
+    assert found.faults.get("not misclassified", 0) > 0
 
 
 @pytest.mark.slow
