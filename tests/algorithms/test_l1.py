@@ -101,7 +101,7 @@ def shortened(name: str, steps: int) -> AttackSpec:
     [
         (torch.eye(9)[:3].view(3, 1, 3, 3), 0.5),
         (torch.eye(3).view(3, 1, 1, 3), 30.0),
-        (torch.full((3, 1, 1, 1), 0.5), 0.2),
+        (torch.full((3, 1, 1, 1), 0.5), 0.25),
     ],
     ids=["walls", "whole", "pixel"],  # every value at a wall; more than the box; one value
 )

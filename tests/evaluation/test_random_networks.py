@@ -261,7 +261,9 @@ def test_autoattack_for_random_networks_finds_what_most_draws_get_wrong():
     report = evaluate(network, draws=1, attacks=["autoattack-rand", "apgd-ce"], eps=0.2)
     (theirs, ours) = (result.record for result in report.results)
     assert theirs.header.faults == {}
-    assert abs(int(theirs.robust.sum()) - int(ours.robust.sum())) <= 1
+    # The published code gives back the points that one draw got wrong, so it may break fewer than half of the draws.
+    lost = [int((record.clean & ~record.robust).sum()) for record in (theirs, ours)]
+    assert 0 < lost[1] / 2 <= lost[0]
     without = evaluate(Toy(), attacks=["autoattack-rand"])
     assert "add --draws" in without.skipped[0].reason
 
