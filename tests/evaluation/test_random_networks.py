@@ -173,7 +173,7 @@ def test_a_network_that_cannot_be_seeded_is_named():
     own = np.random.default_rng(0)
     network = Toy(lambda logits, x: logits + 0.4 * torch.from_numpy(own.standard_normal(logits.shape)).float())
     with pytest.warns(UserWarning, match="cannot be seeded"):
-        report = evaluate(network, x=X[:6], y=Y[:6], draws=2, attacks=["fgsm"])
+        report = evaluate(network, x=X[:3], y=Y[:3], draws=1, attacks=["fgsm"])
     assert "cannot be seeded" in report.worst_case.trust.sentence()
     low, high = report.results[0].record.interval
     assert low <= report.results[0].record.robust_accuracy <= high
@@ -229,10 +229,15 @@ def averaged(logits, x):
 
 @pytest.mark.parametrize("answer", [chosen, averaged])
 def test_numbers_that_rows_share_do_not_depend_on_the_batch_either(answer):
-    few = {"x": X[:6], "y": Y[:6], "draws": 1, "attacks": ["fgsm"]}
-    records = [evaluate(Toy(answer), batch_size=size, **few).results[0].record for size in (2, 64)]
-    assert records[0].right.tolist() == records[1].right.tolist()
-    assert set(records[0].right.tolist()) - {0, JUDGE_DRAWS}, "the draws differ"
+    network, draws = drawn(Toy(answer))
+    assert draws.repeats
+    assert not draws.by_row
+    x, y, ids = X[:4], Y[:4], torch.arange(4)
+    whole, parts = (draws.votes(MicroBatcher(size), network.predict, x, ids, Goal(y)) for size in (64, 3))
+    alone = draws.votes(MicroBatcher(64), network.predict, x[2:3], ids[2:3], Goal(y[2:3]))
+    assert torch.equal(whole.counts, parts.counts)
+    assert torch.equal(whole.counts[2:3], alone.counts)
+    assert whole.varied.all()
 
 
 def test_with_a_target_the_draws_count_that_are_not_the_target():
