@@ -18,6 +18,7 @@ from robench.access.neighbours import (
     dim_among_strangers,
     six,
 )
+from robench.access.row_random import seeded_rows
 from robench.access.stochastic import JUDGE_DRAWS, Draws, one_draw_of
 from robench.classifiers.frozen import FrozenNetwork
 from robench.classifiers.outputs import (
@@ -167,10 +168,12 @@ class Judge:
         alone: list[Tensor] = []
         among: list[tuple[Tensor, Tensor]] = []
         few = six(x)
+        shared = self.draws is not None and not self.draws.by_row
+        ask = self._one_pass if shared else self.fixed.predict
         try:
             for part in parts:
                 alone.append(self.fixed.predict(x[part]))
-            among = [trial(self.fixed.predict, few) for trial in (among_strangers, dim_among_strangers)]
+            among = [trial(ask, few) for trial in (among_strangers, dim_among_strangers)]
         except InputError as error:
             raise InputError(
                 f"the network takes {min(len(x), self.batcher.forward_size)} images at once, but not fewer: give it "
@@ -182,7 +185,8 @@ class Judge:
         # If memory ran out, the parts that fitted are compared; the larger ones would not fit in the attacks, either.
         self.forwards += sum(len(each) for each in alone) + (TRIALS * len(KEPT) if among else 0)
         pairs = [(logits[part], answer) for part, answer in zip(parts, alone, strict=False)]
-        pairs += [(six(logits), first) for first, _ in among[:1]]
+        if not shared:
+            pairs += [(six(logits), first) for first, _ in among[:1]]
         try:
             for companions in among:
                 check_companions(*companions, exact=exact)
@@ -194,6 +198,15 @@ class Judge:
         self.forwards += 1
         if self.network.state is not None:
             self.network.state.require_visible_changes()
+
+    def _one_pass(self, x: Tensor) -> Tensor:
+        """Return the logits (M, K) of one pass over all images of a random network, with the same numbers every time.
+
+        A network whose images share random numbers is asked for one image at a time, which would hide what they share
+        beyond these.
+        """
+        with seeded_rows([0]):
+            return self.network.predict(x)
 
     def rule(
         self,

@@ -289,6 +289,7 @@ class AttackRun:
         if not len(rows):
             return state, task
         judged = self._rule(rows, all_draws=self.oracle.external)
+        self.claims += len(rows)
         self._record_faults(rows, judged, t)
         self._enter(rows, judged, restart, t)
         self.oracle.clear_pending()
@@ -301,7 +302,6 @@ class AttackRun:
     def _rule(self, rows: Tensor, *, all_draws: bool = False) -> JudgeResult:
         """Let the judge rule on the points that the oracle remembers for some examples."""
         ball, points, ids = self.ball.take(rows), self.oracle.points[rows], self.chunk.ids[rows]
-        self.claims += len(rows)
         return self.judge.rule(ball, points, *self.oracle.labels_of(rows), ids=ids, all_draws=all_draws)
 
     def _enter(self, rows: Tensor, judged: JudgeResult, restart: int, t: int) -> None:

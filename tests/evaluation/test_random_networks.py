@@ -155,6 +155,10 @@ REFUSED = {
     "NaN in some draws": (
         lambda: Toy(lambda logits, x: logits / (torch.rand(len(logits), 1) > 0.3)), {"draws": 2}, "NaN or inf", "",
     ),
+    "statistics of the batch": (
+        lambda: Toy(lambda logits, x: chosen(logits - logits.mean(0), x)), {"draws": 2},
+        "depend on the other images", "",
+    ),
     "a fixed seed": (
         lambda: Toy(lambda logits, x: (torch.manual_seed(0), logits + torch.randn_like(logits))[1]), {},
         "on an image's place", "--draws 16",
