@@ -109,7 +109,7 @@ class CurrentCatalogue:
         if name is None:
             return record
         header = header.model_copy(update={"attack": header.attack.model_copy(update={"name": name})})
-        return Record(header, record.clean, record.robust, record.step, record.path, record.queries)
+        return Record(header, record.clean, record.robust, record.step, record.path, record.queries, record.right)
 
     def rank(self, record: Record) -> tuple[bool, int, str]:
         """Return a key that is higher for a better record: declared now, later version of the algorithm, newer."""
@@ -119,7 +119,7 @@ class CurrentCatalogue:
 
 def record_key(record: Record) -> tuple[Any, ...]:
     """Return the key that two records share if the newer replaces the older."""
-    return record.network, record.comparison_key, record.header.attack.name
+    return record.network, record.comparison_key, record.header.attack.name, record.header.backward
 
 
 def of_current_weights(records: Iterable[Record], models: list[str] | None = None) -> dict[str, list[Record]]:

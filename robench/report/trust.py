@@ -110,7 +110,9 @@ def trust(
         return Trust(_of_setup(records))
     if not any(record.header.diagnostics for record in records):
         return Trust((), measured=False)
-    each = [_judged(some, known or {}, elsewhere) for some in by_gradient(records)]
+    each = [_judged(some, known or {}, elsewhere) for some in by_gradient(records) if _explains(some, records)]
+    if not each:
+        return _judged(records, known or {}, elsewhere)
     return min(each, key=lambda found: LEVELS.index(found.findings[0].diagnostic.level) if found.findings else 0)
 
 
@@ -135,8 +137,7 @@ def _judged(records: Sequence[Record], known: Mapping[str, float], elsewhere: Co
 def by_gradient(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records once for each gradient that gradient attacks followed, a given one first (`--backward`).
 
-    A given gradient can be better than the network's own, whose faults then say nothing: what the attacks on one
-    gradient show of the network's robustness is an upper bound for the worst case of all records, too.
+    A given gradient can be better than the network's own, whose faults then say nothing.
     """
     followed = {record.header.backward: None for record in records if record.header.attack.access == "gradient"}
     if len(followed) < 2:
@@ -145,6 +146,12 @@ def by_gradient(records: Sequence[Record]) -> list[list[Record]]:
         [each for each in records if each.header.attack.access != "gradient" or each.header.backward == one]
         for one in sorted(followed, key=lambda one: (not one, one))
     ]
+
+
+def _explains(some: Sequence[Record], records: Sequence[Record]) -> bool:
+    """Return whether some records have nearly the worst case of all; if others break much more, these mislead."""
+    missed = robust_to_all(some) & ~robust_to_all(records)
+    return not _proves(missed, diagnostics()["black-box-finds-more"])
 
 
 def _of_setup(records: Sequence[Record]) -> tuple[Finding, ...]:

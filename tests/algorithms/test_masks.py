@@ -110,7 +110,8 @@ class Ends(nn.Module):
 @pytest.mark.parametrize("name", [
     *("pgd-10", "mim-20", "apgd-t", "fn-pgd-20", "feature-attack", "fab", "cw-l2", "cascade", "square", "spsa-20",
       "zoo", "rays"),
-    *(slow(each) for each in list_attacks() if find_attack(each).algorithm not in ("autoattack", "transfer")),
+    *(slow(each) for each in list_attacks()
+      if find_attack(each).algorithm not in ("autoattack", "autoattack_rand", "transfer")),
 ])  # fmt: skip
 def test_no_attack_of_the_catalogue_changes_other_pixels(name):
     spec = spec_of(name)

@@ -1,6 +1,7 @@
 """Evaluation through a given gradient: BPDA shows what masked gradients hide, the judge asks the network as it is."""
 
 import io
+from functools import partial
 
 import pytest
 import torch
@@ -11,10 +12,12 @@ from torchvision.transforms import functional as images
 
 import robench
 from robench.classifiers import load_model
+from robench.classifiers.sources.code_digest import code_digest
 from robench.errors import InputError
 from robench.report import trust
 from robench.report.trust import by_gradient
 from robench.store import Store, read
+from tests.support.queries import planted
 from tests.support.refusals import refused
 from tests.support.toys import Toy, X, Y
 
@@ -235,3 +238,33 @@ def test_faults_of_the_own_gradient_do_not_count_beside_a_given_one(digits):
     records = [result.record for run in runs for result in run.results]
     assert trust(records).level == "trusted"
     assert trust(records[::-1]).level == "trusted"
+
+
+def test_a_function_in_memory_is_told_by_its_code_and_by_what_it_has_bound():
+    def bound(value, scale=1):
+        def function(network):
+            return value, network, scale
+
+        return function
+
+    values = (torch.sin, torch.cos, 1.5, torch.zeros(2), torch.ones(2), bound(torch.sin), torch.nn.Linear(2, 2))
+    told = [code_digest(bound(value)) for value in values] + [code_digest(bound(1.5, 2))]
+    assert len(set(told)) == len(told)
+    assert code_digest(bound(1.5)) == code_digest(bound(1.5))
+    for function, said in ((partial(bound, 1), "not a plain function"), (bound(object()), "cannot tell from another")):
+        with pytest.raises(InputError, match=said):
+            code_digest(function)
+
+
+def test_a_gradient_lends_no_trust_to_what_other_attacks_broke():
+    """A hundred examples: the given gradient breaks 40, the network's own, which is not trusted, 30 others."""
+    names = ("pgd-20", "mim-20")
+    through, own = (planted(name, [5 if at in lost else None for at in range(100)]) for name, lost in
+                    zip(names, (range(40), range(40, 70)), strict=True))  # fmt: skip
+    fine, bad = {"unfinished": 0.0, "two-classes": 1.0}, {"unfinished": 0.0, "false-gradients": 1.0}
+    through.header = through.header.model_copy(update={"backward": "rounding 1", "diagnostics": fine})
+    own.header = own.header.model_copy(update={"diagnostics": bad})
+    assert trust([through]).level == "trusted"
+    assert trust([through, own]).level == "broken"
+    own.robust[:] = True
+    assert trust([through, own]).level == "trusted"

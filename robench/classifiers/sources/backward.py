@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from robench.classifiers.backward.carrying import WithGradients
 from robench.classifiers.normalised import Normalised
 from robench.classifiers.rejecting import Rejecting
 from robench.classifiers.single_logit import SingleLogit
+from robench.classifiers.sources.code_digest import code_digest
 from robench.classifiers.sources.function import run_in_file
 from robench.errors import InputError
 from robench.specs.network import MARK
@@ -70,17 +70,19 @@ def find_backward(given: Given, network: nn.Module) -> Backward:
         raise InputError(f"backward is a {type(given).__name__}: give a shipped name or a function {WANTED}.")
     label = getattr(given, "__name__", "")
     label = label if label.isidentifier() else "function"
+    _require_other_name(label)
     try:
         made = _inside(copy, lambda inner: _called(given, inner, name))
     except InputError:
         raise
     except Exception as error:  # any error in the user's function
         raise InputError(f"backward: '{label}' fails ({type(error).__name__}: {error}): mend it.") from error
-    return Backward(label, f"{label} {_code(given)[:SHORT]}", made.eval())
+    return Backward(label, f"{label} {code_digest(given)[:SHORT]}", made.eval())
 
 
 def _of_file(given: str, name: str, copy: nn.Module) -> Backward:
     stem, _, function = given.rpartition(MARK)
+    _require_other_name(function)
     file = Path(f"{stem}.py")
 
     def call(maker: Any) -> object:
@@ -89,6 +91,11 @@ def _of_file(given: str, name: str, copy: nn.Module) -> Backward:
 
     made = run_in_file(file, function, name, "_robench_backward_", call, WANTED)
     return Backward(function, f"{file.name}:{function} {made.sha256[:SHORT]}", made.network.eval())
+
+
+def _require_other_name(name: str) -> None:
+    if name in GRADIENTS.names():
+        raise InputError(f"--backward: a function cannot be called '{name}', as a shipped gradient is: rename it.")
 
 
 def _beside(network: nn.Module, file: Path) -> dict[str, Any]:
@@ -131,16 +138,3 @@ def _called(function: Any, network: nn.Module, name: str) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise InputError(f"{name} gives a {type(made).__name__}, expected a torch.nn.Module: name a function {WANTED}.")
     return made
-
-
-def _code(function: Any) -> str:
-    """Return a digest of the code of a function and of the plain values that it has bound."""
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        source = repr((code.co_code, code.co_consts, code.co_names)) if code else repr(type(function))
-    bound = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    bound += list(getattr(function, "__defaults__", None) or ())
-    plain = [each for each in bound if isinstance(each, bool | int | float | str | None)]
-    return sha256(f"{source}\n{plain!r}".encode()).hexdigest()
