@@ -103,7 +103,7 @@ def test_few_classes_mean_fewer_targets_or_a_skip():
         assert bool(report.skipped) is skipped
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("l2", 1.0), ("l1", 1.5)])
+@pytest.mark.parametrize(("norm", "eps"), [("l2", 1.0), slow("l1", 1.5)])
 def test_other_norms_run_too(norm, eps, digits):
     with frozen_network(load_model("pgdat"), CPU) as frozen:
         rows = attack(frozen, digits.limit(10), find_attack("reference-apgd-ce"), norm=norm, threat=str(eps))
