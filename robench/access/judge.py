@@ -82,7 +82,8 @@ class JudgeResult:
 class Judge:
     """Rule on claimed successes and on clean examples, in float32 whatever the search used.
 
-    A random network is asked several times about each point; the class that most draws give is its prediction.
+    A random network is asked several times about each point: a success is what more than half of the draws are, and
+    the prediction is the label if at least half of them give it.
 
     Attributes:
         forwards: forward passes spent on judging.
@@ -146,7 +147,7 @@ class Judge:
         return logits.argmax(1) if self.draws is None else self._majority(self.draws, x, y, ids)
 
     def _majority(self, draws: Draws, x: Images, y: Tensor, ids: Tensor) -> Tensor:
-        """Return the classes (N,) that a random network gives to clean examples most often.
+        """Return the predicted classes (N,) of clean examples by a random network; see `Votes.prediction`.
 
         Raises:
             InputError: the network is not random, or gives NaN or infinite logits.

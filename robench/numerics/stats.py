@@ -43,19 +43,19 @@ def clear_majority(draws: int, confidence: float = 0.95) -> int:
 def drawn_interval(robust: Column, right: Column, draws: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return an interval of the share of robust examples where repeated draws decide about each, as fractions.
 
-    An example is robust if the network is right with a probability of at least one half. The draws leave it open if an
-    exact binomial test does not reject one half, or if verdict and draws disagree. The interval reaches from Wilson's
-    lower end with all open examples broken to his upper end with all of them robust, so it covers the draws as well as
-    the examples.
+    An example is robust if a draw is no success of the attack with a probability of at least one half. The draws leave
+    it open if an exact binomial test does not reject one half, or if verdict and draws disagree. The interval reaches
+    from Wilson's lower end with all open examples broken to his upper end with all of them robust, so it covers the
+    draws as well as the examples.
 
     Args:
         robust: the verdicts, bool (N,).
-        right: how many of the draws gave the label, int (N,).
+        right: how many of the draws were no success, int (N,).
         draws: number of draws for each example.
         confidence: of the interval, and of each two-sided test.
 
     Raises:
-        ValueError: there are no examples, or more right answers than draws.
+        ValueError: there are no examples.
     """
     clear = clear_majority(draws, confidence)
     surely_robust = int((robust & (right >= clear)).sum())

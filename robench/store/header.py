@@ -161,7 +161,7 @@ class Record:
         step: step of the first success, int64; -1 if robust, 0 if misclassified clean.
         queries: forwards up to and including the first success, int64; -1 if robust, 0 if misclassified clean. None if
             the record does not keep them.
-        right: how many of the judge's draws gave the label, int64; see `Rows`. None if the network is not random.
+        right: how many of the judge's draws were no success, int64; see `Rows`. None if the network is not random.
         path: the file that the record was read from, if any.
     """
 

@@ -3,7 +3,7 @@
 A line is the header with three more keys: `clean` and `robust`, bit strings in hex (first example first),
 and `steps`, the first-success steps of the broken examples in order. Lines of attacks that see outputs only also
 have `queries`, the queries of each broken example up to its first success. Lines of random networks have `right`, one
-byte in hex for each example: how many of the judge's draws gave the label.
+byte in hex for each example: how many of the judge's draws were no success (see `Rows`).
 """
 
 from collections.abc import Iterator
